@@ -1,0 +1,203 @@
+//! Conformalized quantile regression (Romano, Patterson, Candès 2019, arXiv 1905.03222), by group
+//! of predicted price and age (Mondrian conformal prediction), on the logarithm of the price.
+
+use serde::{Deserialize, Serialize};
+
+/// The calibrated intervals of a model: what stands in its file under `probeg.calibration`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Upper edges of the bands of predicted price; the last band is open.
+    pub price_edges: Vec<f64>,
+    /// Upper edges of the bands of age in years; the last band is open.
+    pub age_edges: Vec<f64>,
+    /// One entry a level that a caller may ask for.
+    pub intervals: Vec<Interval>,
+}
+
+/// One level's interval: two quantiles of the model and how far each group's is widened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The share of prices that the interval is to hold.
+    pub level: f64,
+    /// Place of the lower quantile in the model's output.
+    pub lower: usize,
+    /// Place of the upper quantile in the model's output.
+    pub upper: usize,
+    /// By price band, then by age band: the interval is `[q_lower / e^x, q_upper · e^x]`.
+    pub offsets: Vec<Vec<f64>>,
+}
+
+/// What is known of one validation row: the model's quantiles, the true price and the age.
+#[derive(Clone, Debug)]
+pub struct CalibrationRow {
+    /// Rising quantiles of the price.
+    pub quantiles: Vec<f32>,
+    /// The price that was asked.
+    pub price: f64,
+    /// Age in years on the day of the listing; NaN when unknown.
+    pub age: f64,
+}
+
+/// A group with fewer rows than this takes the offset of its whole price band, or of all rows.
+const SMALLEST_GROUP: usize = 150;
+
+const AGE_EDGES: [f64; 4] = [4.0, 8.0, 12.0, 20.0];
+const PRICE_BANDS: usize = 5;
+
+impl Calibration {
+    /// Fits the offsets. `quantile_levels` are the levels of the model's output, symmetric around
+    /// the median; each pair of them becomes an interval.
+    #[must_use]
+    pub fn fit(quantile_levels: &[f64], rows: &[CalibrationRow]) -> Self {
+        let median = quantile_levels.len() / 2;
+        let price_edges = price_edges(rows, median);
+        let mut calibration = Self { price_edges, age_edges: AGE_EDGES.to_vec(), intervals: Vec::new() };
+        for lower in (0..median).rev() {
+            let upper = quantile_levels.len() - 1 - lower;
+            let level = round(quantile_levels[upper] - quantile_levels[lower]);
+            let offsets = calibration.fit_offsets(level, lower, upper, rows);
+            calibration.intervals.push(Interval { level, lower, upper, offsets });
+        }
+        calibration
+    }
+
+    fn fit_offsets(&self, level: f64, lower: usize, upper: usize, rows: &[CalibrationRow]) -> Vec<Vec<f64>> {
+        let (price_bands, age_bands) = (self.price_edges.len() + 1, self.age_edges.len() + 1);
+        let mut groups = vec![vec![Vec::new(); age_bands]; price_bands];
+        for row in rows {
+            let median = row.quantiles[row.quantiles.len() / 2];
+            let low = f64::from(row.quantiles[lower]).ln();
+            let high = f64::from(row.quantiles[upper]).ln();
+            let score = (low - row.price.ln()).max(row.price.ln() - high);
+            groups[band(&self.price_edges, f64::from(median))][band(&self.age_edges, row.age)].push(score);
+        }
+        let all: Vec<f64> = groups.iter().flatten().flatten().copied().collect();
+        let overall = conformal_quantile(all, level);
+        groups
+            .into_iter()
+            .map(|by_age| {
+                let whole: Vec<f64> = by_age.iter().flatten().copied().collect();
+                let fallback = if whole.len() >= SMALLEST_GROUP { conformal_quantile(whole, level) } else { overall };
+                by_age
+                    .into_iter()
+                    .map(
+                        |scores| {
+                            if scores.len() >= SMALLEST_GROUP { conformal_quantile(scores, level) } else { fallback }
+                        },
+                    )
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// The interval of a level around a model's quantiles, `(low, high)`, never beyond the median
+    /// on either side; `None` for a level that was not trained.
+    #[must_use]
+    pub fn interval(&self, level: f64, quantiles: &[f32], age: f64) -> Option<(f64, f64)> {
+        let interval = self.intervals.iter().find(|interval| (interval.level - level).abs() < 1e-9)?;
+        let median = f64::from(*quantiles.get(quantiles.len() / 2)?);
+        let offset = interval.offsets[band(&self.price_edges, median)][band(&self.age_edges, age)];
+        let low = f64::from(*quantiles.get(interval.lower)?) / offset.exp();
+        let high = f64::from(*quantiles.get(interval.upper)?) * offset.exp();
+        Some((low.min(median), high.max(median)))
+    }
+
+    /// The levels that a caller may ask for, rising.
+    #[must_use]
+    pub fn levels(&self) -> Vec<f64> {
+        self.intervals.iter().map(|interval| interval.level).collect()
+    }
+
+    /// Whether every band has its offset and every quantile its place among `quantiles` outputs.
+    #[must_use]
+    pub fn is_consistent(&self, quantiles: usize) -> bool {
+        self.intervals.iter().all(|interval| {
+            interval.lower < interval.upper
+                && interval.upper < quantiles
+                && interval.offsets.len() == self.price_edges.len() + 1
+                && interval.offsets.iter().all(|by_age| {
+                    by_age.len() == self.age_edges.len() + 1 && by_age.iter().all(|offset| offset.is_finite())
+                })
+        })
+    }
+}
+
+/// Edges that cut the predicted prices into bands of equal size.
+fn price_edges(rows: &[CalibrationRow], median: usize) -> Vec<f64> {
+    let mut prices: Vec<f64> = rows.iter().map(|row| f64::from(row.quantiles[median])).collect();
+    prices.sort_unstable_by(f64::total_cmp);
+    let mut edges: Vec<f64> =
+        (1..PRICE_BANDS).filter_map(|band| prices.get(prices.len() * band / PRICE_BANDS).copied()).collect();
+    edges.dedup();
+    edges
+}
+
+/// The band of a value: the first whose upper edge is above it. NaN falls into the last.
+fn band(edges: &[f64], value: f64) -> usize {
+    edges.iter().position(|edge| value < *edge).unwrap_or(edges.len())
+}
+
+/// The `⌈(n + 1) · level⌉`-th smallest score: the offset that gives the level its coverage on new
+/// rows. Without scores, 0.
+fn conformal_quantile(mut scores: Vec<f64>, level: f64) -> f64 {
+    scores.sort_unstable_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a rank below 2^52, never negative"
+    )]
+    let rank = ((scores.len() as f64 + 1.0) * level).ceil() as usize;
+    let place = rank.clamp(1, scores.len().max(1)) - 1;
+    scores.get(place).copied().unwrap_or(0.0)
+}
+
+fn round(level: f64) -> f64 {
+    (level * 1e6).round() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
+
+    /// Prices spread evenly over 100..200 around a model that says 140..160 for everything.
+    fn overconfident() -> Vec<CalibrationRow> {
+        (0..1000)
+            .map(|step| CalibrationRow {
+                quantiles: vec![140.0, 150.0, 160.0],
+                price: 100.0 + f64::from(step) / 10.0,
+                age: 5.0,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_interval_covers_what_its_level_says() {
+        let rows = overconfident();
+        let calibration = Calibration::fit(&LEVELS, &rows);
+        assert!(calibration.is_consistent(3));
+        let covered = rows
+            .iter()
+            .filter(|row| {
+                let (low, high) = calibration.interval(0.8, &row.quantiles, row.age).unwrap();
+                (low..=high).contains(&row.price)
+            })
+            .count();
+        assert!((795..=810).contains(&covered), "{covered}");
+    }
+
+    #[test]
+    fn a_level_that_was_not_trained_has_no_interval() {
+        let calibration = Calibration::fit(&LEVELS, &overconfident());
+        assert_eq!(calibration.interval(0.7, &[1.0, 2.0, 3.0], 5.0), None);
+        assert_eq!(calibration.levels(), [0.8]);
+    }
+
+    #[test]
+    fn no_rows_leave_the_quantiles_as_they_are() {
+        let calibration = Calibration::fit(&LEVELS, &[]);
+        assert_eq!(calibration.interval(0.8, &[1.0, 2.0, 3.0], f64::NAN), Some((1.0, 3.0)));
+    }
+}

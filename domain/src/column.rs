@@ -1,0 +1,288 @@
+//! The columns of a listing: the one table that import, training, serving and documents read.
+
+use crate::fold::fold_header;
+
+/// A column of a listing, in the order in which the product shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each variant is documented by `Column::describe`")]
+pub enum Column {
+    Brand,
+    Model,
+    VehicleGeneration,
+    Year,
+    Mileage,
+    BodyType,
+    FuelType,
+    EngineVolume,
+    EnginePower,
+    Transmission,
+    Drive,
+    Wheel,
+    State,
+    OwnersCount,
+    Pts,
+    Customs,
+    Region,
+    Color,
+    ListingDate,
+    Price,
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Free text, compared after folding.
+    Text,
+    /// A whole number between two bounds, both included.
+    Integer {
+        /// The smallest value that is accepted.
+        min: f64,
+        /// The largest value that is accepted.
+        max: f64,
+    },
+    /// A number between two bounds, both included.
+    Decimal {
+        /// The smallest value that is accepted.
+        min: f64,
+        /// The largest value that is accepted.
+        max: f64,
+    },
+    /// A calendar day.
+    Date,
+}
+
+/// The first year of manufacture that is accepted.
+pub const FIRST_YEAR: f64 = 1900.0;
+/// No car is sold for more: a larger number is a slip of the hand.
+pub const HIGHEST_PRICE: f64 = 10_000_000_000.0;
+/// Longest text of a cell, in characters; longer ones are no names of anything.
+pub const LONGEST_TEXT: usize = 200;
+
+impl Column {
+    /// Every column, in order.
+    pub const ALL: [Self; 20] = [
+        Self::Brand,
+        Self::Model,
+        Self::VehicleGeneration,
+        Self::Year,
+        Self::Mileage,
+        Self::BodyType,
+        Self::FuelType,
+        Self::EngineVolume,
+        Self::EnginePower,
+        Self::Transmission,
+        Self::Drive,
+        Self::Wheel,
+        Self::State,
+        Self::OwnersCount,
+        Self::Pts,
+        Self::Customs,
+        Self::Region,
+        Self::Color,
+        Self::ListingDate,
+        Self::Price,
+    ];
+
+    /// The columns without which no valuation is possible.
+    pub const REQUIRED: [Self; 3] = [Self::Brand, Self::Year, Self::Mileage];
+
+    /// The columns that describe the car and its advertisement: all but the price.
+    #[must_use]
+    pub fn descriptive() -> &'static [Self] {
+        &Self::ALL[..Self::ALL.len() - 1]
+    }
+
+    /// The name in tables, JSON and the database.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Brand => "brand",
+            Self::Model => "model",
+            Self::VehicleGeneration => "vehicle_generation",
+            Self::Year => "year",
+            Self::Mileage => "mileage",
+            Self::BodyType => "body_type",
+            Self::FuelType => "fuel_type",
+            Self::EngineVolume => "engine_volume",
+            Self::EnginePower => "engine_power",
+            Self::Transmission => "transmission",
+            Self::Drive => "drive",
+            Self::Wheel => "wheel",
+            Self::State => "state",
+            Self::OwnersCount => "owners_count",
+            Self::Pts => "pts",
+            Self::Customs => "customs",
+            Self::Region => "region",
+            Self::Color => "color",
+            Self::ListingDate => "listing_date",
+            Self::Price => "price",
+        }
+    }
+
+    /// What the column holds and between which bounds. The year's upper bound moves with the
+    /// calendar: see [`Column::bounds`].
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Year => Kind::Integer { min: FIRST_YEAR, max: 2100.0 },
+            Self::Mileage => Kind::Integer { min: 0.0, max: 2_000_000.0 },
+            Self::EngineVolume => Kind::Decimal { min: 0.0, max: 20.0 },
+            Self::EnginePower => Kind::Decimal { min: 0.0, max: 3000.0 },
+            Self::OwnersCount => Kind::Integer { min: 0.0, max: 50.0 },
+            Self::Price => Kind::Decimal { min: 1.0, max: HIGHEST_PRICE },
+            Self::ListingDate => Kind::Date,
+            _ => Kind::Text,
+        }
+    }
+
+    /// The unit of a number, empty where there is none.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Mileage => "km",
+            Self::EngineVolume => "litres",
+            Self::EnginePower => "hp",
+            Self::ListingDate => "days since 1970-01-01",
+            Self::Price => "RUB",
+            _ => "",
+        }
+    }
+
+    /// The headers, besides the name, by which a table may call the column.
+    #[must_use]
+    pub fn headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Brand => &["марка"],
+            Self::Model => &["модель"],
+            Self::VehicleGeneration => &["поколение"],
+            Self::Year => &["год", "год выпуска"],
+            Self::Mileage => &["пробег", "пробег, км", "пробег (км)"],
+            Self::BodyType => &["кузов", "тип кузова"],
+            Self::FuelType => &["топливо", "тип двигателя"],
+            Self::EngineVolume => &["объём", "объем двигателя", "объем двигателя, л", "объем, л"],
+            Self::EnginePower => &["мощность", "л.с.", "мощность, л.с.", "мощность, л. с."],
+            Self::Transmission => &["коробка", "кпп", "коробка передач"],
+            Self::Drive => &["привод"],
+            Self::Wheel => &["руль"],
+            Self::State => &["состояние"],
+            Self::OwnersCount => &["владельцы", "владельцев"],
+            Self::Pts => &["птс"],
+            Self::Customs => &["таможня", "растаможен"],
+            Self::Region => &["регион", "город"],
+            Self::Color => &["цвет"],
+            Self::ListingDate => &["дата", "дата объявления"],
+            Self::Price => &["цена", "стоимость", "цена, руб.", "цена, руб"],
+        }
+    }
+
+    /// One line on what the column says, for documents and templates.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Brand => "Make of the car",
+            Self::Model => "Model, as the make names it",
+            Self::VehicleGeneration => "Generation or restyling of the model",
+            Self::Year => "Year of manufacture, 1900 to next year",
+            Self::Mileage => "Mileage in kilometres",
+            Self::BodyType => "Body type",
+            Self::FuelType => "Fuel",
+            Self::EngineVolume => "Engine volume in litres",
+            Self::EnginePower => "Engine power in horsepower",
+            Self::Transmission => "Gearbox",
+            Self::Drive => "Driven wheels",
+            Self::Wheel => "Side of the steering wheel",
+            Self::State => "Condition",
+            Self::OwnersCount => "Owners in the registration document; 4 stands for four and more",
+            Self::Pts => "Registration document: original or duplicate",
+            Self::Customs => "Customs status",
+            Self::Region => "Region or city of the sale",
+            Self::Color => "Colour",
+            Self::ListingDate => "Day of the listing; a valuation without one is for today",
+            Self::Price => "Asking price",
+        }
+    }
+
+    /// A real value, for examples in documents and templates. Numbers and dates as text.
+    #[must_use]
+    pub fn example(self) -> &'static str {
+        match self {
+            Self::Brand => "Kia",
+            Self::Model => "Rio",
+            Self::VehicleGeneration => "IV",
+            Self::Year => "2018",
+            Self::Mileage => "83000",
+            Self::BodyType => "седан",
+            Self::FuelType => "Бензин",
+            Self::EngineVolume => "1.6",
+            Self::EnginePower => "123",
+            Self::Transmission => "автоматическая",
+            Self::Drive => "передний",
+            Self::Wheel => "Левый",
+            Self::State => "Не требует ремонта",
+            Self::OwnersCount => "1",
+            Self::Pts => "Оригинал",
+            Self::Customs => "Растаможен",
+            Self::Region => "Москва",
+            Self::Color => "белый",
+            Self::ListingDate => "2026-03-17",
+            Self::Price => "1350000",
+        }
+    }
+
+    /// The column of this exact name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|column| column.name() == name)
+    }
+
+    /// The column that a table's header means: its name or one of its synonyms, in any case and
+    /// spacing, with or without `_` between words.
+    #[must_use]
+    pub fn from_header(header: &str) -> Option<Self> {
+        let header = fold_header(header);
+        Self::ALL.into_iter().find(|column| {
+            fold_header(column.name()) == header
+                || column.headers().iter().any(|synonym| fold_header(synonym) == header)
+        })
+    }
+
+    /// The bounds of a number, given the current year; `None` for texts and dates.
+    #[must_use]
+    pub fn bounds(self, current_year: i32) -> Option<(f64, f64)> {
+        match self.kind() {
+            Kind::Integer { min, .. } if self == Self::Year => Some((min, f64::from(current_year) + 1.0)),
+            Kind::Integer { min, max } | Kind::Decimal { min, max } => Some((min, max)),
+            Kind::Text | Kind::Date => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_recognised_in_any_spelling() {
+        for (header, column) in [
+            ("  Год   Выпуска ", Column::Year),
+            ("ОБЪЕМ", Column::EngineVolume),
+            ("объём", Column::EngineVolume),
+            ("Vehicle Generation", Column::VehicleGeneration),
+            ("л.с.", Column::EnginePower),
+            ("\u{feff}brand", Column::Brand),
+        ] {
+            assert_eq!(Column::from_header(header), Some(column), "{header}");
+        }
+        assert_eq!(Column::from_header("комментарий"), None);
+    }
+
+    #[test]
+    fn no_header_means_two_columns() {
+        let mut seen = std::collections::HashMap::new();
+        for column in Column::ALL {
+            for header in column.headers().iter().chain([&column.name()]) {
+                assert_eq!(seen.insert(fold_header(header), column), None, "{header}");
+            }
+        }
+    }
+}

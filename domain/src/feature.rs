@@ -1,0 +1,181 @@
+//! The features of the model: which columns it sees, as what. This list exists once, here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::column::Column;
+use crate::synonyms;
+
+/// A categorical feature: one or more text columns that only mean something together, as a model's
+/// name does with its brand.
+#[derive(Clone, Copy, Debug)]
+pub struct Categorical {
+    /// The name in the feature schema.
+    pub name: &'static str,
+    /// The columns whose texts, in this order, are the key.
+    pub columns: &'static [Column],
+}
+
+/// The categorical features, in input order.
+pub const CATEGORICAL: [Categorical; 13] = [
+    Categorical { name: "brand", columns: &[Column::Brand] },
+    Categorical { name: "model", columns: &[Column::Brand, Column::Model] },
+    Categorical { name: "vehicle_generation", columns: &[Column::Brand, Column::Model, Column::VehicleGeneration] },
+    Categorical { name: "body_type", columns: &[Column::BodyType] },
+    Categorical { name: "fuel_type", columns: &[Column::FuelType] },
+    Categorical { name: "transmission", columns: &[Column::Transmission] },
+    Categorical { name: "drive", columns: &[Column::Drive] },
+    Categorical { name: "wheel", columns: &[Column::Wheel] },
+    Categorical { name: "state", columns: &[Column::State] },
+    Categorical { name: "pts", columns: &[Column::Pts] },
+    Categorical { name: "customs", columns: &[Column::Customs] },
+    Categorical { name: "region", columns: &[Column::Region] },
+    Categorical { name: "color", columns: &[Column::Color] },
+];
+
+/// The numeric features, in input order, in the units of their columns.
+pub const NUMERIC: [Column; 6] = [
+    Column::Year,
+    Column::Mileage,
+    Column::EngineVolume,
+    Column::EnginePower,
+    Column::OwnersCount,
+    Column::ListingDate,
+];
+
+/// The place of a column among [`NUMERIC`].
+///
+/// # Panics
+/// At compile time of a caller's constant, when the column is not a numeric feature.
+#[must_use]
+pub const fn numeric_place(column: Column) -> usize {
+    let mut place = 0;
+    while NUMERIC[place] as usize != column as usize {
+        place += 1;
+    }
+    place
+}
+
+/// What stands in a model file under `probeg.schema`: all that a client in any language needs to
+/// turn a listing into the file's inputs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureSchema {
+    /// A hash of everything below: equal fingerprints mean equal inputs.
+    pub fingerprint: String,
+    /// In input order.
+    pub categorical: Vec<CategoricalFeature>,
+    /// In input order.
+    pub numeric: Vec<NumericFeature>,
+    /// By column: folded word to the folded word that it stands for.
+    pub synonyms: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A categorical feature with its vocabulary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CategoricalFeature {
+    /// Name of the feature.
+    pub name: String,
+    /// Names of the columns that make up its key.
+    pub columns: Vec<String>,
+    /// The known keys; a key's id is its place, counted from 1.
+    pub values: Vec<Vec<String>>,
+}
+
+/// A numeric feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NumericFeature {
+    /// Name of the column.
+    pub name: String,
+    /// Unit, empty where there is none.
+    pub unit: String,
+}
+
+impl FeatureSchema {
+    /// The schema of this build's features with the given vocabularies, one a categorical feature
+    /// in the order of [`CATEGORICAL`].
+    #[must_use]
+    pub fn new(vocabularies: Vec<Vec<Vec<String>>>) -> Self {
+        let categorical = CATEGORICAL
+            .iter()
+            .zip(vocabularies)
+            .map(|(feature, values)| CategoricalFeature {
+                name: feature.name.to_owned(),
+                columns: feature.columns.iter().map(|column| column.name().to_owned()).collect(),
+                values,
+            })
+            .collect();
+        let numeric = NUMERIC
+            .iter()
+            .map(|column| NumericFeature { name: column.name().to_owned(), unit: column.unit().to_owned() })
+            .collect();
+        let mut schema = Self { fingerprint: String::new(), categorical, numeric, synonyms: synonyms_by_column() };
+        schema.fingerprint = schema.compute_fingerprint();
+        schema
+    }
+
+    /// Whether the content is what its fingerprint says.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.fingerprint == self.compute_fingerprint()
+    }
+
+    fn compute_fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut feed = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        };
+        for feature in &self.categorical {
+            feed(&feature.name);
+            feature.columns.iter().for_each(|column| feed(column));
+            feature.values.iter().flatten().for_each(|text| feed(text));
+        }
+        for feature in &self.numeric {
+            feed(&feature.name);
+            feed(&feature.unit);
+        }
+        for (column, table) in &self.synonyms {
+            feed(column);
+            for (word, meaning) in table {
+                feed(word);
+                feed(meaning);
+            }
+        }
+        let digest = hash.finalize();
+        format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|place| digest[place])))
+    }
+}
+
+fn synonyms_by_column() -> BTreeMap<String, BTreeMap<String, String>> {
+    Column::ALL
+        .into_iter()
+        .filter(|column| !synonyms::of(*column).is_empty())
+        .map(|column| {
+            let table = synonyms::of(column).iter().map(|(word, meaning)| ((*word).to_owned(), (*meaning).to_owned()));
+            (column.name().to_owned(), table.collect())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_follows_the_content() {
+        let empty = FeatureSchema::new(vec![Vec::new(); CATEGORICAL.len()]);
+        assert!(empty.is_intact());
+        let mut changed = empty.clone();
+        changed.categorical[0].values.push(vec!["kia".into()]);
+        assert!(!changed.is_intact());
+        assert_eq!(empty.fingerprint.len(), 16);
+    }
+
+    #[test]
+    fn numeric_places_follow_the_list() {
+        const MILEAGE: usize = numeric_place(Column::Mileage);
+        assert_eq!(NUMERIC[MILEAGE], Column::Mileage);
+    }
+}

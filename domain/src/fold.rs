@@ -1,0 +1,43 @@
+//! Folding: the form in which texts are compared.
+
+/// Trims, makes inner spaces single, lowers the case and turns ё into е.
+///
+/// This is the exact rule that a client of the model file follows (`probeg.schema`), so it never
+/// changes without a new schema fingerprint.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !folded.is_empty() {
+            folded.push(' ');
+        }
+        folded.extend(word.chars().flat_map(char::to_lowercase).map(|c| if c == 'ё' { 'е' } else { c }));
+    }
+    folded
+}
+
+/// Folds a table's header: as [`fold`], and a byte order mark dropped, `_` taken for a space.
+#[must_use]
+pub fn fold_header(header: &str) -> String {
+    fold(&header.replace('\u{feff}', "").replace('_', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_case_spaces_and_yo() {
+        assert_eq!(fold("  Не  Требует\u{a0}ремонта "), "не требует ремонта");
+        assert_eq!(fold("Чёрный ЁЖ"), "черный еж");
+        assert_eq!(fold(" \t"), "");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn folding_twice_changes_nothing(text in "\\PC{0,40}") {
+            let once = fold(&text);
+            proptest::prop_assert_eq!(fold(&once), once);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What Probeg talks about: listings and their columns, the feature schema, vocabularies, accuracy.
+//!
+//! Plain values and functions of them: no input or output, no async, no tensors.
+
+pub mod accuracy;
+pub mod calibration;
+pub mod cell;
+pub mod column;
+pub mod feature;
+pub mod fold;
+pub mod identity;
+pub mod listing;
+pub mod problem;
+pub mod synonyms;
+pub mod vocabulary;
+
+pub use cell::Cell;
+pub use column::{Column, Kind};
+pub use listing::{Listing, PricedListing, Value};
+pub use problem::{Problem, Reason};

@@ -1,0 +1,158 @@
+//! A listing: one car, advertised on one day.
+
+use chrono::{Datelike, NaiveDate};
+
+use crate::cell::{self, Cell};
+use crate::column::Column;
+use crate::problem::{Problem, Reason};
+
+/// A value of a listing, already checked against its column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A text, trimmed, never empty.
+    Text(String),
+    /// A number in the column's unit.
+    Number(f64),
+    /// A calendar day.
+    Date(NaiveDate),
+}
+
+const WIDTH: usize = Column::ALL.len() - 1;
+
+/// A car as it is described by a listing, without its price. Any column may be missing here; a
+/// valuation and an import ask for the required ones through [`Listing::from_cells`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    values: [Option<Value>; WIDTH],
+}
+
+impl Listing {
+    /// Reads and checks cells. Columns that do not occur are missing; [`Column::Price`] is not
+    /// part of a listing and is passed over.
+    ///
+    /// # Errors
+    /// Every cell that cannot be taken, and every required column that is missing.
+    pub fn from_cells<'a>(
+        cells: impl IntoIterator<Item = (Column, Cell<'a>)>,
+        today: NaiveDate,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut listing = Self::default();
+        let mut problems = Vec::new();
+        for (column, cell) in cells {
+            if column == Column::Price {
+                continue;
+            }
+            match cell::read(column, &cell, today.year()) {
+                Ok(value) => listing.values[column as usize] = value,
+                Err(problem) => problems.push(problem),
+            }
+        }
+        for column in Column::REQUIRED {
+            let reported = problems.iter().any(|problem| problem.column == column);
+            if listing.get(column).is_none() && !reported {
+                problems.push(Problem { column, value: String::new(), reason: Reason::Missing });
+            }
+        }
+        if problems.is_empty() { Ok(listing) } else { Err(problems) }
+    }
+
+    /// The value of a column, if present. A listing has no price.
+    #[must_use]
+    pub fn get(&self, column: Column) -> Option<&Value> {
+        self.values.get(column as usize)?.as_ref()
+    }
+
+    /// Puts a value that is already checked. A price is not part of a listing and is passed over.
+    pub fn set(&mut self, column: Column, value: Option<Value>) {
+        if let Some(place) = self.values.get_mut(column as usize) {
+            *place = value;
+        }
+    }
+
+    /// The text of a text column, if present.
+    #[must_use]
+    pub fn text(&self, column: Column) -> Option<&str> {
+        match self.get(column) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number of a number column, if present.
+    #[must_use]
+    pub fn number(&self, column: Column) -> Option<f64> {
+        match self.get(column) {
+            Some(Value::Number(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The day of the listing, if present.
+    #[must_use]
+    pub fn date(&self) -> Option<NaiveDate> {
+        match self.get(Column::ListingDate) {
+            Some(Value::Date(date)) => Some(*date),
+            _ => None,
+        }
+    }
+
+    /// The same listing as of a day, where it has none of its own.
+    #[must_use]
+    pub fn dated(mut self, today: NaiveDate) -> Self {
+        if self.date().is_none() {
+            self.set(Column::ListingDate, Some(Value::Date(today)));
+        }
+        self
+    }
+}
+
+/// A listing with its asking price: what training learns from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PricedListing {
+    /// The car.
+    pub listing: Listing,
+    /// Asking price in RUB, above 0.
+    pub price: f64,
+    /// The `car_group` of the table, where it has one: the same car listed again.
+    pub car_group: Option<String>,
+    /// Where the row came from; provenance, never a feature.
+    pub source: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
+    }
+
+    #[test]
+    fn a_listing_reads_its_cells() {
+        let listing = Listing::from_cells(
+            [
+                (Column::Brand, Cell::Text(" LADA (ВАЗ) ")),
+                (Column::Year, Cell::Number(1995.0)),
+                (Column::Mileage, Cell::Text("96 000 км")),
+                (Column::OwnersCount, Cell::Text("4 и более")),
+            ],
+            today(),
+        )
+        .unwrap();
+        assert_eq!(listing.text(Column::Brand), Some("LADA (ВАЗ)"));
+        assert_eq!(listing.number(Column::Mileage), Some(96_000.0));
+        assert_eq!(listing.number(Column::OwnersCount), Some(4.0));
+        assert_eq!(listing.clone().dated(today()).date(), Some(today()));
+    }
+
+    #[test]
+    fn every_problem_is_reported_once() {
+        let problems = Listing::from_cells(
+            [(Column::Year, Cell::Text("two thousand")), (Column::Mileage, Cell::Number(-1.0))],
+            today(),
+        )
+        .unwrap_err();
+        let columns: Vec<_> = problems.iter().map(|problem| problem.column).collect();
+        assert_eq!(columns, [Column::Year, Column::Mileage, Column::Brand]);
+    }
+}

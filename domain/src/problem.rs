@@ -1,0 +1,87 @@
+//! What can be wrong with a cell, said so that its author can mend it.
+
+use crate::column::Column;
+
+/// A cell that cannot be taken, with where and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The column of the cell.
+    pub column: Column,
+    /// The value as it was given; empty when it was missing.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// Why a cell cannot be taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// The column is required and the cell is empty.
+    Missing,
+    /// A number was expected.
+    NotANumber,
+    /// A whole number was expected.
+    NotAnInteger,
+    /// A number such as `150.000` that may mean 150 or 150,000.
+    Ambiguous,
+    /// A number outside its bounds, which are both included.
+    OutOfRange {
+        /// Smallest value accepted.
+        min: f64,
+        /// Largest value accepted.
+        max: f64,
+    },
+    /// A calendar day was expected.
+    NotADate,
+    /// A date outside the years that are accepted.
+    DateOutOfRange,
+    /// A text longer than any name.
+    TooLong,
+    /// A text was expected.
+    NotAText,
+    /// A formula that carries no computed value, or an error such as `#N/A`.
+    NoValue,
+}
+
+impl Reason {
+    /// A stable identifier for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::NotANumber => "not_a_number",
+            Self::NotAnInteger => "not_an_integer",
+            Self::Ambiguous => "ambiguous_number",
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::NotADate => "not_a_date",
+            Self::DateOutOfRange => "date_out_of_range",
+            Self::TooLong => "too_long",
+            Self::NotAText => "not_a_text",
+            Self::NoValue => "no_value",
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is required and is missing"),
+            Self::NotANumber => f.write_str("must be a number"),
+            Self::NotAnInteger => f.write_str("must be a whole number"),
+            Self::Ambiguous => f.write_str("is ambiguous: write it without separators, as 150000 or 150"),
+            Self::OutOfRange { min, max } => write!(f, "must be between {min} and {max}"),
+            Self::NotADate => f.write_str("must be a date such as 2026-03-17 or 17.03.2026"),
+            Self::DateOutOfRange => f.write_str("must be a date between 1990-01-01 and 2099-12-31"),
+            Self::TooLong => write!(f, "must be at most {} characters long", crate::column::LONGEST_TEXT),
+            Self::NotAText => f.write_str("must be a text"),
+            Self::NoValue => f.write_str("holds an error instead of a value"),
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.column.name(), self.reason)?;
+        if self.value.is_empty() { Ok(()) } else { write!(f, " (got {:?})", self.value) }
+    }
+}

@@ -1,0 +1,120 @@
+//! Vocabularies: counted in one pass over the listings, then frozen into the feature schema.
+
+use rustc_hash::FxHashMap;
+
+use crate::feature::{CATEGORICAL, Categorical, FeatureSchema};
+
+/// Stands between the texts of a key; cannot occur in folded text.
+pub const SEPARATOR: char = '\u{1f}';
+
+/// Builds the key of a categorical feature in `key`, from canonical texts in the order of its
+/// columns. False, with the key unspecified, when a text is missing: such a listing has no key.
+pub fn write_key<'a>(key: &mut String, texts: impl IntoIterator<Item = Option<&'a str>>) -> bool {
+    key.clear();
+    for (place, text) in texts.into_iter().enumerate() {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { return false };
+        if place > 0 {
+            key.push(SEPARATOR);
+        }
+        key.push_str(text);
+    }
+    true
+}
+
+/// Counts the keys of every categorical feature.
+#[derive(Debug)]
+pub struct VocabularyCounter {
+    counts: Vec<FxHashMap<String, u64>>,
+    key: String,
+}
+
+impl Default for VocabularyCounter {
+    fn default() -> Self {
+        Self { counts: vec![FxHashMap::default(); CATEGORICAL.len()], key: String::new() }
+    }
+}
+
+impl VocabularyCounter {
+    /// Counts one listing, given a way to its canonical text of a column.
+    pub fn add<'a>(&mut self, text: impl Fn(crate::Column) -> Option<&'a str>) {
+        for (feature, counts) in CATEGORICAL.iter().zip(&mut self.counts) {
+            if write_key(&mut self.key, feature.columns.iter().map(|column| text(*column))) {
+                match counts.get_mut(&self.key) {
+                    Some(count) => *count += 1,
+                    None => {
+                        counts.insert(self.key.clone(), 1);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Freezes what was counted at least `min_count` times, at most the `max_values` most frequent
+    /// keys a feature, in the order of their texts.
+    #[must_use]
+    pub fn into_schema(self, min_count: u64, max_values: usize) -> FeatureSchema {
+        let vocabularies = self.counts.into_iter().map(|counts| {
+            let mut keys: Vec<(String, u64)> = counts.into_iter().filter(|(_, count)| *count >= min_count).collect();
+            keys.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            keys.truncate(max_values);
+            keys.sort_unstable();
+            keys.into_iter().map(|(key, _)| key.split(SEPARATOR).map(str::to_owned).collect()).collect()
+        });
+        FeatureSchema::new(vocabularies.collect())
+    }
+}
+
+/// The known text that is most alike, when it is alike enough to be meant (Jaro-Winkler, 0.8).
+#[must_use]
+pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The categorical feature of this name.
+#[must_use]
+pub fn categorical(name: &str) -> Option<&'static Categorical> {
+    CATEGORICAL.iter().find(|feature| feature.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Column;
+
+    #[test]
+    fn keys_need_all_their_texts() {
+        let mut counter = VocabularyCounter::default();
+        for (brand, model) in [("kia", Some("rio")), ("kia", None), ("lada (ваз)", Some("2114")), ("kia", Some("rio"))]
+        {
+            counter.add(|column| match column {
+                Column::Brand => Some(brand),
+                Column::Model => model,
+                _ => None,
+            });
+        }
+        let schema = counter.into_schema(1, 100);
+        assert_eq!(schema.categorical[0].values, [vec!["kia"], vec!["lada (ваз)"]]);
+        assert_eq!(schema.categorical[1].values, [vec!["kia", "rio"], vec!["lada (ваз)", "2114"]]);
+        assert!(schema.categorical[2].values.is_empty());
+    }
+
+    #[test]
+    fn rare_keys_stay_unknown() {
+        let mut counter = VocabularyCounter::default();
+        for brand in ["a", "b", "b", "c", "c", "c"] {
+            counter.add(|column| (column == Column::Brand).then_some(brand));
+        }
+        assert_eq!(counter.into_schema(2, 1).categorical[0].values, [vec!["c"]]);
+    }
+
+    #[test]
+    fn a_slip_of_the_hand_finds_its_word() {
+        assert_eq!(nearest("toyotta", ["toyota", "kia"]), Some("toyota"));
+        assert_eq!(nearest("spaceship", ["toyota", "kia"]), None);
+    }
+}
