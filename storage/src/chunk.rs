@@ -1,0 +1,74 @@
+//! A block of listings in columns.
+//!
+//! This is the only module that shows arrow2 to the outside, besides the decoder that fills it.
+//! arrow2 is archived by its authors; its successor is arrow-rs, and moving there touches this file
+//! and `copy/decoder.rs`. RUSTSEC-2025-0038 concerns `Rows::row_unchecked` of its row format, which
+//! nothing here uses.
+
+use arrow2::array::{Array, Float32Array, Float64Array, Utf8Array};
+use arrow2::chunk::Chunk;
+use domain::Column;
+
+/// A block of listings in columns: texts as `Utf8Array<i32>`, numbers as `Float32Array`, the price
+/// as `Float64Array`, in the order of [`Column::ALL`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListingChunk {
+    chunk: Chunk<Box<dyn Array>>,
+}
+
+impl ListingChunk {
+    pub(crate) fn new(chunk: Chunk<Box<dyn Array>>) -> Self {
+        Self { chunk }
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chunk.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_empty()
+    }
+
+    /// The canonical text of a row; `None` where it is missing, and for columns that hold none.
+    ///
+    /// # Panics
+    /// There is no such row.
+    #[must_use]
+    pub fn text(&self, column: Column, row: usize) -> Option<&str> {
+        self.array::<Utf8Array<i32>>(column)?.get(row)
+    }
+
+    /// The number of a row in the column's unit, dates as days since 1970-01-01; `None` where it is
+    /// missing, for texts, and for the price.
+    ///
+    /// # Panics
+    /// There is no such row.
+    #[must_use]
+    pub fn number(&self, column: Column, row: usize) -> Option<f32> {
+        self.array::<Float32Array>(column)?.get(row)
+    }
+
+    /// The asking price of a row in RUB.
+    ///
+    /// # Panics
+    /// There is no such row.
+    #[must_use]
+    pub fn price(&self, row: usize) -> f64 {
+        // The decoder makes no chunk whose price is anything else, so NaN never comes out.
+        self.array::<Float64Array>(Column::Price).map_or(f64::NAN, |prices| prices.value(row))
+    }
+
+    /// The columns themselves, for whole-column work and for arrow2's file formats.
+    #[must_use]
+    pub fn columns(&self) -> &Chunk<Box<dyn Array>> {
+        &self.chunk
+    }
+
+    fn array<A: 'static>(&self, column: Column) -> Option<&A> {
+        self.chunk.arrays().get(column as usize)?.as_any().downcast_ref()
+    }
+}

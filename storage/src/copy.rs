@@ -1,0 +1,56 @@
+//! PostgreSQL's binary COPY format, both ways, for the columns of a listing.
+
+mod decoder;
+mod encoder;
+#[cfg(test)]
+mod tests;
+
+use domain::Column;
+
+pub(crate) use decoder::Decoder;
+pub use decoder::Malformed;
+pub(crate) use encoder::Encoder;
+
+/// What a stream begins with.
+const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
+/// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's dates count from.
+const EPOCH_IN_DAYS: i32 = 10_957;
+
+/// The type that a column has in the table `listings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SqlType {
+    Text,
+    Int2,
+    Int4,
+    Float4,
+    Float8,
+    Date,
+}
+
+fn sql_type(column: Column) -> SqlType {
+    match column {
+        Column::Year | Column::OwnersCount => SqlType::Int2,
+        Column::Mileage => SqlType::Int4,
+        Column::EngineVolume | Column::EnginePower => SqlType::Float4,
+        Column::Price => SqlType::Float8,
+        Column::ListingDate => SqlType::Date,
+        Column::Brand
+        | Column::Model
+        | Column::VehicleGeneration
+        | Column::BodyType
+        | Column::FuelType
+        | Column::Transmission
+        | Column::Drive
+        | Column::Wheel
+        | Column::State
+        | Column::Pts
+        | Column::Customs
+        | Column::Region
+        | Column::Color => SqlType::Text,
+    }
+}
+
+/// The names of all columns of a listing, as a list for a statement.
+pub(crate) fn column_names() -> String {
+    Column::ALL.map(Column::name).join(", ")
+}

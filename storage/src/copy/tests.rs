@@ -1,0 +1,131 @@
+//! Laws of the format: what was encoded is decoded, wherever the stream is cut, and no bytes panic.
+
+use chrono::NaiveDate;
+use domain::{Column, Kind, Listing, Value};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::chunk::ListingChunk;
+
+fn value(column: Column) -> BoxedStrategy<Option<Value>> {
+    let value = match column.kind() {
+        Kind::Text => "\\PC{0,12}".prop_map(Value::Text).boxed(),
+        Kind::Integer { min, max } => (min..=max).prop_map(|number| Value::Number(number.trunc())).boxed(),
+        Kind::Decimal { min, max } => (min..=max).prop_map(Value::Number).boxed(),
+        Kind::Date => (7_305..47_482).prop_map(|days| Value::Date(NaiveDate::from_epoch_days(days).unwrap())).boxed(),
+    };
+    proptest::option::weighted(0.7, value).boxed()
+}
+
+fn row() -> impl Strategy<Value = (Listing, f64)> {
+    let values: Vec<_> = Column::descriptive().iter().map(|column| value(*column)).collect();
+    (values, 1.0..1e10).prop_map(|(values, price)| {
+        let mut listing = Listing::default();
+        for (column, value) in Column::descriptive().iter().zip(values) {
+            listing.set(*column, value);
+        }
+        (listing, price)
+    })
+}
+
+fn encode(rows: &[(Listing, f64)]) -> Vec<u8> {
+    let mut encoder = Encoder::new();
+    for (listing, price) in rows {
+        encoder.begin_row(20);
+        encoder.listing(listing, *price);
+    }
+    encoder.into_stream()
+}
+
+fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingChunk, Malformed> {
+    let mut decoder = Decoder::new();
+    for piece in pieces {
+        decoder.push(piece)?;
+    }
+    decoder.finish()
+}
+
+/// Cuts a stream at places that are given as fractions of its length.
+fn cut<'a>(stream: &'a [u8], cuts: &[f64]) -> Vec<&'a [u8]> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "short")]
+    let mut places: Vec<usize> = cuts.iter().map(|cut| (cut * stream.len() as f64) as usize).collect();
+    places.extend([0, stream.len()]);
+    places.sort_unstable();
+    places.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "as the column is stored")]
+fn check(chunk: &ListingChunk, row: usize, listing: &Listing) {
+    for column in Column::descriptive() {
+        match listing.get(*column) {
+            None => {
+                assert_eq!(chunk.text(*column, row), None);
+                assert_eq!(chunk.number(*column, row), None);
+            }
+            Some(Value::Text(text)) => assert_eq!(chunk.text(*column, row), Some(text.as_str())),
+            Some(Value::Number(number)) => assert_eq!(chunk.number(*column, row), Some(*number as f32)),
+            Some(Value::Date(date)) => {
+                let days = domain::identity::days_since_epoch(*date) as f32;
+                assert_eq!(chunk.number(*column, row), Some(days));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_encoded_is_decoded_wherever_it_is_cut(rows in vec(row(), 0..8), cuts in vec(0.0..1.0_f64, 0..12)) {
+        let stream = encode(&rows);
+        let chunk = decode(cut(&stream, &cuts)).unwrap();
+        prop_assert_eq!(chunk.len(), rows.len());
+        for (place, (listing, price)) in rows.iter().enumerate() {
+            check(&chunk, place, listing);
+            prop_assert_eq!(chunk.price(place).to_bits(), price.to_bits());
+        }
+        prop_assert_eq!(decode(stream.chunks(1)).unwrap(), chunk);
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_told_so(rows in vec(row(), 0..3), at in 0.0..1.0_f64) {
+        let stream = encode(&rows);
+        prop_assert_eq!(decode(cut(&stream, &[at])[..1].to_vec()), Err(Malformed::Unfinished));
+    }
+
+    #[test]
+    fn no_bytes_panic(rows in vec(row(), 0..3), damage in vec((0.0..1.0_f64, any::<u8>()), 1..6), cuts in vec(0.0..1.0_f64, 0..4)) {
+        let mut stream = encode(&rows);
+        for (place, byte) in damage {
+            let place = stream.len() - cut(&stream, &[place])[1].len();
+            stream[place] = byte;
+        }
+        let _ = decode(cut(&stream, &cuts));
+    }
+}
+
+fn one_row(change: impl FnOnce(&mut Vec<u8>)) -> Result<ListingChunk, Malformed> {
+    let mut listing = Listing::default();
+    listing.set(Column::Brand, Some(Value::Text("kia".into())));
+    let mut stream = encode(&[(listing, 5.0)]);
+    change(&mut stream);
+    decode([stream.as_slice()])
+}
+
+#[test]
+fn malformed_streams_are_told_apart() {
+    const ROW: usize = 19;
+    assert!(one_row(|_| {}).is_ok());
+    assert_eq!(one_row(|stream| stream[3] = b'x'), Err(Malformed::Signature));
+    assert_eq!(one_row(|stream| stream[ROW + 1] = 19), Err(Malformed::FieldCount(19)));
+    assert_eq!(
+        one_row(|stream| stream[ROW + 2] = 0x7f),
+        Err(Malformed::FieldLength { column: "brand", length: 0x7f00_0003 })
+    );
+    assert_eq!(one_row(|stream| stream[ROW + 6] = 0xff), Err(Malformed::Text("brand")));
+    assert_eq!(one_row(|stream| stream.push(0)), Err(Malformed::AfterEnd));
+    let without_price = |stream: &mut Vec<u8>| {
+        let price = stream.len() - 2 - 12;
+        stream.splice(price..price + 12, [0xff; 4]);
+    };
+    assert_eq!(one_row(without_price), Err(Malformed::Null("price")));
+}

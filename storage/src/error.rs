@@ -1,0 +1,155 @@
+//! What can go wrong in storage, in words for the one who has to act.
+
+use std::path::{Path, PathBuf};
+
+use crate::copy::Malformed;
+
+/// The result of storage's functions.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong in storage. No message ever holds a password.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No server binaries were found for the private cluster.
+    #[error(
+        "no PostgreSQL server was found in {searched}: install one (apt-get install postgresql), \
+         or set PG_BIN_DIR to the folder of initdb, or set DATABASE_URL to a running database"
+    )]
+    NoServer {
+        /// The places that were searched.
+        searched: String,
+    },
+    /// Root must not run PostgreSQL, and there is nobody else to run it.
+    #[error(
+        "PostgreSQL refuses to run as root, and /etc/passwd names neither `postgres` nor `nobody` to run it instead: \
+         add one of them, or set DATABASE_URL to a running database"
+    )]
+    NoAccount,
+    /// A directory of the cluster belongs to somebody else.
+    #[error(
+        "{path} belongs to user {owner}, but the database would run as user {expected}: run probeg as the user who \
+         made it, or set PROBEG_HOME to another folder"
+    )]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+        /// The user id that the server runs as.
+        expected: u32,
+    },
+    /// The data is where the server's user can no longer reach it.
+    #[error(
+        "the database in {path} is inside a folder that user {account} may not enter: \
+         allow it to (chmod o+x), or set PROBEG_HOME to another folder"
+    )]
+    HiddenCluster {
+        /// The directory of the cluster.
+        path: PathBuf,
+        /// The user id that the server runs as.
+        account: u32,
+    },
+    /// A path that cannot be written into a database address.
+    #[error("{0} is not valid UTF-8: set PROBEG_HOME to another folder")]
+    PathNotText(PathBuf),
+    /// A file or directory could not be used.
+    #[error("cannot {action} {path}: {cause}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Why it failed.
+        cause: std::io::Error,
+    },
+    /// A program of the server failed.
+    #[error("{program} failed: {output}")]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// What it printed, or why it could not be run.
+        output: String,
+    },
+    /// The private cluster did not start.
+    #[error("PostgreSQL did not start; its log {log} ends with:\n{tail}")]
+    NotStarted {
+        /// The log file.
+        log: PathBuf,
+        /// Its last lines.
+        tail: String,
+    },
+    /// `DATABASE_URL` cannot be read.
+    #[error("DATABASE_URL is not an address such as postgres://user:password@host:5432/database: {0}")]
+    Address(sqlx::Error),
+    /// Nothing answers at the address.
+    #[error("the database at {place} did not answer: {cause}; is it running? check DATABASE_URL")]
+    Unreachable {
+        /// Host or socket, and database name.
+        place: String,
+        /// What the client saw.
+        cause: String,
+    },
+    /// The database answers but does not let us in.
+    #[error("the database at {place} refused the connection: {cause}; check DATABASE_URL")]
+    Refused {
+        /// Host or socket, and database name.
+        place: String,
+        /// The server's words.
+        cause: sqlx::Error,
+    },
+    /// The tables could not be brought up to date.
+    #[error("the tables could not be brought up to date: {0}")]
+    Migration(Box<sqlx::migrate::MigrateError>),
+    /// A statement failed, or the connection broke.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The stream of rows is not what PostgreSQL documents.
+    #[error("the database sent rows that cannot be read: {0}")]
+    Malformed(#[from] Malformed),
+    /// A snapshot is used after one of its reads failed or was abandoned.
+    #[error("this snapshot of the listings ended with a read that failed or was abandoned: begin another")]
+    SnapshotOver,
+    /// There is no such run.
+    #[error("there is no run {0}: see `probeg runs list`")]
+    NoRun(i64),
+    /// There is no such model version.
+    #[error("there is no model version {0}: see `probeg models list`")]
+    NoModel(i64),
+    /// A stored model differs from what was registered.
+    #[error(
+        "model version {0} is damaged: its bytes no longer have the SHA-256 of its registration; promote another version"
+    )]
+    DamagedModel(i64),
+    /// No version served before the present one.
+    #[error("there is nothing to roll back to: no version served before the present one")]
+    NoEarlierChampion,
+}
+
+impl Error {
+    /// Whether the database is away or overloaded, so that trying again later may succeed.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Database(error) | Self::Refused { cause: error, .. } => match error {
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => true,
+                // 57P: the server is starting or stopping; class 53: it is out of connections or memory.
+                sqlx::Error::Database(error) => {
+                    error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |cause| Self::File { action, path: path.to_owned(), cause }
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migration(Box::new(error))
+    }
+}

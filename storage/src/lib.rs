@@ -1,0 +1,26 @@
+//! Every SQL statement of Probeg, and the private PostgreSQL cluster that runs them where there is
+//! no other: listings, the stream that training reads, runs and the model registry.
+//!
+//! Absence is `None`; an [`Error`] means that something went wrong, and says what to do.
+
+mod chunk;
+mod cluster;
+mod comparables;
+mod copy;
+mod database;
+mod error;
+mod listings;
+mod models;
+mod runs;
+mod snapshot;
+
+pub use chunk::ListingChunk;
+pub use cluster::Cluster;
+pub use comparables::{Car, Comparable};
+pub use copy::Malformed;
+pub use database::{Database, Guard, Lock};
+pub use error::{Error, Result};
+pub use listings::{Import, ImportCounts, Listings, Summary};
+pub use models::{Action, AliasChange, CHAMPION, ModelChanges, ModelRecord, Models, NewModel};
+pub use runs::{EpochMetrics, NewRun, Outcome, Run, RunRows, RunStatus, Runs};
+pub use snapshot::{Block, Snapshot};

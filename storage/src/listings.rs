@@ -1,0 +1,214 @@
+//! Listings on their way in, and how many there are.
+
+use domain::PricedListing;
+use domain::identity::{Split, bucket, canonical_listing, content_hash, listing_group};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+
+use crate::copy::{Encoder, column_names};
+use crate::database::Database;
+use crate::error::Result;
+
+/// Imports go one after the other: this number stands for their turn.
+const IMPORT_LOCK: i64 = 0x7072_6f62_6567_0002;
+/// Rows are sent in pieces of about this many bytes.
+const PIECE: usize = 1 << 20;
+/// The columns of an import before those of the listing.
+const IDENTITY: &str = "place, content_hash, listing_group, bucket, source";
+const FIELDS: i16 = 5 + 20;
+
+/// The listings that are stored.
+#[derive(Clone, Debug)]
+pub struct Listings {
+    pool: PgPool,
+}
+
+/// How many listings there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// In all.
+    pub total: u64,
+    /// In the training split.
+    pub train: u64,
+    /// In the validation split.
+    pub validation: u64,
+    /// In the test split.
+    pub test: u64,
+}
+
+impl Listings {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Counts the listings; reads the whole table.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn summary(&self) -> Result<Summary> {
+        let mut query = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE bucket BETWEEN $1 AND $2),
+                    count(*) FILTER (WHERE bucket BETWEEN $3 AND $4), count(*) FILTER (WHERE bucket BETWEEN $5 AND $6)
+             FROM listings",
+        );
+        for split in [Split::Train, Split::Validation, Split::Test] {
+            let (first, last) = split.buckets();
+            query = query.bind(first).bind(last);
+        }
+        let counts: (i64, i64, i64, i64) = query.fetch_one(&self.pool).await?;
+        Ok(Summary {
+            total: counts.0.unsigned_abs(),
+            train: counts.1.unsigned_abs(),
+            validation: counts.2.unsigned_abs(),
+            test: counts.3.unsigned_abs(),
+        })
+    }
+
+    /// Whether there is no listing at all.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn is_empty(&self) -> Result<bool> {
+        let query = sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM listings)");
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+}
+
+/// What became of a file's good rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportCounts {
+    /// How many there were.
+    pub rows: u64,
+    /// How many are new listings.
+    pub added: u64,
+    /// How many repeat an earlier row of the same file.
+    pub repeated_in_file: u64,
+    /// How many were in the database before.
+    pub already_known: u64,
+}
+
+/// One file on its way into the database: all of it or, when this is dropped before
+/// [`Import::finish`], nothing. Imports wait for one another.
+#[derive(Debug)]
+pub struct Import {
+    connection: PgConnection,
+    file: String,
+    rows: u64,
+    encoder: Encoder,
+}
+
+impl Import {
+    /// Begins the import of a file, named as it should stand in the list of imports, once no other
+    /// import is under way.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn begin(database: &Database, file: &str) -> Result<Self> {
+        // A connection of its own: dropping it is what rolls everything back, even half a COPY.
+        let mut connection = database.own_connection().await?;
+        sqlx::raw_sql("BEGIN; SET LOCAL work_mem = '64MB'").execute(&mut connection).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(IMPORT_LOCK).execute(&mut connection).await?;
+        let staging = format!(
+            "CREATE TEMPORARY TABLE staging ON COMMIT DROP AS \
+             SELECT 0::bigint AS {IDENTITY}, {} FROM listings WITH NO DATA",
+            column_names()
+        );
+        sqlx::raw_sql(AssertSqlSafe(staging)).execute(&mut connection).await?;
+        Ok(Self { connection, file: file.to_owned(), rows: 0, encoder: Encoder::new() })
+    }
+
+    /// Takes rows, in any number at a time. They are stored in canonical form.
+    ///
+    /// # Errors
+    /// A connection that broke; the import is lost then.
+    pub async fn write(&mut self, rows: &[PricedListing]) -> Result<()> {
+        for row in rows {
+            encode(&mut self.encoder, self.rows, row);
+            self.rows += 1;
+            if self.encoder.len() >= PIECE {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what is new, and notes the import with the number of rows that the caller rejected.
+    ///
+    /// # Errors
+    /// A connection that broke, or a row that breaks a bound of the table; nothing is stored then.
+    pub async fn finish(mut self, rejected: u64) -> Result<ImportCounts> {
+        self.send().await?;
+        let distinct = sqlx::query_scalar("SELECT count(DISTINCT content_hash) FROM staging");
+        let distinct: i64 = distinct.fetch_one(&mut self.connection).await?;
+        let added = sqlx::raw_sql(AssertSqlSafe(insertion())).execute(&mut self.connection).await?.rows_affected();
+        let distinct = distinct.unsigned_abs();
+        let counts = ImportCounts {
+            rows: self.rows,
+            added,
+            repeated_in_file: self.rows.saturating_sub(distinct),
+            already_known: distinct.saturating_sub(added),
+        };
+        self.note(&counts, rejected).await?;
+        sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+        if let Err(error) = sqlx::raw_sql("ANALYZE listings").execute(&mut self.connection).await {
+            tracing::warn!(%error, "The statistics of the listings were not refreshed; queries may be slower.");
+        }
+        self.connection.close().await?;
+        Ok(counts)
+    }
+
+    async fn send(&mut self) -> Result<()> {
+        let stream = std::mem::replace(&mut self.encoder, Encoder::new()).into_stream();
+        let statement = format!("COPY staging ({IDENTITY}, {}) FROM STDIN (FORMAT binary)", column_names());
+        let mut copy = self.connection.copy_in_raw(&statement).await?;
+        copy.send(stream).await?;
+        copy.finish().await?;
+        Ok(())
+    }
+
+    async fn note(&mut self, counts: &ImportCounts, rejected: u64) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO imports (file, rows, added, repeated_in_file, already_known, rejected)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(&self.file)
+        .bind(counts.rows.cast_signed())
+        .bind(counts.added.cast_signed())
+        .bind(counts.repeated_in_file.cast_signed())
+        .bind(counts.already_known.cast_signed())
+        .bind(rejected.cast_signed())
+        .execute(&mut self.connection)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Of equal rows the first one of the file is stored, and rows keep the file's order.
+fn insertion() -> String {
+    let columns = column_names();
+    format!(
+        "INSERT INTO listings (content_hash, listing_group, bucket, source, {columns}) \
+         SELECT content_hash, listing_group, bucket, source, {columns} \
+         FROM (SELECT DISTINCT ON (content_hash) * FROM staging ORDER BY content_hash, place) AS first \
+         ORDER BY place ON CONFLICT (content_hash) DO NOTHING"
+    )
+}
+
+fn encode(encoder: &mut Encoder, place: u64, row: &PricedListing) {
+    let listing = canonical_listing(&row.listing);
+    let group = listing_group(&listing, row);
+    encoder.begin_row(FIELDS);
+    encoder.field(&place.to_be_bytes());
+    encoder.field(&content_hash(&listing, row.price));
+    encoder.field(&group);
+    encoder.field(&bucket(&group).to_be_bytes());
+    match &row.source {
+        // PostgreSQL stores no zero byte, and provenance is not worth losing a file for.
+        Some(source) => encoder.field(source.replace('\0', "").as_bytes()),
+        None => encoder.null(),
+    }
+    encoder.listing(&listing, row.price);
+}

@@ -1,0 +1,177 @@
+//! The model registry: versions that never change, and aliases that move.
+
+mod aliases;
+mod changes;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, FromRow, PgPool};
+
+use crate::error::{Error, Result};
+
+pub use aliases::{Action, AliasChange};
+pub use changes::ModelChanges;
+
+/// The alias that servers serve.
+pub const CHAMPION: &str = "champion";
+
+/// The registered models.
+#[derive(Clone, Debug)]
+pub struct Models {
+    pool: PgPool,
+}
+
+/// A model that is about to be registered.
+#[derive(Clone, Debug)]
+pub struct NewModel {
+    /// The run that made it.
+    pub run_id: Option<i64>,
+    /// The whole model file.
+    pub bytes: Vec<u8>,
+    /// Its inputs, outputs and feature schema.
+    pub signature: Value,
+    /// Its accuracy card.
+    pub card: Value,
+}
+
+/// A registered model, without its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelRecord {
+    /// Counted from 1, with gaps.
+    pub version: i64,
+    /// The run that made it.
+    pub run_id: Option<i64>,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+    /// Of the model file, in hexadecimal.
+    pub sha256: String,
+    /// Of the model file, in bytes.
+    pub size: u64,
+    /// Its inputs, outputs and feature schema.
+    pub signature: Value,
+    /// Its accuracy card.
+    pub card: Value,
+    /// The aliases that point at it now.
+    pub aliases: Vec<String>,
+}
+
+const SELECT: &str = "
+    SELECT version, run_id, created_at, encode(sha256, 'hex') AS sha256, size, signature, card,
+           ARRAY(SELECT alias FROM model_aliases WHERE model_aliases.version = models.version ORDER BY alias) AS aliases
+    FROM models";
+
+impl Models {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Registers a model and returns its version. It serves nobody before it is promoted.
+    ///
+    /// # Errors
+    /// An empty file, a run that does not exist, or a database that does not answer.
+    pub async fn register(&self, model: &NewModel) -> Result<i64> {
+        let query = sqlx::query_scalar(
+            "INSERT INTO models (run_id, sha256, size, bytes, signature, card)
+             VALUES ($1, $2, length($3::bytea), $3, $4, $5) RETURNING version",
+        );
+        let query = query
+            .bind(model.run_id)
+            .bind(Sha256::digest(&model.bytes).to_vec())
+            .bind(&model.bytes)
+            .bind(&model.signature)
+            .bind(&model.card);
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    /// A version, if there is one of this number.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn get(&self, version: i64) -> Result<Option<ModelRecord>> {
+        let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} WHERE version = $1"))).bind(version);
+        let row: Option<ModelRow> = query.fetch_optional(&self.pool).await?;
+        Ok(row.map(ModelRecord::from))
+    }
+
+    /// The model file of a version, if there is one of this number.
+    ///
+    /// # Errors
+    /// [`Error::DamagedModel`] when its SHA-256 is not that of its registration, or a database that
+    /// does not answer.
+    pub async fn bytes(&self, version: i64) -> Result<Option<Vec<u8>>> {
+        let query = sqlx::query_as("SELECT bytes, sha256 FROM models WHERE version = $1").bind(version);
+        let row: Option<(Vec<u8>, Vec<u8>)> = query.fetch_optional(&self.pool).await?;
+        let Some((bytes, sha256)) = row else { return Ok(None) };
+        if *Sha256::digest(&bytes) == *sha256 { Ok(Some(bytes)) } else { Err(Error::DamagedModel(version)) }
+    }
+
+    /// All versions, the newest first.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn list(&self) -> Result<Vec<ModelRecord>> {
+        let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} ORDER BY version DESC")));
+        let rows: Vec<ModelRow> = query.fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(ModelRecord::from).collect())
+    }
+
+    /// The version that is meant by `3`, `v3`, `latest` or an alias such as `champion`, if it
+    /// exists.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn resolve(&self, name: &str) -> Result<Option<i64>> {
+        let name = name.trim();
+        let number = name.strip_prefix('v').unwrap_or(name).parse::<i64>();
+        let query = match (name, number) {
+            ("latest", _) => sqlx::query_scalar("SELECT max(version) FROM models"),
+            (_, Ok(version)) => sqlx::query_scalar("SELECT max(version) FROM models WHERE version = $1").bind(version),
+            (alias, Err(_)) => {
+                sqlx::query_scalar("SELECT max(version) FROM model_aliases WHERE alias = $1").bind(alias)
+            }
+        };
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    /// The version that serves, if one was ever promoted.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn champion(&self) -> Result<Option<i64>> {
+        self.resolve(CHAMPION).await
+    }
+
+    /// Watches the aliases.
+    #[must_use]
+    pub fn listen(&self) -> ModelChanges {
+        ModelChanges::new(self.pool.clone())
+    }
+}
+
+#[derive(FromRow)]
+struct ModelRow {
+    version: i64,
+    run_id: Option<i64>,
+    created_at: DateTime<Utc>,
+    sha256: String,
+    size: i64,
+    signature: Value,
+    card: Value,
+    aliases: Vec<String>,
+}
+
+impl From<ModelRow> for ModelRecord {
+    fn from(row: ModelRow) -> Self {
+        Self {
+            version: row.version,
+            run_id: row.run_id,
+            created_at: row.created_at,
+            sha256: row.sha256,
+            size: row.size.unsigned_abs(),
+            signature: row.signature,
+            card: row.card,
+            aliases: row.aliases,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Which version serves, which served before, and who changed that.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::{FromRow, PgConnection};
+
+use super::{CHAMPION, Models};
+use crate::error::{Error, Result};
+
+/// Changes of aliases go one after the other: this number stands for their turn.
+const ALIAS_LOCK: i64 = 0x7072_6f62_6567_0003;
+
+/// How an alias was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// To a version of somebody's choice.
+    Promote,
+    /// Back to the version that served before.
+    Rollback,
+}
+
+/// One change of an alias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AliasChange {
+    /// The alias.
+    pub alias: String,
+    /// The version that it points at since.
+    pub version: i64,
+    /// The version that it pointed at before.
+    pub previous_version: Option<i64>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Who, as the caller named them.
+    pub who: String,
+    /// How.
+    pub action: Action,
+}
+
+impl Models {
+    /// Makes a version the champion. Promoting the champion changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`], or a database that does not answer.
+    pub async fn promote(&self, version: i64, who: &str) -> Result<()> {
+        if self.get(version).await?.is_none() {
+            return Err(Error::NoModel(version));
+        }
+        let mut transaction = self.pool.begin().await?;
+        let served = champions(&changes_in_turn(&mut transaction).await?);
+        if served.last() != Some(&version) {
+            move_champion(&mut transaction, version, served.last().copied(), who, Action::Promote).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Makes the version champion again that served before the present one, and returns it.
+    /// Repeated, this walks further back.
+    ///
+    /// # Errors
+    /// [`Error::NoEarlierChampion`], or a database that does not answer.
+    pub async fn rollback(&self, who: &str) -> Result<i64> {
+        let mut transaction = self.pool.begin().await?;
+        let served = champions(&changes_in_turn(&mut transaction).await?);
+        let [.., earlier, present] = served[..] else { return Err(Error::NoEarlierChampion) };
+        move_champion(&mut transaction, earlier, Some(present), who, Action::Rollback).await?;
+        transaction.commit().await?;
+        Ok(earlier)
+    }
+
+    /// Every change of an alias, the newest first.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn history(&self) -> Result<Vec<AliasChange>> {
+        let rows: Vec<ChangeRow> = sqlx::query_as(
+            "SELECT alias, version, previous_version, at, who, action FROM alias_history ORDER BY id DESC",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(AliasChange::from).collect())
+    }
+}
+
+/// The champion's changes, the oldest first, with nobody else changing it until the transaction ends.
+async fn changes_in_turn(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ALIAS_LOCK).execute(&mut *connection).await?;
+    let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(CHAMPION);
+    let rows: Vec<(String, i64)> = query.fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(action, version)| (read_action(&action), version)).collect())
+}
+
+/// The versions to walk back through, the present champion last: promoting adds one, rolling back
+/// takes it away again.
+fn champions(changes: &[(Action, i64)]) -> Vec<i64> {
+    let mut served = Vec::new();
+    for (action, version) in changes {
+        match action {
+            Action::Promote => served.push(*version),
+            Action::Rollback => {
+                served.pop();
+            }
+        }
+    }
+    served
+}
+
+async fn move_champion(
+    connection: &mut PgConnection,
+    version: i64,
+    previous_version: Option<i64>,
+    who: &str,
+    action: Action,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO model_aliases (alias, version) VALUES ($1, $2)
+         ON CONFLICT (alias) DO UPDATE SET version = EXCLUDED.version",
+    )
+    .bind(CHAMPION)
+    .bind(version)
+    .execute(&mut *connection)
+    .await?;
+    let action = match action {
+        Action::Promote => "promote",
+        Action::Rollback => "rollback",
+    };
+    sqlx::query(
+        "INSERT INTO alias_history (alias, version, previous_version, at, who, action)
+         VALUES ($1, $2, $3, clock_timestamp(), $4, $5)",
+    )
+    .bind(CHAMPION)
+    .bind(version)
+    .bind(previous_version)
+    .bind(who)
+    .bind(action)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The table's constraint leaves no other action.
+fn read_action(action: &str) -> Action {
+    if action == "rollback" { Action::Rollback } else { Action::Promote }
+}
+
+#[derive(FromRow)]
+struct ChangeRow {
+    alias: String,
+    version: i64,
+    previous_version: Option<i64>,
+    at: DateTime<Utc>,
+    who: String,
+    action: String,
+}
+
+impl From<ChangeRow> for AliasChange {
+    fn from(row: ChangeRow) -> Self {
+        Self {
+            alias: row.alias,
+            version: row.version,
+            previous_version: row.previous_version,
+            at: row.at,
+            who: row.who,
+            action: read_action(&row.action),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Action::{Promote, Rollback};
+    use super::*;
+
+    #[test]
+    fn rollbacks_walk_back_and_promotions_go_on_from_there() {
+        let mut changes = vec![(Promote, 1), (Promote, 2), (Promote, 3), (Rollback, 2)];
+        assert_eq!(champions(&changes), [1, 2]);
+        changes.extend([(Promote, 4), (Rollback, 2), (Rollback, 1)]);
+        assert_eq!(champions(&changes), [1]);
+    }
+}

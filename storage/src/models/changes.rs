@@ -1,0 +1,61 @@
+//! News of the aliases, for servers.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+
+const CHANNEL: &str = "probeg_models";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before asking again for a database that is away.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Tells when an alias may have moved. Holds a connection of its own.
+#[derive(Debug)]
+pub struct ModelChanges {
+    pool: PgPool,
+    listener: Option<PgListener>,
+}
+
+impl ModelChanges {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool, listener: None }
+    }
+
+    /// Waits until an alias may have moved: at once the first time, as soon as listening has begun,
+    /// then after each change, and after each lost connection that was made again. So whoever looks
+    /// at the aliases after each return misses nothing. While the database is away, it waits.
+    ///
+    /// May be cancelled and called again.
+    pub async fn changed(&mut self) {
+        if let Some(listener) = &mut self.listener {
+            if let Ok(Some(_)) = listener.try_recv().await {
+                return;
+            }
+            tracing::warn!("The connection that tells of new models was lost; it is made again.");
+            self.listener = None;
+        }
+        loop {
+            match self.connect().await {
+                Ok(listener) => {
+                    self.listener = Some(listener);
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "The database does not tell of new models yet."),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn connect(&self) -> Result<PgListener, sqlx::Error> {
+        let options = (*self.pool.connect_options()).clone();
+        // Not one of the pool, which may have a single connection and would close it when it gets old.
+        let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let own = own.acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
+        let mut listener = PgListener::connect_with(&own).await?;
+        // A lost connection is reported rather than silently replaced.
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        Ok(listener)
+    }
+}

@@ -1,0 +1,270 @@
+//! Experiments: what was run with which configuration, how it went, and what came of it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgPool};
+
+use crate::error::{Error, Result};
+
+/// The runs that were ever begun.
+#[derive(Clone, Debug)]
+pub struct Runs {
+    pool: PgPool,
+}
+
+/// A run that is about to begin.
+#[derive(Clone, Debug)]
+pub struct NewRun {
+    /// A name for people.
+    pub label: Option<String>,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The whole configuration.
+    pub config: Value,
+}
+
+/// A run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Counted from 1, with gaps.
+    pub id: i64,
+    /// A name for people.
+    pub label: Option<String>,
+    /// How it stands.
+    pub status: RunStatus,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The whole configuration.
+    pub config: Value,
+    /// Of the feature schema, once it is known.
+    pub schema_fingerprint: Option<String>,
+    /// The data, once it is counted.
+    pub rows: Option<RunRows>,
+    /// When it was begun.
+    pub started_at: DateTime<Utc>,
+    /// When it last gave a sign of life.
+    pub heartbeat_at: DateTime<Utc>,
+    /// When it ended; `None` too for a run that was killed.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// The newest model version that came of it.
+    pub model_version: Option<i64>,
+}
+
+/// How a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// It gave a sign of life within the last minute.
+    Running,
+    /// It was stopped, or gives no sign of life any more; it can be resumed.
+    Interrupted,
+    /// It reached its end.
+    Completed,
+    /// It ended with an error.
+    Failed,
+}
+
+/// How many rows a run saw of each split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRows {
+    /// Rows to learn from.
+    pub train: u64,
+    /// Rows to stop and calibrate by.
+    pub validation: u64,
+    /// Rows that are only measured on.
+    pub test: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It reached its end.
+    Completed,
+    /// It was stopped on request.
+    Interrupted,
+    /// It could not go on, for this reason.
+    Failed(String),
+}
+
+/// What was measured at the end of an epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochMetrics {
+    /// Counted as the run counts.
+    pub epoch: u32,
+    /// Name and figure, as the run chose them.
+    pub metrics: Value,
+    /// When.
+    pub recorded_at: DateTime<Utc>,
+}
+
+const SELECT: &str = "
+    SELECT id, label, seed, config, schema_fingerprint, rows, started_at, heartbeat_at, finished_at, error,
+           CASE WHEN status = 'running' AND heartbeat_at < now() - interval '60 seconds'
+                THEN 'interrupted' ELSE status END AS status,
+           (SELECT max(version) FROM models WHERE run_id = runs.id) AS model_version
+    FROM runs";
+
+impl Runs {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Writes a run down, before its first step, and returns its id.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn create(&self, run: &NewRun) -> Result<i64> {
+        let query = sqlx::query_scalar("INSERT INTO runs (label, seed, config) VALUES ($1, $2, $3) RETURNING id");
+        let query = query.bind(&run.label).bind(run.seed.cast_signed()).bind(&run.config);
+        Ok(query.fetch_one(&self.pool).await?)
+    }
+
+    /// Adds what a run learns about its data when it begins.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or a database that does not answer.
+    pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: RunRows) -> Result<()> {
+        let query =
+            sqlx::query("UPDATE runs SET schema_fingerprint = $2, rows = $3, heartbeat_at = now() WHERE id = $1");
+        self.change(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows))).await
+    }
+
+    /// Marks a run that ended, or gives no sign of life, as running again.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or a database that does not answer.
+    pub async fn resume(&self, id: i64) -> Result<()> {
+        let query = sqlx::query(
+            "UPDATE runs SET status = 'running', finished_at = NULL, error = NULL, heartbeat_at = now() WHERE id = $1",
+        );
+        self.change(id, query.bind(id)).await
+    }
+
+    /// Says that a run is alive: due every few seconds.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or a database that does not answer.
+    pub async fn heartbeat(&self, id: i64) -> Result<()> {
+        self.change(id, sqlx::query("UPDATE runs SET heartbeat_at = now() WHERE id = $1").bind(id)).await
+    }
+
+    /// Notes the metrics of an epoch, which is a sign of life too. A resumed run overwrites the
+    /// epochs that it repeats.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or a database that does not answer.
+    pub async fn record_epoch(&self, id: i64, epoch: u32, metrics: &Value) -> Result<()> {
+        let query = sqlx::query(
+            "WITH alive AS (UPDATE runs SET heartbeat_at = now() WHERE id = $1 RETURNING id)
+             INSERT INTO run_metrics (run_id, epoch, metrics) SELECT id, $2, $3 FROM alive
+             ON CONFLICT (run_id, epoch) DO UPDATE SET metrics = EXCLUDED.metrics, recorded_at = now()",
+        );
+        self.change(id, query.bind(id).bind(epoch.cast_signed()).bind(metrics)).await
+    }
+
+    /// Ends a run.
+    ///
+    /// # Errors
+    /// [`Error::NoRun`], or a database that does not answer.
+    pub async fn finish(&self, id: i64, outcome: &Outcome) -> Result<()> {
+        let (status, error) = match outcome {
+            Outcome::Completed => ("completed", None),
+            Outcome::Interrupted => ("interrupted", None),
+            Outcome::Failed(error) => ("failed", Some(error)),
+        };
+        let query = sqlx::query(
+            "UPDATE runs SET status = $2, error = $3, finished_at = now(), heartbeat_at = now() WHERE id = $1",
+        );
+        self.change(id, query.bind(id).bind(status).bind(error)).await
+    }
+
+    /// A run, if there is one of this id.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn get(&self, id: i64) -> Result<Option<Run>> {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = $1"))).bind(id);
+        let row: Option<RunRow> = query.fetch_optional(&self.pool).await?;
+        Ok(row.map(Run::from))
+    }
+
+    /// All runs, the newest first.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn list(&self) -> Result<Vec<Run>> {
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY id DESC")));
+        let rows: Vec<RunRow> = query.fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(Run::from).collect())
+    }
+
+    /// The metrics of a run's epochs, in order; empty for a run that has none, or that is none.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn metrics(&self, id: i64) -> Result<Vec<EpochMetrics>> {
+        let query =
+            sqlx::query_as("SELECT epoch, metrics, recorded_at FROM run_metrics WHERE run_id = $1 ORDER BY epoch");
+        let rows: Vec<(i32, Value, DateTime<Utc>)> = query.bind(id).fetch_all(&self.pool).await?;
+        let epochs = rows.into_iter().map(|(epoch, metrics, recorded_at)| EpochMetrics {
+            epoch: epoch.cast_unsigned(),
+            metrics,
+            recorded_at,
+        });
+        Ok(epochs.collect())
+    }
+
+    async fn change(
+        &self,
+        id: i64,
+        query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
+    ) -> Result<()> {
+        let changed = query.execute(&self.pool).await?.rows_affected();
+        if changed == 0 { Err(Error::NoRun(id)) } else { Ok(()) }
+    }
+}
+
+#[derive(FromRow)]
+struct RunRow {
+    id: i64,
+    label: Option<String>,
+    status: String,
+    seed: i64,
+    config: Value,
+    schema_fingerprint: Option<String>,
+    rows: Option<Json<RunRows>>,
+    started_at: DateTime<Utc>,
+    heartbeat_at: DateTime<Utc>,
+    finished_at: Option<DateTime<Utc>>,
+    error: Option<String>,
+    model_version: Option<i64>,
+}
+
+impl From<RunRow> for Run {
+    fn from(row: RunRow) -> Self {
+        Self {
+            id: row.id,
+            label: row.label,
+            status: match row.status.as_str() {
+                "running" => RunStatus::Running,
+                "completed" => RunStatus::Completed,
+                "failed" => RunStatus::Failed,
+                // The table's constraint leaves no other.
+                _ => RunStatus::Interrupted,
+            },
+            seed: row.seed.cast_unsigned(),
+            config: row.config,
+            schema_fingerprint: row.schema_fingerprint,
+            rows: row.rows.map(|rows| rows.0),
+            started_at: row.started_at,
+            heartbeat_at: row.heartbeat_at,
+            finished_at: row.finished_at,
+            error: row.error,
+            model_version: row.model_version,
+        }
+    }
+}

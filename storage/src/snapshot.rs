@@ -1,0 +1,123 @@
+//! The listings as they were at one moment, read in blocks, for training.
+
+use domain::identity::Split;
+use futures_util::StreamExt;
+use sqlx::PgConnection;
+
+use crate::chunk::ListingChunk;
+use crate::copy::{Decoder, column_names};
+use crate::database::Database;
+use crate::error::{Error, Result};
+
+const EVERY_BUCKET: (i16, i16) = (0, 99);
+
+/// The listings as they were when it began, whatever is imported meanwhile. Holds a connection and
+/// an open transaction until it is dropped.
+#[derive(Debug)]
+pub struct Snapshot {
+    connection: PgConnection,
+    /// A read that did not reach its end leaves rows in the connection: no other may follow.
+    is_over: bool,
+}
+
+/// A range of the table's pages; each holds whatever rows lie there, of every split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block {
+    first_page: u32,
+    end_page: u32,
+}
+
+impl Snapshot {
+    /// Begins a snapshot.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn begin(database: &Database) -> Result<Self> {
+        let mut connection = database.own_connection().await?;
+        // Between two reads the training may compute for longer than a server lets others idle.
+        sqlx::raw_sql(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL idle_in_transaction_session_timeout = 0;
+             SET LOCAL statement_timeout = 0;
+             SELECT count(*) FROM (SELECT FROM listings LIMIT 1) AS takes_the_snapshot_now",
+        )
+        .execute(&mut connection)
+        .await?;
+        Ok(Self { connection, is_over: false })
+    }
+
+    /// How many rows a split has.
+    ///
+    /// # Errors
+    /// A connection that broke, or [`Error::SnapshotOver`].
+    pub async fn rows(&mut self, split: Split) -> Result<u64> {
+        self.check()?;
+        let (first, last) = split.buckets();
+        let query = sqlx::query_scalar("SELECT count(*) FROM listings WHERE bucket BETWEEN $1 AND $2");
+        let count: i64 = query.bind(first).bind(last).fetch_one(&mut self.connection).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// The whole table as blocks of this many pages (of 8 KiB, unless PostgreSQL was built
+    /// otherwise), in the order in which they lie. The last may be shorter.
+    ///
+    /// # Errors
+    /// A connection that broke, or [`Error::SnapshotOver`].
+    pub async fn blocks(&mut self, pages_per_block: u32) -> Result<Vec<Block>> {
+        self.check()?;
+        let query = "SELECT pg_relation_size('listings') / current_setting('block_size')::bigint";
+        let pages: i64 = sqlx::query_scalar(query).fetch_one(&mut self.connection).await?;
+        // A table ends at 2^32 - 2 pages.
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let step = pages_per_block.max(1);
+        let begins = (0..pages).step_by(step as usize);
+        Ok(begins
+            .map(|first_page| Block { first_page, end_page: pages.min(first_page.saturating_add(step)) })
+            .collect())
+    }
+
+    /// The rows of a split in a block; there may be none.
+    ///
+    /// # Errors
+    /// A connection that broke, a stream that cannot be read, or [`Error::SnapshotOver`] after an
+    /// earlier read failed or was dropped before its end.
+    pub async fn read(&mut self, block: Block, split: Split) -> Result<ListingChunk> {
+        self.read_buckets(block, split.buckets()).await
+    }
+
+    /// The rows of all splits in a block.
+    ///
+    /// # Errors
+    /// As [`Snapshot::read`].
+    pub async fn read_all(&mut self, block: Block) -> Result<ListingChunk> {
+        self.read_buckets(block, EVERY_BUCKET).await
+    }
+
+    async fn read_buckets(&mut self, block: Block, buckets: (i16, i16)) -> Result<ListingChunk> {
+        self.check()?;
+        self.is_over = true;
+        let mut decoder = Decoder::new();
+        let mut pieces = self.connection.copy_out_raw(&statement(block, buckets)).await?;
+        while let Some(piece) = pieces.next().await {
+            decoder.push(&piece?)?;
+        }
+        drop(pieces);
+        self.is_over = false;
+        Ok(decoder.finish()?)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.is_over { Err(Error::SnapshotOver) } else { Ok(()) }
+    }
+}
+
+/// Since PostgreSQL 14 a condition on `ctid` reads only the pages it names.
+fn statement(block: Block, (first, last): (i16, i16)) -> String {
+    let Block { first_page, end_page } = block;
+    format!(
+        "COPY (SELECT {} FROM listings \
+         WHERE ctid >= '({first_page},0)'::tid AND ctid < '({end_page},0)'::tid AND bucket BETWEEN {first} AND {last}) \
+         TO STDOUT (FORMAT binary)",
+        column_names()
+    )
+}

@@ -1,0 +1,90 @@
+use domain::{Column, Value};
+use storage::{Import, ImportCounts, Summary};
+
+use crate::sandbox::{database, row, rows};
+
+#[tokio::test]
+async fn the_same_file_twice_changes_nothing() {
+    let (database, inside) = database().await;
+    assert!(database.listings().is_empty().await.unwrap());
+    let mut file = rows(0..300);
+    file.push(row(5));
+
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap();
+    import.write(&file[..100]).await.unwrap();
+    import.write(&file[100..]).await.unwrap();
+    let counts = import.finish(3).await.unwrap();
+    assert_eq!(counts, ImportCounts { rows: 301, added: 300, repeated_in_file: 1, already_known: 0 });
+    let before = database.listings().summary().await.unwrap();
+    assert_eq!(before.total, 300);
+    assert_eq!(before.train + before.validation + before.test, 300);
+
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap();
+    import.write(&file).await.unwrap();
+    let counts = import.finish(3).await.unwrap();
+    assert_eq!(counts, ImportCounts { rows: 301, added: 0, repeated_in_file: 1, already_known: 300 });
+    assert_eq!(database.listings().summary().await.unwrap(), before);
+    let imports: Vec<(String, i64, i64)> =
+        sqlx::query_as("SELECT file, added, rejected FROM imports ORDER BY id").fetch_all(&inside).await.unwrap();
+    assert_eq!(imports, [("cars.csv".into(), 300, 3), ("cars.csv".into(), 0, 3)]);
+}
+
+#[tokio::test]
+async fn rows_are_stored_in_canonical_form_and_in_order() {
+    let (database, inside) = database().await;
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap();
+    import.write(&rows(0..50)).await.unwrap();
+    import.finish(0).await.unwrap();
+    let (brand, transmission, owners, source): (String, String, i16, String) =
+        sqlx::query_as("SELECT brand, transmission, owners_count, source FROM listings LIMIT 1")
+            .fetch_one(&inside)
+            .await
+            .unwrap();
+    assert_eq!((brand.as_str(), transmission.as_str(), owners, source.as_str()), ("kia", "автоматическая", 4, "ab"));
+    let mileages: Vec<i32> =
+        sqlx::query_scalar("SELECT mileage FROM listings ORDER BY id").fetch_all(&inside).await.unwrap();
+    assert_eq!(mileages, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_import_that_is_dropped_leaves_nothing_and_holds_up_nobody() {
+    let (database, _) = database().await;
+    let mut import = Import::begin(&database, "a.csv").await.unwrap();
+    // More than one piece, so that rows have been sent.
+    import.write(&rows(0..10_000)).await.unwrap();
+    drop(import);
+    let import = Import::begin(&database, "b.csv").await.unwrap();
+    assert_eq!(import.finish(0).await.unwrap(), ImportCounts::default());
+    assert_eq!(database.listings().summary().await.unwrap(), Summary::default());
+}
+
+#[tokio::test]
+async fn a_row_beyond_the_bounds_stores_nothing_of_its_file() {
+    let (database, _) = database().await;
+    let mut wrong = row(1);
+    wrong.listing.set(Column::Year, Some(Value::Number(1000.0)));
+    let mut import = Import::begin(&database, "a.csv").await.unwrap();
+    import.write(&[row(0), wrong]).await.unwrap();
+    let error = import.finish(0).await.unwrap_err();
+    assert!(error.to_string().contains("listings_year_check"), "{error}");
+    assert_eq!(database.listings().summary().await.unwrap(), Summary::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_at_the_same_time_go_one_after_the_other() {
+    let (database, _) = database().await;
+    let imports = (0..4_u32).map(|place| {
+        let database = database.clone();
+        tokio::spawn(async move {
+            let mut import = Import::begin(&database, &format!("{place}.csv")).await.unwrap();
+            import.write(&rows(place * 50..place * 50 + 100)).await.unwrap();
+            import.finish(0).await.unwrap()
+        })
+    });
+    let mut added = 0;
+    for import in imports.collect::<Vec<_>>() {
+        added += import.await.unwrap().added;
+    }
+    assert_eq!(added, 250);
+    assert_eq!(database.listings().summary().await.unwrap().total, 250);
+}

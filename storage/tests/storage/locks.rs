@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use storage::{Database, Error, Lock};
+
+use crate::sandbox::{database, empty_database};
+
+#[tokio::test]
+async fn a_lock_is_held_by_one_at_a_time() {
+    let (database, _) = database().await;
+    let guard = database.lock(Lock::Training).await.unwrap();
+    assert!(database.try_lock(Lock::Training).await.unwrap().is_none());
+    let waiting = tokio::spawn({
+        let database = database.clone();
+        async move { database.lock(Lock::Training).await.unwrap().release().await.unwrap() }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!waiting.is_finished());
+    drop(guard);
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    database.try_lock(Lock::Training).await.unwrap().unwrap().release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_may_be_applied_by_many_at_once() {
+    let url = empty_database().await;
+    let connections = (0..4).map(|_| {
+        let url = url.clone();
+        tokio::spawn(async move { Database::connect(&url, 1).await.map(drop) })
+    });
+    for connection in connections.collect::<Vec<_>>() {
+        connection.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lazy_connection_works_once_it_is_used() {
+    let url = empty_database().await;
+    let database = Database::connect_lazy(&url, 1).unwrap();
+    database.ping().await.unwrap();
+    database.migrate().await.unwrap();
+    assert!(database.listings().is_empty().await.unwrap());
+    let away = Database::connect_lazy("postgres://x@127.0.0.1:1/x", 1).unwrap();
+    assert!(away.migrate().await.unwrap_err().is_unavailable());
+    assert!(away.ping().await.unwrap_err().is_unavailable());
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_refuses() {
+    let url = empty_database().await + "_missing";
+    let url = url.replacen("_missing", "", 1).replace("/test_", "/missing_");
+    let error = Database::connect(&url, 1).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("does not exist"), "{error}");
+}

@@ -1,0 +1,10 @@
+//! Storage against a real PostgreSQL: one private cluster a run, one database a test.
+#![expect(clippy::unwrap_used, reason = "what a test prepares may fail as the test does")]
+
+mod cluster;
+mod listings;
+mod locks;
+mod models;
+mod runs;
+mod sandbox;
+mod snapshot;

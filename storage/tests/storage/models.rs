@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use serde_json::json;
+use storage::{Action, CHAMPION, Error, Models, NewModel, NewRun};
+
+use crate::sandbox::database;
+
+async fn register(models: &Models, content: u8) -> i64 {
+    let model = NewModel {
+        run_id: None,
+        bytes: vec![content; 1000],
+        signature: json!({"inputs": ["numeric"]}),
+        card: json!({"mape": 0.154}),
+    };
+    models.register(&model).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_model_comes_back_as_it_was_registered() {
+    let (database, _) = database().await;
+    let (models, runs) = (database.models(), database.runs());
+    let run_id = runs.create(&NewRun { label: None, seed: 1, config: json!({}) }).await.unwrap();
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let model = NewModel { run_id: Some(run_id), bytes, signature: json!({"a": 1}), card: json!({"mape": 0.2}) };
+    let version = models.register(&model).await.unwrap();
+    let record = models.get(version).await.unwrap().unwrap();
+    assert_eq!((record.run_id, record.size, record.sha256.len()), (Some(run_id), 100_000, 64));
+    assert_eq!((&record.signature, &record.card), (&model.signature, &model.card));
+    assert!(record.aliases.is_empty());
+    assert_eq!(models.bytes(version).await.unwrap(), Some(model.bytes));
+    assert_eq!(runs.get(run_id).await.unwrap().unwrap().model_version, Some(version));
+    assert_eq!(models.list().await.unwrap(), [record]);
+    assert_eq!(models.get(99).await.unwrap(), None);
+    assert_eq!(models.bytes(99).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn versions_and_history_never_change() {
+    let (database, inside) = database().await;
+    let models = database.models();
+    let version = register(&models, 1).await;
+    models.promote(version, "ann").await.unwrap();
+    for statement in [
+        "UPDATE models SET card = '{}'",
+        "DELETE FROM models",
+        "TRUNCATE models CASCADE",
+        "UPDATE alias_history SET who = 'bob'",
+        "DELETE FROM alias_history",
+        "TRUNCATE alias_history",
+    ] {
+        let error = sqlx::query(statement).execute(&inside).await.unwrap_err().to_string();
+        assert!(error.contains("its rows never change"), "{statement}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_model_is_not_handed_out() {
+    let (database, inside) = database().await;
+    let models = database.models();
+    let version = register(&models, 1).await;
+    sqlx::raw_sql("ALTER TABLE models DISABLE TRIGGER ALL; UPDATE models SET bytes = set_byte(bytes, 500, 7)")
+        .execute(&inside)
+        .await
+        .unwrap();
+    assert!(matches!(models.bytes(version).await, Err(Error::DamagedModel(damaged)) if damaged == version));
+}
+
+#[tokio::test]
+async fn names_of_versions_are_understood() {
+    let (database, _) = database().await;
+    let models = database.models();
+    assert_eq!(models.resolve("latest").await.unwrap(), None);
+    let first = register(&models, 1).await;
+    let second = register(&models, 2).await;
+    assert_eq!(models.champion().await.unwrap(), None, "registering promotes nobody");
+    models.promote(first, "ann").await.unwrap();
+    for (name, version) in [
+        (first.to_string(), Some(first)),
+        (format!(" v{second} "), Some(second)),
+        ("latest".into(), Some(second)),
+        (CHAMPION.into(), Some(first)),
+        ("challenger".into(), None),
+        ("999".into(), None),
+        ("v".into(), None),
+        (String::new(), None),
+    ] {
+        assert_eq!(models.resolve(&name).await.unwrap(), version, "{name:?}");
+    }
+    assert_eq!(models.get(first).await.unwrap().unwrap().aliases, [CHAMPION]);
+}
+
+#[tokio::test]
+async fn rollbacks_walk_back_through_who_served() {
+    let (database, _) = database().await;
+    let models = database.models();
+    assert!(matches!(models.rollback("ann").await, Err(Error::NoEarlierChampion)));
+    assert!(matches!(models.promote(1, "ann").await, Err(Error::NoModel(1))));
+    let mut versions = Vec::new();
+    for content in 1..=4 {
+        versions.push(register(&models, content).await);
+    }
+    for version in &versions[..3] {
+        models.promote(*version, "ann").await.unwrap();
+    }
+    models.promote(versions[2], "ann").await.unwrap();
+    assert_eq!(models.rollback("bob").await.unwrap(), versions[1]);
+    models.promote(versions[3], "ann").await.unwrap();
+    assert_eq!(models.rollback("bob").await.unwrap(), versions[1]);
+    assert_eq!(models.rollback("bob").await.unwrap(), versions[0]);
+    assert_eq!(models.champion().await.unwrap(), Some(versions[0]));
+    assert!(matches!(models.rollback("bob").await, Err(Error::NoEarlierChampion)));
+
+    let history = models.history().await.unwrap();
+    assert_eq!(history.len(), 7, "promoting the champion again is no change");
+    assert_eq!((history[0].version, history[0].previous_version), (versions[0], Some(versions[1])));
+    assert_eq!((history[0].action, history[0].who.as_str()), (Action::Rollback, "bob"));
+    assert_eq!((history[6].version, history[6].previous_version), (versions[0], None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promotions_at_once_leave_one_story() {
+    let (database, _) = database().await;
+    let models = database.models();
+    let mut versions = Vec::new();
+    for content in 0..6 {
+        versions.push(register(&models, content).await);
+    }
+    let promotions = versions.iter().map(|version| {
+        let (models, version) = (models.clone(), *version);
+        tokio::spawn(async move { models.promote(version, "ann").await.unwrap() })
+    });
+    for promotion in promotions.collect::<Vec<_>>() {
+        promotion.await.unwrap();
+    }
+    let history = models.history().await.unwrap();
+    assert_eq!(history.len(), 6);
+    assert!(history.windows(2).all(|pair| pair[0].previous_version == Some(pair[1].version)));
+    assert_eq!(models.champion().await.unwrap(), Some(history[0].version));
+}
+
+#[tokio::test]
+async fn listeners_hear_of_changes_and_survive_a_cut() {
+    let (database, inside) = database().await;
+    let models = database.models();
+    let mut changes = models.listen();
+    let soon = Duration::from_secs(20);
+    tokio::time::timeout(soon, changes.changed()).await.expect("the first return says that listening has begun");
+    assert!(tokio::time::timeout(Duration::from_millis(100), changes.changed()).await.is_err(), "nothing happened yet");
+    let version = register(&models, 1).await;
+    models.promote(version, "ann").await.unwrap();
+    tokio::time::timeout(soon, changes.changed()).await.expect("a promotion is told");
+
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE 'LISTEN%'",
+    )
+    .execute(&inside)
+    .await
+    .unwrap();
+    tokio::time::timeout(soon, changes.changed()).await.expect("a cut connection is made again, and told");
+    let version = register(&models, 2).await;
+    models.promote(version, "ann").await.unwrap();
+    tokio::time::timeout(soon, changes.changed()).await.expect("changes are told after a cut");
+}

@@ -1,0 +1,63 @@
+use serde_json::json;
+use storage::{Error, NewRun, Outcome, RunRows, RunStatus};
+
+use crate::sandbox::database;
+
+fn new_run() -> NewRun {
+    NewRun { label: Some("first".into()), seed: u64::MAX, config: json!({"k": 8, "dropout": 0.1}) }
+}
+
+#[tokio::test]
+async fn a_run_is_written_down_from_beginning_to_end() {
+    let (database, _) = database().await;
+    let runs = database.runs();
+    let id = runs.create(&new_run()).await.unwrap();
+    let rows = RunRows { train: 80, validation: 10, test: 10 };
+    runs.describe(id, "f00d", rows).await.unwrap();
+    for epoch in [0, 1, 1] {
+        runs.record_epoch(id, epoch, &json!({"loss": 0.5 / f64::from(epoch + 1)})).await.unwrap();
+    }
+    let run = runs.get(id).await.unwrap().unwrap();
+    assert_eq!(run.status, RunStatus::Running);
+    assert_eq!((run.seed, run.config, run.label.as_deref()), (u64::MAX, new_run().config, Some("first")));
+    assert_eq!((run.schema_fingerprint.as_deref(), run.rows), (Some("f00d"), Some(rows)));
+    let metrics = runs.metrics(id).await.unwrap();
+    assert_eq!(metrics.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(metrics[1].metrics, json!({"loss": 0.25}));
+
+    runs.finish(id, &Outcome::Completed).await.unwrap();
+    let second = runs.create(&NewRun { label: None, ..new_run() }).await.unwrap();
+    runs.finish(second, &Outcome::Failed("no rows".into())).await.unwrap();
+    let list = runs.list().await.unwrap();
+    assert_eq!(list.iter().map(|run| run.id).collect::<Vec<_>>(), [second, id]);
+    assert_eq!((list[0].status, list[0].error.as_deref()), (RunStatus::Failed, Some("no rows")));
+    assert_eq!(list[1].status, RunStatus::Completed);
+    assert!(list[1].finished_at.unwrap() >= list[1].started_at);
+}
+
+#[tokio::test]
+async fn a_silent_run_reads_as_interrupted_and_can_be_resumed() {
+    let (database, inside) = database().await;
+    let runs = database.runs();
+    let id = runs.create(&new_run()).await.unwrap();
+    sqlx::query("UPDATE runs SET heartbeat_at = now() - interval '61 seconds'").execute(&inside).await.unwrap();
+    assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Interrupted);
+    runs.heartbeat(id).await.unwrap();
+    assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Running);
+    runs.finish(id, &Outcome::Interrupted).await.unwrap();
+    assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Interrupted);
+    runs.resume(id).await.unwrap();
+    let run = runs.get(id).await.unwrap().unwrap();
+    assert_eq!((run.status, run.finished_at), (RunStatus::Running, None));
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_exist_is_told_so() {
+    let (database, _) = database().await;
+    let runs = database.runs();
+    assert_eq!(runs.get(7).await.unwrap(), None);
+    assert!(runs.metrics(7).await.unwrap().is_empty());
+    assert!(matches!(runs.heartbeat(7).await, Err(Error::NoRun(7))));
+    assert!(matches!(runs.record_epoch(7, 0, &json!({})).await, Err(Error::NoRun(7))));
+    assert!(matches!(runs.finish(7, &Outcome::Completed).await, Err(Error::NoRun(7))));
+}

@@ -1,0 +1,92 @@
+//! The cluster that the tests share, and rows to put into it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::NaiveDate;
+use domain::{Cell, Column, Listing, PricedListing};
+use sqlx::PgPool;
+use storage::{Cluster, Database};
+
+/// The cluster, and a shell that stops it and removes its folder when this process has ended,
+/// however it ends: statics are never dropped.
+struct Sandbox {
+    cluster: Cluster,
+    _caretaker: Child,
+}
+
+fn sandbox() -> &'static Sandbox {
+    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
+    SANDBOX.get_or_init(|| {
+        let home = public_folder().keep();
+        let cluster = Cluster::open(&home, None).unwrap();
+        Sandbox { cluster, _caretaker: caretaker(&home) }
+    })
+}
+
+/// Reads its input until that ends with this process, which alone holds the other end.
+fn caretaker(home: &Path) -> Child {
+    let script = r#"
+        trap '' INT TERM
+        cat > /dev/null
+        pid=$(head -n 1 "$0/cluster/data/postmaster.pid") && kill -INT "$pid"
+        while [ -e "$0/cluster/data/postmaster.pid" ]; do sleep 0.1; done
+        rm -rf "$0"
+    "#;
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(script).arg(home).stdin(Stdio::piped()).spawn().unwrap()
+}
+
+/// A folder that the server's user may enter, wherever the tests run from.
+pub fn public_folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// A database of its own, with tables, and a way to look into it.
+pub async fn database() -> (Database, PgPool) {
+    let url = empty_database().await;
+    let database = Database::connect(&url, 4).await.unwrap();
+    let inside = PgPool::connect(&url).await.unwrap();
+    (database, inside)
+}
+
+/// The address of a database of its own, without tables.
+pub async fn empty_database() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let sandbox = tokio::task::spawn_blocking(sandbox).await.unwrap();
+    sandbox.cluster.create_database(&name).await.unwrap()
+}
+
+/// A listing with most columns, different for each number.
+pub fn row(number: u32) -> PricedListing {
+    let model = format!("Модель {}", number % 7);
+    let mut cells = vec![
+        (Column::Brand, Cell::Text("Киа")),
+        (Column::Model, Cell::Text(&model)),
+        (Column::Year, Cell::Number(2000.0 + f64::from(number % 20))),
+        (Column::Mileage, Cell::Number(f64::from(number))),
+        (Column::EngineVolume, Cell::Text("1,6")),
+        (Column::OwnersCount, Cell::Text("4 и более")),
+        (Column::Transmission, Cell::Text("АКПП")),
+    ];
+    if number.is_multiple_of(2) {
+        cells.push((Column::ListingDate, Cell::Date(day(1 + number % 28))));
+    }
+    let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
+    let listing = Listing::from_cells(cells, today).unwrap();
+    PricedListing { listing, price: 500_000.0 + f64::from(number), car_group: None, source: Some("a\0b".into()) }
+}
+
+pub fn rows(numbers: std::ops::Range<u32>) -> Vec<PricedListing> {
+    numbers.map(row).collect()
+}
+
+pub fn day(day: u32) -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 3, day).unwrap()
+}

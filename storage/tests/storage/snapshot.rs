@@ -1,0 +1,124 @@
+use std::collections::BTreeSet;
+
+use domain::Column;
+use domain::identity::{Split, days_since_epoch};
+use storage::{Import, ListingChunk, Snapshot};
+
+use crate::sandbox::{database, day, rows};
+
+async fn import(database: &storage::Database, numbers: std::ops::Range<u32>) {
+    let mut import = Import::begin(database, "cars.csv").await.unwrap();
+    import.write(&rows(numbers)).await.unwrap();
+    import.finish(0).await.unwrap();
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small whole numbers")]
+fn mileage(chunk: &ListingChunk, row: usize) -> u32 {
+    chunk.number(Column::Mileage, row).unwrap() as u32
+}
+
+#[tokio::test]
+async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
+    let (database, _) = database().await;
+    import(&database, 0..3000).await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    let blocks = snapshot.blocks(7).await.unwrap();
+    assert!(blocks.len() > 5, "{} blocks", blocks.len());
+    let mut seen = BTreeSet::new();
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        let mut count = 0;
+        for block in blocks.iter().rev() {
+            let chunk = snapshot.read(*block, split).await.unwrap();
+            count += chunk.len() as u64;
+            for row in 0..chunk.len() {
+                let number = mileage(&chunk, row);
+                assert!(seen.insert(number), "{number} twice");
+                check_row(&chunk, row, number);
+            }
+        }
+        assert_eq!(snapshot.rows(split).await.unwrap(), count);
+    }
+    assert_eq!(seen.len(), 3000);
+    let all = snapshot.read_all(blocks[0]).await.unwrap();
+    assert_eq!(all.columns().arrays().len(), Column::ALL.len());
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "days fit")]
+fn check_row(chunk: &ListingChunk, row: usize, number: u32) {
+    assert_eq!(chunk.text(Column::Brand, row), Some("kia"));
+    assert_eq!(chunk.text(Column::Model, row), Some(format!("модель {}", number % 7).as_str()));
+    assert_eq!(chunk.text(Column::Color, row), None);
+    assert_eq!(chunk.number(Column::EngineVolume, row), Some(1.6));
+    assert_eq!(chunk.number(Column::EnginePower, row), None);
+    assert_eq!(chunk.number(Column::OwnersCount, row), Some(4.0));
+    let days = number.is_multiple_of(2).then(|| days_since_epoch(day(1 + number % 28)) as f32);
+    assert_eq!(chunk.number(Column::ListingDate, row), days);
+    assert_eq!((chunk.price(row) - 500_000.0).to_bits(), f64::from(number).to_bits());
+    assert_eq!(chunk.number(Column::Price, row), None);
+    assert_eq!(chunk.text(Column::Year, row), None);
+}
+
+#[tokio::test]
+async fn a_snapshot_does_not_see_what_comes_later() {
+    let (database, inside) = database().await;
+    import(&database, 0..100).await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    import(&database, 100..300).await;
+    sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&inside).await.unwrap();
+    let mut count = 0;
+    for block in snapshot.blocks(1).await.unwrap() {
+        count += snapshot.read_all(block).await.unwrap().len();
+    }
+    assert_eq!(count, 100);
+}
+
+#[tokio::test]
+async fn an_empty_table_has_no_blocks() {
+    let (database, _) = database().await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    assert!(snapshot.blocks(8).await.unwrap().is_empty());
+    assert_eq!(snapshot.rows(Split::Train).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_read_that_is_abandoned_ends_the_snapshot() {
+    let (database, _) = database().await;
+    import(&database, 0..3000).await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    let block = snapshot.blocks(1000).await.unwrap()[0];
+    let abandoned = tokio::time::timeout(std::time::Duration::ZERO, snapshot.read_all(block)).await;
+    assert!(abandoned.is_err());
+    let error = snapshot.read_all(block).await.unwrap_err();
+    assert!(matches!(error, storage::Error::SnapshotOver), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_ends_the_snapshot() {
+    let (database, inside) = database().await;
+    import(&database, 0..100).await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    let block = snapshot.blocks(1000).await.unwrap()[0];
+    sqlx::query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND state = 'idle in transaction'",
+    )
+    .execute(&inside)
+    .await
+    .unwrap();
+    assert!(snapshot.read_all(block).await.is_err());
+    assert!(matches!(snapshot.rows(Split::Train).await, Err(storage::Error::SnapshotOver)));
+}
+
+#[tokio::test]
+async fn a_block_reads_only_its_own_pages() {
+    let (database, inside) = database().await;
+    import(&database, 0..3000).await;
+    let plan: Vec<String> = sqlx::query_scalar(
+        "EXPLAIN SELECT brand FROM listings
+         WHERE ctid >= '(2,0)'::tid AND ctid < '(4,0)'::tid AND bucket BETWEEN 0 AND 79",
+    )
+    .fetch_all(&inside)
+    .await
+    .unwrap();
+    assert!(plan[0].contains("Tid Range Scan"), "{plan:?}");
+}
