@@ -1,0 +1,187 @@
+//! What kind of file it is, told by its content and checked against its name.
+
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use zip::ZipArchive;
+
+use crate::error::{Fault, TableError};
+use crate::source::{Source, Stream, read_head};
+
+/// The formats of tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text with `,`, `;` or tabs between the fields.
+    Csv,
+    /// The same, compressed with gzip.
+    CsvGz,
+    /// An Excel workbook.
+    Xlsx,
+}
+
+impl Format {
+    /// Tells the format by the content.
+    ///
+    /// # Errors
+    /// The file is empty, is of another kind, or its name says another format; or it cannot be read.
+    pub fn detect(source: &Source<'_>) -> Result<Self, TableError> {
+        Self::of_content(source).map_err(|fault| fault.in_file(source.name()))
+    }
+
+    pub(crate) fn of_content(source: &Source<'_>) -> Result<Self, Fault> {
+        let mut stream = source.open()?;
+        let head = read_head(&mut stream, HEAD).map_err(Fault::Read)?;
+        let format = if head.is_empty() {
+            return Err(Fault::Empty);
+        } else if head.starts_with(b"PK") {
+            workbook_in(stream)?
+        } else if head.starts_with(&GZIP) {
+            Self::CsvGz
+        } else {
+            refuse_foreign(&head)?;
+            Self::Csv
+        };
+        format.check_name(source.name())?;
+        Ok(format)
+    }
+
+    fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Csv => ("CSV", ".csv"),
+            Self::CsvGz => ("a gzip file", ".csv.gz"),
+            Self::Xlsx => ("an Excel workbook", ".xlsx"),
+        }
+    }
+
+    /// A name without an extension of ours promises nothing.
+    fn check_name(self, name: &str) -> Result<(), Fault> {
+        let extension = Path::new(name).extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let promised = match extension.as_str() {
+            "xlsx" | "xlsm" | "xls" => Self::Xlsx,
+            "gz" => Self::CsvGz,
+            "csv" | "tsv" => Self::Csv,
+            _ => return Ok(()),
+        };
+        if promised == self {
+            return Ok(());
+        }
+        let (found, extension) = self.describe();
+        Err(Fault::WrongName { promised: promised.describe().0, found, extension })
+    }
+}
+
+/// As many bytes as are looked at.
+pub(crate) const HEAD: usize = 4096;
+
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+const SAVE_AS: &str = "open it in a spreadsheet program and save it as .xlsx or .csv";
+
+/// The beginnings of files that are no tables of ours.
+const FOREIGN: [(&[u8], &str); 13] = [
+    (&[0xD0, 0xCF, 0x11, 0xE0], "an old Excel workbook (.xls) or one protected by a password"),
+    (b"%PDF", "a PDF"),
+    (b"{\\rtf", "a rich text document (RTF)"),
+    (b"\x89PNG", "an image (PNG)"),
+    (&[0xFF, 0xD8, 0xFF], "an image (JPEG)"),
+    (b"GIF8", "an image (GIF)"),
+    (b"7z\xBC\xAF", "a 7-Zip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x7FELF", "a program"),
+    (b"MZ\x90", "a program"),
+];
+
+/// Refuses what a text with a table never begins with.
+pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
+    let refuse = |found| Err(Fault::NotATable { found, advice: SAVE_AS });
+    if let Some((_, found)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return refuse(found);
+    }
+    if head.starts_with(b"PK\x03\x04") || head.starts_with(&GZIP) {
+        return refuse("an archive within a gzip file");
+    }
+    let utf16 = head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]);
+    if head.contains(&0) && !utf16 {
+        return refuse("a binary file");
+    }
+    let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_lowercase();
+    if text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<table") {
+        return refuse("a web page (HTML)");
+    }
+    if text.starts_with("<?xml") {
+        return refuse("an XML document");
+    }
+    if text.starts_with('{') || text.starts_with("[{") {
+        return refuse("JSON");
+    }
+    Ok(())
+}
+
+/// Tells a workbook from the other files that are ZIP archives.
+fn workbook_in(mut stream: Stream<'_>) -> Result<Format, Fault> {
+    stream.rewind().map_err(Fault::Read)?;
+    let mut archive = ZipArchive::new(stream)
+        .map_err(|_| Fault::Damaged("it begins as a ZIP archive or workbook, and its end is missing".to_owned()))?;
+    let names: Vec<String> = archive.file_names().flatten().map(|name| name.to_lowercase()).collect();
+    let has = |prefix: &str, suffix: &str| names.iter().any(|name| name.starts_with(prefix) && name.ends_with(suffix));
+    if has("xl/workbook", ".xml") {
+        return Ok(Format::Xlsx);
+    }
+    let found = if has("xl/workbook", ".bin") {
+        "a binary Excel workbook (.xlsb)"
+    } else if has("word/", ".xml") {
+        "a Word document"
+    } else if is_open_document(&mut archive) {
+        "an OpenDocument file (.ods)"
+    } else if has("xl/", "") {
+        return Err(Fault::Damaged("it is an Excel file without its part xl/workbook.xml".to_owned()));
+    } else {
+        "a ZIP archive that holds no workbook"
+    };
+    Err(Fault::NotATable { found, advice: SAVE_AS })
+}
+
+fn is_open_document(archive: &mut ZipArchive<Stream<'_>>) -> bool {
+    let Ok(entry) = archive.by_name("mimetype") else { return false };
+    let mut mime = String::new();
+    entry.take(100).read_to_string(&mut mime).is_ok() && mime.starts_with("application/vnd.oasis.opendocument")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(name: &str, bytes: &[u8]) -> String {
+        Format::detect(&Source::bytes(name, bytes)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn content_decides() {
+        let detect = |name: &str, bytes: &[u8]| Format::detect(&Source::bytes(name, bytes)).unwrap();
+        assert_eq!(detect("cars", b"brand,year"), Format::Csv);
+        assert_eq!(detect("cars.txt", b"\xFF\xFEb\0"), Format::Csv);
+        assert_eq!(detect("cars.csv.gz", &[0x1F, 0x8B, 8]), Format::CsvGz);
+    }
+
+    #[test]
+    fn other_files_are_called_by_their_name() {
+        assert_eq!(message("cars.csv", b""), "cars.csv: the file is empty");
+        assert!(message("cars.xls", &[0xD0, 0xCF, 0x11, 0xE0, 0]).contains("old Excel workbook (.xls)"));
+        assert!(message("cars.xls", b"<html><table>").contains("a web page (HTML)"));
+        assert!(message("cars.csv", b"\x89PNG\r\n").contains("an image (PNG)"));
+        assert!(message("cars.csv", b"a\0b").contains("a binary file"));
+        assert!(message("cars.json", b" {\"brand\": 1}").contains("JSON"));
+        assert!(message("cars.xlsx", b"PK\x03\x04cut").contains("damaged"));
+    }
+
+    #[test]
+    fn a_name_that_says_otherwise_is_told() {
+        assert_eq!(
+            message("cars.xlsx", b"brand,year\n"),
+            "cars.xlsx: this is not an Excel workbook: it looks like CSV; rename it to end in .csv"
+        );
+        assert!(message("cars.csv.gz", b"brand,year\n").contains("rename it to end in .csv"));
+    }
+}

@@ -1,0 +1,31 @@
+//! Tables in and out: CSV, CSV.gz and XLSX, streamed under limits, their columns recognised.
+//!
+//! Serves the import, the prediction of files and the server. Knows no database and no model; all
+//! of it is synchronous.
+
+mod delimited;
+mod encoding;
+mod error;
+mod format;
+mod header;
+mod limits;
+mod rejects;
+mod row;
+mod source;
+mod table;
+mod template;
+mod text;
+mod value;
+mod workbook;
+
+pub use encoding::{Encoding, UnknownEncoding};
+pub use error::{Fault, TableError};
+pub use format::Format;
+pub use header::Header;
+pub use limits::Limits;
+pub use rejects::RejectsFile;
+pub use row::{Rejection, Row};
+pub use source::Source;
+pub use table::{Options, Rows, Table};
+pub use template::template;
+pub use value::{Summary, ValueError, Valued, value_table};

@@ -1,0 +1,45 @@
+//! How much of a file is read before it is refused.
+
+/// Bounds on what a file may ask of the machine. The defaults suit uploads from strangers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most rows below the header, and the last row of a sheet that may hold a value. Default 1,048,576.
+    pub max_rows: u64,
+    /// Most columns, counted from the first of the sheet. Default 256.
+    pub max_columns: usize,
+    /// Most cells of a sheet, empty ones that are only formatted included. Default 20 million.
+    pub max_cells: u64,
+    /// Most bytes after inflation, over all parts of a workbook or all of a CSV. Default 512 MiB.
+    pub max_inflated_bytes: u64,
+    /// Most bytes of a workbook's shared texts and styles, which are held in memory. Default 128 MiB.
+    pub max_shared_bytes: u64,
+    /// Most inflated bytes a compressed byte, once a part is over 1 MiB. Default 400.
+    pub max_ratio: u64,
+    /// Most parts in a workbook's ZIP container. Default 2,000.
+    pub max_entries: usize,
+    /// Longest text of a cell, in characters: Excel's own limit. Default 32,767.
+    pub max_text: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_rows: 1_048_576,
+            max_columns: 256,
+            max_cells: 20_000_000,
+            max_inflated_bytes: 512 << 20,
+            max_shared_bytes: 128 << 20,
+            max_ratio: 400,
+            max_entries: 2_000,
+            max_text: 32_767,
+        }
+    }
+}
+
+impl Limits {
+    /// For files of the operator's own: as many rows as fit on the disk, the other bounds as they are.
+    #[must_use]
+    pub fn trusted() -> Self {
+        Self { max_rows: u64::MAX, max_inflated_bytes: 1 << 40, ..Self::default() }
+    }
+}

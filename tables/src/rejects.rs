@@ -1,0 +1,111 @@
+//! The file of rejected rows.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+use crate::error::{Fault, TableError};
+use crate::row::Rejection;
+
+/// A CSV of what was rejected: `file,row,column,value,reason`, a line for each thing that is wrong.
+/// It is created with the first rejection, so that without one there is no file. UTF-8 with a
+/// byte order mark, as Excel wants it.
+#[derive(Debug)]
+pub struct RejectsFile {
+    path: PathBuf,
+    writer: Option<csv::Writer<BufWriter<File>>>,
+    rows: u64,
+}
+
+impl RejectsFile {
+    /// A file that is to be written at this path, replacing one that is there.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), writer: None, rows: 0 }
+    }
+
+    /// Writes what is wrong with one row.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write(&mut self, file: &str, row: u64, rejections: &[Rejection]) -> Result<(), TableError> {
+        self.rows += 1;
+        self.write_lines(file, row, rejections).map_err(|error| self.failed(error))
+    }
+
+    /// Ends the file and tells how many rows were rejected.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(mut self) -> Result<u64, TableError> {
+        let flushed = self.writer.as_mut().map_or(Ok(()), csv::Writer::flush);
+        flushed.map_err(|error| self.failed(error))?;
+        Ok(self.rows)
+    }
+
+    fn write_lines(&mut self, file: &str, row: u64, rejections: &[Rejection]) -> io::Result<()> {
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => self.writer.insert(create(&self.path)?),
+        };
+        for rejection in rejections {
+            let value = disarm(&rejection.value);
+            writer.write_record([file, &row.to_string(), rejection.column, &value, &rejection.reason])?;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: io::Error) -> TableError {
+        Fault::Write(error).in_file(&self.path.display().to_string())
+    }
+}
+
+fn create(path: &PathBuf) -> io::Result<csv::Writer<BufWriter<File>>> {
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all("\u{feff}".as_bytes())?;
+    let mut writer = csv::Writer::from_writer(file);
+    writer.write_record(["file", "row", "column", "value", "reason"])?;
+    Ok(writer)
+}
+
+/// A spreadsheet program takes what begins so for a formula, and the value comes from a stranger.
+fn disarm(value: &str) -> Cow<'_, str> {
+    let formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']) && value.parse::<f64>().is_err();
+    if formula { Cow::Owned(format!("'{value}")) } else { Cow::Borrowed(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_rejection_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rejects.csv");
+        assert_eq!(RejectsFile::new(&path).finish().unwrap(), 0);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn every_problem_is_a_line_and_no_formula() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rejects.csv");
+        let mut rejects = RejectsFile::new(&path);
+        let rejection =
+            |column, value: &str| Rejection { column, value: value.to_owned(), reason: "is bad".to_owned() };
+        rejects.write("a.csv", 7, &[rejection("year", "-5"), rejection("mileage", "=cmd()")]).unwrap();
+        assert_eq!(rejects.finish().unwrap(), 1);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let expected = "\u{feff}file,row,column,value,reason\na.csv,7,year,-5,is bad\na.csv,7,mileage,'=cmd(),is bad\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told() {
+        let mut rejects = RejectsFile::new("/nonexistent/rejects.csv");
+        let error = rejects.write("a", 1, &[]).unwrap_err();
+        assert!(!error.is_users_fault());
+        assert!(error.to_string().starts_with("/nonexistent/rejects.csv: the result could not be written"));
+    }
+}

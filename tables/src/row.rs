@@ -1,0 +1,198 @@
+//! A row of a table, and how it becomes a listing.
+
+use std::ops::RangeInclusive;
+
+use chrono::{Datelike, NaiveDate};
+use csv::StringRecord;
+use domain::column::LONGEST_TEXT;
+use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell};
+
+use crate::header::Header;
+
+/// One row below the headers.
+#[derive(Clone, Debug)]
+pub struct Row {
+    number: u64,
+    cells: Cells,
+}
+
+#[derive(Clone, Debug)]
+enum Cells {
+    /// The fields of a line, and how many there may be.
+    Line(StringRecord, RangeInclusive<usize>),
+    Sheet(Vec<SheetCell>),
+}
+
+/// A cell of a sheet with its content.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum SheetCell {
+    #[default]
+    Empty,
+    Text(String),
+    Number(f64),
+    Date(NaiveDate),
+    Error(String),
+}
+
+/// Why a row was not taken: one of its cells, or the row as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejection {
+    /// The name of the column; empty for the row as a whole.
+    pub column: &'static str,
+    /// The value as it was given.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl Row {
+    pub(crate) fn of_line(line: u64, fields: StringRecord, header: &Header) -> Self {
+        Self { number: line, cells: Cells::Line(fields, header.width()) }
+    }
+
+    pub(crate) fn of_sheet(number: u64, cells: Vec<SheetCell>) -> Self {
+        Self { number, cells: Cells::Sheet(cells) }
+    }
+
+    /// The row of the sheet, or the line on which the row begins, counted from 1.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The cell in a place counted from 0; beyond the last one cells are empty.
+    #[must_use]
+    pub fn cell(&self, place: usize) -> Cell<'_> {
+        match &self.cells {
+            Cells::Line(fields, _) => fields.get(place).map_or(Cell::Empty, Cell::Text),
+            Cells::Sheet(cells) => cells.get(place).map_or(Cell::Empty, SheetCell::as_cell),
+        }
+    }
+
+    /// Whether there is nothing in the row but blanks.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.cells {
+            Cells::Line(fields, _) => fields.iter().all(|field| field.trim().is_empty()),
+            Cells::Sheet(cells) => cells.iter().all(SheetCell::is_blank),
+        }
+    }
+
+    /// The car, to be valued as of its own date or another.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the row.
+    pub fn listing(&self, header: &Header, today: NaiveDate) -> Result<Listing, Vec<Rejection>> {
+        self.check_width().map_err(|rejection| vec![rejection])?;
+        let cells = header.columns().map(|(place, column)| (column, self.cell(place)));
+        Listing::from_cells(cells, today).map_err(|problems| problems.into_iter().map(Rejection::from).collect())
+    }
+
+    /// The car with its asking price.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the row, a missing price included.
+    pub fn priced(&self, header: &Header, today: NaiveDate) -> Result<PricedListing, Vec<Rejection>> {
+        let mut rejections = Vec::new();
+        let listing = keep(self.listing(header, today), &mut rejections);
+        let price = keep(self.price(header, today).map_err(|problem| vec![problem.into()]), &mut rejections);
+        let car_group = keep(self.label(header.car_group(), "car_group").map_err(|r| vec![r]), &mut rejections);
+        let source = keep(self.label(header.source(), "source").map_err(|r| vec![r]), &mut rejections);
+        match (listing, price, car_group, source) {
+            (Some(listing), Some(price), Some(car_group), Some(source)) => {
+                Ok(PricedListing { listing, price, car_group, source })
+            }
+            _ => Err(rejections),
+        }
+    }
+
+    fn price(&self, header: &Header, today: NaiveDate) -> Result<f64, Problem> {
+        let place = header.columns().find(|(_, column)| *column == Column::Price).map(|(place, _)| place);
+        let cell = place.map_or(Cell::Empty, |place| self.cell(place));
+        match cell::read(Column::Price, &cell, today.year())? {
+            Some(Value::Number(price)) => Ok(price),
+            _ => Err(Problem { column: Column::Price, value: String::new(), reason: Reason::Missing }),
+        }
+    }
+
+    /// A text that is kept as it is; `None` where the cell or the column is empty.
+    fn label(&self, place: Option<usize>, column: &'static str) -> Result<Option<String>, Rejection> {
+        let Some(place) = place else { return Ok(None) };
+        let cell = self.cell(place);
+        let text = cell.display();
+        let text = text.trim();
+        let reason = if matches!(cell, Cell::Error(_)) {
+            Reason::NoValue
+        } else if text.contains('\0') {
+            Reason::NotAText
+        } else if text.chars().count() > LONGEST_TEXT {
+            Reason::TooLong
+        } else {
+            return Ok((!text.is_empty()).then(|| text.to_owned()));
+        };
+        Err(Rejection { column, value: text.chars().take(60).collect(), reason: reason.to_string() })
+    }
+
+    /// A line with more or fewer fields than the header has cells in the wrong columns. Empty
+    /// fields behind the last header are harmless.
+    fn check_width(&self) -> Result<(), Rejection> {
+        let Cells::Line(fields, width) = &self.cells else { return Ok(()) };
+        let used = (0..fields.len()).rfind(|place| !fields[*place].trim().is_empty()).map_or(0, |last| last + 1);
+        if fields.len() >= *width.start() && used <= *width.end() {
+            return Ok(());
+        }
+        let reason = format!("the row has {} fields, the header has {}", fields.len(), width.end());
+        Err(Rejection { column: "", value: String::new(), reason })
+    }
+}
+
+impl SheetCell {
+    pub(crate) fn is_blank(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Text(text) => text.trim().is_empty(),
+            Self::Number(_) | Self::Date(_) | Self::Error(_) => false,
+        }
+    }
+
+    /// The cell as a header.
+    pub(crate) fn header(&self) -> String {
+        self.as_cell().display().into_owned()
+    }
+
+    fn as_cell(&self) -> Cell<'_> {
+        match self {
+            Self::Empty => Cell::Empty,
+            Self::Text(text) => Cell::Text(text),
+            Self::Number(number) => Cell::Number(*number),
+            Self::Date(date) => Cell::Date(*date),
+            Self::Error(error) => Cell::Error(error),
+        }
+    }
+}
+
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        Self { column: problem.column.name(), value: problem.value, reason: problem.reason.to_string() }
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.column.is_empty() {
+            write!(f, "{} ", self.column)?;
+        }
+        f.write_str(&self.reason)?;
+        if self.value.is_empty() { Ok(()) } else { write!(f, " (got {:?})", self.value) }
+    }
+}
+
+fn keep<T>(result: Result<T, Vec<Rejection>>, rejections: &mut Vec<Rejection>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(found) => {
+            rejections.extend(found);
+            None
+        }
+    }
+}

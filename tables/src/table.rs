@@ -1,0 +1,186 @@
+//! A table that is open: its header, and its rows one after the other.
+
+use crate::delimited::{Delimited, detect_delimiter};
+use crate::encoding::Encoding;
+use crate::error::{Fault, TableError};
+use crate::format::Format;
+use crate::header::{Candidate, Header, SEARCHED_ROWS, Search};
+use crate::limits::Limits;
+use crate::row::Row;
+use crate::source::Source;
+use crate::workbook::{SheetRows, Workbook};
+
+/// How a table is read.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What is refused as too large.
+    pub limits: Limits,
+    /// The encoding of a CSV; without one UTF-8, or UTF-16 with a byte order mark.
+    pub encoding: Option<Encoding>,
+    /// Whether a table without a column of prices is refused, as an import does.
+    pub price_required: bool,
+}
+
+/// A table in CSV or XLSX whose required columns are there.
+pub struct Table<'a> {
+    source: Source<'a>,
+    options: Options,
+    header: Header,
+    pub(crate) content: Content<'a>,
+}
+
+pub(crate) enum Content<'a> {
+    Delimited { format: Format, delimiter: u8 },
+    Workbook(Box<Workbook<'a>>),
+}
+
+impl<'a> Table<'a> {
+    /// Opens a table and finds its header: in a workbook, on the first sheet that has one.
+    ///
+    /// # Errors
+    /// The file is no table, is damaged or too large, has not all required columns or has one
+    /// twice; or it cannot be read.
+    pub fn open(source: Source<'a>, options: Options) -> Result<Self, TableError> {
+        let opened = open(&source, &options);
+        let (header, content) = opened.map_err(|fault| fault.in_file(source.name()))?;
+        Ok(Self { source, options, header, content })
+    }
+
+    /// What the columns mean.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The format of the file.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self.content {
+            Content::Delimited { format, .. } => format,
+            Content::Workbook(_) => Format::Xlsx,
+        }
+    }
+
+    /// The file of the table.
+    #[must_use]
+    pub fn source(&self) -> &Source<'a> {
+        &self.source
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The rows below the header, from the first one on; rows of nothing but blanks are left out.
+    /// An item is an error when the file is at fault; nothing comes after it.
+    ///
+    /// # Errors
+    /// As [`Table::open`].
+    pub fn rows(&mut self) -> Result<Rows<'_, 'a>, TableError> {
+        let file = self.source.name().to_owned();
+        let opened = match &mut self.content {
+            Content::Delimited { format, delimiter } => {
+                let Options { encoding, limits, .. } = &self.options;
+                Delimited::open(&self.source, *format, *delimiter, *encoding, limits)
+                    .map(|rows| RowsOf::Delimited(Box::new(rows)))
+            }
+            Content::Workbook(workbook) => workbook
+                .rows(self.header.sheet.as_deref().unwrap_or_default())
+                .map(|rows| RowsOf::Sheet(Box::new(rows))),
+        };
+        let content = opened.map_err(|fault| fault.in_file(&file))?;
+        let limit = self.options.limits.max_rows;
+        Ok(Rows { content, header: &self.header, file, count: 0, limit, ended: false })
+    }
+}
+
+/// The rows of a table.
+pub struct Rows<'t, 'a> {
+    content: RowsOf<'t, 'a>,
+    header: &'t Header,
+    file: String,
+    count: u64,
+    limit: u64,
+    ended: bool,
+}
+
+enum RowsOf<'t, 'a> {
+    Delimited(Box<Delimited<'a>>),
+    Sheet(Box<SheetRows<'t, 'a>>),
+}
+
+impl Iterator for Rows<'_, '_> {
+    type Item = Result<Row, TableError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.next_filled().map_err(|fault| fault.in_file(&self.file));
+        self.ended = !matches!(next, Ok(Some(_)));
+        next.transpose()
+    }
+}
+
+impl Rows<'_, '_> {
+    fn next_filled(&mut self) -> Result<Option<Row>, Fault> {
+        while let Some(row) = self.next_row()? {
+            if row.number() <= self.header.row || row.is_empty() {
+                continue;
+            }
+            self.count += 1;
+            if self.count > self.limit {
+                return Err(Fault::TooLarge(format!("it has more than {} rows", self.limit)));
+            }
+            return Ok(Some(row));
+        }
+        Ok(None)
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>, Fault> {
+        match &mut self.content {
+            RowsOf::Delimited(rows) => {
+                let record = rows.next_record()?;
+                Ok(record.map(|record| Row::of_line(record.line, record.fields, self.header)))
+            }
+            RowsOf::Sheet(rows) => {
+                let row = rows.next_row()?;
+                Ok(row.map(|(row, cells)| Row::of_sheet(u64::from(row) + 1, cells)))
+            }
+        }
+    }
+
+    /// How many columns of the sheet hold a value in the rows so far, titles and header included.
+    pub(crate) fn columns(&self) -> u32 {
+        match &self.content {
+            RowsOf::Delimited(_) => 0,
+            RowsOf::Sheet(rows) => rows.columns(),
+        }
+    }
+}
+
+fn open<'a>(source: &Source<'a>, options: &Options) -> Result<(Header, Content<'a>), Fault> {
+    let format = Format::of_content(source)?;
+    if format == Format::Xlsx {
+        let mut workbook = Workbook::open(source, &options.limits)?;
+        let (sheet, candidate) = workbook.find_header()?;
+        let header = Header::new(candidate, sheet, options.price_required)?;
+        return Ok((header, Content::Workbook(Box::new(workbook))));
+    }
+    let Options { encoding, limits, .. } = options;
+    let delimiter = detect_delimiter(source, format, *encoding, limits)?;
+    let candidate = find_header(Delimited::open(source, format, delimiter, *encoding, limits)?)?;
+    let header = Header::new(candidate, None, options.price_required)?;
+    Ok((header, Content::Delimited { format, delimiter }))
+}
+
+fn find_header(mut rows: Delimited<'_>) -> Result<Candidate, Fault> {
+    let mut search = Search::default();
+    for _ in 0..SEARCHED_ROWS {
+        let Some(record) = rows.next_record()? else { break };
+        if search.look(record.line, &record.fields.iter()) {
+            break;
+        }
+    }
+    Ok(search.into_best())
+}

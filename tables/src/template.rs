@@ -1,0 +1,128 @@
+//! An empty workbook for people to fill in.
+
+use chrono::{Datelike, NaiveDate};
+use domain::{Column, Kind};
+use rust_xlsxwriter::{
+    DataValidation, DataValidationErrorStyle, DataValidationRule, Format, Formula, Note, Workbook, Worksheet, XlsxError,
+};
+
+use crate::error::{Fault, TableError};
+use crate::workbook::column_letters;
+
+/// The template: the headers with notes on what they mean, an example row, drop-downs of the
+/// known values, and bounds on numbers and dates. A text that is not among the known values brings
+/// a warning only, since it may be valued all the same.
+///
+/// # Errors
+/// The workbook cannot be built: a note or a list is beyond what Excel takes.
+pub fn template(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u8>, TableError> {
+    build(vocabulary, today).map_err(|error| Fault::Write(std::io::Error::other(error)).in_file("template.xlsx"))
+}
+
+/// The rows for which drop-downs and bounds hold, the header not counted.
+const ROWS: u32 = 10_000;
+const VALUES: &str = "values";
+
+fn build(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u8>, XlsxError> {
+    let mut workbook = Workbook::new();
+    let cars = workbook.add_worksheet();
+    cars.set_name("cars")?;
+    cars.set_freeze_panes(1, 0)?;
+    for (place, column) in (0..).zip(Column::descriptive()) {
+        write_header(cars, place, *column)?;
+        write_example(cars, place, *column)?;
+        let known = vocabulary.iter().position(|(other, values)| other == column && !values.is_empty());
+        let list = known.map(|known| (known, vocabulary[known].1.len()));
+        if let Some(validation) = validation(*column, list, today)? {
+            cars.add_data_validation(1, place, ROWS, place, &validation)?;
+        }
+    }
+    write_values(workbook.add_worksheet(), vocabulary)?;
+    workbook.save_to_buffer()
+}
+
+fn write_header(cars: &mut Worksheet, place: u16, column: Column) -> Result<(), XlsxError> {
+    let required = Column::REQUIRED.contains(&column);
+    let need = if required { "Required." } else { "May be left empty." };
+    let headers = match column.headers() {
+        [] => String::new(),
+        headers => format!(" Also called {}.", headers.join(" / ")),
+    };
+    let note = Note::new(format!("{}. {need}{headers}", column.describe())).add_author_prefix(false);
+    let bold = Format::new().set_bold();
+    cars.write_string_with_format(0, place, column.name(), &bold)?;
+    cars.insert_note(0, place, &note)?;
+    cars.set_column_width(place, 18)?;
+    Ok(())
+}
+
+fn write_example(cars: &mut Worksheet, place: u16, column: Column) -> Result<(), XlsxError> {
+    let example = column.example();
+    match column.kind() {
+        Kind::Integer { .. } | Kind::Decimal { .. } if example.parse::<f64>().is_ok() => {
+            cars.write_number(1, place, example.parse::<f64>().unwrap_or_default())?;
+        }
+        Kind::Date => {
+            let format = Format::new().set_num_format("yyyy-mm-dd");
+            cars.set_column_format(place, &format)?;
+            match example.parse::<NaiveDate>() {
+                Ok(date) => cars.write_date_with_format(1, place, date, &format)?,
+                Err(_) => cars.write_string(1, place, example)?,
+            };
+        }
+        _ => {
+            cars.write_string(1, place, example)?;
+        }
+    }
+    Ok(())
+}
+
+/// The rule for the cells of a column. `list` is the place of its known values on the second
+/// sheet and how many there are: within the rule itself Excel takes 255 characters only.
+fn validation(
+    column: Column,
+    list: Option<(usize, usize)>,
+    today: NaiveDate,
+) -> Result<Option<DataValidation>, XlsxError> {
+    if let Some((place, count)) = list {
+        let letters = column_letters(u32::try_from(place).unwrap_or_default());
+        let range = Formula::new(format!("={VALUES}!${letters}$2:${letters}${}", count + 1));
+        let rule = DataValidation::new().allow_list_formula(range);
+        let rule = rule.set_error_style(DataValidationErrorStyle::Warning);
+        return rule.set_error_message("The value is not among the known ones: its price is less sure.").map(Some);
+    }
+    let bounds = column.bounds(today.year());
+    match (column.kind(), bounds) {
+        (Kind::Integer { .. }, Some((min, max))) => {
+            #[expect(clippy::cast_possible_truncation, reason = "the bounds of whole numbers are at most millions")]
+            let rule = DataValidationRule::Between(min as i32, max as i32);
+            between(DataValidation::new().allow_whole_number(rule), min, max).map(Some)
+        }
+        (Kind::Decimal { .. }, Some((min, max))) => {
+            let rule = DataValidationRule::Between(min, max);
+            between(DataValidation::new().allow_decimal_number(rule), min, max).map(Some)
+        }
+        (Kind::Date, _) => {
+            let Some(first) = NaiveDate::from_ymd_opt(1990, 1, 1) else { return Ok(None) };
+            let rule = DataValidation::new().allow_date(DataValidationRule::GreaterThanOrEqualTo(first));
+            rule.set_error_message("A date such as 2026-03-17 is expected.").map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn between(rule: DataValidation, min: f64, max: f64) -> Result<DataValidation, XlsxError> {
+    rule.set_error_message(format!("A number between {min} and {max} is expected."))
+}
+
+fn write_values(sheet: &mut Worksheet, vocabulary: &[(Column, Vec<String>)]) -> Result<(), XlsxError> {
+    sheet.set_name(VALUES)?;
+    for (place, (column, values)) in (0..).zip(vocabulary) {
+        sheet.write_string(0, place, column.name())?;
+        sheet.set_column_width(place, 24)?;
+        for (row, value) in (1..).zip(values) {
+            sheet.write_string(row, place, value)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! Valuing a CSV, a batch of rows at a time.
+
+use std::io::Write;
+
+use super::{BATCH, Outcome, Summary, Valuation, ValueError, titles};
+use crate::delimited::{Delimited, Record};
+use crate::error::Fault;
+use crate::format::Format;
+use crate::row::Row;
+use crate::table::Table;
+
+/// Writes the table with its outcomes as UTF-8, with a byte order mark where the table had one or
+/// was in another encoding, which tells a reader such as Excel what it is.
+pub(super) fn value<E>(
+    table: &Table<'_>,
+    format: Format,
+    delimiter: u8,
+    output: &mut impl Write,
+    mut valuation: Valuation<'_, E>,
+) -> Result<Summary, ValueError<E>> {
+    let failed = |fault: Fault| ValueError::Table(fault.in_file(table.source().name()));
+    let options = table.options();
+    let opened = Delimited::open(table.source(), format, delimiter, options.encoding, &options.limits);
+    let mut records = opened.map_err(failed)?;
+    if records.is_marked() {
+        output.write_all("\u{feff}".as_bytes()).map_err(|error| failed(Fault::Write(error)))?;
+    }
+    let mut writer = Writer::new(table, delimiter, output);
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        let record = records.next_record().map_err(failed)?;
+        let ended = record.is_none();
+        batch.extend(record);
+        if batch.len() == BATCH || ended {
+            writer.write_batch(&mut batch, &mut valuation)?;
+        }
+        if ended {
+            break;
+        }
+    }
+    writer.csv.flush().map_err(|error| failed(Fault::Write(error)))?;
+    Ok(valuation.summary)
+}
+
+struct Writer<'t, 'a, W: Write> {
+    table: &'t Table<'a>,
+    csv: csv::Writer<W>,
+    /// The line after the last one that was written.
+    line: u64,
+}
+
+impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
+    fn new(table: &'t Table<'a>, delimiter: u8, output: W) -> Self {
+        let csv = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(output);
+        Self { table, csv, line: 1 }
+    }
+
+    fn write_batch<E>(
+        &mut self,
+        records: &mut Vec<Record>,
+        valuation: &mut Valuation<'_, E>,
+    ) -> Result<(), ValueError<E>> {
+        let header = self.table.header();
+        let rows: Vec<Row> =
+            records.iter().map(|record| Row::of_line(record.line, record.fields.clone(), header)).collect();
+        let is_valued = |row: &Row| row.number() > header.row && !row.is_empty();
+        let valued: Vec<Row> = rows.iter().filter(|row| is_valued(row)).cloned().collect();
+        let mut outcomes = valuation.value(header, &valued).map_err(ValueError::Value)?.into_iter();
+        for (record, row) in records.drain(..).zip(&rows) {
+            let outcome = if is_valued(row) { outcomes.next() } else { None };
+            self.write(&record, outcome.as_ref())
+                .map_err(|error| Fault::Write(std::io::Error::other(error)).in_file(self.table.source().name()))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, record: &Record, outcome: Option<&Outcome>) -> Result<(), csv::Error> {
+        let header = self.table.header();
+        let width = header.headers.len();
+        while self.line < record.line {
+            self.csv.write_record(std::iter::repeat_n("", width + 4))?;
+            self.line += 1;
+        }
+        self.line = record.line + 1 + record.fields.iter().map(|field| field.matches('\n').count() as u64).sum::<u64>();
+        let padding = std::iter::repeat_n("", width.saturating_sub(record.fields.len()));
+        let added = match outcome {
+            _ if record.line == header.row => titles(header),
+            Some(outcome) => texts(outcome),
+            None => Default::default(),
+        };
+        let fields = record.fields.iter().chain(padding).chain(added.iter().map(String::as_str));
+        self.csv.write_record(fields)
+    }
+}
+
+fn texts(outcome: &Outcome) -> [String; 4] {
+    let [price, low, high] = outcome.prices.map_or(Default::default(), |prices| prices.map(|price| price.to_string()));
+    [price, low, high, outcome.status.clone().into_owned()]
+}

@@ -1,0 +1,163 @@
+//! Tables become listings.
+
+use std::io::Write;
+
+use chrono::NaiveDate;
+use domain::{Column, PricedListing};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use rust_xlsxwriter::{Format, Formula, Workbook};
+use tables::{Encoding, Limits, Options, Rejection, Source, Table};
+
+use crate::made::{open, row, rows, today, workbook};
+
+type Outcome = (u64, Result<PricedListing, Vec<Rejection>>);
+
+fn import_with(name: &str, bytes: &[u8], encoding: Option<&str>) -> Vec<Outcome> {
+    let encoding = encoding.map(|label| label.parse::<Encoding>().unwrap());
+    let options = Options { encoding, price_required: true, ..Options::default() };
+    let mut table = Table::open(Source::bytes(name, bytes), options).unwrap();
+    let header = table.header().clone();
+    let rows = table.rows().unwrap().map(Result::unwrap);
+    rows.map(|row| (row.number(), row.priced(&header, today()))).collect()
+}
+
+fn import(name: &str, bytes: &[u8]) -> Vec<Outcome> {
+    import_with(name, bytes, None)
+}
+
+fn good(outcome: &Outcome) -> &PricedListing {
+    outcome.1.as_ref().unwrap()
+}
+
+#[test]
+fn a_russian_table_with_people_s_numbers() {
+    let text = "Отчёт за март;;;;;\n\
+                Марка;Год выпуска;Пробег, км;Объём;Цена;Дата;Car_Group;заметка\n\
+                Kia;2018;83 000 км;1,6;1 250 000 ₽;17.03.2026;a1;\"=1+1\"\n\
+                ;;;;;;;\n\
+                Лада;;150.000;1598 см³;;;;x\n\
+                Kia;2018;83000\n";
+    let outcomes = import("cars.csv", text.as_bytes());
+    let first = good(&outcomes[0]);
+    assert_eq!(outcomes[0].0, 3);
+    assert_eq!(first.listing.number(Column::Mileage), Some(83_000.0));
+    assert_eq!(first.listing.number(Column::EngineVolume), Some(1.6));
+    assert_eq!(first.listing.date(), NaiveDate::from_ymd_opt(2026, 3, 17));
+    assert_eq!((first.price, first.car_group.as_deref()), (1_250_000.0, Some("a1")));
+    let (line, second) = &outcomes[1];
+    let columns: Vec<_> = second.as_ref().unwrap_err().iter().map(|rejection| rejection.column).collect();
+    assert_eq!((*line, columns), (5, vec!["mileage", "year", "price"]));
+    let (line, third) = &outcomes[2];
+    assert_eq!(*line, 6);
+    assert_eq!(third.as_ref().unwrap_err()[0].to_string(), "the row has 3 fields, the header has 8");
+    assert_eq!(outcomes.len(), 3);
+}
+
+#[test]
+fn encodings_and_gzip_of_several_members() {
+    let text = "Марка;Год;Пробег;Цена\r\nЛада;2015;90000;400000\r\n";
+    let (windows, _, _) = encoding_rs::WINDOWS_1251.encode(text);
+    let utf16: Vec<u8> = [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let mut gzip = Vec::new();
+    for part in [&text.as_bytes()[..30], &text.as_bytes()[30..]] {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(part).unwrap();
+        gzip.extend(encoder.finish().unwrap());
+    }
+    let marked = format!("\u{feff}{text}");
+    let expected = import("cars.csv", text.as_bytes());
+    assert_eq!(good(&expected[0]).listing.text(Column::Brand), Some("Лада"));
+    assert_eq!(import("cars.csv", marked.as_bytes()), expected);
+    assert_eq!(import("cars.csv", &utf16), expected);
+    assert_eq!(import("cars.csv.gz", &gzip), expected);
+    assert_eq!(import_with("cars.csv", &windows, Some("windows-1251")), expected);
+
+    let message = open("cars.csv", &windows).err().unwrap().to_string();
+    assert!(message.starts_with("cars.csv: line 1 is not UTF-8 and looks like Windows-1251"), "{message}");
+    let message = rows("cars.csv.gz", &gzip[..gzip.len() - 20], Limits::default()).unwrap_err().to_string();
+    assert!(message.contains("it is cut off"), "{message}");
+}
+
+#[test]
+fn a_workbook_with_titles_dates_formulas_and_errors() {
+    let mut book = Workbook::new();
+    book.add_worksheet().set_name("Титул").unwrap().write_string(0, 0, "Отчёт").unwrap();
+    let sheet = book.add_worksheet().set_name("Авто").unwrap();
+    sheet.write_string(0, 0, "Автомобили на складе").unwrap();
+    row(sheet, 2, &["", "Марка", "Модель", "Год", "Пробег", "Дата", "Цена", "Комментарий"]);
+    row(sheet, 3, &["", "Kia", "", "2018"]);
+    sheet.write_number(3, 2, 2114).unwrap();
+    sheet.write_formula(3, 4, Formula::new("=83*1000").set_result("83000")).unwrap();
+    let day = NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
+    sheet.write_date_with_format(3, 5, day, &Format::new().set_num_format("dd.mm.yyyy")).unwrap();
+    sheet.write_string(3, 6, "1 250 000 ₽").unwrap();
+    row(sheet, 9, &["", "Kia", "", "2018", "1"]);
+    sheet.write_formula(9, 6, Formula::new("=1/0").set_result("#DIV/0!")).unwrap();
+    let bytes = book.save_to_buffer().unwrap();
+
+    let outcomes = import("cars.xlsx", &bytes);
+    let listing = &good(&outcomes[0]).listing;
+    assert_eq!(outcomes[0].0, 4);
+    assert_eq!(listing.text(Column::Model), Some("2114"));
+    assert_eq!(listing.number(Column::Mileage), Some(83_000.0));
+    assert_eq!(listing.date(), Some(day));
+    assert!((good(&outcomes[0]).price - 1_250_000.0).abs() < 1e-6);
+    let (number, rejected) = &outcomes[1];
+    let reasons: Vec<_> = rejected.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
+    assert_eq!((*number, reasons), (10, vec!["price holds an error instead of a value (got \"#DIV/0!\")".to_owned()]));
+
+    let table = open("cars.xlsx", &bytes).unwrap();
+    assert_eq!(table.header().sheet.as_deref(), Some("Авто"));
+    assert_eq!(table.header().unrecognised(), ["Комментарий"]);
+}
+
+#[test]
+fn a_table_without_its_columns_says_what_it_has() {
+    let bytes = workbook(|sheet| row(sheet, 1, &["brand", "год", "km"]));
+    let error = open("cars.xlsx", &bytes).err().unwrap();
+    assert!(error.is_users_fault() && !error.is_too_large());
+    assert!(error.to_string().ends_with("the headers found are brand, год, km"), "{error}");
+    let message = open("cars.csv", b"\n\n").err().unwrap().to_string();
+    assert!(message.contains("no row of headers was found"), "{message}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_no_fault_of_the_file() {
+    let error = Table::open(Source::file("/nonexistent/cars.csv"), Options::default()).err().unwrap();
+    assert!(!error.is_users_fault());
+    assert!(error.to_string().starts_with("/nonexistent/cars.csv: the file could not be read"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(
+        cells in prop::collection::vec(prop::collection::vec("[^\r\0]{0,12}", 2), 1..20),
+        delimiter in prop::sample::select(vec![b',', b';', b'\t']),
+    ) {
+        let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+        writer.write_record(["brand", "year", "mileage", "a", "b"]).unwrap();
+        for cell in &cells {
+            writer.write_record(["Kia", "2018", "1", &cell[0], &cell[1]]).unwrap();
+        }
+        let bytes = writer.into_inner().unwrap();
+        let read = rows("cars.csv", &bytes, Limits::default()).unwrap();
+        prop_assert_eq!(read.len(), cells.len());
+        let mut line = 2;
+        for (row, cell) in read.iter().zip(&cells) {
+            prop_assert_eq!(row.number(), line);
+            line += 1 + cell.iter().map(|text| text.matches('\n').count() as u64).sum::<u64>();
+            for (place, text) in (3..).zip(cell) {
+                let cell = row.cell(place);
+                prop_assert_eq!(cell.display(), text.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(head in "(brand,year,mileage\n)?", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let bytes: Vec<u8> = head.into_bytes().into_iter().chain(bytes).collect();
+        let _ = rows("cars", &bytes, Limits::default());
+    }
+}

@@ -1,0 +1,149 @@
+//! Tables come back with prices.
+
+use std::convert::Infallible;
+use std::io::Cursor;
+
+use calamine::{Data, Reader, Xlsx};
+use chrono::NaiveDate;
+use domain::{Column, Listing};
+use rust_xlsxwriter::{Format, Formula, Workbook};
+use tables::{Options, Source, Summary, ValueError, Valued, value_table};
+
+use crate::made::{read_sheet, row, today, with_part, workbook};
+
+/// A price that tells its row: the mileage times ten.
+#[expect(clippy::unnecessary_wraps, reason = "a valuation may fail")]
+fn price(listings: Vec<Listing>) -> Result<Vec<Valued>, Infallible> {
+    assert!(listings.len() <= 1024);
+    let value = |listing: Listing| {
+        let price = listing.number(Column::Mileage).unwrap() * 10.0 + 0.4;
+        let notes = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec!["unknown brand".to_owned()] };
+        Valued { price, low: price - 1.0, high: price + 1.0, notes }
+    };
+    Ok(listings.into_iter().map(value).collect())
+}
+
+fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, Summary) {
+    let mut output = Cursor::new(Vec::new());
+    let source = Source::bytes(name, bytes);
+    let summary = value_table(source, &mut output, Options::default(), today(), &mut price).unwrap();
+    (output.into_inner(), summary)
+}
+
+fn dealers_workbook() -> Vec<u8> {
+    let mut book = Workbook::new();
+    book.add_worksheet().set_name("Титул").unwrap().write_string(0, 0, "=cmd|' /C calc'!A0").unwrap();
+    let sheet = book.add_worksheet().set_name("Авто").unwrap();
+    let bold = Format::new().set_bold();
+    sheet.write_string(0, 0, "Склад").unwrap();
+    row(sheet, 1, &["Марка", "Год", "Пробег", "predict_value", "Дата", "Артикул"]);
+    sheet.write_string_with_format(1, 6, "Заметка", &bold).unwrap();
+    row(sheet, 2, &["Kia", "2018", "", "", "", "007", "=1+1"]);
+    sheet.write_number(2, 2, 83_000).unwrap();
+    sheet.write_boolean(2, 3, true).unwrap();
+    let date = Format::new().set_num_format("dd.mm.yyyy");
+    sheet.write_date_with_format(2, 4, NaiveDate::from_ymd_opt(2026, 3, 17).unwrap(), &date).unwrap();
+    row(sheet, 4, &["Lada", "1800", "5"]);
+    sheet.write_formula(5, 2, Formula::new("=C3+1").set_result("83001")).unwrap();
+    row(sheet, 5, &["Lada", "2018"]);
+    sheet.write_formula(5, 6, Formula::new("=NA()").set_result("#N/A")).unwrap();
+    sheet.merge_range(8, 0, 8, 2, "Итого", &bold).unwrap();
+    book.save_to_buffer().unwrap()
+}
+
+#[test]
+fn a_workbook_comes_back_as_it_was_with_prices() {
+    let input = dealers_workbook();
+    let (output, summary) = valued("cars.xlsx", &input);
+    assert_eq!(summary, Summary { rows: 4, valued: 2 });
+    let (before, after) = (read_sheet(&input, "Авто"), read_sheet(&output, "Авто"));
+    for (row, column, cell) in before.cells() {
+        assert_eq!(after.get((row, column)), Some(cell), "row {row}, column {column}");
+    }
+    let added = |row: u32| -> Vec<Data> {
+        (7..11).map(|column| after.get_value((row, column)).cloned().unwrap_or_default()).collect()
+    };
+    let text = |text: &str| Data::String(text.to_owned());
+    let titles = ["predict_value (2)", "predict_low", "predict_high", "predict_status"].map(text);
+    assert_eq!(added(1), titles);
+    assert_eq!(added(2), [Data::Float(830_000.0), Data::Float(829_999.0), Data::Float(830_001.0), text("ok")]);
+    let empty = || Data::Empty;
+    assert_eq!(added(3), [empty(), empty(), empty(), empty()]);
+    let status = text("year must be between 1900 and 2027 (got \"1800\")");
+    assert_eq!(added(4), [empty(), empty(), empty(), status]);
+    assert_eq!(added(5)[3], text("ok: unknown brand"));
+    assert_eq!(added(8)[3], text("year is required and is missing; mileage is required and is missing"));
+    assert_eq!(after.end(), Some((8, 10)));
+}
+
+#[test]
+fn the_other_parts_and_formulas_are_untouched() {
+    let input = dealers_workbook();
+    let (output, _) = valued("cars.xlsx", &input);
+    let mut workbook = Xlsx::new(Cursor::new(&output)).unwrap();
+    assert_eq!(workbook.sheet_names(), ["Титул", "Авто"]);
+    let formulas = workbook.worksheet_formula("Авто").unwrap();
+    assert_eq!(formulas.get_value((5, 2)), Some(&"C3+1".to_owned()));
+    assert_eq!(formulas.cells().filter(|cell| !cell.2.is_empty()).count(), 2);
+    assert_eq!(read_sheet(&input, "Титул"), read_sheet(&output, "Титул"));
+    let parts = |bytes: &[u8]| -> Vec<(String, u32)> {
+        let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+        let places = 0..archive.len();
+        places
+            .map(|place| archive.by_index(place).map(|e| (e.name().unwrap().into_owned(), e.crc32())).unwrap())
+            .collect()
+    };
+    let changed: Vec<_> =
+        parts(&input).into_iter().zip(parts(&output)).filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
+    assert_eq!(changed, ["xl/worksheets/sheet2.xml"]);
+}
+
+#[test]
+fn many_rows_stay_in_order() {
+    let input = workbook(|sheet| {
+        row(sheet, 0, &["brand", "year", "mileage"]);
+        for number in 1..3_000 {
+            row(sheet, number, &["Kia", "2018"]);
+            sheet.write_number(number, 2, number).unwrap();
+        }
+    });
+    let (output, summary) = valued("cars.xlsx", &input);
+    assert_eq!(summary, Summary { rows: 2_999, valued: 2_999 });
+    let sheet = read_sheet(&output, "Sheet1");
+    for number in 1..3_000 {
+        assert_eq!(sheet.get_value((number, 3)), Some(&Data::Float(f64::from(number) * 10.0)));
+    }
+}
+
+#[test]
+fn a_csv_keeps_its_delimiter_lines_and_texts() {
+    let text = "Отчёт\n\nМарка;Год;Пробег;Заметка\r\nKia;2018;1 000;\"a;\nb\"\r\n;;;\nKia;2018\n\nLada;2018;5;=1+1\n";
+    let (output, summary) = valued("cars.csv", text.as_bytes());
+    assert_eq!(summary, Summary { rows: 3, valued: 2 });
+    let expected = "Отчёт;;;;;;;\n;;;;;;;\n\
+        Марка;Год;Пробег;Заметка;predict_value;predict_low;predict_high;predict_status\n\
+        Kia;2018;1 000;\"a;\nb\";10000;9999;10001;ok\n;;;;;;;\n\
+        Kia;2018;;;;;;the row has 2 fields, the header has 4\n;;;;;;;\n\
+        Lada;2018;5;=1+1;50;49;51;ok: unknown brand\n";
+    assert_eq!(String::from_utf8(output).unwrap(), expected);
+}
+
+#[test]
+fn a_csv_of_another_encoding_comes_back_marked_as_utf_8() {
+    let utf16: Vec<u8> = "\u{feff}brand,year,mileage\nKia,2018,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let (output, _) = valued("cars.csv", &utf16);
+    assert!(output.starts_with("\u{feff}brand,".as_bytes()));
+}
+
+#[test]
+fn a_failed_valuation_is_told_apart_from_a_bad_table() {
+    let mut fail = |_: Vec<Listing>| Err("the model is gone".to_owned());
+    let input = b"brand,year,mileage\nKia,2018,1\n";
+    let source = Source::bytes("cars.csv", input);
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), today(), &mut fail).unwrap_err();
+    assert!(matches!(error, ValueError::Value(_)));
+    let macros = with_part("xl/vbaProject.bin", b"x");
+    let source = Source::bytes("cars.xlsm", &macros);
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), today(), &mut price).unwrap_err();
+    assert!(error.to_string().contains("a workbook with macros"), "{error}");
+}
