@@ -1,0 +1,133 @@
+//! Exports a burn module to ONNX by recording its own `forward`.
+//!
+//! [`export`] runs `forward` twice on a device that records operations instead of computing them, with two different
+//! numbers of rows. What differs between the recordings is the batch and becomes the symbolic dimension `N`; what does
+//! not differ is fixed. The recorded operations are then lowered, one by one, to an ONNX file.
+//!
+//! ```no_run
+//! use burn::nn::{Linear, LinearConfig};
+//! use burn::prelude::*;
+//! use onnx_export::{Graph, Input, Traced, export};
+//!
+//! let model: Linear = LinearConfig::new(4, 2).init(&Device::flex());
+//! let graph = Graph {
+//!     name: "example",
+//!     producer: ("my-tool", "1.0"),
+//!     inputs: &[Input::Float32 { name: "numbers", columns: 4 }],
+//!     output: "prediction",
+//!     metadata: &[],
+//! };
+//! let file = export(&graph, |device, inputs| {
+//!     let [Traced::Float(numbers)] = inputs else { unreachable!("the graph has one float input") };
+//!     model.clone().to_device(device).forward(numbers.clone())
+//! })?;
+//! # let _: Vec<u8> = file;
+//! # Ok::<(), onnx_export::ExportError>(())
+//! ```
+//!
+//! Four rules hold for every file:
+//!
+//! - Every integer is an int64, whatever width burn gave it; every float is a float32.
+//! - The same module gives the same bytes.
+//! - NaN, the mark of a missing number, goes where burn lets it go, also in runtimes that lose it in a clamp.
+//! - What cannot be lowered is an error that names the operation, never an approximation.
+
+mod dims;
+mod error;
+mod lower;
+mod nan;
+mod proto;
+mod trace;
+
+use burn::tensor::{Device, Int, Tensor};
+
+pub use error::ExportError;
+
+/// What the file declares about itself: its names and what travels with the graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Graph<'a> {
+    /// The graph's name.
+    pub name: &'a str,
+    /// The name and version of the program that exports.
+    pub producer: (&'a str, &'a str),
+    /// The inputs, in the order in which `forward` receives them.
+    pub inputs: &'a [Input<'a>],
+    /// The name of the output.
+    pub output: &'a str,
+    /// Keys and values of the file's `metadata_props`.
+    pub metadata: &'a [(&'a str, String)],
+}
+
+/// An input of shape `[N, columns]`; all inputs share `N`.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// Whole numbers, such as ids.
+    Int64 {
+        /// The name in the file.
+        name: &'a str,
+        /// The second dimension.
+        columns: usize,
+    },
+    /// Real numbers.
+    Float32 {
+        /// The name in the file.
+        name: &'a str,
+        /// The second dimension.
+        columns: usize,
+    },
+}
+
+impl<'a> Input<'a> {
+    fn name(&self) -> &'a str {
+        match self {
+            Self::Int64 { name, .. } | Self::Float32 { name, .. } => name,
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Self::Int64 { columns, .. } | Self::Float32 { columns, .. } => *columns,
+        }
+    }
+}
+
+/// An input as `forward` receives it: a tensor on the recording device.
+#[derive(Clone, Debug)]
+pub enum Traced {
+    /// For [`Input::Int64`].
+    Int(Tensor<2, Int>),
+    /// For [`Input::Float32`].
+    Float(Tensor<2>),
+}
+
+/// Records `forward` and returns the ONNX file (opset 17) that computes the same.
+///
+/// `forward` receives the recording device and one tensor an input. It has to move the module there (`to_device`) and
+/// must do the same whatever the number of rows. Tensors on that device hold no values: reading one fails.
+///
+/// # Errors
+///
+/// See [`ExportError`].
+///
+/// # Panics
+///
+/// Where `forward` panics, as burn does on shapes that do not match, and on a module that tracks gradients: pass the
+/// one for inference (`module.valid()`).
+pub fn export(graph: &Graph<'_>, forward: impl Fn(&Device, &[Traced]) -> Tensor<2>) -> Result<Vec<u8>, ExportError> {
+    check_names(graph)?;
+    let trace = trace::trace(graph.inputs, forward)?;
+    let lowered = lower::lower(graph, &trace)?;
+    Ok(proto::encode(graph, lowered))
+}
+
+/// Names inside the graph begin with `/`, so that they never meet a name of the caller's.
+fn check_names(graph: &Graph<'_>) -> Result<(), ExportError> {
+    let mut seen = Vec::new();
+    for name in graph.inputs.iter().map(Input::name).chain([graph.output]) {
+        if name.is_empty() || name.starts_with('/') || seen.contains(&name) {
+            return Err(ExportError::Name { name: name.into() });
+        }
+        seen.push(name);
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! A network of the kind that is exported: categories and numbers with gaps in, quantiles out.
+
+use burn::module::Param;
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::prelude::*;
+use burn::tensor::Distribution;
+use burn::tensor::activation::{relu, softplus};
+use onnx_export::{Traced, export};
+
+use crate::runtimes::{GRAPH, IDS, NUMBERS, assert_file_same};
+
+const BINS: usize = 6;
+const EMBEDDING: usize = 4;
+const VOCABULARY: usize = 5;
+const HIDDEN: usize = 32;
+const QUANTILES: usize = 7;
+const FEATURES: usize = NUMBERS + 1;
+
+/// Preprocessing shared by all members, whose outputs are averaged.
+#[derive(Module, Debug)]
+pub struct Network {
+    edges: Tensor<3>,
+    widths: Tensor<3>,
+    offsets: Tensor<2, Int>,
+    members: Vec<Member>,
+}
+
+#[derive(Module, Debug)]
+struct Member {
+    categories: Param<Tensor<2>>,
+    numbers: Param<Tensor<3>>,
+    hidden: Linear,
+    dropout: Dropout,
+    head: Linear,
+}
+
+impl Network {
+    pub fn new() -> Self {
+        let device = Device::flex();
+        let edges: Vec<f32> = (0..FEATURES * BINS).map(|place| (place % BINS) as f32 * 1.5 - 4.0).collect();
+        Self {
+            edges: Tensor::from_data(TensorData::new(edges, [1, FEATURES, BINS]), &device),
+            widths: Tensor::full([1, FEATURES, BINS], 1.5, &device),
+            offsets: Tensor::from_data([[0, 5, 10]], &device),
+            members: (0..3).map(|_| Member::new(&device)).collect(),
+        }
+    }
+
+    /// `[N, IDS]` and `[N, NUMBERS]` to `[N, QUANTILES]`.
+    pub fn forward(&self, ids: Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2> {
+        let numbers = derived(numbers); // [N, FEATURES]
+        let missing = numbers.clone().is_nan();
+        let known = missing.clone().bool_not().float(); // [N, FEATURES]
+        let numbers = numbers.mask_fill(missing, 0.0);
+        let ids: Tensor<1, Int> = (ids + self.offsets.clone()).flatten(0, 1); // [N * IDS]
+        let bins = self.piecewise_linear(numbers) * known.clone().unsqueeze_dim(2); // [N, FEATURES, BINS]
+        let outputs = self.members.iter().map(|member| member.forward(ids.clone(), bins.clone(), known.clone()));
+        // [N, K, QUANTILES] -> [N, QUANTILES]
+        let mean = Tensor::stack::<3>(outputs.collect(), 1).mean_dim(1).squeeze_dim::<2>(1);
+        (mean + 10.0).exp()
+    }
+
+    /// How much of each bin lies below the number.
+    fn piecewise_linear(&self, numbers: Tensor<2>) -> Tensor<3> {
+        ((numbers.unsqueeze_dim::<3>(2) - self.edges.clone()) / self.widths.clone()).clamp(0.0, 1.0)
+    }
+}
+
+/// The first number less the second in years, and the logarithm of the third.
+fn derived(numbers: &Tensor<2>) -> Tensor<2> {
+    let column = |place: usize| numbers.clone().slice_dim(1, place..=place);
+    let age = (column(0) - column(1) * 365.25) / 365.25;
+    let logarithm = column(2).clamp_min(0.0).log1p();
+    let rest = numbers.clone().select(1, Tensor::from_data([0, 1, 3], &numbers.device()));
+    Tensor::cat(vec![age, logarithm, rest], 1)
+}
+
+impl Member {
+    fn new(device: &Device) -> Self {
+        let random = Distribution::Normal(0.0, 0.5);
+        let width = IDS * EMBEDDING + FEATURES * EMBEDDING + FEATURES;
+        Self {
+            categories: Param::from_tensor(Tensor::random([IDS * VOCABULARY, EMBEDDING], random, device)),
+            numbers: Param::from_tensor(Tensor::random([FEATURES, BINS, EMBEDDING], random, device)),
+            hidden: LinearConfig::new(width, HIDDEN).init(device),
+            dropout: DropoutConfig::new(0.1).init(),
+            head: LinearConfig::new(HIDDEN, QUANTILES).init(device),
+        }
+    }
+
+    fn forward(&self, ids: Tensor<1, Int>, bins: Tensor<3>, known: Tensor<2>) -> Tensor<2> {
+        let categories = self.categories.val().select(0, ids).reshape([-1, (IDS * EMBEDDING) as i32]);
+        // [FEATURES, N, BINS] x [FEATURES, BINS, EMBEDDING] -> [N, FEATURES * EMBEDDING]
+        let numbers = relu(bins.swap_dims(0, 1).matmul(self.numbers.val()).swap_dims(0, 1)).flatten(1, 2);
+        let hidden = self.hidden.forward(Tensor::cat(vec![categories, numbers, known], 1));
+        let heads = self.head.forward(self.dropout.forward(relu(hidden)));
+        // The lowest quantile and steps above it, so that none crosses another.
+        let steps = softplus(heads.clone().slice(s![.., 1..]), 1.0);
+        Tensor::cat(vec![heads.slice(s![.., 0..1]), steps], 1).cumsum(1)
+    }
+}
+
+/// The network's forward as the exporter calls it.
+pub fn through(network: &Network) -> impl Fn(&Device, &[Traced]) -> Tensor<2> {
+    |device, inputs| {
+        let [Traced::Int(ids), Traced::Float(numbers)] = inputs else { unreachable!("as in GRAPH") };
+        network.clone().to_device(device).forward(ids.clone(), numbers)
+    }
+}
+
+#[test]
+fn a_whole_network_agrees_with_burn() {
+    let network = Network::new();
+    let file = export(&GRAPH, through(&network)).unwrap();
+    assert_file_same("network", &file, &|batch| {
+        let (ids, numbers) = batch.tensors();
+        network.forward(ids, &numbers).into_data().try_to_vec().unwrap()
+    });
+}

@@ -1,0 +1,176 @@
+//! From a listing to the inputs of the model: texts to ids, numbers as they are.
+
+use domain::column::Column;
+use domain::feature::FeatureSchema;
+use domain::fold::fold;
+use domain::identity::days_since_epoch;
+use domain::listing::{Listing, Value};
+use domain::vocabulary::write_key;
+use rustc_hash::FxHashMap;
+
+use crate::Error;
+
+/// Looks up what a feature schema knows.
+#[derive(Debug)]
+pub struct Encoder {
+    categorical: Vec<Lookup>,
+    numeric: Vec<Column>,
+    synonyms: FxHashMap<Column, FxHashMap<String, String>>,
+}
+
+/// A categorical feature: its columns and the id of each known key.
+#[derive(Debug)]
+struct Lookup {
+    columns: Vec<Column>,
+    ids: FxHashMap<String, i64>,
+}
+
+impl Encoder {
+    /// Prepares the look-ups of a schema.
+    ///
+    /// # Errors
+    /// When the schema names a column that this build does not know.
+    pub fn new(schema: &FeatureSchema) -> Result<Self, Error> {
+        let categorical = schema
+            .categorical
+            .iter()
+            .map(|feature| {
+                let columns = feature.columns.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
+                Ok(Lookup { columns, ids: number_keys(&feature.values) })
+            })
+            .collect::<Result<_, Error>>()?;
+        let numeric = schema.numeric.iter().map(|feature| column(&feature.name)).collect::<Result<_, _>>()?;
+        let synonyms = schema
+            .synonyms
+            .iter()
+            .map(|(name, table)| {
+                Ok((column(name)?, table.iter().map(|(word, meaning)| (word.clone(), meaning.clone())).collect()))
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self { categorical, numeric, synonyms })
+    }
+
+    /// How many ids a listing has.
+    #[must_use]
+    pub fn categorical_width(&self) -> usize {
+        self.categorical.len()
+    }
+
+    /// How many numbers a listing has.
+    #[must_use]
+    pub fn numeric_width(&self) -> usize {
+        self.numeric.len()
+    }
+
+    /// Appends the ids and the numbers of a listing, in any spelling.
+    pub fn encode(&self, listing: &Listing, ids: &mut Vec<i64>, numbers: &mut Vec<f32>) {
+        let texts = self.canonical_texts(listing);
+        self.encode_ids(|column| texts.get(&column).map(String::as_str), ids);
+        self.encode_numbers(
+            |column| match listing.get(column) {
+                #[expect(clippy::cast_possible_truncation, reason = "the model sees single precision")]
+                Some(Value::Number(number)) => Some(*number as f32),
+                #[expect(clippy::cast_possible_truncation, reason = "days are exact in single precision")]
+                Some(Value::Date(date)) => Some(days_since_epoch(*date) as f32),
+                _ => None,
+            },
+            numbers,
+        );
+    }
+
+    /// Appends the ids of a listing given by its canonical texts: 0 where a text is missing or the
+    /// key is not known.
+    pub fn encode_ids<'a>(&self, text: impl Fn(Column) -> Option<&'a str>, ids: &mut Vec<i64>) {
+        let mut key = String::new();
+        for lookup in &self.categorical {
+            let known = write_key(&mut key, lookup.columns.iter().map(|column| text(*column)));
+            ids.push(if known { lookup.ids.get(&key).copied().unwrap_or(0) } else { 0 });
+        }
+    }
+
+    /// Appends the numbers of a listing, NaN where one is missing.
+    pub fn encode_numbers(&self, number: impl Fn(Column) -> Option<f32>, numbers: &mut Vec<f32>) {
+        numbers.extend(self.numeric.iter().map(|column| number(*column).unwrap_or(f32::NAN)));
+    }
+
+    /// The texts of a listing, folded, with the schema's synonyms resolved.
+    pub(crate) fn canonical_texts(&self, listing: &Listing) -> FxHashMap<Column, String> {
+        let texts = Column::descriptive().iter().filter_map(|column| {
+            let folded = fold(listing.text(*column)?);
+            let meaning = self.synonyms.get(column).and_then(|table| table.get(&folded));
+            Some((*column, meaning.cloned().unwrap_or(folded)))
+        });
+        texts.collect()
+    }
+
+    /// The columns of each categorical feature, in input order.
+    pub(crate) fn categorical_columns(&self) -> impl Iterator<Item = &[Column]> {
+        self.categorical.iter().map(|lookup| lookup.columns.as_slice())
+    }
+}
+
+fn number_keys(values: &[Vec<String>]) -> FxHashMap<String, i64> {
+    let mut ids = FxHashMap::default();
+    let mut key = String::new();
+    for (texts, id) in values.iter().zip(1..) {
+        if write_key(&mut key, texts.iter().map(|text| Some(text.as_str()))) {
+            ids.insert(key.clone(), id);
+        }
+    }
+    ids
+}
+
+fn column(name: &str) -> Result<Column, Error> {
+    Column::from_name(name).ok_or_else(|| Error::Metadata {
+        key: "probeg.schema",
+        reason: format!("it names the column `{name}`, which this version of Probeg does not know"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Cell;
+    use domain::vocabulary::VocabularyCounter;
+
+    fn encoder() -> Encoder {
+        let mut counter = VocabularyCounter::default();
+        for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
+            counter.add(|column| match column {
+                Column::Brand => Some(brand),
+                Column::Model => Some(model),
+                _ => None,
+            });
+        }
+        Encoder::new(&counter.into_schema(1, 100)).unwrap()
+    }
+
+    fn encode(cells: &[(Column, Cell<'static>)]) -> (Vec<i64>, Vec<f32>) {
+        let today = chrono::NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
+        let mut required = vec![
+            (Column::Brand, Cell::Empty),
+            (Column::Year, Cell::Number(2018.0)),
+            (Column::Mileage, Cell::Number(1.0)),
+        ];
+        required.retain(|(column, _)| !cells.iter().any(|(given, _)| given == column));
+        let listing = Listing::from_cells(required.into_iter().chain(cells.iter().cloned()), today).unwrap();
+        let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+        encoder().encode(&listing.dated(today), &mut ids, &mut numbers);
+        (ids, numbers)
+    }
+
+    #[test]
+    fn ids_count_from_one_in_the_order_of_the_vocabulary() {
+        let (ids, numbers) = encode(&[(Column::Brand, Cell::Text("Лада")), (Column::Model, Cell::Number(2114.0))]);
+        assert_eq!(ids[..3], [2, 3, 0]);
+        assert_eq!(numbers[0].to_bits(), 2018.0_f32.to_bits());
+        assert!(numbers[2].is_nan());
+        assert_eq!(numbers[5].to_bits(), 20_529.0_f32.to_bits());
+    }
+
+    #[test]
+    fn a_model_of_another_brand_is_unknown() {
+        let (ids, _) = encode(&[(Column::Brand, Cell::Text("KIA")), (Column::Model, Cell::Text("2114"))]);
+        assert_eq!(ids[..3], [1, 0, 0]);
+    }
+}

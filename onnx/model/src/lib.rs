@@ -1,0 +1,54 @@
+//! The model file: what it says of itself, how a listing becomes its inputs, and inference.
+//!
+//! Knows no training: a server needs this crate and nothing else of the model's making.
+
+pub mod encoder;
+pub mod model;
+pub mod runtime;
+pub mod signature;
+mod warning;
+
+pub use encoder::Encoder;
+pub use model::{Model, Valuation};
+pub use runtime::{Runtime, Session};
+pub use signature::Signature;
+pub use warning::Warning;
+
+/// Name of the input `int64 [N, C]`: ids of the categorical features, 0 = unknown or missing.
+pub const CATEGORICAL_INPUT: &str = "categorical";
+/// Name of the input `float32 [N, F]`: numbers in raw units, NaN = missing.
+pub const NUMERIC_INPUT: &str = "numeric";
+/// Name of the output `float32 [N, Q]`: quantiles of the price, rising along Q.
+pub const OUTPUT: &str = "price_quantiles";
+
+/// Why a model file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The bytes are no ONNX file.
+    #[error("this is not an ONNX file: {0}")]
+    NotOnnx(#[from] prost::DecodeError),
+    /// Part of the metadata is missing or malformed.
+    #[error("the model file's metadata `{key}` cannot be used: {reason}; export the model again with `probeg train`")]
+    Metadata {
+        /// The metadata key.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The graph's inputs or output are not those of the contract.
+    #[error("the model file's graph does not fit: {0}")]
+    Graph(String),
+    /// The native runtime could not be loaded.
+    #[error(
+        "ORT_DYLIB_PATH={path}: the ONNX Runtime there cannot be loaded: {reason}; unset it to use the built-in runtime"
+    )]
+    Runtime {
+        /// The path that was given.
+        path: String,
+        /// The loader's words.
+        reason: String,
+    },
+    /// The runtime refused the graph or failed on a batch.
+    #[error("the ONNX runtime failed: {0}")]
+    Inference(#[from] ort::Error),
+}

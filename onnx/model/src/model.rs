@@ -1,0 +1,139 @@
+//! A model that is ready to value listings.
+
+use chrono::NaiveDate;
+use crossbeam_channel::{Receiver, Sender};
+use domain::Column;
+use domain::listing::Listing;
+
+use crate::Error;
+use crate::encoder::Encoder;
+use crate::runtime::{Runtime, Session};
+use crate::signature::Signature;
+use crate::warning::{Warning, unknown_values};
+
+/// What a car is worth.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Valuation {
+    /// The median asking price, in currency units.
+    pub price: f64,
+    /// Lower end of the calibrated interval.
+    pub low: f64,
+    /// Upper end of the calibrated interval.
+    pub high: f64,
+    /// The share of asking prices that the interval is to hold.
+    pub level: f64,
+    /// The model's own quantiles, in the order of [`Signature::quantiles`].
+    pub quantiles: Vec<f64>,
+    /// The day that the price is for.
+    pub as_of: NaiveDate,
+    /// What the model does not know of the listing.
+    pub warnings: Vec<Warning>,
+}
+
+/// A model file with its look-ups and a pool of sessions.
+#[derive(Debug)]
+pub struct Model {
+    signature: Signature,
+    encoder: Encoder,
+    idle: Receiver<Session>,
+    give_back: Sender<Session>,
+}
+
+/// Rows of one run of a session: larger batches cost memory and gain nothing.
+const BATCH: usize = 256;
+
+/// The level of the interval where the caller names none.
+pub const DEFAULT_LEVEL: f64 = 0.8;
+
+impl Model {
+    /// Opens a model file with `sessions` sessions, so that as many threads may run it at a time.
+    ///
+    /// # Errors
+    /// When the file is not a model file of Probeg or the runtime refuses it.
+    pub fn open(runtime: &Runtime, file: &[u8], sessions: usize) -> Result<Self, Error> {
+        let signature = Signature::of_file(file)?;
+        let encoder = Encoder::new(&signature.schema)?;
+        let (give_back, idle) = crossbeam_channel::bounded(sessions.max(1));
+        for _ in 0..sessions.max(1) {
+            let quantiles = signature.quantiles.len();
+            let session =
+                Session::open(runtime, file, encoder.categorical_width(), encoder.numeric_width(), quantiles)?;
+            // The channel holds as many as are made and its other end lives in `self`.
+            let _ = give_back.send(session);
+        }
+        Ok(Self { signature, encoder, idle, give_back })
+    }
+
+    /// What the file says of itself.
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Values listings, in order, each for its own date or else for `today`, with intervals of one
+    /// of the trained levels. Blocks while it computes, and while every session is in use.
+    ///
+    /// # Errors
+    /// When the level is not one of [`domain::calibration::Calibration::levels`] or the runtime fails.
+    pub fn value(&self, listings: &[Listing], today: NaiveDate, level: f64) -> Result<Vec<Valuation>, Error> {
+        let mut valuations = Vec::with_capacity(listings.len());
+        for batch in listings.chunks(BATCH) {
+            let dated: Vec<Listing> = batch.iter().map(|listing| listing.clone().dated(today)).collect();
+            let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+            for listing in &dated {
+                self.encoder.encode(listing, &mut ids, &mut numbers);
+            }
+            let prices = self.run(&ids, &numbers)?;
+            let rows = ids.chunks(self.encoder.categorical_width()).zip(prices.chunks(self.signature.quantiles.len()));
+            for (listing, (ids, quantiles)) in dated.iter().zip(rows) {
+                valuations.push(self.valuation(listing, ids, quantiles, today, level)?);
+            }
+        }
+        Ok(valuations)
+    }
+
+    /// The look-ups that turn a listing into inputs.
+    #[must_use]
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Runs the graph on inputs that are encoded already: ids `[N, C]` and numbers `[N, F]`, row by
+    /// row, to quantiles `[N, Q]`. Blocks while it computes, and while every session is in use.
+    ///
+    /// # Errors
+    /// When the lengths do not fit each other or the runtime fails.
+    pub fn run(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
+        let closed = || Error::Graph("its sessions are closed".to_owned());
+        let mut session = self.idle.recv().map_err(|_| closed())?;
+        let prices = session.run(ids, numbers);
+        self.give_back.send(session).map_err(|_| closed())?;
+        prices
+    }
+
+    fn valuation(
+        &self,
+        listing: &Listing,
+        ids: &[i64],
+        quantiles: &[f32],
+        today: NaiveDate,
+        level: f64,
+    ) -> Result<Valuation, Error> {
+        let as_of = listing.date().unwrap_or(today);
+        let age = listing.number(Column::Year).map_or(f64::NAN, |year| domain::identity::age(as_of, year));
+        let calibration = &self.signature.calibration;
+        let (low, high) = calibration.interval(level, quantiles, age).ok_or_else(|| Error::Metadata {
+            key: "probeg.calibration",
+            reason: format!("it has no interval of level {level}, only of {:?}", calibration.levels()),
+        })?;
+        Ok(Valuation {
+            price: f64::from(quantiles[quantiles.len() / 2]),
+            low,
+            high,
+            level,
+            quantiles: quantiles.iter().map(|price| f64::from(*price)).collect(),
+            as_of,
+            warnings: unknown_values(&self.signature, &self.encoder, listing, ids),
+        })
+    }
+}
