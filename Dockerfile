@@ -1,0 +1,31 @@
+# Dependencies are compiled in a layer of their own, which changes only with the manifests.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY domain/Cargo.toml domain/
+COPY storage/Cargo.toml storage/build.rs storage/
+COPY tables/Cargo.toml tables/
+COPY onnx/export/Cargo.toml onnx/export/
+COPY onnx/model/Cargo.toml onnx/model/
+COPY training/Cargo.toml training/
+COPY server/Cargo.toml server/
+RUN mkdir -p src tests && echo 'fn main() {}' > src/main.rs && touch tests/integration.rs \
+ && for crate in domain storage tables onnx/export onnx/model training server; do \
+      mkdir -p $crate/src && touch $crate/src/lib.rs; done \
+ && mkdir migrations && cargo build --release --locked
+COPY . .
+# The empty sources above are newer than those of the checkout.
+RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + && cargo build --release --locked
+
+FROM debian:bookworm-slim
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/probeg probeg
+COPY --from=build /src/target/release/probeg /usr/local/bin/probeg
+USER probeg
+WORKDIR /var/lib/probeg
+ENV PROBEG_BIND=0.0.0.0:8000
+EXPOSE 8000
+# The image has no HTTP client; bash speaks enough of it.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=15m --retries=3 \
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8000 && printf 'GET /health/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3 | grep -q ' 200 '"]
+ENTRYPOINT ["probeg"]
+CMD ["up"]

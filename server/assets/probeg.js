@@ -1,0 +1,278 @@
+"use strict";
+
+const NUMBERS = ["year", "mileage", "engine_volume", "engine_power", "owners_count"];
+const REQUIRED = ["brand", "year", "mileage"];
+const byId = (id) => document.getElementById(id);
+
+let language = localStorage.getItem("language") === "en" ? "en" : "ru";
+let answer = null;
+const words = () => WORDS[language];
+
+function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+function buildFields() {
+  for (const name of Object.keys(WORDS.ru.fields)) {
+    const isNumber = NUMBERS.includes(name);
+    const isText = !isNumber && name !== "listing_date";
+    const input = element("input", {
+      name, id: `field-${name}`, autocomplete: "off", required: REQUIRED.includes(name),
+      type: name === "listing_date" ? "date" : "text", inputMode: isNumber ? "decimal" : "text",
+    });
+    input.setAttribute("aria-describedby", `error-${name}`);
+    if (isText) {
+      input.setAttribute("list", `known-${name}`);
+    }
+    const label = element("label", { htmlFor: input.id }, element("span", { id: `label-${name}` }));
+    const error = element("small", { id: `error-${name}` });
+    byId("fields").append(element("div", {}, label, input, element("datalist", { id: `known-${name}` }), error));
+  }
+}
+
+function translate() {
+  document.documentElement.lang = language;
+  for (const node of document.querySelectorAll("[data-word]")) {
+    node.textContent = words()[node.dataset.word];
+  }
+  for (const [name, label] of Object.entries(words().fields)) {
+    byId(`label-${name}`).textContent = REQUIRED.includes(name) ? `${label} (${words().required})` : label;
+  }
+  const other = language === "ru" ? "en" : "ru";
+  byId("language").textContent = other === "en" ? "English" : "Русский";
+  byId("language").lang = other;
+  if (answer) {
+    show(answer);
+  }
+}
+
+/** Calls the server, with the key where one was given. */
+async function call(path, options = {}) {
+  const key = byId("api-key").value || sessionStorage.getItem("key") || "";
+  const headers = { ...options.headers };
+  if (key) {
+    headers["X-API-Key"] = key;
+  }
+  const response = await fetch(path, { ...options, headers });
+  if (response.status === 401) {
+    byId("key").hidden = false;
+    byId("api-key").focus();
+  } else if (key) {
+    sessionStorage.setItem("key", key);
+  }
+  return response;
+}
+
+let asked = 0;
+
+/** Fills the lists of known values, models and generations narrowed to the make and model. */
+async function loadKnown() {
+  const turn = ++asked;
+  const brand = byId("field-brand").value.trim();
+  const model = byId("field-model").value.trim();
+  const queries = [];
+  if (brand && model) {
+    queries.push(`?${new URLSearchParams({ brand, model })}`);
+  }
+  if (brand) {
+    queries.push(`?${new URLSearchParams({ brand })}`);
+  }
+  queries.push("");
+  for (const query of queries) {
+    const response = await call(`/v1/vocabulary${query}`);
+    if (response.status === 404) {
+      continue;
+    }
+    if (response.ok && turn === asked) {
+      fillKnown((await response.json()).values);
+    }
+    return;
+  }
+}
+
+function fillKnown(values) {
+  for (const [name, known] of Object.entries(values)) {
+    const list = byId(`known-${name}`);
+    if (list) {
+      list.replaceChildren(...known.map((value) => element("option", { value })));
+    }
+  }
+}
+
+/** The listing as the form has it; what is no number is sent as it is, so that the server names it. */
+function listing() {
+  const car = {};
+  for (const name of Object.keys(WORDS.ru.fields)) {
+    const text = byId(`field-${name}`).value.trim();
+    if (!text) {
+      continue;
+    }
+    const number = Number(text.replace(/[\s\u00a0]/g, "").replace(",", "."));
+    car[name] = NUMBERS.includes(name) && Number.isFinite(number) ? number : text;
+  }
+  return car;
+}
+
+function clearErrors() {
+  byId("problem").hidden = true;
+  for (const name of Object.keys(WORDS.ru.fields)) {
+    byId(`field-${name}`).removeAttribute("aria-invalid");
+    byId(`error-${name}`).textContent = "";
+  }
+}
+
+function showProblem(problem) {
+  let text = problem.detail || problem.title || words().offline;
+  const errors = problem.errors || [];
+  let first = null;
+  for (const error of errors) {
+    const input = byId(`field-${(error.pointer || "").slice(1)}`);
+    if (!input) {
+      continue;
+    }
+    input.setAttribute("aria-invalid", "true");
+    byId(`error-${input.name}`).textContent = words().errors[error.type] || error.msg;
+    first = first || input;
+  }
+  if (first) {
+    text = words().check;
+    first.focus();
+  } else if ((problem.type || "").endsWith(":no-model")) {
+    text = words().noModel;
+  }
+  byId("problem").textContent = text;
+  byId("problem").hidden = false;
+}
+
+function money(amount) {
+  const format = { style: "currency", currency: "RUB", maximumFractionDigits: 0 };
+  // Beyond three digits and a half, figures say more than the model knows.
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(amount, 1))) - 3);
+  return new Intl.NumberFormat(words().date, format).format(Math.round(amount / step) * step);
+}
+
+function percent(share, digits) {
+  const format = { style: "percent", maximumFractionDigits: digits, signDisplay: digits ? "exceptZero" : "auto" };
+  return new Intl.NumberFormat(words().date, format).format(share);
+}
+
+function show(valuation) {
+  answer = valuation;
+  byId("empty").hidden = true;
+  byId("valuation").hidden = false;
+  byId("price").textContent = money(valuation.price);
+  byId("range").textContent = words().range(percent(valuation.level, 0), money(valuation.low), money(valuation.high));
+  const width = valuation.high - valuation.low;
+  byId("scale").value = width > 0 ? (100 * (valuation.price - valuation.low)) / width : 50;
+  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning) })));
+  const rows = (valuation.factors || []).filter((factor) => Math.abs(factor.effect) >= 0.001);
+  byId("factors").tBodies[0].replaceChildren(...rows.map(factorRow));
+  const date = new Date(`${valuation.as_of}T12:00:00`).toLocaleDateString(words().date);
+  byId("model").textContent = words().model(valuation.model.version, date);
+}
+
+function remark(warning) {
+  const label = words().fields[warning.field] || warning.field;
+  const input = byId(`field-${warning.field}`);
+  const nearest = /did you mean "([^"]+)"/.exec(warning.message);
+  const value = input ? input.value.trim() : "";
+  return words().unknown && value ? words().unknown(label, value, nearest && nearest[1]) : warning.message;
+}
+
+function factorRow(factor) {
+  const name = words().fields[factor.field] || factor.field;
+  const head = element("th", { scope: "row", textContent: `${name}: ${factor.value}` });
+  const direction = factor.effect > 0 ? "up" : "down";
+  return element("tr", {}, head, element("td", { className: direction, textContent: percent(factor.effect, 1) }));
+}
+
+async function value(event) {
+  event.preventDefault();
+  clearErrors();
+  const button = event.submitter || event.target.querySelector("[type=submit]");
+  button.disabled = true;
+  try {
+    const response = await call("/v1/valuations?explain=true", {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing()),
+    });
+    const body = await response.json();
+    if (response.ok) {
+      show(body);
+    } else {
+      showProblem(body);
+    }
+  } catch {
+    showProblem({});
+  } finally {
+    button.disabled = false;
+  }
+}
+
+/** Saves an answer under the name that the server gave it. */
+async function save(response, fallback) {
+  const disposition = response.headers.get("Content-Disposition") || "";
+  const full = /filename\*=UTF-8''([^;]+)/.exec(disposition);
+  const plain = /filename="([^"]+)"/.exec(disposition);
+  const name = full ? decodeURIComponent(full[1]) : plain ? plain[1] : fallback;
+  const address = URL.createObjectURL(await response.blob());
+  const link = element("a", { href: address, download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(address), 60000);
+}
+
+async function upload(event) {
+  event.preventDefault();
+  const button = event.submitter || event.target.querySelector("[type=submit]");
+  const state = byId("upload-state");
+  const form = new FormData();
+  form.append("file", byId("file").files[0]);
+  button.disabled = true;
+  state.textContent = words().working;
+  try {
+    const response = await call("/v1/valuations/xlsx", { method: "POST", body: form });
+    if (response.ok) {
+      await save(response, "valued.xlsx");
+      state.textContent = words().done;
+    } else {
+      state.textContent = (await response.json()).detail;
+    }
+  } catch {
+    state.textContent = words().offline;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function template(event) {
+  event.preventDefault();
+  const response = await call("/v1/valuations/template.xlsx").catch(() => null);
+  if (response && response.ok) {
+    await save(response, "template.xlsx");
+  }
+}
+
+buildFields();
+translate();
+loadKnown().catch(() => {});
+byId("car").addEventListener("submit", value);
+byId("car").addEventListener("reset", () => {
+  clearErrors();
+  answer = null;
+  byId("valuation").hidden = true;
+  byId("empty").hidden = false;
+});
+byId("upload").addEventListener("submit", upload);
+byId("template").addEventListener("click", template);
+byId("api-key").addEventListener("change", () => loadKnown().catch(() => {}));
+for (const name of ["brand", "model"]) {
+  byId(`field-${name}`).addEventListener("change", () => loadKnown().catch(() => {}));
+}
+byId("language").addEventListener("click", () => {
+  language = language === "ru" ? "en" : "ru";
+  localStorage.setItem("language", language);
+  translate();
+});

@@ -1,0 +1,57 @@
+"use strict";
+// What the page says, in both of its languages.
+const WORDS = {
+  ru: {
+    skip: "К форме", docs: "API", title: "Сколько стоит подержанная машина",
+    honest: "Цены — из объявлений: столько просят, а не столько, за сколько машина в итоге продана.",
+    key: "Этому серверу нужен ключ API:", car: "Машина", value: "Оценить", clear: "Очистить", result: "Оценка",
+    hint: "Обязательны марка, год и пробег. Чем больше известно, тем точнее цена.",
+    empty: "Здесь появятся цена, диапазон и то, что на неё влияет.", factors: "Что влияет на цену",
+    compared: "Год — в сравнении с машиной десяти лет, пробег — с 15 000 км в год, остальное — с такой же машиной, о которой этого не сказано. Проценты не складываются.",
+    many: "Много машин сразу", file: "Файл .xlsx", send: "Оценить таблицу", template: "Скачать шаблон",
+    workbook: "Загрузите таблицу Excel: она вернётся той же, с ценами и пояснениями в новых столбцах.",
+    range: (level, low, high) => `${level} таких машин предлагают за ${low} – ${high}`,
+    model: (version, date) => `Модель ${version}, цена на ${date}`,
+    unknown: (field, value, nearest) =>
+      `${field}: «${value}» нет среди известных значений${nearest ? ` (может быть, ${nearest}?)` : ""}, машина оценена без него.`,
+    working: "Считаем…", done: "Готово: файл сохранён.", offline: "Сервер не отвечает. Попробуйте ещё раз.",
+    noModel: "Модель ещё не обучена. Запустите probeg train --promote: сервер подхватит её сам.",
+    check: "Проверьте отмеченные поля.", required: "обязательно", date: "ru-RU",
+    fields: {
+      brand: "Марка", model: "Модель", vehicle_generation: "Поколение", year: "Год выпуска", mileage: "Пробег, км",
+      body_type: "Кузов", fuel_type: "Топливо", engine_volume: "Объём двигателя, л", engine_power: "Мощность, л. с.",
+      transmission: "Коробка передач", drive: "Привод", wheel: "Руль", state: "Состояние",
+      owners_count: "Владельцев по ПТС", pts: "ПТС", customs: "Таможня", region: "Регион", color: "Цвет",
+      listing_date: "Дата объявления",
+    },
+    errors: {
+      missing: "Заполните это поле", not_a_number: "Нужно число", not_an_integer: "Нужно целое число",
+      out_of_range: "Значение вне допустимых границ", not_a_date: "Нужна дата", too_long: "Слишком длинно",
+      date_out_of_range: "Дата вне допустимых границ", not_a_text: "Нужен текст",
+    },
+  },
+  en: {
+    skip: "To the form", docs: "API", title: "What a used car is worth",
+    honest: "Prices come from listings: what sellers ask, not what a car is finally sold for.",
+    key: "This server asks for an API key:", car: "The car", value: "Value it", clear: "Clear", result: "Valuation",
+    hint: "Make, year and mileage are required. The more is known, the closer the price.",
+    empty: "The price, its range and what moves it will be shown here.", factors: "What moves the price",
+    compared: "The year against a car ten years old, the mileage against 15,000 km a year, the rest against the same car of which it is not told. The percentages do not add up.",
+    many: "Many cars at once", file: "An .xlsx file", send: "Value the workbook", template: "Download the template",
+    workbook: "Send an Excel workbook: it comes back as it was, with prices and remarks in new columns.",
+    range: (level, low, high) => `${level} of such cars are offered for ${low} – ${high}`,
+    model: (version, date) => `Model ${version}, price as of ${date}`,
+    unknown: null,
+    working: "Working…", done: "Done: the file is saved.", offline: "The server does not answer. Try again.",
+    noModel: "No model is trained yet. Run probeg train --promote: the server takes it up by itself.",
+    check: "Check the marked fields.", required: "required", date: "en-GB",
+    fields: {
+      brand: "Make", model: "Model", vehicle_generation: "Generation", year: "Year", mileage: "Mileage, km",
+      body_type: "Body", fuel_type: "Fuel", engine_volume: "Engine volume, l", engine_power: "Power, hp",
+      transmission: "Gearbox", drive: "Driven wheels", wheel: "Steering wheel", state: "Condition",
+      owners_count: "Owners", pts: "Registration document", customs: "Customs", region: "Region", color: "Colour",
+      listing_date: "Day of the listing",
+    },
+    errors: {},
+  },
+};

@@ -1,0 +1,29 @@
+//! The HTTP service: valuations, the model registry, experiments, and the pages.
+//!
+//! Serves one model at a time, held behind an atomic pointer: a request takes it once and keeps it to
+//! its end, while [`reload`] swaps in the next champion. Knows nothing of training.
+
+mod body;
+pub mod config;
+mod engine;
+mod health;
+mod json;
+mod listing_request;
+mod middleware;
+mod models;
+mod pages;
+mod predecessor;
+mod problem;
+pub mod reload;
+mod router;
+mod runs;
+mod state;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod valuations;
+mod vocabulary;
+
+pub use config::{Config, ConfigError};
+pub use router::{build, document, serve};
+pub use state::State;

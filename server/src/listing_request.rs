@@ -1,0 +1,307 @@
+//! A listing as JSON: its schema, made from the columns, and its strict reading.
+
+use std::collections::HashSet;
+
+use chrono::{Datelike, NaiveDate};
+use domain::column::LONGEST_TEXT;
+use domain::problem::Reason;
+use domain::vocabulary::nearest;
+use domain::{Cell, Column, Kind, Listing, Value};
+use serde_json::{Map, Number, Value as Json};
+use utoipa::openapi::schema::{
+    AdditionalProperties, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::json::Item;
+use crate::problem::{FieldError, Location};
+
+/// The schema of a listing in JSON.
+pub(crate) struct ListingRequest;
+
+impl ToSchema for ListingRequest {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Listing".into()
+    }
+}
+
+impl PartialSchema for ListingRequest {
+    fn schema() -> RefOr<Schema> {
+        let mut object = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("A car as it is advertised. Whatever is not known is left out, or null."))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([example()]);
+        for column in Column::descriptive() {
+            object = object.property(column.name(), property(*column));
+        }
+        for column in Column::REQUIRED {
+            object = object.required(column.name());
+        }
+        object.into()
+    }
+}
+
+/// A listing with every column but the date, so that it is valued for today.
+pub(crate) fn example() -> Json {
+    let fields = Column::descriptive().iter().filter(|column| **column != Column::ListingDate);
+    Json::Object(fields.map(|column| (column.name().to_owned(), example_of(*column))).collect::<Map<_, _>>())
+}
+
+/// Reads one listing, strictly: numbers are numbers, texts are texts, unknown and repeated fields are
+/// refused.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn read(item: &Item, path: &[Location], today: NaiveDate) -> Result<Listing, Vec<FieldError>> {
+    let fields = match item {
+        Item::Object(fields) => fields,
+        Item::Other(found) => {
+            let msg = format!("a listing is an object with fields such as brand, year and mileage, not {found}");
+            return Err(vec![FieldError::in_body(path, msg, "not_an_object")]);
+        }
+    };
+    let mut listing = Listing::default();
+    let mut errors = Vec::new();
+    let mut seen = HashSet::new();
+    for (name, value) in fields {
+        let mut refuse = |msg, code| errors.push(FieldError::in_body(&below(path, name), msg, code));
+        if !seen.insert(name.as_str()) {
+            refuse(format!("{name} is given more than once"), "duplicate_field");
+            continue;
+        }
+        match column(name) {
+            None => refuse(unknown(name), "unknown_field"),
+            Some(column) => match read_value(column, value, today) {
+                Ok(value) => listing.set(column, value),
+                Err(reason) => refuse(describe(column, &reason, Some(value)), reason.code()),
+            },
+        }
+    }
+    for column in Column::REQUIRED {
+        let place = below(path, column.name());
+        if listing.get(column).is_none() && errors.iter().all(|error| !error.is_at(&place)) {
+            errors.push(FieldError::in_body(&place, describe(column, &Reason::Missing, None), Reason::Missing.code()));
+        }
+    }
+    if errors.is_empty() { Ok(listing) } else { Err(errors) }
+}
+
+/// Reads one listing as people write it: numbers may be texts, fields of other names are passed over.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn read_leniently(item: &Item, today: NaiveDate) -> Result<Listing, Vec<FieldError>> {
+    let Item::Object(fields) = item else { return read(item, &[], today) };
+    let mut errors = Vec::new();
+    let mut cells = Vec::new();
+    for (name, value) in fields {
+        match (column(name), value) {
+            (None, _) => {}
+            (Some(column), Json::String(text)) => cells.push((column, Cell::Text(text))),
+            (Some(column), Json::Number(number)) => {
+                cells.push((column, Cell::Number(number.as_f64().unwrap_or(f64::INFINITY))));
+            }
+            (Some(column), Json::Null) => cells.push((column, Cell::Empty)),
+            (Some(column), Json::Bool(_) | Json::Array(_) | Json::Object(_)) => {
+                let reason = if column.kind() == Kind::Text { Reason::NotAText } else { Reason::NotANumber };
+                let msg = describe(column, &reason, Some(value));
+                errors.push(FieldError::in_body(&below(&[], name), msg, reason.code()));
+            }
+        }
+    }
+    match Listing::from_cells(cells, today) {
+        Ok(listing) if errors.is_empty() => Ok(listing),
+        Ok(_) => Err(errors),
+        Err(problems) => {
+            for problem in problems {
+                let place = below(&[], problem.column.name());
+                if errors.iter().all(|error| !error.is_at(&place)) {
+                    errors.push(FieldError::in_body(&place, problem.to_string(), problem.reason.code()));
+                }
+            }
+            Err(errors)
+        }
+    }
+}
+
+fn column(name: &str) -> Option<Column> {
+    Column::from_name(name).filter(|column| *column != Column::Price)
+}
+
+fn below(path: &[Location], name: &str) -> Vec<Location> {
+    path.iter().cloned().chain([name.into()]).collect()
+}
+
+fn unknown(name: &str) -> String {
+    let shown: String = name.chars().take(60).collect();
+    match nearest(name, Column::descriptive().iter().map(|column| column.name())) {
+        Some(known) => format!("{shown} is not a field of a listing; did you mean {known}?"),
+        None => format!("{shown} is not a field of a listing"),
+    }
+}
+
+fn describe(column: Column, reason: &Reason, given: Option<&Json>) -> String {
+    let given = given.filter(|given| !given.is_null()).map(ToString::to_string);
+    let given = given.map(|given| given.chars().take(60).collect::<String>());
+    let given = given.map(|given| format!(" (got {given})")).unwrap_or_default();
+    match (column.kind(), reason) {
+        // Strict JSON knows one way to write a day.
+        (Kind::Date, Reason::NotADate) => format!("{} must be a date such as 2026-03-17{given}", column.name()),
+        _ => format!("{} {reason}{given}", column.name()),
+    }
+}
+
+fn read_value(column: Column, value: &Json, today: NaiveDate) -> Result<Option<Value>, Reason> {
+    match (column.kind(), value) {
+        (_, Json::Null) => Ok(None),
+        (Kind::Text, Json::String(text)) => read_text(text),
+        (Kind::Text, _) => Err(Reason::NotAText),
+        (Kind::Date, Json::String(text)) => read_date(text).map(Some),
+        (Kind::Date, _) => Err(Reason::NotADate),
+        (Kind::Integer { .. } | Kind::Decimal { .. }, Json::Number(number)) => {
+            read_number(column, number.as_f64().unwrap_or(f64::INFINITY), today).map(Some)
+        }
+        (Kind::Integer { .. } | Kind::Decimal { .. }, _) => Err(Reason::NotANumber),
+    }
+}
+
+/// Null says that a text is missing; words such as "unknown" are taken for what they are.
+fn read_text(text: &str) -> Result<Option<Value>, Reason> {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.contains('\0') {
+        return Err(Reason::NotAText);
+    }
+    if text.chars().count() > LONGEST_TEXT {
+        return Err(Reason::TooLong);
+    }
+    Ok((!text.is_empty()).then_some(Value::Text(text)))
+}
+
+fn read_date(text: &str) -> Result<Value, Reason> {
+    // `%Y-%m-%d` alone would take 2026-3-7 too.
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
+    let date = date.ok_or(Reason::NotADate)?;
+    if (1990..=2099).contains(&date.year()) { Ok(Value::Date(date)) } else { Err(Reason::DateOutOfRange) }
+}
+
+fn read_number(column: Column, number: f64, today: NaiveDate) -> Result<Value, Reason> {
+    if matches!(column.kind(), Kind::Integer { .. }) && number.is_finite() && number.fract() != 0.0 {
+        return Err(Reason::NotAnInteger);
+    }
+    match column.bounds(today.year()) {
+        Some((min, max)) if !(min..=max).contains(&number) => Err(Reason::OutOfRange { min, max }),
+        _ => Ok(Value::Number(number)),
+    }
+}
+
+fn property(column: Column) -> Object {
+    let is_required = Column::REQUIRED.contains(&column);
+    let unit = column.unit();
+    let description = match column.kind() {
+        Kind::Integer { min, max } | Kind::Decimal { min, max } if !unit.is_empty() => {
+            format!("{}: {min} to {max} {unit}.", column.describe())
+        }
+        _ => format!("{}.", column.describe()),
+    };
+    let object = ObjectBuilder::new().description(Some(description)).examples([example_of(column)]);
+    let object = match column.kind() {
+        Kind::Text => object.max_length(Some(LONGEST_TEXT)).pattern(Some(if is_required {
+            "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+        } else {
+            "^[^\\u0000]*$"
+        })),
+        Kind::Date => object
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+            .pattern(Some("^(199[0-9]|20[0-9]{2})-[0-9]{2}-[0-9]{2}$")),
+        Kind::Integer { min, max } | Kind::Decimal { min, max } => object.minimum(Some(min)).maximum(Some(max)),
+    };
+    object.schema_type(schema_type(column, is_required)).build()
+}
+
+fn schema_type(column: Column, is_required: bool) -> SchemaType {
+    let own = match column.kind() {
+        Kind::Text | Kind::Date => Type::String,
+        Kind::Integer { .. } => Type::Integer,
+        Kind::Decimal { .. } => Type::Number,
+    };
+    if is_required { SchemaType::new(own) } else { SchemaType::from_iter([own, Type::Null]) }
+}
+
+fn example_of(column: Column) -> Json {
+    let text = column.example();
+    match column.kind() {
+        Kind::Text | Kind::Date => text.into(),
+        Kind::Integer { .. } | Kind::Decimal { .. } => text.parse::<Number>().map_or(Json::Null, Json::Number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse;
+
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
+    }
+
+    fn errors(text: &str) -> Vec<(String, &'static str, String)> {
+        let errors = read(&parse(text.as_bytes()).unwrap(), &[], today()).unwrap_err();
+        errors.into_iter().map(|error| (error.pointer.unwrap(), error.r#type, error.msg)).collect()
+    }
+
+    #[test]
+    fn the_example_is_a_listing() {
+        let text = example().to_string();
+        let listing = read(&parse(text.as_bytes()).unwrap(), &[], today()).unwrap();
+        assert_eq!(listing.text(Column::Brand), Some("Kia"));
+        assert_eq!(listing.number(Column::EngineVolume), Some(1.6));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let found = errors(
+            r#"{"brand": 5, "year": "2018", "mileage": -5, "milage": 1, "owners_count": 1.5, "wheel": "a", "wheel": "b", "listing_date": "17.03.2026"}"#,
+        );
+        let expected = [
+            ("/brand", "not_a_text", "brand must be a text (got 5)"),
+            ("/year", "not_a_number", "year must be a number (got \"2018\")"),
+            ("/mileage", "out_of_range", "mileage must be between 0 and 2000000 (got -5)"),
+            ("/milage", "unknown_field", "milage is not a field of a listing; did you mean mileage?"),
+            ("/owners_count", "not_an_integer", "owners_count must be a whole number (got 1.5)"),
+            ("/wheel", "duplicate_field", "wheel is given more than once"),
+            ("/listing_date", "not_a_date", "listing_date must be a date such as 2026-03-17 (got \"17.03.2026\")"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code, msg)| (pointer.to_owned(), code, msg.to_owned())));
+    }
+
+    #[test]
+    fn required_fields_are_asked_for() {
+        let found = errors(r#"{"brand": "  ", "year": null, "price": 5}"#);
+        let expected = [
+            ("/price", "unknown_field", "price is not a field of a listing"),
+            ("/brand", "missing", "brand is required and is missing"),
+            ("/year", "missing", "year is required and is missing"),
+            ("/mileage", "missing", "mileage is required and is missing"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code, msg)| (pointer.to_owned(), code, msg.to_owned())));
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point_and_null_is_missing() {
+        let item = parse(br#"{"brand": "Kia", "year": 1995.0, "mileage": 0, "color": null}"#).unwrap();
+        let listing = read(&item, &[], today()).unwrap();
+        assert_eq!(listing.number(Column::Year), Some(1995.0));
+        assert_eq!(listing.get(Column::Color), None);
+    }
+
+    #[test]
+    fn leniently_numbers_may_be_texts_and_other_fields_anything() {
+        let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
+        assert_eq!(read_leniently(&item, today()).unwrap().number(Column::Mileage), Some(96_000.0));
+        let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();
+        let codes: Vec<_> = read_leniently(&item, today()).unwrap_err().iter().map(|error| error.r#type).collect();
+        assert_eq!(codes, ["not_a_text", "not_a_number", "missing"]);
+    }
+}

@@ -1,0 +1,228 @@
+//! The model registry: what there is, what serves, and moving the champion.
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State as Extracted};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use storage::{CHAMPION, ModelRecord};
+use utoipa::ToSchema;
+
+use crate::body::JsonBody;
+use crate::engine::ReloadFailure;
+use crate::json::{self, Item};
+use crate::problem::document::{OfItem, OfList, OfPromotion, OfRollback};
+use crate::problem::{FieldError, Problem};
+use crate::state::State;
+
+/// The registered models and what serves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelList {
+    /// The version that should serve; null before the first promotion.
+    #[schema(example = 3)]
+    champion: Option<i64>,
+    /// The version that this server serves; null before the first one is loaded.
+    #[schema(example = 3)]
+    served: Option<i64>,
+    /// The ONNX runtime of this server: `ort-tract` (pure Rust) or `onnxruntime` (native).
+    #[schema(example = "ort-tract")]
+    runtime: &'static str,
+    /// Why the champion is not what serves, if loading it failed.
+    #[schema(example = json!(null))]
+    reload_error: Option<ReloadError>,
+    /// All versions, the newest first.
+    models: Vec<ModelSummary>,
+}
+
+/// Why the champion could not be put into service.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReloadError {
+    /// The version; null when the registry could not be asked.
+    #[schema(example = 4)]
+    version: Option<i64>,
+    /// What went wrong.
+    #[schema(example = "model version 4 is damaged")]
+    message: String,
+    /// When it went wrong first.
+    since: DateTime<Utc>,
+}
+
+/// A registered model.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "version": 3, "aliases": ["champion"], "created_at": "2026-11-20T08:15:43Z", "run_id": 12,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "size": 2_481_152,
+    "accuracy": {
+        "rows": 7241, "mape": 0.154, "median_ape": 0.097, "mae": 118_200.5, "rmsle": 0.221, "r2": 0.951,
+        "within_10": 0.512, "within_20": 0.783, "coverage_80": 0.802, "median_width_80": 0.338
+    }
+}))]
+pub(crate) struct ModelSummary {
+    /// Counted from 1, with gaps.
+    version: i64,
+    /// The aliases that point at it.
+    aliases: Vec<String>,
+    /// When it was registered.
+    created_at: DateTime<Utc>,
+    /// The run that made it, where it is in this database.
+    run_id: Option<i64>,
+    /// Of the model file, in hexadecimal.
+    sha256: String,
+    /// Of the model file, in bytes.
+    size: u64,
+    /// The accuracy card: errors and shares as fractions (0.154 = 15.4 %), measured on listings that the model never
+    /// saw. Overall in the list; with `segments` for one version. Null for a model that was not measured.
+    #[schema(value_type = Option<Object>)]
+    accuracy: Value,
+}
+
+/// The version to make champion.
+#[derive(ToSchema)]
+#[schema(example = json!({ "version": 3 }))]
+#[expect(dead_code, reason = "the body is read by hand; this is its description")]
+pub(crate) struct Promotion {
+    /// The version.
+    #[schema(minimum = 1)]
+    version: i64,
+}
+
+/// The champion after a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Champion {
+    /// The version that the alias points at now. Servers take it up within a second.
+    #[schema(example = 3)]
+    champion: i64,
+}
+
+/// Lists the models
+///
+/// All registered versions with their accuracy, the champion, and what this server serves.
+#[utoipa::path(
+    get, path = "/v1/models", operation_id = "list_models", tag = "models",
+    responses((status = 200, description = "The models", body = ModelList), OfList)
+)]
+pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Json<ModelList>, Problem> {
+    let models = state.database().models();
+    let records = models.list().await.map_err(|error| Problem::of_storage(&error))?;
+    let champion = models.champion().await.map_err(|error| Problem::of_storage(&error))?;
+    Ok(Json(ModelList {
+        champion,
+        served: state.engine().served().ok().map(|served| served.version),
+        runtime: state.runtime().name(),
+        reload_error: state.engine().failure().map(|failure| ReloadError::from(&*failure)),
+        models: records.into_iter().map(|record| ModelSummary::new(record, false)).collect(),
+    }))
+}
+
+/// Shows a model
+///
+/// A version with its whole accuracy card.
+#[utoipa::path(
+    get, path = "/v1/models/{version}", operation_id = "get_model", tag = "models",
+    params(("version" = String, Path, description = "A version, `latest`, or an alias such as `champion`", example = "latest")),
+    responses((status = 200, description = "The model", body = ModelSummary), OfItem)
+)]
+pub(crate) async fn get_model(
+    Extracted(state): Extracted<State>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<ModelSummary>, Problem> {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    find(&state, &name).await.map(Json)
+}
+
+/// Shows the champion
+///
+/// The version that should serve, with its whole accuracy card.
+#[utoipa::path(
+    get, path = "/v1/models/champion", operation_id = "get_champion", tag = "models",
+    responses((status = 200, description = "The model", body = ModelSummary), OfItem)
+)]
+pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<Json<ModelSummary>, Problem> {
+    find(&state, CHAMPION).await.map(Json)
+}
+
+/// Makes a version the champion
+///
+/// Needs the admin token. Every server of the database takes the version up within a second, or keeps the present one
+/// when it cannot be loaded and says so in `reload_error` of `/v1/models`.
+#[utoipa::path(
+    put, path = "/v1/models/champion", operation_id = "promote_model", tag = "models",
+    request_body(content = Promotion, description = "The version"), security(("admin" = [])),
+    responses((status = 200, description = "The champion", body = Champion), OfPromotion)
+)]
+pub(crate) async fn promote_model(
+    Extracted(state): Extracted<State>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Champion>, Problem> {
+    let version = read_version(&json::parse(&body)?)?;
+    let promoted = state.database().models().promote(version, "admin over HTTP").await;
+    promoted.map_err(|error| Problem::of_storage(&error))?;
+    Ok(Json(Champion { champion: version }))
+}
+
+/// Goes back to the champion before
+///
+/// Needs the admin token. Repeated, it walks further back.
+#[utoipa::path(
+    post, path = "/v1/models/rollback", operation_id = "rollback_model", tag = "models", security(("admin" = [])),
+    responses((status = 200, description = "The champion", body = Champion), OfRollback)
+)]
+pub(crate) async fn rollback_model(Extracted(state): Extracted<State>) -> Result<Json<Champion>, Problem> {
+    let champion = state.database().models().rollback("admin over HTTP").await;
+    champion.map(|champion| Json(Champion { champion })).map_err(|error| Problem::of_storage(&error))
+}
+
+async fn find(state: &State, name: &str) -> Result<ModelSummary, Problem> {
+    let missing = || Problem::NotFound { detail: format!("there is no model version {name}: see /v1/models") };
+    // PostgreSQL takes no zero byte in a text.
+    if name.contains('\0') {
+        return Err(missing());
+    }
+    let models = state.database().models();
+    let version = models.resolve(name).await.map_err(|error| Problem::of_storage(&error))?.ok_or_else(missing)?;
+    let record = models.get(version).await.map_err(|error| Problem::of_storage(&error))?.ok_or_else(missing)?;
+    Ok(ModelSummary::new(record, true))
+}
+
+/// The body names no version.
+pub(crate) fn version_needed() -> Problem {
+    let msg = "the body must be an object with the one field version, a whole number above 0".to_owned();
+    Problem::Invalid(vec![FieldError::in_body(&["version".into()], msg, "missing")])
+}
+
+fn read_version(item: &Item) -> Result<i64, Problem> {
+    match item {
+        Item::Object(fields) => match fields.as_slice() {
+            [(name, version)] if name == "version" => {
+                version.as_i64().filter(|version| *version > 0).ok_or_else(version_needed)
+            }
+            _ => Err(version_needed()),
+        },
+        Item::Other(_) => Err(version_needed()),
+    }
+}
+
+impl From<&ReloadFailure> for ReloadError {
+    fn from(failure: &ReloadFailure) -> Self {
+        Self { version: failure.version, message: failure.message.clone(), since: failure.since }
+    }
+}
+
+impl ModelSummary {
+    fn new(record: ModelRecord, with_segments: bool) -> Self {
+        let mut accuracy = record.card;
+        if let Some(card) = accuracy.as_object_mut().filter(|_| !with_segments) {
+            card.remove("segments");
+        }
+        Self {
+            version: record.version,
+            aliases: record.aliases,
+            created_at: record.created_at,
+            run_id: record.run_id,
+            sha256: record.sha256,
+            size: record.size,
+            accuracy,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The two paths of the service that Probeg replaces, for the programs that call them.
+
+use axum::Json;
+use axum::extract::{Request, State as Extracted};
+use axum::response::Response;
+use chrono::NaiveDate;
+use domain::Listing;
+use onnx_model::model::DEFAULT_LEVEL;
+use utoipa::ToSchema;
+
+use crate::body::JsonBody;
+use crate::engine::Served;
+use crate::problem::Problem;
+use crate::problem::document::{OfListing, OfWorkbook};
+use crate::state::State;
+use crate::upload::WorkbookForm;
+use crate::valuations::workbook::{WorkbookFile, attachment, value_upload};
+use crate::{json, listing_request};
+
+/// A car in the words of the predecessor. Only brand, year and mileage are required; the further fields of a listing
+/// are taken too, numbers may be texts, and fields of other names are passed over, as they were there.
+#[derive(ToSchema)]
+#[schema(example = json!(example()))]
+#[expect(dead_code, reason = "the body is read by hand; this is its description")]
+pub(crate) struct PredecessorListing {
+    /// Make.
+    brand: String,
+    /// Year of manufacture.
+    year: f64,
+    /// Mileage in kilometres.
+    mileage: f64,
+    /// Body type.
+    body_type: Option<String>,
+    /// Fuel.
+    fuel_type: Option<String>,
+    /// Engine volume in litres.
+    engine_volume: Option<f64>,
+    /// Engine power in horsepower.
+    engine_power: Option<f64>,
+    /// Gearbox.
+    transmission: Option<String>,
+    /// Driven wheels.
+    drive: Option<String>,
+    /// Side of the steering wheel.
+    wheel: Option<String>,
+    /// Condition.
+    state: Option<String>,
+    /// Owners in the registration document.
+    owners_count: Option<f64>,
+    /// Registration document: original or duplicate.
+    pts: Option<String>,
+    /// Customs status.
+    customs: Option<String>,
+}
+
+/// Values one car (predecessor's path)
+///
+/// The price alone, as a bare number. New programs find more at `/v1/valuations`.
+#[utoipa::path(
+    post, path = "/get_sale_prediction_for_one_car", operation_id = "get_sale_prediction_for_one_car",
+    tag = "predecessor", request_body(content = PredecessorListing, description = "The car"),
+    responses((status = 200, description = "The asking price in RUB", body = f64, example = json!(84213.7)), OfListing)
+)]
+pub(crate) async fn value_one(
+    Extracted(state): Extracted<State>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<f64>, Problem> {
+    let today = state.today();
+    let item = json::parse(&body)?;
+    let listing = listing_request::read_leniently(&item, today).map_err(Problem::Invalid)?;
+    let served = state.engine().served()?;
+    let place = state.engine().single.enter()?;
+    place.run(move || price(&served, listing, today)).await.map(Json)
+}
+
+/// Values a workbook (predecessor's path)
+///
+/// As `/v1/valuations/xlsx`, saved as `predictions.xlsx`.
+#[utoipa::path(
+    post, path = "/get_sale_prediction_for_multiple_cars", operation_id = "get_sale_prediction_for_multiple_cars",
+    tag = "predecessor",
+    request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
+    responses(
+        (
+            status = 200, description = "The workbook with `predict_value`", body = inline(WorkbookFile),
+            content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            headers(("Content-Disposition" = String, description = "The name to save it under"))
+        ),
+        OfWorkbook
+    )
+)]
+pub(crate) async fn value_many(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
+    let (_, bytes) = value_upload(&state, request).await?;
+    Ok(attachment("attachment;filename=predictions.xlsx", bytes))
+}
+
+fn price(served: &Served, listing: Listing, today: NaiveDate) -> Result<f64, Problem> {
+    let valuations = served.model.value(&[listing], today, DEFAULT_LEVEL);
+    let valuations = valuations.map_err(|error| Problem::internal(&error))?;
+    let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
+    Ok((valuation.price * 10.0).round() / 10.0)
+}
+
+fn example() -> serde_json::Value {
+    serde_json::json!({
+        "brand": "LADA (ВАЗ)", "year": 1995, "mileage": 96000, "body_type": "седан", "fuel_type": "Бензин",
+        "engine_volume": 1.5, "engine_power": 71, "transmission": "механическая", "drive": "передний",
+        "wheel": "Левый", "state": "Не требует ремонта", "owners_count": 3, "pts": "Оригинал",
+        "customs": "Растаможен",
+    })
+}

@@ -1,0 +1,140 @@
+//! Keeps the champion in service: looks, loads, checks, swaps; on failure the old model stays.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, Utc};
+use domain::{Cell, Column, Listing};
+use onnx_model::Model;
+use onnx_model::model::DEFAULT_LEVEL;
+
+use crate::engine::{ReloadFailure, Served};
+use crate::state::State;
+
+/// How often to look without being told: a net under the notifications.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Why a champion was not put into service.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Registry(#[from] storage::Error),
+    #[error("{source}")]
+    Model { version: i64, source: onnx_model::Error },
+    #[error("it values a common car at {price} with the range {low} to {high}, so it is not put into service")]
+    Nonsense { version: i64, price: f64, low: f64, high: f64 },
+    #[error("loading it failed: {reason}")]
+    Crashed { version: i64, reason: String },
+}
+
+/// Follows the champion for ever.
+pub async fn follow(state: State) {
+    let mut changes = state.database().models().listen();
+    let mut has_tables = false;
+    let mut was_told = true;
+    loop {
+        // The database may have been away when the server came up.
+        if !has_tables {
+            has_tables = match state.database().migrate().await {
+                Ok(()) => true,
+                Err(error) => {
+                    note(&state, &Failure::Registry(error));
+                    false
+                }
+            };
+        }
+        if has_tables {
+            refresh(&state, was_told).await;
+        }
+        was_told = tokio::select! {
+            () = changes.changed(), if has_tables => true,
+            () = tokio::time::sleep(POLL) => false,
+        };
+    }
+}
+
+/// Puts the champion into service unless it is already. A version that failed is tried again only
+/// when an alias has moved.
+pub(crate) async fn refresh(state: &State, alias_moved: bool) {
+    match load_champion(state, alias_moved).await {
+        Ok(Some(served)) => {
+            let version = served.version;
+            state.engine().serve(served);
+            tracing::info!(model.version = version, "Model version {version} serves now.");
+        }
+        Ok(None) => {}
+        Err(failure) => note(state, &failure),
+    }
+}
+
+async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served>, Failure> {
+    let models = state.database().models();
+    let champion = models.champion().await?;
+    let present = state.engine().served().ok().map(|served| served.version);
+    let failure = state.engine().failure();
+    let failed = failure.as_ref().and_then(|failure| failure.version);
+    let Some(version) = champion.filter(|version| present != Some(*version)) else {
+        state.engine().set_failure(None);
+        return Ok(None);
+    };
+    if failed == Some(version) && !alias_moved {
+        return Ok(None);
+    }
+    let bytes = models.bytes(version).await.map_err(|error| match error {
+        storage::Error::DamagedModel(_) => Failure::Crashed { version, reason: error.to_string() },
+        error => Failure::Registry(error),
+    })?;
+    let Some(bytes) = bytes else { return Ok(None) };
+    let (runtime, today) = (state.runtime().clone(), state.today());
+    let sessions = state.config().sessions;
+    let task = tokio::task::spawn_blocking(move || {
+        let opened = Model::open(&runtime, &bytes, sessions);
+        let model = opened.map_err(|source| Failure::Model { version, source })?;
+        warm_up(&model, version, today)?;
+        Ok(Served { version, model })
+    });
+    task.await.map_err(|panic| Failure::Crashed { version, reason: panic.to_string() })?.map(Some)
+}
+
+/// Values the example of the documentation and refuses nonsense.
+fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), Failure> {
+    let cells = Column::descriptive().iter().map(|column| (*column, Cell::Text(column.example())));
+    let listing = Listing::from_cells(cells, today).unwrap_or_default();
+    let valuations = model.value(&[listing], today, DEFAULT_LEVEL);
+    let valuations = valuations.map_err(|source| Failure::Model { version, source })?;
+    let nonsense = valuations.into_iter().find(|valuation| {
+        let figures = [valuation.low, valuation.price, valuation.high];
+        !figures.iter().all(|figure| figure.is_finite() && *figure > 0.0) || !figures.is_sorted()
+    });
+    match nonsense {
+        None => Ok(()),
+        Some(valuation) => {
+            let (price, low, high) = (valuation.price, valuation.low, valuation.high);
+            Err(Failure::Nonsense { version, price, low, high })
+        }
+    }
+}
+
+/// Remembers a failure for `/v1/models`, and logs it unless it is the same as before.
+fn note(state: &State, failure: &Failure) {
+    let version = match failure {
+        Failure::Registry(_) => None,
+        Failure::Model { version, .. } | Failure::Nonsense { version, .. } | Failure::Crashed { version, .. } => {
+            Some(*version)
+        }
+    };
+    let message = failure.to_string();
+    let is_known = state.engine().failure().is_some_and(|known| known.version == version && known.message == message);
+    if is_known {
+        return;
+    }
+    if let Some(version) = version {
+        tracing::error!(
+            model.version = version,
+            cause = message,
+            "Model version {version} could not be put into service; the model in service stays."
+        );
+    } else {
+        tracing::warn!(cause = message, "The registry could not be asked; the model in service stays.");
+    }
+    state.engine().set_failure(Some(ReloadFailure { version, message, since: Utc::now() }));
+}

@@ -1,0 +1,176 @@
+//! All routes on one page, each with its entry in the document.
+
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::Uri;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::body::BodyLimit;
+use crate::problem::{Problem, ProblemDetails};
+use crate::state::State;
+use crate::{health, listing_request, middleware, models, pages, predecessor, reload, runs, valuations, vocabulary};
+
+/// The largest body of a single car.
+const JSON_LIMIT: usize = 1 << 20;
+/// How long requests under way may take to end when the server is stopped.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Probeg",
+        description = "What a used car is worth: the asking price to expect in listings (not a sale price), the range, \
+                       and why. Errors are problems as RFC 9457 has them.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "valuations", description = "What a car is worth"),
+        (name = "models", description = "The model registry; changes need the admin token"),
+        (name = "runs", description = "Experiments"),
+        (name = "predecessor", description = "The paths of the service that Probeg replaces"),
+        (name = "operations", description = "Whether the server lives and can serve")
+    ),
+    components(schemas(ProblemDetails, listing_request::ListingRequest)),
+    modifiers(&Security)
+)]
+struct Document;
+
+/// Answers one car: small bodies, short work.
+fn quick() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(valuations::one::value_one))
+        .routes(routes!(valuations::workbook::get_template))
+        .routes(routes!(vocabulary::get_vocabulary))
+        .routes(routes!(models::list_models))
+        .routes(routes!(models::get_model))
+        .routes(routes!(models::get_champion))
+        .routes(routes!(runs::list_runs))
+        .routes(routes!(runs::get_run))
+        .routes(routes!(runs::get_run_metrics))
+        .routes(routes!(predecessor::value_one))
+}
+
+/// Answers many cars: large bodies, long work.
+fn bulk() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(valuations::batch::value_batch))
+        .routes(routes!(valuations::workbook::value_workbook))
+        .routes(routes!(predecessor::value_many))
+}
+
+/// Moves the champion.
+fn admin() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(models::promote_model)).routes(routes!(models::rollback_model))
+}
+
+/// Open to everybody.
+fn open() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(health::get_live)).routes(routes!(health::get_ready))
+}
+
+/// The document of the API, the same on every machine and at every time.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    let documented = OpenApiRouter::with_openapi(Document::openapi());
+    documented.merge(quick()).merge(bulk()).merge(admin()).merge(open()).into_openapi()
+}
+
+/// The whole service as a function of its state.
+pub fn build(state: State) -> Router {
+    let config = state.config().clone();
+    let keys = from_fn_with_state(state.clone(), middleware::require_key);
+    let token = from_fn_with_state(state.clone(), middleware::require_admin);
+    let short = from_fn_with_state(config.request_timeout, middleware::limit_time);
+    let long = from_fn_with_state(config.upload_timeout, middleware::limit_time);
+    let quick = limited(quick(), JSON_LIMIT).route_layer(short.clone());
+    let bulk = limited(bulk(), config.max_upload_bytes).route_layer(long);
+    let admin = limited(admin(), JSON_LIMIT).route_layer(short.clone());
+    let open = Router::from(open()).route_layer(short);
+    quick
+        .merge(bulk)
+        .route_layer(keys)
+        .merge(admin.route_layer(token))
+        .merge(open)
+        .with_state(state)
+        .merge(pages::routes(document()))
+        .fallback(not_found)
+        .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
+        .layer(CatchPanicLayer::custom(middleware::crashed))
+        .layer(from_fn(middleware::secure))
+        .layer(from_fn(middleware::log))
+}
+
+fn limited(routes: OpenApiRouter<State>, bytes: usize) -> Router<State> {
+    Router::from(routes).layer(DefaultBodyLimit::max(bytes)).layer(Extension(BodyLimit(bytes)))
+}
+
+/// Serves until `shutdown` ends; requests under way are then given some seconds to end.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    state: State,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let follower = tokio::spawn(reload::follow(state.clone()));
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let stopping = async move {
+        shutdown.await;
+        // The receiver is gone when the server has ended by itself.
+        let _ = tell.send(());
+    };
+    let server = axum::serve(listener, build(state)).with_graceful_shutdown(stopping);
+    let deadline = async {
+        if told.await.is_ok() {
+            tokio::time::sleep(FAREWELL).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let result = tokio::select! {
+        result = server => result,
+        () = deadline => {
+            tracing::warn!("Some requests did not end in time and were cut off.");
+            Ok(())
+        }
+    };
+    follower.abort();
+    result
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(200).collect();
+    Problem::NotFound { detail: format!("there is no path {path}: see /docs") }
+}
+
+/// The ways to authenticate. Without keys set up, none is needed.
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let key = ApiKeyValue::with_description("X-API-Key", "One of PROBEG_API_KEYS; not needed where none is set");
+        let bearer = |description: &str| {
+            SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(description)).build())
+        };
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        components.add_security_scheme("bearer", bearer("One of PROBEG_API_KEYS, as a bearer token"));
+        components.add_security_scheme("admin", bearer("PROBEG_ADMIN_TOKEN; where it is unset, changes are off"));
+        let none: [&str; 0] = [];
+        document.security = Some(vec![
+            SecurityRequirement::default(),
+            SecurityRequirement::new("api_key", none),
+            SecurityRequirement::new("bearer", none),
+        ]);
+    }
+}

@@ -1,0 +1,9 @@
+//! The whole service, called as its router is, with a small model made by hand.
+
+mod access;
+mod document;
+mod fixture;
+mod model_file;
+mod predecessor;
+mod valuations;
+mod workbooks;

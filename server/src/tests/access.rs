@@ -1,0 +1,130 @@
+//! Health, keys, tokens, paths that are not there, headers, reloading.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+
+use super::fixture::{bare, get, post, send, service, state};
+use crate::config::{Config, Secret};
+
+const CAR: &str = r#"{"brand": "Kia", "year": 2018, "mileage": 1}"#;
+
+fn guarded() -> Config {
+    Config { api_keys: vec![Secret::new("ann"), Secret::new("bob")], ..Config::default() }
+}
+
+fn with_header(request: axum::http::request::Builder, name: &str, value: &str) -> Request<Body> {
+    request.header(name, value).header("content-type", "application/json").body(Body::from(CAR)).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_model_valuations_wait_for_one() {
+    let service = crate::build(bare(Config::default()));
+    assert_eq!(get(&service, "/health/live").await.json(), json!({ "status": "live" }));
+    assert_eq!(get(&service, "/health/ready").await.problem(), (503, "no-model".to_owned()));
+    let answer = post(&service, "/v1/valuations", CAR).await;
+    assert_eq!(answer.problem(), (503, "no-model".to_owned()));
+    let detail = "train one (`probeg train --promote`); the server takes it up by itself";
+    assert_eq!(answer.json()["detail"], detail);
+}
+
+#[tokio::test]
+async fn without_the_database_valuations_go_on() {
+    let service = service();
+    assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 200);
+    let expected = json!({ "status": "degraded", "model_version": 3, "database": false });
+    assert_eq!(get(&service, "/health/ready").await.json(), expected);
+    assert_eq!(get(&service, "/v1/runs").await.problem(), (503, "database-away".to_owned()));
+}
+
+#[tokio::test]
+async fn one_of_the_keys_opens_the_api() {
+    let service = crate::build(state(guarded()));
+    let answer = post(&service, "/v1/valuations", CAR).await;
+    assert_eq!(answer.problem(), (401, "unauthorized".to_owned()));
+    assert_eq!(answer.header("www-authenticate"), "Bearer");
+    for (name, value, status) in [
+        ("x-api-key", "bob", 200),
+        ("authorization", "Bearer ann", 200),
+        ("authorization", "Basic ann", 401),
+        ("x-api-key", "bo", 401),
+    ] {
+        let answer = send(&service, with_header(Request::post("/v1/valuations"), name, value)).await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+    assert_eq!(get(&service, "/health/live").await.status, 200);
+    assert_eq!(get(&service, "/").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_champion_needs_the_admin_token() {
+    let off = crate::build(state(Config::default()));
+    let request = || Request::put("/v1/models/champion");
+    let answer = send(&off, with_header(request(), "authorization", "Bearer x")).await;
+    assert_eq!(answer.problem(), (403, "admin-off".to_owned()));
+    let config = Config { admin_token: Some(Secret::new("root")), ..guarded() };
+    let on = crate::build(state(config));
+    let answer = send(&on, with_header(request(), "authorization", "Bearer ann")).await;
+    assert_eq!(answer.problem(), (401, "unauthorized".to_owned()));
+    let answer = send(&on, with_header(request(), "authorization", "Bearer root")).await;
+    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()), "the token is right, the body is a car");
+    let answer = send(&on, with_header(Request::post("/v1/valuations"), "authorization", "Bearer root")).await;
+    assert_eq!(answer.status, 200, "the admin token is a key too");
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_problems() {
+    let service = service();
+    for path in ["/nowhere", "/docs/nowhere.js"] {
+        assert_eq!(get(&service, path).await.problem(), (404, "not-found".to_owned()));
+    }
+    for (path, allow) in [("/v1/valuations", "POST"), ("/v1/models", "GET,HEAD"), ("/", "GET,HEAD")] {
+        let answer = send(&service, Request::delete(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.problem(), (405, "method-not-allowed".to_owned()));
+        assert_eq!(answer.header("allow"), allow);
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_and_guards_the_browser() {
+    let service = service();
+    let request = Request::get("/health/live").header("x-request-id", "mine-1").body(Body::empty()).unwrap();
+    let answer = send(&service, request).await;
+    assert_eq!(answer.header("x-request-id"), "mine-1");
+    let answer = get(&service, "/nowhere").await;
+    assert_eq!(answer.header("x-request-id").len(), 36);
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    assert_eq!(answer.header("referrer-policy"), "no-referrer");
+    assert_eq!(answer.header("content-security-policy"), "default-src 'none'; frame-ancestors 'none'");
+    assert_eq!(answer.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn slow_requests_are_ended() {
+    let config = Config { request_timeout: Duration::from_millis(50), ..Config::default() };
+    let service = crate::build(state(config));
+    // The database that is away is waited for longer.
+    assert_eq!(get(&service, "/v1/models").await.problem(), (503, "timed-out".to_owned()));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let state = state(Config { sessions: 1, queue: 1, ..Config::default() });
+    let service = crate::build(state.clone());
+    let held = [state.engine().single.enter().unwrap(), state.engine().single.enter().unwrap()];
+    let answer = post(&service, "/v1/valuations", CAR).await;
+    assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
+    assert_eq!(answer.header("retry-after"), "1");
+    drop(held);
+    assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_registry_that_cannot_be_asked_leaves_the_model() {
+    let state = state(Config::default());
+    crate::reload::refresh(&state, true).await;
+    assert_eq!(state.engine().served().unwrap().version, 3);
+    assert_eq!(state.engine().failure().unwrap().version, None);
+}

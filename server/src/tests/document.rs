@@ -1,0 +1,110 @@
+//! The document: complete, the same everywhere, and as it is committed.
+
+use serde_json::Value;
+
+use super::fixture::{get, service};
+
+fn document() -> Value {
+    serde_json::to_value(crate::document()).unwrap()
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths.flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+    })
+}
+
+#[test]
+fn the_committed_document_is_this_one() {
+    let generated = serde_json::to_string_pretty(&crate::document()).unwrap() + "\n";
+    let committed = include_str!("../../../openapi/openapi.json");
+    assert!(generated == committed, "regenerate it: cargo run -- openapi > openapi/openapi.json");
+}
+
+#[test]
+fn the_paths_are_those_of_the_design() {
+    let document = document();
+    let mut names: Vec<String> = operations(&document).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "get /health/live",
+            "get /health/ready",
+            "get /v1/models",
+            "get /v1/models/champion",
+            "get /v1/models/{version}",
+            "get /v1/runs",
+            "get /v1/runs/{id}",
+            "get /v1/runs/{id}/metrics",
+            "get /v1/valuations/template.xlsx",
+            "get /v1/vocabulary",
+            "post /get_sale_prediction_for_multiple_cars",
+            "post /get_sale_prediction_for_one_car",
+            "post /v1/models/rollback",
+            "post /v1/valuations",
+            "post /v1/valuations/batch",
+            "post /v1/valuations/xlsx",
+            "put /v1/models/champion",
+        ]
+    );
+}
+
+#[test]
+fn every_error_has_an_example() {
+    let document = document();
+    for (name, operation) in operations(&document) {
+        assert!(operation["summary"].is_string(), "{name} has no summary");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            if status.starts_with('2') {
+                continue;
+            }
+            let content = &response["content"]["application/problem+json"];
+            assert_eq!(content["schema"]["$ref"], "#/components/schemas/ProblemDetails", "{name} {status}");
+            for (kind, example) in content["examples"].as_object().unwrap() {
+                assert_eq!(example["value"]["status"].to_string(), *status, "{name} {kind}");
+            }
+        }
+    }
+}
+
+/// What an example is not needed for: files.
+fn is_file(content_type: &str) -> bool {
+    content_type.starts_with("multipart/") || content_type.contains("spreadsheetml")
+}
+
+#[test]
+fn every_schema_or_each_of_its_fields_has_an_example() {
+    let document = document();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        if schema["example"].is_null() && schema["examples"].is_null() {
+            for (field, property) in schema["properties"].as_object().into_iter().flatten() {
+                let has_example = ["example", "examples", "$ref", "items", "oneOf", "format", "enum"];
+                let has_example = has_example.iter().any(|key| !property[key].is_null());
+                assert!(has_example, "{name}.{field}: {property}");
+            }
+        }
+    }
+    for (name, operation) in operations(&document) {
+        for (content_type, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+            let example = &content["example"];
+            let is_described = !content["schema"]["$ref"].is_null() || !example.is_null();
+            assert!(is_file(content_type) || is_described, "{name} {content_type}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_viewer_and_the_document_come_from_the_binary() {
+    let service = service();
+    assert_eq!(get(&service, "/openapi.json").await.json(), document());
+    let answer = get(&service, "/docs").await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"));
+    let page = get(&service, "/docs/").await;
+    assert!(page.header("content-security-policy").contains("connect-src 'self'"));
+    let settings = get(&service, "/docs/swagger-initializer.js").await;
+    let settings = String::from_utf8(settings.body).unwrap();
+    assert!(settings.contains("\"validatorUrl\": \"none\"") && settings.contains("/openapi.json"), "{settings}");
+}

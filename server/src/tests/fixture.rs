@@ -1,0 +1,102 @@
+//! A service without a database, and ways to call it.
+
+use std::sync::OnceLock;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use chrono::NaiveDate;
+use onnx_model::{Model, Runtime};
+use serde_json::Value;
+use storage::Database;
+use tower::ServiceExt;
+
+use super::model_file::model_file;
+use crate::config::Config;
+use crate::engine::Served;
+use crate::state::State;
+
+/// Nobody listens there.
+const AWAY: &str = "postgres://probeg@127.0.0.1:1/probeg";
+
+/// The day of all tests.
+pub fn today() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
+}
+
+/// A process has one runtime only.
+static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+/// A state without a model.
+pub fn bare(config: Config) -> State {
+    let database = Database::connect_lazy(AWAY, 2).unwrap();
+    let runtime = RUNTIME.get_or_init(|| Runtime::load(None).unwrap()).clone();
+    State::with_runtime(config, database, runtime, today)
+}
+
+/// A state with the model as version 3.
+pub fn state(config: Config) -> State {
+    let state = bare(config);
+    let model = Model::open(state.runtime(), &model_file(), 2).unwrap();
+    state.engine().serve(Served { version: 3, model });
+    state
+}
+
+/// The service with the model and the default settings.
+pub fn service() -> Router {
+    crate::build(state(Config::default()))
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The status and the last part of a problem's type.
+    pub fn problem(&self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16());
+        (self.status.as_u16(), body["type"].as_str().unwrap().rsplit(':').next().unwrap().to_owned())
+    }
+}
+
+/// Sends a request.
+pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+    Answer { status: parts.status, headers: parts.headers, body }
+}
+
+pub async fn get(router: &Router, path: &str) -> Answer {
+    send(router, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+/// Sends JSON, which may be none.
+pub async fn post(router: &Router, path: &str, body: impl Into<String>) -> Answer {
+    let request = Request::post(path).header("content-type", "application/json").body(Body::from(body.into()));
+    send(router, request.unwrap()).await
+}
+
+/// Sends a form with one file.
+pub async fn upload(router: &Router, path: &str, field: &str, name: &str, content: &[u8]) -> Answer {
+    let mut body =
+        format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n").into_bytes();
+    body.extend(content);
+    body.extend(b"\r\n--b--\r\n");
+    let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body(body.into());
+    send(router, request.unwrap()).await
+}

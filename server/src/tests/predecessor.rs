@@ -1,0 +1,39 @@
+//! The predecessor's path for one car.
+
+use super::fixture::{post, service};
+
+const PATH: &str = "/get_sale_prediction_for_one_car";
+
+/// The example of the predecessor's documentation.
+const LADA: &str = r#"{"brand": "LADA (ВАЗ)", "year": 1995, "mileage": 96000, "body_type": "седан",
+    "fuel_type": "Бензин", "engine_volume": 1.5, "engine_power": 71, "transmission": "механическая",
+    "drive": "передний", "wheel": "Левый", "state": "Не требует ремонта", "owners_count": 3, "pts": "Оригинал",
+    "customs": "Растаможен"}"#;
+
+#[tokio::test]
+async fn a_car_is_a_bare_number_with_one_decimal() {
+    let answer = post(&service(), PATH, LADA).await;
+    assert_eq!(answer.status, 200);
+    let text = String::from_utf8(answer.body).unwrap();
+    let price: f64 = text.parse().unwrap();
+    let expected = (14.0 - 2.3 - 0.192 + 0.2_f64).exp();
+    assert!((price / expected - 1.0).abs() < 1e-4, "{price} is not {expected}");
+    assert!(text.split('.').nth(1).is_none_or(|decimals| decimals.len() == 1), "{text}");
+}
+
+#[tokio::test]
+async fn texts_and_further_fields_are_taken() {
+    let service = service();
+    let plain = post(&service, PATH, r#"{"brand": "Kia", "year": 1995, "mileage": 96000}"#).await;
+    let body = r#"{"brand": "Kia", "year": "1995.0", "mileage": "96 000 км", "color": "белый", "id": 7, "price": "?"}"#;
+    let loose = post(&service, PATH, body).await;
+    assert_eq!(plain.body, loose.body);
+}
+
+#[tokio::test]
+async fn errors_are_problems() {
+    let answer = post(&service(), PATH, r#"{"brand": "Kia", "mileage": "far"}"#).await;
+    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
+    let pointers: Vec<_> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
+    assert_eq!(pointers, ["/mileage", "/year"]);
+}

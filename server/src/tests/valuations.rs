@@ -1,0 +1,147 @@
+//! Single cars, batches, and the vocabulary.
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::json;
+
+use super::fixture::{get, post, send, service};
+
+const RIO: &str = r#"{"brand": "KIA", "model": "Rio", "year": 2018, "mileage": 50000}"#;
+
+/// The median of the model made by hand.
+fn median(year: f64, mileage: f64, brand: f64) -> f64 {
+    (14.0 + 0.1 * (year - 2018.0) - mileage / 500_000.0 + 0.1 * brand).exp()
+}
+
+fn assert_near(found: &serde_json::Value, expected: f64) {
+    let found = found.as_f64().unwrap_or_else(|| panic!("{found} is no number"));
+    assert!((found / expected - 1.0).abs() < 1e-4, "{found} is not {expected}");
+}
+
+#[tokio::test]
+async fn a_car_is_valued_with_its_range() {
+    let answer = post(&service(), "/v1/valuations", RIO).await;
+    assert_eq!(answer.status, 200);
+    let body = answer.json();
+    let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["price", "currency", "low", "high", "level", "quantiles", "as_of", "model", "warnings"]);
+    let price = median(2018.0, 50_000.0, 1.0);
+    assert_near(&body["price"], price);
+    assert_near(&body["low"], price * (-0.2_f64).exp());
+    assert_near(&body["high"], price * 0.2_f64.exp());
+    assert_eq!((&body["currency"], &body["level"]), (&json!("RUB"), &json!(0.8)));
+    assert_eq!(body["quantiles"].as_array().unwrap().len(), 7);
+    assert_eq!(body["quantiles"][3], json!({ "level": 0.5, "price": body["price"] }));
+    assert_eq!(body["as_of"], "2026-11-22");
+    assert_eq!(body["model"], json!({ "version": 3, "trained_at": "2026-11-20T08:15:42Z" }));
+    assert_eq!(body["warnings"], json!([]));
+}
+
+#[tokio::test]
+async fn the_level_widens_the_range_and_unknown_levels_are_named() {
+    let service = service();
+    let body = post(&service, "/v1/valuations?level=0.9", RIO).await.json();
+    assert_near(&body["low"], median(2018.0, 50_000.0, 1.0) * (-0.3_f64).exp());
+    let answer = post(&service, "/v1/valuations?level=0.7", RIO).await;
+    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
+    let expected = json!([{
+        "loc": ["query", "level"], "msg": "level must be one of 0.5, 0.8, 0.9 (got 0.7)", "type": "unknown_level"
+    }]);
+    assert_eq!(answer.json()["errors"], expected);
+}
+
+#[tokio::test]
+async fn what_moves_the_price_is_told_on_request() {
+    let body = post(&service(), "/v1/valuations?explain=true", RIO).await.json();
+    let factors: Vec<_> = body["factors"].as_array().unwrap().iter().collect();
+    let fields: Vec<_> = factors.iter().map(|factor| factor["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["year", "mileage", "brand", "model"]);
+    assert_eq!((&factors[0]["value"], &factors[0]["reference"]), (&json!(2018), &json!(2016)));
+    assert_near(&factors[0]["effect"], 0.1813);
+    assert_eq!(factors[1]["reference"], 120_000);
+    assert_near(&factors[1]["effect"], 0.1306);
+    assert_eq!(factors[2]["message"], "brand KIA raises the price by 9.5 %");
+    assert_eq!(factors[3]["effect"], 0.0);
+}
+
+#[tokio::test]
+async fn unknown_values_bring_a_warning() {
+    let car = r#"{"brand": "Kia", "model": "Rioo", "year": 2018, "mileage": 1}"#;
+    let body = post(&service(), "/v1/valuations", car).await.json();
+    let expected = json!([{
+        "code": "unknown_value", "field": "model",
+        "message": "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it"
+    }]);
+    assert_eq!(body["warnings"], expected);
+}
+
+#[tokio::test]
+async fn wrong_fields_of_body_and_query_are_told_together() {
+    let car = r#"{"brand": "Kia", "year": 2018, "mileage": "5"}"#;
+    let answer = post(&service(), "/v1/valuations?levle=0.9", car).await;
+    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
+    let expected = json!([
+        { "loc": ["query", "levle"], "msg": "levle is not a parameter of this path",
+          "type": "unknown_parameter" },
+        { "pointer": "/mileage", "loc": ["body", "mileage"], "msg": "mileage must be a number (got \"5\")",
+          "type": "not_a_number" },
+    ]);
+    assert_eq!(answer.json()["errors"], expected);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_json_of_bounded_size_are_refused() {
+    let service = service();
+    let answer = post(&service, "/v1/valuations", "{\"brand\":\n oops}").await;
+    assert_eq!(answer.problem(), (400, "malformed-json".to_owned()));
+    assert_eq!(answer.json()["detail"], "expected value at line 2 column 2");
+    let text = Request::post("/v1/valuations").header("content-type", "text/plain").body(Body::from(RIO)).unwrap();
+    assert_eq!(send(&service, text).await.problem(), (415, "unsupported-media-type".to_owned()));
+    let large = format!("{{\"brand\": \"{}\"}}", "я".repeat(1 << 20));
+    assert_eq!(post(&service, "/v1/valuations", large).await.problem(), (413, "too-large".to_owned()));
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_car_in_order() {
+    let body = format!("[{RIO}, {{\"brand\": \"x\", \"year\": 1800, \"mileage\": 1}}, 7, {RIO}]");
+    let answer = post(&service(), "/v1/valuations/batch?level=0.5", body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
+    let items = answer.json();
+    assert_eq!(items.as_array().unwrap().len(), 4);
+    assert_near(&items[0]["price"], median(2018.0, 50_000.0, 1.0));
+    assert_eq!(items[0], items[3]);
+    assert_eq!(items[1]["error"]["errors"][0]["pointer"], "/1/year");
+    assert_eq!(items[1]["error"]["errors"][0]["loc"], json!(["body", 1, "year"]));
+    assert_eq!(items[2]["error"]["errors"][0]["type"], "not_an_object");
+}
+
+#[tokio::test]
+async fn batches_hold_one_to_ten_thousand_cars() {
+    let service = service();
+    for (body, code) in [("[]".to_owned(), "too_short"), (RIO.to_owned(), "not_a_list")] {
+        let answer = post(&service, "/v1/valuations/batch", body).await;
+        assert_eq!(answer.json()["errors"][0]["type"], code);
+        assert_eq!(answer.status, 422);
+    }
+    let many = |count: usize| format!("[{}]", vec![RIO; count].join(","));
+    let answer = post(&service, "/v1/valuations/batch", many(10_001)).await;
+    assert_eq!(answer.json()["errors"][0]["msg"], "the list holds 10001 listings; at most 10000 are accepted");
+    let answer = post(&service, "/v1/valuations/batch", many(10_000)).await;
+    assert_eq!(answer.json().as_array().unwrap().len(), 10_000);
+}
+
+#[tokio::test]
+async fn the_vocabulary_is_narrowed_by_brand() {
+    let service = service();
+    let body = get(&service, "/v1/vocabulary").await.json();
+    assert_eq!(body["model_version"], 3);
+    assert_eq!(body["values"]["brand"], json!(["kia", "lada (ваз)"]));
+    assert_eq!(body["values"]["model"], json!(["2114", "ceed", "rio"]));
+    let body = get(&service, "/v1/vocabulary?brand=%D0%9B%D0%B0%D0%B4%D0%B0").await.json();
+    assert_eq!(body["values"]["model"], json!(["2114"]), "a synonym of the brand narrows too");
+    assert_eq!(body["values"]["drive"], json!(["передний"]));
+    let answer = get(&service, "/v1/vocabulary?brand=kiaa").await;
+    assert_eq!(answer.problem(), (404, "not-found".to_owned()));
+    assert_eq!(answer.json()["detail"], "brand \"kiaa\" is not known; did you mean \"kia\"?");
+    assert_eq!(get(&service, "/v1/vocabulary?model=rio").await.problem().0, 422);
+}

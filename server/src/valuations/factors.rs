@@ -1,0 +1,144 @@
+//! What moves the price of a car: the model is asked again, with one field changed at a time.
+
+use chrono::{Datelike, NaiveDate};
+use domain::{Column, Listing, Value};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What one field does to the price of this car.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "field": "mileage", "value": 83000, "reference": 120_000, "effect": 0.071,
+    "message": "mileage 83000 instead of 120000 raises the price by 7.1 %"
+}))]
+pub(crate) struct Factor {
+    /// The field of the listing.
+    pub(crate) field: &'static str,
+    /// Its value, as it was given.
+    pub(crate) value: serde_json::Value,
+    /// What the car is compared with: the same car with this value of the field; null: with the field not told.
+    pub(crate) reference: serde_json::Value,
+    /// How much the price differs from that car's, as a fraction of the price: 0.05 means that 5 % of the price are
+    /// due to the value. The effects of several fields do not add up.
+    pub(crate) effect: f64,
+    /// The same in a sentence.
+    pub(crate) message: String,
+}
+
+/// A car ten years old is what a year is compared with: about the middle of the market.
+const REFERENCE_AGE: i32 = 10;
+/// What a car is driven in a year, in km, as far as a mileage is compared with it.
+const YEARLY_MILEAGE: f64 = 15_000.0;
+
+/// A field of a listing and the car that it is compared with.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    column: Column,
+    value: Value,
+    reference: Option<Value>,
+    /// The car to ask the model about.
+    pub(crate) listing: Listing,
+}
+
+/// A comparison for each field that is given: year and mileage, which every listing has, with those of
+/// a usual car; every other with the same car of which the field is not told. A brand takes its model
+/// and generation with it, which mean nothing alone.
+pub(crate) fn comparisons(listing: &Listing, today: NaiveDate) -> Vec<Comparison> {
+    let as_of = listing.date().unwrap_or(today);
+    let given = Column::descriptive().iter().filter_map(|column| Some((*column, listing.get(*column)?.clone())));
+    given
+        .map(|(column, value)| {
+            let reference = reference(listing, column, as_of).map(Value::Number);
+            let mut changed = listing.clone();
+            changed.set(column, reference.clone());
+            Comparison { column, value, reference, listing: changed }
+        })
+        .collect()
+}
+
+/// The factors, given the price of the car and the prices of those that it is compared with.
+pub(crate) fn factors(price: f64, comparisons: Vec<Comparison>, prices: impl Iterator<Item = f64>) -> Vec<Factor> {
+    let compared = comparisons.into_iter().zip(prices);
+    let mut factors: Vec<Factor> =
+        compared.map(|(comparison, other)| comparison.factor((price - other) / price)).collect();
+    factors.sort_by(|a, b| b.effect.abs().total_cmp(&a.effect.abs()));
+    factors
+}
+
+fn reference(listing: &Listing, column: Column, as_of: NaiveDate) -> Option<f64> {
+    match column {
+        Column::Year => Some(f64::from(as_of.year() - REFERENCE_AGE)),
+        Column::Mileage => {
+            let age = f64::from(as_of.year()) - listing.number(Column::Year)?;
+            // A car of this year has been driven for half of it.
+            Some((age.max(0.5) * YEARLY_MILEAGE).min(1_000_000.0))
+        }
+        _ => None,
+    }
+}
+
+impl Comparison {
+    fn factor(self, effect: f64) -> Factor {
+        let effect = (effect * 10_000.0).round() / 10_000.0;
+        let field = self.column.name();
+        let against = match &self.reference {
+            Some(reference) => format!(" instead of {}", display(reference)),
+            None => String::new(),
+        };
+        let percent = (effect * 100.0).abs();
+        let moves = match effect.total_cmp(&0.0) {
+            std::cmp::Ordering::Greater => format!("raises the price by {percent:.1} %"),
+            std::cmp::Ordering::Less => format!("lowers the price by {percent:.1} %"),
+            std::cmp::Ordering::Equal => "does not move the price".to_owned(),
+        };
+        let message = format!("{field} {}{against} {moves}", display(&self.value));
+        let reference = self.reference.as_ref().map_or(serde_json::Value::Null, json);
+        // −0 is no effect either.
+        Factor { field, value: json(&self.value), reference, effect: effect + 0.0, message }
+    }
+}
+
+fn display(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Date(date) => date.to_string(),
+    }
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Text(text) => text.as_str().into(),
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number within its column's bounds")]
+        Value::Number(number) if number.fract() == 0.0 => (*number as i64).into(),
+        Value::Number(number) => (*number).into(),
+        Value::Date(date) => date.to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_given_field_is_compared_and_the_strongest_comes_first() {
+        let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
+        let mut listing = Listing::default();
+        listing.set(Column::Brand, Some(Value::Text("Kia".into())));
+        listing.set(Column::Year, Some(Value::Number(2018.0)));
+        listing.set(Column::Mileage, Some(Value::Number(83_000.0)));
+        let comparisons = comparisons(&listing, today);
+        assert_eq!(comparisons[0].listing.text(Column::Brand), None);
+        assert_eq!(comparisons[1].listing.number(Column::Year), Some(2016.0));
+        let factors = factors(1000.0, comparisons, [1000.0, 800.0, 950.0].into_iter());
+        let told: Vec<_> = factors.iter().map(|factor| (factor.effect, factor.message.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (0.2, "year 2018 instead of 2016 raises the price by 20.0 %"),
+                (0.05, "mileage 83000 instead of 120000 raises the price by 5.0 %"),
+                (0.0, "brand Kia does not move the price"),
+            ]
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! One car.
+
+use axum::Json;
+use axum::extract::{Query, State as Extracted};
+use chrono::NaiveDate;
+use domain::Listing;
+
+use super::query::{OneQuery, check_level};
+use super::{Valuation, comparables, factors};
+use crate::body::JsonBody;
+use crate::engine::Served;
+use crate::json;
+use crate::listing_request::{self, ListingRequest};
+use crate::problem::Problem;
+use crate::problem::document::OfListing;
+use crate::state::State;
+
+/// Values one car
+///
+/// The asking price to expect in listings, not a sale price, and the range in which most such cars are offered. Only
+/// `brand`, `year` and `mileage` are required; the more is told, the narrower the range. Texts are matched without
+/// regard to case and spacing, and common synonyms are known.
+#[utoipa::path(
+    post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery),
+    request_body(content = ListingRequest, description = "The car", example = json!(listing_request::example())),
+    responses((status = 200, description = "What the car is worth", body = Valuation), OfListing)
+)]
+pub(crate) async fn value_one(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Valuation>, Problem> {
+    let today = state.today();
+    let item = json::parse(&body)?;
+    let (query, listing) = match (OneQuery::read(&pairs), listing_request::read(&item, &[], today)) {
+        (Ok(query), Ok(listing)) => (query, listing),
+        (query, listing) => {
+            let errors = query.err().into_iter().chain(listing.err()).flatten();
+            return Err(Problem::Invalid(errors.collect()));
+        }
+    };
+    let served = state.engine().served()?;
+    check_level(&served.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
+    let place = state.engine().single.enter()?;
+    let car = listing.clone();
+    let valuation = place.run(move || value(&served, listing, query, today)).await?;
+    if query.comparables == 0 {
+        return Ok(Json(valuation));
+    }
+    Ok(Json(valuation.with_comparables(comparables::find(&state, &car, query.comparables).await)))
+}
+
+fn value(served: &Served, listing: Listing, query: OneQuery, today: NaiveDate) -> Result<Valuation, Problem> {
+    let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
+    let mut listings = vec![listing];
+    listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));
+    let valuations = served.model.value(&listings, today, query.level);
+    let mut valuations = valuations.map_err(|error| Problem::internal(&error))?.into_iter();
+    let Some(valuation) = valuations.next() else { return Err(Problem::internal(&"the model gave no valuation")) };
+    let prices = valuations.map(|other| other.price);
+    let factors = query.explain.then(|| factors::factors(valuation.price, comparisons, prices));
+    Ok(Valuation::new(served, valuation, factors))
+}

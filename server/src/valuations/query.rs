@@ -1,0 +1,137 @@
+//! The parameters of a valuation.
+
+use onnx_model::Model;
+use onnx_model::model::DEFAULT_LEVEL;
+use utoipa::IntoParams;
+
+use crate::problem::FieldError;
+
+/// The parameters of one car's valuation.
+#[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OneQuery {
+    /// The share of asking prices that the range is to hold: one of the levels that the model was trained for, which
+    /// are 0.5, 0.8 and 0.9 unless it was trained otherwise.
+    #[param(default = 0.8, minimum = 0.0, maximum = 1.0, required = false)]
+    pub(crate) level: f64,
+    /// Whether to add `factors`: what moves the price of this car.
+    #[param(default = false, required = false)]
+    pub(crate) explain: bool,
+    /// How many listings of cars like this one to add as `comparables`, at most 20.
+    #[param(default = 0, minimum = 0, maximum = 20, required = false)]
+    pub(crate) comparables: u32,
+}
+
+/// The parameters of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct BatchQuery {
+    /// As for one car.
+    #[param(default = 0.8, minimum = 0.0, maximum = 1.0, required = false)]
+    pub(crate) level: f64,
+}
+
+impl OneQuery {
+    /// Reads the query's pairs.
+    ///
+    /// # Errors
+    /// Every parameter that is unknown, repeated or of another type.
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
+        let mut query = Self { level: DEFAULT_LEVEL, explain: false, comparables: 0 };
+        let take = |name: &str, value: &str| match name {
+            "level" => read_level(value).map(|level| query.level = level),
+            "explain" => read_flag(name, value).map(|explain| query.explain = explain),
+            "comparables" => read_count(name, value).map(|count| query.comparables = count),
+            _ => Err(unknown_parameter(name)),
+        };
+        read_pairs(pairs, take)?;
+        Ok(query)
+    }
+}
+
+impl BatchQuery {
+    /// Reads the query's pairs.
+    ///
+    /// # Errors
+    /// Every parameter that is unknown, repeated or of another type.
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
+        let mut query = Self { level: DEFAULT_LEVEL };
+        let take = |name: &str, value: &str| match name {
+            "level" => read_level(value).map(|level| query.level = level),
+            _ => Err(unknown_parameter(name)),
+        };
+        read_pairs(pairs, take)?;
+        Ok(query)
+    }
+}
+
+/// Refuses a level that the model was not trained for.
+pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
+    let levels = model.signature().calibration.levels();
+    if levels.iter().any(|known| (known - level).abs() < 1e-9) {
+        return Ok(());
+    }
+    let known: Vec<String> = levels.iter().map(ToString::to_string).collect();
+    let msg = format!("level must be one of {} (got {level})", known.join(", "));
+    Err(FieldError::in_query("level", msg, "unknown_level"))
+}
+
+/// Hands over each parameter once and gathers what is wrong.
+pub(crate) fn read_pairs(
+    pairs: &[(String, String)],
+    mut take: impl FnMut(&str, &str) -> Result<(), FieldError>,
+) -> Result<(), Vec<FieldError>> {
+    let mut errors = Vec::new();
+    for (place, (name, value)) in pairs.iter().enumerate() {
+        if pairs[..place].iter().any(|(earlier, _)| earlier == name) {
+            errors.push(FieldError::in_query(name, format!("{name} is given more than once"), "duplicate_field"));
+        } else if let Err(error) = take(name, value) {
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn read_level(value: &str) -> Result<f64, FieldError> {
+    let level = value.parse().ok().filter(|level: &f64| level.is_finite());
+    level
+        .ok_or_else(|| FieldError::in_query("level", format!("level must be a number (got {value:?})"), "not_a_number"))
+}
+
+fn read_flag(name: &str, value: &str) -> Result<bool, FieldError> {
+    value.parse().map_err(|_| {
+        FieldError::in_query(name, format!("{name} must be true or false (got {value:?})"), "not_a_boolean")
+    })
+}
+
+fn read_count(name: &str, value: &str) -> Result<u32, FieldError> {
+    const MOST: u32 = 20;
+    let count = value.parse().ok().filter(|count| *count <= MOST);
+    count.ok_or_else(|| {
+        let msg = format!("{name} must be a whole number from 0 to {MOST} (got {value:?})");
+        FieldError::in_query(name, msg, "out_of_range")
+    })
+}
+
+pub(crate) fn unknown_parameter(name: &str) -> FieldError {
+    FieldError::in_query(name, format!("{name} is not a parameter of this path"), "unknown_parameter")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn parameters_are_read_strictly() {
+        assert_eq!(OneQuery::read(&[]), Ok(OneQuery { level: 0.8, explain: false, comparables: 0 }));
+        let query = OneQuery::read(&pairs(&[("explain", "true"), ("level", "0.9"), ("comparables", "5")]));
+        assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5 }));
+        let errors = OneQuery::read(&pairs(&[("level", "x"), ("explain", "1"), ("levle", "1"), ("level", "1")]));
+        let codes: Vec<_> = errors.unwrap_err().iter().map(|error| error.r#type).collect();
+        assert_eq!(codes, ["not_a_number", "not_a_boolean", "unknown_parameter", "duplicate_field"]);
+    }
+}

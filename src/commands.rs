@@ -1,0 +1,56 @@
+//! The subcommands, a file each.
+
+mod evaluate;
+mod import;
+mod models;
+mod openapi;
+mod predict;
+mod runs;
+mod serve;
+mod synth;
+mod train;
+mod up;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What `probeg` can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The main job: import, train where no model serves yet, serve
+    Up(up::Arguments),
+    /// Bring CSV, CSV.gz or XLSX files of listings into the database
+    Import(import::Arguments),
+    /// Train a model on the listings in the database and register it
+    Train(train::Arguments),
+    /// Measure a model's accuracy on the test split or on a labelled file
+    Evaluate(evaluate::Arguments),
+    /// Value the cars of an XLSX or CSV file
+    Predict(predict::Arguments),
+    /// The registered models
+    Models(models::Arguments),
+    /// The experiments
+    Runs(runs::Arguments),
+    /// Fill the database with a synthetic market
+    Synth(synth::Arguments),
+    /// Serve the champion over HTTP
+    Serve(serve::Arguments),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Runs a command to its end.
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up(arguments) => up::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Models(arguments) => models::run(&arguments),
+        Command::Runs(arguments) => runs::run(&arguments),
+        Command::Synth(arguments) => synth::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Openapi => openapi::run(),
+    }
+}

@@ -1,0 +1,79 @@
+//! `probeg evaluate`: the accuracy card.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use domain::accuracy::{Accuracy, AccuracyCard};
+use tables::{Encoding, Limits, Options, Source};
+use training::evaluate::evaluate_file;
+
+use crate::context::{Context, today};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg evaluate --data labelled.csv --json")]
+pub struct Arguments {
+    /// A version or an alias
+    #[arg(long, value_name = "VERSION", default_value = "champion")]
+    model: String,
+    /// A file of listings with prices; without one, the card of the test split that the model was registered with
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The encoding of a CSV file that is not UTF-8, such as windows-1251
+    #[arg(long, requires = "data")]
+    encoding: Option<Encoding>,
+    /// Print the card as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let context = Context::open()?;
+    let (version, model) = context.model(Some(&arguments.model))?;
+    let (card, rejected) = match &arguments.data {
+        None => (model.signature().accuracy.clone().context("this version carries no accuracy card")?, 0),
+        Some(file) => {
+            let options = Options { limits: Limits::trusted(), encoding: arguments.encoding.clone(), price_required: true };
+            let evaluation = evaluate_file(&model, Source::file(file), options, today())?;
+            (evaluation.card, evaluation.rejected)
+        }
+    };
+    if arguments.json {
+        println!("{:#}", as_json(version, &card, rejected)?);
+    } else {
+        print_card(version, &card, rejected);
+    }
+    Ok(())
+}
+
+fn as_json(version: i64, card: &AccuracyCard, rejected: u64) -> Result<serde_json::Value> {
+    let mut value = serde_json::to_value(card)?;
+    value["model"] = version.into();
+    value["rejected"] = rejected.into();
+    Ok(value)
+}
+
+/// Prints a card for people.
+pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) {
+    println!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows);
+    println!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI");
+    print_row("all", &card.overall);
+    println!("MAE {:.0}, RMSLE {:.4}, R² {:.4}, median width of the 80 % interval {:.1} %", card.overall.mae,
+        card.overall.rmsle, card.overall.r2, 100.0 * card.overall.median_width_80);
+    for (family, segments) in &card.segments {
+        println!("by {family}");
+        segments.iter().for_each(|(name, accuracy)| print_row(&format!("  {name}"), accuracy));
+    }
+}
+
+fn print_row(name: &str, accuracy: &Accuracy) {
+    println!(
+        "{name:<34}{:>8}{:>8.2}%{:>11.2}%{:>8.1}%{:>8.1}%{:>8.1}%",
+        accuracy.rows,
+        100.0 * accuracy.mape,
+        100.0 * accuracy.median_ape,
+        100.0 * accuracy.within_10,
+        100.0 * accuracy.within_20,
+        100.0 * accuracy.coverage_80,
+    );
+}

@@ -1,0 +1,75 @@
+//! `probeg import`: files into the database.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use indicatif::HumanCount;
+use tables::{Encoding, Limits, Options};
+use training::import::{Imported, describe, import_file};
+
+use crate::context::{Context, today};
+use crate::progress::RowsShown;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg import listings.csv.gz more.xlsx --rejects rejected.csv")]
+pub struct Arguments {
+    /// CSV, CSV.gz or XLSX files; each is imported whole or not at all
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Where rejected rows are written, with row, column, value and reason [default: FILE.rejects.csv in this folder]
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// The encoding of CSV files that are not UTF-8, such as windows-1251
+    #[arg(long)]
+    encoding: Option<Encoding>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    for file in &arguments.files {
+        anyhow::ensure!(file.exists(), "{} does not exist", file.display());
+    }
+    let context = Context::open()?;
+    for file in &arguments.files {
+        import(&context, file, arguments.rejects.clone(), arguments.encoding.clone())?;
+    }
+    Ok(())
+}
+
+/// Imports a file and tells what became of it.
+pub fn import(context: &Context, file: &Path, rejects: Option<PathBuf>, encoding: Option<Encoding>) -> Result<()> {
+    let options = Options { limits: Limits::trusted(), encoding, price_required: true };
+    let rejects = rejects.unwrap_or_else(|| default_rejects(file));
+    let shown = RowsShown::new(&format!("importing {}", file.display()));
+    let on_rows = |rows| shown.rows(rows);
+    let work = import_file(&context.database, file, options, rejects.clone(), today(), &on_rows);
+    let imported = context.block_on(work).with_context(|| format!("nothing of {} was imported", file.display()))?;
+    shown.end();
+    summarize(file, &imported, &rejects);
+    Ok(())
+}
+
+fn summarize(file: &Path, imported: &Imported, rejects: &Path) {
+    let counts = imported.counts;
+    println!(
+        "{}: {} rows, {} added, {} repeated in the file, {} known before, {} rejected",
+        file.display(),
+        HumanCount(counts.rows + imported.rejected),
+        HumanCount(counts.added),
+        HumanCount(counts.repeated_in_file),
+        HumanCount(counts.already_known),
+        HumanCount(imported.rejected),
+    );
+    if !imported.left_out.is_empty() {
+        println!("  columns left out: {}", imported.left_out.join(", "));
+    }
+    if imported.rejected > 0 {
+        println!("  first rejected {}", describe(imported.first_rejected.as_ref()));
+        println!("  all rejected rows: {}", rejects.display());
+    }
+}
+
+fn default_rejects(file: &Path) -> PathBuf {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    PathBuf::from(format!("{name}.rejects.csv"))
+}

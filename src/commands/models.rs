@@ -1,0 +1,150 @@
+//! `probeg models`: the registry.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use domain::accuracy::AccuracyCard;
+use serde_json::json;
+use storage::ModelRecord;
+
+use super::evaluate::print_card;
+use super::train::who;
+use crate::context::Context;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg models promote 3")]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// All versions, the newest first
+    List,
+    /// One version with its accuracy card
+    Show {
+        /// A version or an alias
+        version: String,
+    },
+    /// Let a version serve
+    Promote {
+        /// A version or an alias
+        version: String,
+    },
+    /// Let the version serve that served before
+    Rollback,
+    /// Write a version's ONNX file
+    Export {
+        /// A version or an alias
+        version: String,
+        /// Where to
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Who was champion when
+    History,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let context = Context::open()?;
+    let models = context.database.models();
+    match &arguments.action {
+        Action::List => list(&context.block_on(models.list())?, arguments.json),
+        Action::Show { version } => show(&context, context.version(version)?, arguments.json)?,
+        Action::Promote { version } => {
+            let version = context.version(version)?;
+            context.block_on(models.promote(version, &who()))?;
+            println!("version {version} is the champion now");
+        }
+        Action::Rollback => {
+            let version = context.block_on(models.rollback(&who()))?;
+            println!("version {version} is the champion again");
+        }
+        Action::Export { version, output } => {
+            let version = context.version(version)?;
+            let bytes = context.block_on(models.bytes(version))?.context("the version is gone")?;
+            std::fs::write(output, bytes).with_context(|| format!("{} cannot be written", output.display()))?;
+            println!("{}: model version {version}", output.display());
+        }
+        Action::History => history(&context, arguments.json)?,
+    }
+    Ok(())
+}
+
+fn list(models: &[ModelRecord], as_json: bool) {
+    if as_json {
+        println!("{:#}", json!(models.iter().map(to_json).collect::<Vec<_>>()));
+        return;
+    }
+    println!("{:>7}  {:<20}  {:>5}  {:>7}  {:>9}  aliases", "version", "registered", "run", "MAPE", "size");
+    for model in models {
+        println!(
+            "{:>7}  {:<20}  {:>5}  {:>7}  {:>6} KB  {}",
+            model.version,
+            model.created_at.format("%Y-%m-%d %H:%M UTC"),
+            model.run_id.map(|run| run.to_string()).unwrap_or_default(),
+            model.card["mape"].as_f64().map(|mape| format!("{:.2} %", 100.0 * mape)).unwrap_or_default(),
+            model.size / 1024,
+            model.aliases.join(", "),
+        );
+    }
+}
+
+fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
+    let model = context.block_on(context.database.models().get(version))?.context("the version is gone")?;
+    if as_json {
+        println!("{:#}", to_json(&model));
+        return Ok(());
+    }
+    println!("registered {}, run {:?}, SHA-256 {}", model.created_at.format("%Y-%m-%d %H:%M UTC"), model.run_id, model.sha256);
+    match serde_json::from_value::<AccuracyCard>(model.card) {
+        Ok(card) => print_card(version, &card, 0),
+        Err(_) => println!("it carries no accuracy card"),
+    }
+    Ok(())
+}
+
+fn history(context: &Context, as_json: bool) -> Result<()> {
+    let changes = context.block_on(context.database.models().history())?;
+    if as_json {
+        let changes = changes.iter().map(|change| {
+            json!({
+                "at": change.at,
+                "action": format!("{:?}", change.action).to_lowercase(),
+                "version": change.version,
+                "previous_version": change.previous_version,
+                "who": change.who,
+            })
+        });
+        println!("{:#}", json!(changes.collect::<Vec<_>>()));
+        return Ok(());
+    }
+    for change in &changes {
+        println!(
+            "{}  {:<9} version {} (before: {})  by {}",
+            change.at.format("%Y-%m-%d %H:%M:%S UTC"),
+            format!("{:?}", change.action).to_lowercase(),
+            change.version,
+            change.previous_version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
+            change.who,
+        );
+    }
+    Ok(())
+}
+
+fn to_json(model: &ModelRecord) -> serde_json::Value {
+    json!({
+        "version": model.version,
+        "run": model.run_id,
+        "created_at": model.created_at,
+        "sha256": model.sha256,
+        "size": model.size,
+        "aliases": model.aliases,
+        "accuracy": model.card,
+    })
+}

@@ -1,0 +1,70 @@
+//! `probeg predict`: a table in, the same table with prices out, no server needed.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Args;
+use domain::Listing;
+use onnx_model::Model;
+use onnx_model::model::DEFAULT_LEVEL;
+use tables::{Encoding, Limits, Options, Source, Valued, value_table};
+
+use crate::context::{Context, today};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg predict cars.xlsx -o valued.xlsx")]
+pub struct Arguments {
+    /// An XLSX or CSV file of cars
+    file: PathBuf,
+    /// Where the table with prices is written
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// A version or an alias
+    #[arg(long, value_name = "VERSION", default_value = "champion")]
+    model: String,
+    /// The encoding of a CSV file that is not UTF-8, such as windows-1251
+    #[arg(long)]
+    encoding: Option<Encoding>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(arguments.file.exists(), "{} does not exist", arguments.file.display());
+    let context = Context::open()?;
+    let (version, model) = context.model(Some(&arguments.model))?;
+    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding.clone(), price_required: false };
+    // The output appears whole or not at all.
+    let folder = arguments.output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))
+        .with_context(|| format!("{} cannot be written", arguments.output.display()))?;
+    let day = today();
+    let summary = value_table(
+        Source::file(&arguments.file),
+        BufWriter::new(File::options().write(true).open(written.path())?),
+        options,
+        day,
+        &mut |listings| value(&model, &listings, day),
+    )?;
+    written.persist(&arguments.output).with_context(|| format!("{} cannot be written", arguments.output.display()))?;
+    println!(
+        "{}: {} of {} rows valued by model version {version}",
+        arguments.output.display(),
+        summary.valued,
+        summary.rows
+    );
+    Ok(())
+}
+
+fn value(model: &Model, listings: &[Listing], today: chrono::NaiveDate) -> Result<Vec<Valued>, onnx_model::Error> {
+    let valuations = model.value(listings, today, DEFAULT_LEVEL)?;
+    Ok(valuations
+        .into_iter()
+        .map(|valuation| Valued {
+            price: valuation.price,
+            low: valuation.low,
+            high: valuation.high,
+            notes: valuation.warnings.into_iter().map(|warning| warning.message).collect(),
+        })
+        .collect())
+}

@@ -1,0 +1,135 @@
+//! `probeg runs`: the experiments.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use storage::{EpochMetrics, Run};
+
+use crate::context::Context;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg runs compare 3 5")]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// All runs, the newest first
+    List,
+    /// One run with its configuration and its epochs
+    Show {
+        /// The run's number
+        run: i64,
+    },
+    /// What differs between runs, and where each ended
+    Compare {
+        /// The runs' numbers
+        #[arg(required = true)]
+        runs: Vec<i64>,
+    },
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let context = Context::open()?;
+    match &arguments.action {
+        Action::List => list(&context.block_on(context.database.runs().list())?, arguments.json),
+        Action::Show { run } => show(&load(&context, *run)?, arguments.json),
+        Action::Compare { runs } => {
+            let runs = runs.iter().map(|run| load(&context, *run)).collect::<Result<Vec<_>>>()?;
+            compare(&runs, arguments.json);
+        }
+    }
+    Ok(())
+}
+
+fn load(context: &Context, id: i64) -> Result<(Run, Vec<EpochMetrics>)> {
+    let runs = context.database.runs();
+    let run = context.block_on(runs.get(id))?;
+    let run = run.with_context(|| format!("there is no run {id}; `probeg runs list` shows those that there are"))?;
+    Ok((run, context.block_on(runs.metrics(id))?))
+}
+
+fn list(runs: &[Run], as_json: bool) {
+    if as_json {
+        println!("{:#}", json!(runs.iter().map(to_json).collect::<Vec<_>>()));
+        return;
+    }
+    println!("{:>5}  {:<20}  {:<12}  {:>8}  version", "run", "began", "status", "rows");
+    for run in runs {
+        println!(
+            "{:>5}  {:<20}  {:<12}  {:>8}  {}",
+            run.id,
+            run.started_at.format("%Y-%m-%d %H:%M UTC"),
+            format!("{:?}", run.status).to_lowercase(),
+            run.rows.map(|rows| rows.train.to_string()).unwrap_or_default(),
+            run.model_version.map(|version| version.to_string()).unwrap_or_default(),
+        );
+    }
+}
+
+fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) {
+    if as_json {
+        println!("{:#}", with_epochs(run, epochs));
+        return;
+    }
+    println!("run {}, {}, began {}", run.id, format!("{:?}", run.status).to_lowercase(), run.started_at);
+    if let Some(error) = &run.error {
+        println!("it failed: {error}");
+    }
+    println!("configuration: {:#}", run.config);
+    for epoch in epochs {
+        println!("epoch {:>3}: {}", epoch.epoch, figures(&epoch.metrics));
+    }
+}
+
+fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) {
+    if as_json {
+        println!("{:#}", json!(runs.iter().map(|(run, epochs)| with_epochs(run, epochs)).collect::<Vec<_>>()));
+        return;
+    }
+    for (run, epochs) in runs {
+        let best = epochs.iter().filter_map(|epoch| epoch.metrics["validation_loss"].as_f64()).fold(f64::NAN, f64::min);
+        println!("run {:>4}: {} epochs, best validation loss {best:.5}", run.id, epochs.len());
+    }
+    let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for key in runs.iter().filter_map(|(run, _)| run.config.as_object()).flat_map(|config| config.keys()) {
+        let row = runs.iter().map(|(run, _)| run.config.get(key).map(Value::to_string).unwrap_or_default());
+        values.entry(key).or_insert_with(|| row.collect());
+    }
+    for (key, values) in values.iter().filter(|(_, values)| values.iter().any(|value| *value != values[0])) {
+        println!("  {key}: {}", values.join(" | "));
+    }
+}
+
+fn figures(metrics: &Value) -> String {
+    let figures = metrics.as_object().into_iter().flatten();
+    figures.map(|(name, value)| format!("{name} {:.5}", value.as_f64().unwrap_or(f64::NAN))).collect::<Vec<_>>().join(", ")
+}
+
+fn to_json(run: &Run) -> Value {
+    json!({
+        "run": run.id,
+        "status": run.status,
+        "seed": run.seed,
+        "config": run.config,
+        "schema_fingerprint": run.schema_fingerprint,
+        "rows": run.rows,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "error": run.error,
+        "model_version": run.model_version,
+    })
+}
+
+fn with_epochs(run: &Run, epochs: &[EpochMetrics]) -> Value {
+    let mut value = to_json(run);
+    value["epochs"] = epochs.iter().map(|epoch| json!({ "epoch": epoch.epoch, "metrics": epoch.metrics })).collect();
+    value
+}

@@ -1,0 +1,53 @@
+//! `probeg serve`: the server alone.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use server::{Config, State};
+use tokio::net::TcpListener;
+
+use crate::context::{Context, stop_signal};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg serve --bind 0.0.0.0:8000")]
+pub struct Arguments {
+    /// The address to listen on [default: PROBEG_BIND, else 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<SocketAddr>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let config = config(arguments.bind)?;
+    let context = Context::open()?;
+    serve(&context, config)
+}
+
+/// The server's configuration, from the environment, at another address if one is given.
+pub fn config(bind: Option<SocketAddr>) -> Result<Config> {
+    let mut config = Config::from_env()?;
+    config.bind = bind.unwrap_or(config.bind);
+    Ok(config)
+}
+
+/// Listens on an address, or says who may be in the way.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{address} cannot be listened on; is another server there? choose another address with --bind")
+    })
+}
+
+/// Serves until asked to stop.
+pub fn serve(context: &Context, config: Config) -> Result<()> {
+    context.tokio.block_on(async {
+        let listener = listen(config.bind).await?;
+        let address = listener.local_addr()?;
+        let state = State::new(config, context.database.clone())?;
+        println!("Probeg serves on http://{address}/ (stop it with Ctrl-C)");
+        println!("  a price for one car     http://{address}/");
+        println!("  the API, to try out     http://{address}/docs");
+        println!("  the OpenAPI document    http://{address}/openapi.json");
+        server::serve(listener, state, stop_signal()).await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,58 @@
+//! `probeg up`: from files to a running service, with no further question.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use storage::Lock;
+use training::TrainConfig;
+
+use super::serve::{config, listen, serve};
+use super::{import, synth, train};
+use crate::context::Context;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg up --data listings.csv.gz --bind 127.0.0.1:8000")]
+pub struct Arguments {
+    /// A CSV, CSV.gz or XLSX file of listings; may be repeated
+    #[arg(long, value_name = "FILE")]
+    data: Vec<PathBuf>,
+    /// The address to listen on [default: PROBEG_BIND, else 127.0.0.1:8000]
+    #[arg(long, value_name = "ADDR")]
+    bind: Option<SocketAddr>,
+}
+
+/// Enough to train a model that makes sense, in about a minute.
+const SYNTHETIC_ROWS: u64 = 20_000;
+
+pub fn run(arguments: &Arguments) -> Result<()> {
+    for file in &arguments.data {
+        ensure!(file.exists(), "{} does not exist", file.display());
+    }
+    let config = config(arguments.bind)?;
+    let context = Context::open()?;
+    // An address that is taken is better told now than after minutes of training.
+    context.block_on(async { listen(config.bind).await.map(drop) })?;
+    prepare(&context, &arguments.data)?;
+    serve(&context, config)
+}
+
+/// Listings and a champion. Two that prepare at once take turns, and the second finds the work of
+/// the first done.
+fn prepare(context: &Context, data: &[PathBuf]) -> Result<()> {
+    let turn = context.block_on(context.database.lock(Lock::Training))?;
+    for file in data {
+        import::import(context, file, None, None)?;
+    }
+    if context.block_on(context.database.listings().is_empty())? {
+        println!("No listings were given: a SYNTHETIC market is made up. Its prices are no advice.");
+        synth::fill(context, SYNTHETIC_ROWS, 0)?;
+    }
+    if let Some(version) = context.block_on(context.database.models().champion())? {
+        println!("model version {version} is the champion; train another with `probeg train --promote`");
+    } else {
+        train::train(context, &TrainConfig::default(), true)?;
+    }
+    context.block_on(turn.release())
+}

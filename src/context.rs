@@ -1,0 +1,108 @@
+//! What every command stands on: the database, its cluster, the async runtime, the inference runtime.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use chrono::{Local, NaiveDate};
+use onnx_model::{Model, Runtime};
+use storage::{CHAMPION, Cluster, Database};
+
+/// Connections of one command.
+const CONNECTIONS: u32 = 8;
+
+/// What a command works with. Dropped last, it stops the private cluster if nobody else uses it.
+pub struct Context {
+    pub database: Database,
+    pub tokio: tokio::runtime::Runtime,
+    /// Set once the user asked the command to stop.
+    pub stop: Arc<AtomicBool>,
+    _cluster: Option<Cluster>,
+}
+
+impl Context {
+    /// Connects to `DATABASE_URL`, or opens the private cluster, and brings the tables up to date.
+    pub fn open() -> Result<Self> {
+        let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let (url, cluster) = match variable("DATABASE_URL") {
+            Some(url) => (url, None),
+            None => {
+                let home = variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned());
+                let programs = variable("PG_BIN_DIR").map(PathBuf::from);
+                let cluster = Cluster::open(Path::new(&home), programs.as_deref())?;
+                (cluster.url(), Some(cluster))
+            }
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        watch_for_stop(&tokio, Arc::clone(&stop));
+        let database = tokio.block_on(Database::connect(&url, CONNECTIONS))?;
+        Ok(Self { database, tokio, stop, _cluster: cluster })
+    }
+
+    /// Runs a future to its end, or until the user asks to stop; then it is dropped, and with it
+    /// whatever it had not finished.
+    pub fn block_on<T, E: Into<anyhow::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T> {
+        self.tokio.block_on(async {
+            tokio::select! {
+                done = work => done.map_err(Into::into),
+                () = stop_signal() => bail!("stopped on request; what was not finished was undone"),
+            }
+        })
+    }
+
+    /// Opens a registered model, with as many sessions as there are processors.
+    pub fn model(&self, name: Option<&str>) -> Result<(i64, Model)> {
+        let name = name.unwrap_or(CHAMPION);
+        let version = self.version(name)?;
+        let bytes = self.block_on(self.database.models().bytes(version))?;
+        let bytes = bytes.with_context(|| format!("there is no model version {version}"))?;
+        let sessions = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok((version, Model::open(&inference_runtime()?, &bytes, sessions)?))
+    }
+
+    /// The version that a name stands for.
+    pub fn version(&self, name: &str) -> Result<i64> {
+        let version = self.block_on(self.database.models().resolve(name))?;
+        version.with_context(|| {
+            if name == CHAMPION {
+                "no model has been promoted yet; train one with `probeg train --promote`".to_owned()
+            } else {
+                format!("there is no model {name:?}; `probeg models list` shows those that there are")
+            }
+        })
+    }
+}
+
+/// The ONNX runtime of this process: native where `ORT_DYLIB_PATH` names one.
+pub fn inference_runtime() -> Result<Runtime> {
+    Ok(Runtime::load(variable("ORT_DYLIB_PATH").map(PathBuf::from).as_deref())?)
+}
+
+/// The day of today where the program runs.
+pub fn today() -> NaiveDate {
+    Local::now().date_naive()
+}
+
+/// A variable of the environment that is set to something.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn watch_for_stop(tokio: &tokio::runtime::Runtime, stop: Arc<AtomicBool>) {
+    tokio.spawn(async move {
+        stop_signal().await;
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Resolves once the process is asked to end: Ctrl-C or SIGTERM.
+pub async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Without a handler the signal ends the process by itself, which is what is wanted then.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,90 @@
+//! How a long command shows where it is: a bar on a terminal, plain lines off one.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use training::train::Progress;
+
+/// Shows the progress of an import: rows read so far.
+pub struct RowsShown(ProgressBar);
+
+impl RowsShown {
+    pub fn new(what: &str) -> Self {
+        let bar = if is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {human_pos} rows, {per_sec}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        Self(bar)
+    }
+
+    pub fn rows(&self, rows: u64) {
+        self.0.set_position(rows);
+    }
+
+    pub fn end(self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Shows the progress of a training run.
+pub struct TrainingShown {
+    bar: ProgressBar,
+}
+
+impl TrainingShown {
+    pub fn new() -> Self {
+        let bar = if is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let template = "{msg} {wide_bar} {percent}% · {per_sec} · {eta} left at most";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.0} rows/s", state.per_sec());
+            }));
+        }
+        Self { bar }
+    }
+
+    pub fn show(&self, progress: Progress) {
+        match progress {
+            Progress::Begun(run) => self.line(&format!("run {run} began")),
+            Progress::Fitting => self.line("fitting vocabularies and bins"),
+            Progress::Fitted(rows, known) => {
+                let known: Vec<String> = known.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                self.line(&format!(
+                    "{} listings to learn from, {} to validate, {} to test; known values: {}",
+                    HumanCount(rows.train),
+                    HumanCount(rows.validation),
+                    HumanCount(rows.test),
+                    known.join(", "),
+                ));
+            }
+            Progress::Step(step) => {
+                self.bar.set_length(step.rows_at_most);
+                self.bar.set_position(step.rows);
+                self.bar.set_message(format!("epoch {} · loss {:.4}", step.epoch, step.loss));
+            }
+            Progress::Epoch(epoch, metrics) => self.line(&format!(
+                "epoch {epoch}: loss {:.4}, validation loss {:.4}, validation MAPE {:.2} %, {:.0} rows/s, {}",
+                metrics.train_loss,
+                metrics.validation_loss,
+                100.0 * metrics.validation_mape,
+                metrics.rows_per_second,
+                HumanDuration(Duration::from_secs_f64(metrics.seconds)),
+            )),
+            Progress::Evaluating => self.line("calibrating intervals and measuring accuracy"),
+            Progress::Agreed(difference) => {
+                self.line(&format!("the exported file agrees with the network to {difference:.1e} (relative)"));
+                self.bar.finish_and_clear();
+            }
+        }
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+}
+
+fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}

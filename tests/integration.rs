@@ -1,0 +1,18 @@
+//! The whole product as its users meet it: the command, a real database, a real server, a browser.
+
+#[path = "integration/architecture.rs"]
+mod architecture;
+#[path = "integration/bad_input.rs"]
+mod bad_input;
+#[path = "integration/browser.rs"]
+mod browser;
+#[path = "integration/http.rs"]
+mod http;
+#[path = "integration/import.rs"]
+mod import;
+#[path = "integration/market.rs"]
+mod market;
+#[path = "integration/model_file.rs"]
+mod model_file;
+#[path = "integration/registry.rs"]
+mod registry;

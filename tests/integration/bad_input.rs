@@ -1,0 +1,62 @@
+//! Bad input gets a sentence that says what is wrong and what to do, and the right exit code.
+
+use crate::market::Home;
+
+#[test]
+fn files_that_are_no_tables_of_listings_are_refused_whole() {
+    let home = Home::new();
+    let cases: [(&str, &[u8], &[&str]); 7] = [
+        ("empty.csv", b"", &["empty"]),
+        ("header.csv", b"brand,year,mileage,price\n", &["no rows below its header"]),
+        ("no-mileage.csv", b"brand,year,price\nKia,2018,1350000\n", &["mileage", "пробег"]),
+        ("fake.xlsx", b"brand,year,mileage,price\nKia,2018,1,2\n", &["not an Excel workbook"]),
+        ("picture.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", &["picture.csv"]),
+        ("cp1251.csv", b"\xec\xe0\xf0\xea\xe0,year,mileage,price\n\xd2\xee\xe9\xee\xf2\xe0,2018,1,2\n", &["windows-1251"]),
+        ("all-bad.csv", b"brand,year,mileage,price\nKia,1,2,3\n", &["row 2", "year must be between 1900"]),
+    ];
+    for (name, content, expected) in cases {
+        let file = home.write(name, content);
+        let error = home.fails(1, &["import", &file]);
+        for words in expected {
+            assert!(error.to_lowercase().contains(&words.to_lowercase()), "{name}: {error}");
+        }
+    }
+    let file = home.path("cp1251.csv");
+    assert!(home.ok(&["import", file.to_str().unwrap(), "--encoding", "windows-1251"]).contains("1 added"));
+}
+
+#[test]
+fn wrong_usage_and_missing_things_are_told() {
+    let home = Home::new();
+    assert!(home.fails(2, &["import"]).contains("FILES"));
+    assert!(home.fails(2, &["no-such-command"]).contains("no-such-command"));
+    assert!(home.fails(1, &["import", "absent.csv"]).contains("does not exist"));
+    assert!(home.fails(1, &["train", "--set", "epoch=3"]).contains("unknown field"));
+    assert!(home.fails(1, &["evaluate"]).contains("probeg train --promote"));
+    assert!(home.fails(1, &["models", "show", "7"]).contains("there is no model"));
+}
+
+#[test]
+fn three_rows_are_too_few_to_train_on() {
+    let home = Home::new();
+    let file = home.write("three.csv", "brand,year,mileage,price\nKia,2018,1,2\nKia,2018,2,3\nKia,2018,3,4\n");
+    home.ok(&["import", &file]);
+    let error = home.fails(1, &["train"]);
+    assert!(error.contains("too few listings"), "{error}");
+    assert!(home.ok(&["runs", "list"]).contains("failed"));
+    assert!(!home.ok(&["models", "list"]).contains("KB"), "nothing is registered");
+}
+
+#[test]
+fn a_database_that_is_down_is_named_without_its_password() {
+    let home = Home::new();
+    let output = home
+        .command(&["models", "list"])
+        .env("DATABASE_URL", "postgres://probeg:s3cret@127.0.0.1:9/probeg")
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("127.0.0.1") && error.contains("DATABASE_URL"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}

@@ -1,0 +1,172 @@
+//! A person in front of a real browser.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::market::{block_on, server};
+
+/// A chromedriver of this test's own.
+struct Driver {
+    process: Child,
+    port: u16,
+    profile: TempDir,
+}
+
+impl Driver {
+    /// `None` where there is no chromedriver.
+    fn start() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        Some(Self { process, port, profile: TempDir::new().unwrap() })
+    }
+
+    async fn browser(&self) -> Client {
+        let mut arguments = vec![format!("--user-data-dir={}", self.profile.path().display())];
+        arguments.extend(
+            [
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-dev-shm-usage",
+                "--window-size=1200,1600",
+            ]
+            .map(str::to_owned),
+        );
+        let capabilities = json!({
+            "goog:chromeOptions": { "args": arguments },
+            "goog:loggingPrefs": { "performance": "ALL" },
+        });
+        let serde_json::Value::Object(capabilities) = capabilities else { unreachable!() };
+        for _ in 0..100 {
+            let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+            if let Ok(client) =
+                builder.capabilities(capabilities.clone()).connect(&format!("http://127.0.0.1:{}", self.port)).await
+            {
+                return client;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the browser did not start");
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits until a script gives something that is neither null nor false nor empty.
+async fn wait_for(browser: &Client, script: &str) -> serde_json::Value {
+    for _ in 0..150 {
+        let value = browser.execute(script, Vec::new()).await.unwrap();
+        if !(value.is_null() || value == json!(false) || value == json!("")) {
+            return value;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nothing came of {script}: {}", browser.source().await.unwrap_or_default());
+}
+
+/// Every address that the page has loaded begins with the server's own.
+async fn assert_nothing_leaves(browser: &Client, address: &str) {
+    let script = "return performance.getEntriesByType('resource').map(entry => entry.name)";
+    let loaded = browser.execute(script, Vec::new()).await.unwrap();
+    for url in loaded.as_array().unwrap() {
+        let url = url.as_str().unwrap();
+        let is_ours = url.starts_with(&format!("http://{address}/")) || url.starts_with(&format!("blob:http://{address}/"));
+        assert!(is_ours || url.starts_with("data:"), "{url} was loaded from elsewhere");
+    }
+}
+
+/// A block of Swagger UI, by its path.
+fn block(path: &str) -> String {
+    format!("[...document.querySelectorAll('.opblock-post')].find(block => block.querySelector('[data-path=\"{path}\"]'))")
+}
+
+#[test]
+fn the_documentation_values_the_example_and_takes_a_workbook() {
+    let Some(driver) = Driver::start() else {
+        println!("skipped: there is no chromedriver; `make test` installs one");
+        return;
+    };
+    let server = server();
+    let folder = TempDir::new().unwrap();
+    let workbook = folder.path().join("cars.xlsx");
+    let mut cars = rust_xlsxwriter::Workbook::new();
+    let sheet = cars.add_worksheet();
+    sheet.write_row(0, 0, ["brand", "year", "mileage"]).unwrap();
+    sheet.write(1, 0, "Kia").unwrap();
+    sheet.write_row(1, 1, [2018, 83000]).unwrap();
+    cars.save(&workbook).unwrap();
+    block_on(async {
+        let browser = driver.browser().await;
+        browser.goto(&server.url("/docs")).await.unwrap();
+
+        let one = block("/v1/valuations");
+        wait_for(&browser, &format!("return !!{one}")).await;
+        wait_for(&browser, &format!("{one}.querySelector('.opblock-summary-control').click(); return true")).await;
+        let example = wait_for(&browser, &format!("return {one}.querySelector('textarea.body-param__text')?.value")).await;
+        let example: serde_json::Value = serde_json::from_str(example.as_str().unwrap()).unwrap();
+        assert!(example["brand"].is_string() && example["mileage"].is_number(), "{example}");
+        browser.execute(&format!("{one}.querySelector('button.execute').click()"), Vec::new()).await.unwrap();
+        let answer = wait_for(
+            &browser,
+            &format!("return {one}.querySelector('.live-responses-table .response-col_description pre')?.innerText"),
+        )
+        .await;
+        assert!(answer.as_str().unwrap().contains("\"price\""), "{answer}");
+
+        let many = block("/v1/valuations/xlsx");
+        wait_for(&browser, &format!("{many}.querySelector('.opblock-summary-control').click(); return true")).await;
+        wait_for(&browser, &format!("const input = {many}.querySelector('input[type=file]'); if (input) input.id = 'upload-here'; return !!input")).await;
+        let chooser = browser.find(Locator::Id("upload-here")).await.unwrap();
+        chooser.send_keys(workbook.to_str().unwrap()).await.unwrap();
+        browser.execute(&format!("{many}.querySelector('button.execute').click()"), Vec::new()).await.unwrap();
+        let link = wait_for(&browser, &format!("return {many}.querySelector('.live-responses-table a[download]')?.href")).await;
+        assert!(link.as_str().unwrap().starts_with("blob:"), "{link}");
+
+        assert_nothing_leaves(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_values_a_car() {
+    let Some(driver) = Driver::start() else {
+        println!("skipped: there is no chromedriver; `make test` installs one");
+        return;
+    };
+    let server = server();
+    block_on(async {
+        let browser = driver.browser().await;
+        browser.goto(&server.url("/")).await.unwrap();
+        for (field, value) in [("brand", "Kia"), ("model", "Rio"), ("year", "2018"), ("mileage", "83000")] {
+            wait_for(&browser, &format!("return !!document.querySelector('#car [name={field}]')")).await;
+            let input = browser.find(Locator::Css(&format!("#car [name={field}]"))).await.unwrap();
+            input.clear().await.unwrap();
+            input.send_keys(value).await.unwrap();
+        }
+        browser.execute("document.querySelector('#car [type=submit]').click()", Vec::new()).await.unwrap();
+        let price = wait_for(&browser, "return document.getElementById('price').innerText").await;
+        assert!(price.as_str().unwrap().contains('₽'), "{price}");
+        assert_nothing_leaves(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}

@@ -1,0 +1,148 @@
+//! The HTTP service with a trained model behind it.
+
+use std::io::Cursor;
+
+use calamine::{Data, Reader, Xlsx};
+use reqwest::StatusCode;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::market::{Home, SMALL, Server, block_on, rio, server};
+
+fn post(server: &Server, path: &str, body: &Value) -> (StatusCode, Value) {
+    block_on(async {
+        let answer = reqwest::Client::new().post(server.url(path)).json(body).send().await?;
+        let status = answer.status();
+        Ok::<_, reqwest::Error>((status, answer.json().await?))
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_car_is_valued_with_a_range_and_its_reasons() {
+    let server = server();
+    let (status, answer) = post(&server, "/v1/valuations?explain=true", &rio());
+    assert_eq!(status, 200, "{answer}");
+    let figure = |name: &str| answer[name].as_f64().unwrap();
+    assert!(figure("low") <= figure("price") && figure("price") <= figure("high"));
+    assert!((100_000.0..10_000_000.0).contains(&figure("price")), "{answer}");
+    assert_eq!(answer["currency"], "RUB");
+    assert_eq!(answer["as_of"], "2026-03-17");
+    assert_eq!(answer["warnings"], json!([]));
+    assert!(!answer["factors"].as_array().unwrap().is_empty());
+
+    let mut unknown = rio();
+    unknown["brand"] = "Kiaa".into();
+    let (_, answer) = post(&server, "/v1/valuations", &unknown);
+    assert_eq!(answer["warnings"][0]["field"], "brand");
+    assert!(answer["warnings"][0]["message"].as_str().unwrap().contains("kia"), "{answer}");
+}
+
+#[test]
+fn bad_fields_are_named_all_at_once() {
+    let server = server();
+    let (status, problem) = post(&server, "/v1/valuations", &json!({"brand": 5, "year": 1800, "milage": 3}));
+    assert_eq!(status, 422);
+    let mut pointers: Vec<_> =
+        problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/brand", "/milage", "/mileage", "/year"]);
+}
+
+#[test]
+fn a_batch_answers_in_order_good_and_bad() {
+    let server = server();
+    let (status, answer) = post(&server, "/v1/valuations/batch", &json!([rio(), {"brand": "Kia"}, rio()]));
+    assert_eq!(status, 200);
+    assert_eq!(answer[0]["price"], answer[2]["price"]);
+    assert!(answer[1]["error"].is_object(), "{answer}");
+}
+
+#[test]
+fn the_predecessors_own_example_still_gets_a_number() {
+    let server = server();
+    let (status, answer) = post(
+        &server,
+        "/get_sale_prediction_for_one_car",
+        &json!({
+            "brand": "LADA (ВАЗ)", "year": 1995, "mileage": 96000, "body_type": "седан", "fuel_type": "Бензин",
+            "engine_volume": 1.5, "engine_power": 71, "transmission": "механическая", "drive": "передний",
+            "wheel": "Левый", "state": "Не требует ремонта", "owners_count": 3, "pts": "Оригинал",
+            "customs": "Растаможен",
+        }),
+    );
+    assert_eq!(status, 200);
+    assert!(answer.as_f64().unwrap() > 0.0, "{answer}");
+}
+
+#[test]
+fn a_workbook_of_ten_thousand_rows_comes_back_whole() {
+    let mut workbook = rust_xlsxwriter::Workbook::new();
+    workbook.add_worksheet().set_name("Заметки").unwrap().write(0, 0, "не трогать").unwrap();
+    let sheet = workbook.add_worksheet();
+    sheet.write_row(0, 0, ["Комментарий", "Марка", "Модель", "Год", "Пробег"]).unwrap();
+    for row in 1..=10_000 {
+        let is_broken = row % 100 == 0;
+        sheet.write(row, 0, format!("=строка {row}")).unwrap();
+        sheet.write_row(row, 1, ["Kia", "Rio"]).unwrap();
+        sheet.write(row, 3, if is_broken { 1000 } else { 2018 }).unwrap();
+        sheet.write(row, 4, format!("{row} км")).unwrap();
+    }
+    let upload = workbook.save_to_buffer().unwrap();
+    let server = server();
+    for path in ["/v1/valuations/xlsx", "/get_sale_prediction_for_multiple_cars"] {
+        let form = Form::new().part("file", Part::bytes(upload.clone()).file_name("машины.xlsx"));
+        let returned = block_on(async {
+            let answer = reqwest::Client::new().post(server.url(path)).multipart(form).send().await?;
+            assert_eq!(answer.status(), 200);
+            answer.bytes().await
+        })
+        .unwrap();
+        let mut returned: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(returned)).unwrap();
+        assert_eq!(returned.sheet_names(), ["Заметки", "Sheet2"]);
+        let rows = returned.worksheet_range("Sheet2").unwrap();
+        assert_eq!(rows.height(), 10_001);
+        let header: Vec<String> = rows.rows().next().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(header[5..], ["predict_value", "predict_low", "predict_high", "predict_status"]);
+        for (number, row) in rows.rows().enumerate().skip(1) {
+            assert_eq!(row[0], Data::String(format!("=строка {number}")));
+            assert_eq!(row[4], Data::String(format!("{number} км")));
+            let status = row[8].to_string();
+            if number % 100 == 0 {
+                assert_eq!(row[5], Data::Empty);
+                assert!(status.contains("year must be between"), "{status}");
+            } else {
+                assert!(matches!(row[5], Data::Float(price) if price > 0.0), "row {number}: {:?}", row[5]);
+                assert!(status.starts_with("ok"), "{status}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_promotion_is_served_without_a_restart() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "1500"]);
+    home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
+    let server = Server::start(&home);
+    let version = || post(&server, "/v1/valuations", &rio()).1["model"]["version"].to_string();
+    let first = version();
+    home.ok(&[&["train", "--promote", "--set=seed=1"], SMALL.as_slice()].concat());
+    for _ in 0..100 {
+        if version() != first {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("version {first} still serves");
+}
+
+#[test]
+fn without_a_model_the_server_says_what_to_do() {
+    let home = Home::new();
+    let process = home.command(&["serve", "--bind", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn();
+    let server = Server::of(process.unwrap());
+    let (status, problem) = post(&server, "/v1/valuations", &rio());
+    assert_eq!(status, 503);
+    assert!(problem["detail"].as_str().unwrap().contains("probeg train"), "{problem}");
+}

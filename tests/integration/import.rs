@@ -1,0 +1,71 @@
+//! Files into the database: what is taken, what is refused, what is never half done.
+
+use std::io::Write;
+
+use crate::market::Home;
+
+const CARS: &str = "Марка;Модель;Год выпуска;Пробег;Объём;Мощность;КПП;Дата объявления;Цена;Комментарий\n\
+    Kia;Rio;2018 г.;83 000 км;1,6;123 л.с.;АКПП;17.03.2026;1 350 000 ₽;битая фара\n\
+    Kia;Rio;2018;83000;1598 см³;123;автомат;2026-03-17;1350000;та же машина\n\
+    LADA (ВАЗ);2114;1995;96000;1.5;77;МКПП;2026-03-17;120000;\n\
+    Kia;Rio;3018;83000;1.6;123;АКПП;2026-03-17;1350000;\n\
+    ;Rio;2018;много;1.6;123;АКПП;2026-03-17;1350000;\n";
+
+#[test]
+fn a_russian_table_is_read_as_people_write_it_and_a_second_time_changes_nothing() {
+    let home = Home::new();
+    let file = home.write("cars.csv", CARS);
+    let rejects = home.path("rejected.csv");
+    let told = home.ok(&["import", &file, "--rejects", rejects.to_str().unwrap()]);
+    assert!(told.contains("5 rows, 2 added, 1 repeated in the file, 0 known before, 2 rejected"), "{told}");
+    assert!(told.contains("columns left out: Комментарий"), "{told}");
+
+    let rejected = std::fs::read_to_string(&rejects).unwrap();
+    let lines: Vec<&str> = rejected.lines().collect();
+    assert_eq!(lines[0].trim_start_matches('\u{feff}'), "file,row,column,value,reason");
+    assert!(lines.iter().any(|line| line.contains(",5,year,3018,must be between 1900 and ")), "{rejected}");
+    assert!(lines.iter().any(|line| line.contains(",6,mileage,много,must be a number")), "{rejected}");
+    assert!(lines.iter().any(|line| line.contains(",6,brand,,is required and is missing")), "{rejected}");
+
+    let told = home.ok(&["import", &file]);
+    assert!(told.contains("0 added, 1 repeated in the file, 2 known before"), "{told}");
+}
+
+#[test]
+fn a_compressed_table_and_a_workbook_hold_the_same_listings() {
+    let home = Home::new();
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    compressed.write_all("brand,year,mileage,price\nKia,2018,83000,1350000\n".as_bytes()).unwrap();
+    let file = home.write("cars.csv.gz", compressed.finish().unwrap());
+    assert!(home.ok(&["import", &file]).contains("1 added"));
+
+    let mut workbook = rust_xlsxwriter::Workbook::new();
+    let sheet = workbook.add_worksheet();
+    sheet.write_row(0, 0, ["brand", "year", "mileage", "price"]).unwrap();
+    sheet.write_row(1, 0, ["Kia"]).unwrap();
+    sheet.write_row(1, 1, [2018.0, 83000.0, 1_350_000.0]).unwrap();
+    let file = home.path("cars.xlsx");
+    workbook.save(&file).unwrap();
+    assert!(home.ok(&["import", file.to_str().unwrap()]).contains("0 added, 0 repeated in the file, 1 known before"));
+}
+
+#[test]
+fn a_killed_import_leaves_nothing_behind() {
+    let home = Home::new();
+    let mut rows = String::from("brand,year,mileage,price\n");
+    for number in 0..400_000 {
+        rows.push_str(&format!("Kia,2018,{number},1350000\n"));
+    }
+    let file = home.write("many.csv", rows);
+    let mut import = home.command(&["import", &file]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    import.kill().unwrap();
+    import.wait().unwrap();
+    let small = home.write("small.csv", "brand,year,mileage,price\nKia,2018,5,1350000\n");
+    let told = home.ok(&["import", &small]);
+    // Either the kill came before the end and nothing is there, or the whole file is.
+    assert!(told.contains("1 added") || told.contains("1 known before"), "{told}");
+    let told = home.ok(&["import", &file]);
+    let is_new = told.contains("400,000 added") || told.contains("399,999 added");
+    assert!(is_new || told.contains("0 added"), "{told}");
+}

@@ -1,0 +1,168 @@
+//! What the tests share: a market of their own, a trained model, a running server.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+use tempfile::TempDir;
+
+/// A folder with a private cluster of its own, for as long as this lives.
+pub struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    pub fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The command, about to be run in this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_probeg"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("PROBEG_HOME", self.path("home"))
+            .env_remove("DATABASE_URL")
+            .env_remove("RUST_LOG");
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What a command prints, which must succeed.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What a command complains of, which must fail with this exit code.
+    pub fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {error}");
+        assert!(!error.contains("panicked"), "{error}");
+        error
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// Small enough to be learned in seconds without optimization.
+pub const SMALL: [&str; 9] = [
+    "--set=epochs=4",
+    "--set=k=2",
+    "--set=d_block=32",
+    "--set=d_embedding=8",
+    "--set=n_bins=12",
+    "--set=d_numeric=6",
+    "--set=learning_rate=0.01",
+    "--set=ema=0.9",
+    "--set=n_blocks=1",
+];
+
+/// A market with a trained champion, made once for all tests that only look at it.
+pub fn trained() -> &'static Home {
+    static TRAINED: OnceLock<Home> = OnceLock::new();
+    TRAINED.get_or_init(|| {
+        let home = Home::new();
+        home.ok(&["synth", "--rows", "4000"]);
+        home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
+        home
+    })
+}
+
+/// A server on a port of its own; it is asked to stop when this is dropped.
+pub struct Server {
+    process: Child,
+    pub address: String,
+}
+
+impl Server {
+    pub fn start(home: &Home) -> Self {
+        let mut command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
+        let server = Self::of(command.stdout(Stdio::piped()).spawn().unwrap());
+        server.wait_until_ready();
+        server
+    }
+
+    /// A server that was started with its output piped; it need not be ready.
+    pub fn of(mut process: Child) -> Self {
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let address = first.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        // Whatever it prints further must be read, or it would block.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, address }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn wait_until_ready(&self) {
+        for _ in 0..300 {
+            if block_on(async { Ok::<_, reqwest::Error>(reqwest::get(self.url("/health/ready")).await?.status()) })
+                .is_ok_and(|status| status.is_success())
+            {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("the server on {} never became ready", self.address);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(asked.is_ok());
+        let _ = self.process.wait();
+    }
+}
+
+/// The one server of the tests that only look at it; it ends with the last of them.
+pub fn server() -> Arc<Server> {
+    static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SERVER.lock().unwrap();
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start(trained()));
+        *shared = Arc::downgrade(&server);
+        server
+    })
+}
+
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// A listing of the synthetic market that the small model knows.
+pub fn rio() -> serde_json::Value {
+    serde_json::json!({
+        "brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "Бензин",
+        "engine_volume": 1.6, "engine_power": 123, "transmission": "АКПП", "drive": "передний",
+        "listing_date": "2026-03-17",
+    })
+}
+
+/// The Python with onnxruntime that `make test` sets up, if it is there.
+pub fn python() -> Option<PathBuf> {
+    let path = std::env::var_os("PROBEG_TEST_PYTHON").map(PathBuf::from)?;
+    path.exists().then_some(path)
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration").join(name)
+}

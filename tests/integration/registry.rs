@@ -1,0 +1,57 @@
+//! Versions, the champion and its history, from the command line.
+
+use crate::market::{Home, SMALL};
+
+#[test]
+fn versions_are_trained_promoted_and_rolled_back() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "1500"]);
+    home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
+    home.ok(&[&["train", "--set=seed=1"], SMALL.as_slice()].concat());
+    let list = home.ok(&["models", "list", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert_eq!(list[1]["aliases"][0], "champion");
+    assert_ne!(list[0]["sha256"], list[1]["sha256"]);
+    assert!(list[0]["accuracy"]["mape"].as_f64().unwrap() > 0.0);
+
+    home.ok(&["models", "promote", "latest"]);
+    assert!(home.ok(&["models", "show", "champion"]).contains("model version 2"));
+    home.ok(&["models", "rollback"]);
+    assert!(home.ok(&["models", "show", "champion"]).contains("model version 1"));
+    let history: serde_json::Value = serde_json::from_str(&home.ok(&["models", "history", "--json"])).unwrap();
+    let actions: Vec<_> = history.as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["rollback", "promote", "promote"]);
+    assert!(home.fails(1, &["models", "rollback"]).contains("champion"));
+
+    let runs: serde_json::Value = serde_json::from_str(&home.ok(&["runs", "list", "--json"])).unwrap();
+    assert_eq!(runs[0]["status"], "completed");
+    assert_eq!(runs[0]["model_version"], 2);
+    let compared = home.ok(&["runs", "compare", "1", "2"]);
+    assert!(compared.contains("seed: 0 | 1"), "{compared}");
+}
+
+#[test]
+fn a_run_with_the_same_seed_repeats_itself() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "800"]);
+    let figures = |_| {
+        let told = home.ok(&[&["train", "--json"], SMALL.as_slice()].concat());
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        told["accuracy"]["mape"].as_f64().unwrap().to_bits()
+    };
+    assert_eq!(figures(1), figures(2));
+}
+
+#[test]
+fn a_killed_training_registers_nothing_and_the_next_one_works() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "4000"]);
+    let mut training = home.command(&["train", "--set=epochs=500"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    training.kill().unwrap();
+    training.wait().unwrap();
+    assert!(!home.ok(&["models", "list"]).contains("KB"));
+    home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
+    assert!(home.ok(&["models", "list"]).contains("champion"));
+}

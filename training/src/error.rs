@@ -1,0 +1,86 @@
+//! Why training, evaluation or an import cannot go on.
+
+use crate::config::ConfigError;
+
+/// Why training, evaluation or an import cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A table that was read or written.
+    #[error(transparent)]
+    Table(#[from] tables::TableError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The model file.
+    #[error(transparent)]
+    Model(#[from] onnx_model::Error),
+    /// The export of the network.
+    #[error("the network cannot be exported: {0}")]
+    Export(#[from] onnx_export::ExportError),
+    /// Too few listings to learn anything from.
+    #[error(
+        "there are too few listings to train on: {train} to learn from, {validation} to validate and {test} to test, \
+         where at least {least} are needed in all; import more with `probeg import FILE`, \
+         or try a synthetic market with `probeg synth --rows 20000`"
+    )]
+    TooFewListings {
+        /// Listings in the train split.
+        train: u64,
+        /// Listings in the validation split.
+        validation: u64,
+        /// Listings in the test split.
+        test: u64,
+        /// How many are needed in all.
+        least: u64,
+    },
+    /// The loss is no number any more.
+    #[error("the loss is no longer a number in epoch {epoch}; try a lower rate, such as `--set learning_rate={suggested}`")]
+    Diverged {
+        /// The epoch, counted from 1.
+        epoch: usize,
+        /// Half the rate that was used.
+        suggested: f64,
+    },
+    /// The exported file and the network disagree.
+    #[error(
+        "the exported file does not compute what the network computes: they differ by {difference:.2e} (relative), \
+         more than {tolerance:.0e} is not accepted; nothing was registered"
+    )]
+    Disagreement {
+        /// The largest relative difference seen.
+        difference: f64,
+        /// The largest that is accepted.
+        tolerance: f64,
+    },
+    /// A file to import holds no usable row.
+    #[error("nothing was imported from {file}: {first}{rows}", file = file.display(), rows = rejected_rows(*rejected))]
+    NothingToImport {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Rows that could not be read.
+        rejected: u64,
+        /// What is wrong with the first of them.
+        first: String,
+    },
+    /// A file to evaluate on holds no usable row.
+    #[error("{file} has no row with a price that can be evaluated; {rejected} rows were rejected")]
+    NothingToEvaluate {
+        /// The file, or the split.
+        file: String,
+        /// Rows that could not be read.
+        rejected: u64,
+    },
+    /// Training was stopped from outside.
+    #[error("training was stopped; its run is marked as interrupted and nothing was registered")]
+    Interrupted,
+    /// A thread of the training ended before its work was done.
+    #[error("a training thread stopped unexpectedly; please report this, with the log")]
+    ThreadStopped,
+}
+
+fn rejected_rows(rejected: u64) -> String {
+    if rejected == 0 { String::new() } else { format!("; all {rejected} rows were rejected") }
+}

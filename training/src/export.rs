@@ -1,0 +1,67 @@
+//! From the network to the model file, and the proof that both compute the same.
+
+use burn::prelude::*;
+use domain::feature::{CATEGORICAL, NUMERIC};
+use onnx_export::{Graph, Input, Traced};
+use onnx_model::{CATEGORICAL_INPUT, Model, NUMERIC_INPUT, OUTPUT, Signature};
+
+use crate::Error;
+use crate::model::TabularRegressor;
+use crate::stream::TabularBatch;
+
+/// The largest relative difference between burn and the exported file that is accepted.
+pub const TOLERANCE: f64 = 1e-4;
+
+/// The model file: the regressor's own forward, traced, with its signature.
+///
+/// # Errors
+/// When an operation of the network has no counterpart in ONNX.
+pub fn model_file(regressor: &TabularRegressor, signature: &Signature) -> Result<Vec<u8>, Error> {
+    let metadata = signature.to_metadata()?;
+    let graph = Graph {
+        name: "probeg",
+        producer: ("probeg", env!("CARGO_PKG_VERSION")),
+        inputs: &[
+            Input::Int64 { name: CATEGORICAL_INPUT, columns: CATEGORICAL.len() },
+            Input::Float32 { name: NUMERIC_INPUT, columns: NUMERIC.len() },
+        ],
+        output: OUTPUT,
+        metadata: &metadata,
+    };
+    let file = onnx_export::export(&graph, |device, inputs| {
+        let [Traced::Int(categorical), Traced::Float(numeric)] = inputs else {
+            unreachable!("the graph above has these two inputs");
+        };
+        regressor.clone().to_device(device).forward(categorical.clone(), numeric.clone())
+    })?;
+    Ok(file)
+}
+
+/// Runs rows through the network and through the model, as they are, with every category unknown,
+/// and with every number missing, and compares the prices.
+///
+/// # Errors
+/// When a price differs by more than [`TOLERANCE`], with the largest difference.
+pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &TabularBatch) -> Result<f64, Error> {
+    let unknown = vec![0; rows.ids.len()];
+    let missing = vec![f32::NAN; rows.numbers.len()];
+    let mut largest: f64 = 0.0;
+    for (ids, numbers) in [(&rows.ids, &rows.numbers), (&unknown, &rows.numbers), (&rows.ids, &missing)] {
+        let by_file = model.run(ids, numbers)?;
+        let by_network = predict(regressor, ids, numbers);
+        for (file, network) in by_file.iter().zip(&by_network) {
+            let difference = f64::from((file - network).abs()) / f64::from(network.abs());
+            // A NaN on either side is a disagreement, which `max` would pass over.
+            largest = largest.max(if difference.is_nan() { f64::INFINITY } else { difference });
+        }
+    }
+    if largest <= TOLERANCE { Ok(largest) } else { Err(Error::Disagreement { difference: largest, tolerance: TOLERANCE }) }
+}
+
+fn predict(regressor: &TabularRegressor, ids: &[i64], numbers: &[f32]) -> Vec<f32> {
+    let device = Device::flex();
+    let n = ids.len() / CATEGORICAL.len();
+    let ids = Tensor::from_data(TensorData::new(ids.to_vec(), [n, CATEGORICAL.len()]), &device);
+    let numbers = Tensor::from_data(TensorData::new(numbers.to_vec(), [n, NUMERIC.len()]), &device);
+    regressor.forward(ids, numbers).into_data().iter::<f32>().collect()
+}

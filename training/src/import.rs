@@ -1,0 +1,120 @@
+//! A file of listings into the database: all of it or nothing.
+
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use domain::PricedListing;
+use storage::{Database, Import, ImportCounts};
+use tables::{Header, Options, RejectsFile, Rejection, Source, Table};
+use tokio::sync::mpsc;
+
+use crate::Error;
+
+/// What became of a file.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// Its good rows.
+    pub counts: ImportCounts,
+    /// Its bad rows.
+    pub rejected: u64,
+    /// The first of the bad rows: row and what is wrong.
+    pub first_rejected: Option<(u64, Vec<Rejection>)>,
+    /// Columns that were left out.
+    pub left_out: Vec<String>,
+}
+
+/// Rows that are sent to the database together.
+const BATCH: usize = 4096;
+
+/// Imports one file. Bad rows are written to `rejects`; `on_rows` is told how many rows were read.
+///
+/// # Errors
+/// When the file cannot be read, holds no usable row, or the database fails: then nothing of it is
+/// in the database.
+pub async fn import_file(
+    database: &Database,
+    path: &Path,
+    options: Options,
+    rejects: PathBuf,
+    today: NaiveDate,
+    on_rows: &(dyn Fn(u64) + Sync),
+) -> Result<Imported, Error> {
+    let (batches, mut received) = mpsc::channel(4);
+    let source = path.to_owned();
+    let reader = tokio::task::spawn_blocking(move || read(source, options, rejects, today, &batches));
+    let mut import = None;
+    let mut rows = 0;
+    while let Some(batch) = received.recv().await {
+        // Nothing is begun before a first good row: a file that is refused leaves no trace.
+        let import = match &mut import {
+            Some(import) => import,
+            empty => empty.insert(Import::begin(database, &path.display().to_string()).await?),
+        };
+        import.write(&batch).await?;
+        rows += batch.len() as u64;
+        on_rows(rows);
+    }
+    let Read { header, rejected, first_rejected } = reader.await.map_err(|_| Error::ThreadStopped)??;
+    let Some(import) = import else {
+        return Err(Error::NothingToImport { file: path.to_owned(), rejected, first: describe(first_rejected.as_ref()) });
+    };
+    let counts = import.finish(rejected).await?;
+    let left_out = header.unrecognised().into_iter().map(str::to_owned).collect();
+    Ok(Imported { counts, rejected, first_rejected, left_out })
+}
+
+/// What the reader found besides good rows.
+struct Read {
+    header: Header,
+    rejected: u64,
+    first_rejected: Option<(u64, Vec<Rejection>)>,
+}
+
+fn read(
+    path: PathBuf,
+    options: Options,
+    rejects: PathBuf,
+    today: NaiveDate,
+    batches: &mpsc::Sender<Vec<PricedListing>>,
+) -> Result<Read, Error> {
+    let file = path.display().to_string();
+    let mut table = Table::open(Source::file(path), Options { price_required: true, ..options })?;
+    let header = table.header().clone();
+    let mut rejects = RejectsFile::new(rejects);
+    let (mut rejected, mut first_rejected) = (0, None);
+    let mut batch = Vec::with_capacity(BATCH);
+    for row in table.rows()? {
+        let row = row?;
+        match row.priced(&header, today) {
+            Ok(listing) => batch.push(listing),
+            Err(rejections) => {
+                rejected += 1;
+                rejects.write(&file, row.number(), &rejections)?;
+                first_rejected.get_or_insert((row.number(), rejections));
+            }
+        }
+        // A receiver that is gone has an error of its own to tell.
+        if batch.len() == BATCH && batches.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+            break;
+        }
+    }
+    if !batch.is_empty() {
+        let _ = batches.blocking_send(batch);
+    }
+    rejects.finish()?;
+    Ok(Read { header, rejected, first_rejected })
+}
+
+/// One sentence on a rejected row.
+#[must_use]
+pub fn describe(rejected: Option<&(u64, Vec<Rejection>)>) -> String {
+    let Some((row, rejections)) = rejected else { return "it has no rows below its header".to_owned() };
+    let reasons: Vec<String> = rejections
+        .iter()
+        .map(|Rejection { column, value, reason }| {
+            let got = if value.is_empty() { String::new() } else { format!(" (got {value:?})") };
+            format!("{column} {reason}{got}").trim_start().to_owned()
+        })
+        .collect();
+    format!("row {row}: {}", reasons.join("; "))
+}

@@ -1,0 +1,224 @@
+//! One member's thread: it learns from every batch that it is handed.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::prelude::*;
+use burn::tensor::activation;
+use crossbeam_channel::{Receiver, Sender};
+use domain::Column;
+use domain::feature::{CATEGORICAL, NUMERIC};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::Learning;
+use crate::model::{Dropout, Member, Preprocessing};
+use crate::stream::{TabularBatch, is_maskable};
+
+/// What a member is asked to do.
+#[derive(Clone)]
+pub(super) enum Job {
+    /// One step, at this learning rate.
+    Learn(Arc<TabularBatch>, f64),
+    /// Quantiles by the averaged weights.
+    Predict(Arc<TabularBatch>),
+    /// The averaged weights are the best so far.
+    Keep,
+}
+
+/// What a member answers.
+pub(super) enum Reply {
+    /// The loss of a step.
+    Learned(f32),
+    /// By member: standardized quantiles `[N, Q]`, row by row.
+    Predicted(usize, Vec<f32>),
+}
+
+/// A member while it learns.
+pub(super) struct MemberThread {
+    number: usize,
+    member: Member,
+    optimizer: ModuleOptimizer,
+    /// The exponential moving average of the weights.
+    average: Member,
+    best: Member,
+    preprocessing: Preprocessing,
+    dropout: Dropout,
+    masks: Masks,
+    levels: Vec<f32>,
+    log_mean: f64,
+    log_deviation: f64,
+    ema: f64,
+    steps: u32,
+}
+
+impl MemberThread {
+    pub(super) fn new(number: usize, member: Member, preprocessing: Preprocessing, learning: &Learning<'_>) -> Self {
+        let config = learning.config;
+        let optimizer = AdamWConfig::new()
+            .with_weight_decay(config.weight_decay)
+            .with_grad_clipping(Some(GradientClippingConfig::Norm(config.gradient_clip)))
+            .init();
+        // Seeds of members are far apart and never meet the run's own.
+        let seed = config.seed.wrapping_mul(1_000_003).wrapping_add(number as u64 + 1);
+        #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
+        let levels = config.quantiles.iter().map(|level| *level as f32).collect();
+        Self {
+            number,
+            optimizer,
+            average: member.clone(),
+            best: member.clone(),
+            member: member.train(),
+            preprocessing,
+            dropout: Dropout::new(config.dropout, seed),
+            masks: Masks::new(config.mask, seed),
+            levels,
+            log_mean: learning.statistics.log_mean,
+            log_deviation: learning.statistics.log_deviation,
+            ema: config.ema,
+            steps: 0,
+        }
+    }
+
+    /// Works until there are no more jobs; returns the best averaged weights.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>, replies: &Sender<Reply>) -> Member {
+        for job in jobs {
+            let sent = match job {
+                Job::Learn(batch, rate) => replies.send(Reply::Learned(self.learn(&batch, rate))),
+                Job::Predict(batch) => replies.send(Reply::Predicted(self.number, self.predict(&batch))),
+                Job::Keep => {
+                    self.best = self.average.clone();
+                    Ok(())
+                }
+            };
+            if sent.is_err() {
+                break;
+            }
+        }
+        self.best
+    }
+
+    fn learn(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
+        let masked = self.masks.masked(batch);
+        let (rows, numbers) = self.inputs(&masked);
+        let quantiles = self.member.forward(
+            Tensor::from_inner(rows),
+            Tensor::from_inner(numbers),
+            Some(&mut self.dropout),
+        ); // [N, Q]
+        let loss = self.loss(quantiles, &batch.log_prices);
+        let gradients = GradientsParams::from_grads(loss.backward(), &self.member);
+        self.member = self.optimizer.step(rate, self.member.clone(), gradients);
+        self.steps += 1;
+        // A young average forgets faster, so that the first random weights do not stay in it.
+        let decay = self.ema.min(f64::from(1 + self.steps) / f64::from(10 + self.steps));
+        self.average = averaged(self.average.clone(), &self.member, decay);
+        loss.inner().into_scalar::<f32>()
+    }
+
+    /// The mean pinball loss over rows and levels.
+    fn loss(&self, quantiles: Tensor<2>, log_prices: &[f32]) -> Tensor<1> {
+        let device = quantiles.device();
+        #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
+        let targets: Vec<f32> = log_prices
+            .iter()
+            .map(|log_price| ((f64::from(*log_price) - self.log_mean) / self.log_deviation) as f32)
+            .collect();
+        let targets = Tensor::<2>::from_data(TensorData::new(targets, [log_prices.len(), 1]), &device); // [N, 1]
+        let levels = Tensor::<2>::from_data(TensorData::new(self.levels.clone(), [1, self.levels.len()]), &device);
+        let error = targets - quantiles; // [N, Q]
+        (error.clone() * levels + activation::relu(-error)).mean()
+    }
+
+    fn predict(&self, batch: &TabularBatch) -> Vec<f32> {
+        let (rows, numbers) = self.inputs(batch);
+        self.average.forward(rows, numbers, None).into_data().iter::<f32>().collect()
+    }
+
+    fn inputs(&self, batch: &TabularBatch) -> (Tensor<2, Int>, Tensor<3>) {
+        let device = Device::flex();
+        let n = batch.len();
+        let ids = TensorData::new(batch.ids.clone(), [n, CATEGORICAL.len()]);
+        let numbers = TensorData::new(batch.numbers.clone(), [n, NUMERIC.len()]);
+        let rows = self.preprocessing.rows(Tensor::from_data(ids, &device));
+        (rows, self.preprocessing.encode(Tensor::from_data(numbers, &device)))
+    }
+}
+
+/// The average of `average` and `live`, the first weighted with `decay`.
+fn averaged(average: Member, live: &Member, decay: f64) -> Member {
+    let mut weights = Weights(HashMap::new());
+    live.valid().visit(&mut weights);
+    average.map(&mut Averaging { live: weights.0, decay })
+}
+
+/// The weights of a module by their identity; each is a `Tensor` of its own rank.
+struct Weights(HashMap<ParamId, Box<dyn Any>>);
+
+impl ModuleVisitor for Weights {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.insert(param.id, Box::new(param.val()));
+    }
+}
+
+struct Averaging {
+    live: HashMap<ParamId, Box<dyn Any>>,
+    decay: f64,
+}
+
+impl ModuleMapper for Averaging {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let live = self.live.remove(&param.id).and_then(|weights| weights.downcast::<Tensor<D>>().ok());
+        match live {
+            Some(live) => param.map(|average| average * self.decay + *live * (1.0 - self.decay)),
+            None => param,
+        }
+    }
+}
+
+/// Hides known values from the network, so that it learns what to do without them: in a share of
+/// the rows, each value with a probability that is itself drawn at random, so that every degree of
+/// completeness occurs.
+struct Masks {
+    share: f64,
+    random: ChaCha8Rng,
+}
+
+impl Masks {
+    fn new(share: f64, seed: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(1);
+        Self { share, random }
+    }
+
+    fn masked(&mut self, batch: &TabularBatch) -> TabularBatch {
+        let mut masked = batch.clone();
+        let rows = masked.ids.chunks_mut(CATEGORICAL.len()).zip(masked.numbers.chunks_mut(NUMERIC.len()));
+        for (ids, numbers) in rows {
+            if !self.random.random_bool(self.share) {
+                continue;
+            }
+            let probability: f64 = self.random.random();
+            let hidden: Vec<Column> = Column::descriptive()
+                .iter()
+                .copied()
+                .filter(|column| is_maskable(*column) && self.random.random_bool(probability))
+                .collect();
+            for (id, feature) in ids.iter_mut().zip(&CATEGORICAL) {
+                if feature.columns.iter().any(|column| hidden.contains(column)) {
+                    *id = 0;
+                }
+            }
+            for (number, column) in numbers.iter_mut().zip(&NUMERIC) {
+                if hidden.contains(column) {
+                    *number = f32::NAN;
+                }
+            }
+        }
+        masked
+    }
+}

@@ -1,0 +1,16 @@
+//! From tables to a registered model: import, stream, network, learning, evaluation, export.
+
+pub mod config;
+mod error;
+pub mod evaluate;
+pub mod export;
+pub mod import;
+mod learner;
+pub mod model;
+mod statistics;
+mod stream;
+pub mod synth;
+pub mod train;
+
+pub use config::TrainConfig;
+pub use error::Error;

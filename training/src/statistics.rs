@@ -1,0 +1,131 @@
+//! The first pass over the training split: vocabularies, bin edges, the scale of the prices.
+
+use burn::prelude::*;
+use domain::feature::{FeatureSchema, NUMERIC};
+use domain::identity::Split;
+use domain::vocabulary::VocabularyCounter;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use storage::ListingChunk;
+
+use crate::Error;
+use crate::config::TrainConfig;
+use crate::model::{DERIVED, Statistics, derive};
+use crate::stream::ListingStream;
+
+/// Rows that the bin edges are computed from: a uniform sample of all.
+const SAMPLE: usize = 65_536;
+
+/// Reads the training split once, in memory that does not grow with it.
+pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(FeatureSchema, Statistics), Error> {
+    let mut counter = VocabularyCounter::default();
+    let mut sample = Reservoir::new(config.seed);
+    let mut prices = Moments::default();
+    stream
+        .scan(Split::Train, |chunk| {
+            for row in 0..chunk.len() {
+                counter.add(|column| chunk.text(column, row));
+                prices.add(chunk.price(row).ln());
+                sample.offer(chunk, row);
+            }
+            Ok(true)
+        })
+        .await?;
+    let schema = counter.into_schema(config.min_count, config.max_vocabulary);
+    let statistics = Statistics {
+        cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
+        edges: sample.edges(config.n_bins),
+        log_mean: prices.mean,
+        // Prices that are all the same have no scale of their own.
+        log_deviation: prices.deviation().max(1e-3),
+    };
+    Ok((schema, statistics))
+}
+
+/// A uniform sample of a stream of unknown length (Vitter 1985, algorithm R).
+struct Reservoir {
+    rows: Vec<f32>,
+    seen: usize,
+    random: ChaCha8Rng,
+}
+
+impl Reservoir {
+    fn new(seed: u64) -> Self {
+        Self { rows: Vec::new(), seen: 0, random: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    fn offer(&mut self, chunk: &ListingChunk, row: usize) {
+        let numbers = NUMERIC.map(|column| chunk.number(column, row).unwrap_or(f32::NAN));
+        self.seen += 1;
+        if self.seen <= SAMPLE {
+            self.rows.extend(numbers);
+            return;
+        }
+        let place = self.random.random_range(0..self.seen);
+        if place < SAMPLE {
+            self.rows[place * NUMERIC.len()..(place + 1) * NUMERIC.len()].copy_from_slice(&numbers);
+        }
+    }
+
+    /// Quantiles of each derived number: at most `n_bins + 1` distinct ones.
+    fn edges(self, n_bins: usize) -> Vec<Vec<f32>> {
+        let rows = self.rows.len() / NUMERIC.len();
+        let raw = Tensor::<2>::from_data(TensorData::new(self.rows, [rows, NUMERIC.len()]), &Device::flex());
+        let derived: Vec<f32> = derive(raw).into_data().iter::<f32>().collect();
+        let column = |place: usize| derived.iter().skip(place).step_by(DERIVED).copied();
+        (0..DERIVED).map(|place| quantile_edges(column(place).collect(), n_bins)).collect()
+    }
+}
+
+fn quantile_edges(mut values: Vec<f32>, n_bins: usize) -> Vec<f32> {
+    values.retain(|value| value.is_finite());
+    values.sort_unstable_by(f32::total_cmp);
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let mut edges: Vec<f32> = (0..=n_bins).map(|edge| values[(values.len() - 1) * edge / n_bins]).collect();
+    edges.dedup();
+    edges
+}
+
+/// Mean and variance in one pass (Welford 1962).
+#[derive(Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+
+    fn deviation(&self) -> f64 {
+        (self.squares / self.count.max(1.0)).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_are_quantiles_without_repetition() {
+        let values = (0..=100_u8).map(f32::from).collect();
+        assert_eq!(quantile_edges(values, 4), [0.0, 25.0, 50.0, 75.0, 100.0]);
+        assert_eq!(quantile_edges(vec![1.0, 1.0, 1.0, 2.0, f32::NAN], 4), [1.0, 2.0]);
+        assert!(quantile_edges(vec![f32::NAN], 4).is_empty());
+    }
+
+    #[test]
+    fn moments_are_those_of_the_definition() {
+        let mut moments = Moments::default();
+        [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter().for_each(|value| moments.add(value));
+        assert!((moments.mean - 5.0).abs() < 1e-12);
+        assert!((moments.deviation() - 2.0).abs() < 1e-12);
+    }
+}
