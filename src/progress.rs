@@ -38,9 +38,12 @@ impl TrainingShown {
         let bar = if is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
         let template = "{msg} {wide_bar} {percent}% · {per_sec} · {eta} left at most";
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.with_key("per_sec", |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
-                let _ = write!(out, "{:.0} rows/s", state.per_sec());
-            }));
+            bar.set_style(style.with_key(
+                "per_sec",
+                |state: &indicatif::ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = write!(out, "{:.0} rows/s", state.per_sec());
+                },
+            ));
         }
         Self { bar }
     }

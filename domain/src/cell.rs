@@ -226,7 +226,9 @@ fn apply_unit(column: Column, number: f64, unit: &str) -> Option<f64> {
             Some(number * 1000.0)
         }
         (Column::Price, "млн" | "млнруб" | "млнр" | "млн₽") => Some(number * 1e6),
-        (Column::EngineVolume, "см³" | "см3" | "кубсм" | "cc" | "cm3" | "cm³") => Some(round_to_tenth(number / 1000.0)),
+        (Column::EngineVolume, "см³" | "см3" | "кубсм" | "cc" | "cm3" | "cm³") => {
+            Some(round_to_tenth(number / 1000.0))
+        }
         _ => None,
     }
 }

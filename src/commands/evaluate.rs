@@ -33,7 +33,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (card, rejected) = match &arguments.data {
         None => (model.signature().accuracy.clone().context("this version carries no accuracy card")?, 0),
         Some(file) => {
-            let options = Options { limits: Limits::trusted(), encoding: arguments.encoding.clone(), price_required: true };
+            let options =
+                Options { limits: Limits::trusted(), encoding: arguments.encoding.clone(), price_required: true };
             let evaluation = evaluate_file(&model, Source::file(file), options, today())?;
             (evaluation.card, evaluation.rejected)
         }
@@ -56,10 +57,18 @@ fn as_json(version: i64, card: &AccuracyCard, rejected: u64) -> Result<serde_jso
 /// Prints a card for people.
 pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) {
     println!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows);
-    println!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI");
+    println!(
+        "{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}",
+        "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI"
+    );
     print_row("all", &card.overall);
-    println!("MAE {:.0}, RMSLE {:.4}, R² {:.4}, median width of the 80 % interval {:.1} %", card.overall.mae,
-        card.overall.rmsle, card.overall.r2, 100.0 * card.overall.median_width_80);
+    println!(
+        "MAE {:.0}, RMSLE {:.4}, R² {:.4}, median width of the 80 % interval {:.1} %",
+        card.overall.mae,
+        card.overall.rmsle,
+        card.overall.r2,
+        100.0 * card.overall.median_width_80
+    );
     for (family, segments) in &card.segments {
         println!("by {family}");
         segments.iter().for_each(|(name, accuracy)| print_row(&format!("  {name}"), accuracy));

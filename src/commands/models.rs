@@ -101,7 +101,12 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         println!("{:#}", to_json(&model));
         return Ok(());
     }
-    println!("registered {}, run {:?}, SHA-256 {}", model.created_at.format("%Y-%m-%d %H:%M UTC"), model.run_id, model.sha256);
+    println!(
+        "registered {}, run {:?}, SHA-256 {}",
+        model.created_at.format("%Y-%m-%d %H:%M UTC"),
+        model.run_id,
+        model.sha256
+    );
     match serde_json::from_value::<AccuracyCard>(model.card) {
         Ok(card) => print_card(version, &card, 0),
         Err(_) => println!("it carries no accuracy card"),

@@ -110,7 +110,10 @@ fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) {
 
 fn figures(metrics: &Value) -> String {
     let figures = metrics.as_object().into_iter().flatten();
-    figures.map(|(name, value)| format!("{name} {:.5}", value.as_f64().unwrap_or(f64::NAN))).collect::<Vec<_>>().join(", ")
+    figures
+        .map(|(name, value)| format!("{name} {:.5}", value.as_f64().unwrap_or(f64::NAN)))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn to_json(run: &Run) -> Value {

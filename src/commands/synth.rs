@@ -26,7 +26,11 @@ const BATCH: usize = 4096;
 pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
     let counts = fill(&context, arguments.rows, arguments.seed)?;
-    println!("{} synthetic listings added, {} were there before", HumanCount(counts.added), HumanCount(counts.already_known));
+    println!(
+        "{} synthetic listings added, {} were there before",
+        HumanCount(counts.added),
+        HumanCount(counts.already_known)
+    );
     Ok(())
 }
 

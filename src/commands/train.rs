@@ -28,9 +28,10 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let file = arguments.config.as_ref().map(|path| {
-        std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
-    });
+    let file = arguments
+        .config
+        .as_ref()
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
     let config = TrainConfig::read(file.transpose()?.as_deref(), &arguments.set)?;
     let context = Context::open()?;
     let trained = train(&context, &config, arguments.promote)?;

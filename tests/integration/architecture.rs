@@ -67,7 +67,8 @@ fn sql_stands_in_storage_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let storage = root.join("storage");
     // Put together here, so that this file does not find itself.
-    let statements = [["SELECT", " "], ["INSERT", " INTO"], ["DELETE", " FROM"], ["CREATE", " TABLE"]].map(|parts| parts.concat());
+    let statements =
+        [["SELECT", " "], ["INSERT", " INTO"], ["DELETE", " FROM"], ["CREATE", " TABLE"]].map(|parts| parts.concat());
     for file in sources(root).into_iter().filter(|file| !file.starts_with(&storage)) {
         let text = std::fs::read_to_string(&file).unwrap();
         for statement in &statements {

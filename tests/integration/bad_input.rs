@@ -11,7 +11,11 @@ fn files_that_are_no_tables_of_listings_are_refused_whole() {
         ("no-mileage.csv", b"brand,year,price\nKia,2018,1350000\n", &["mileage", "пробег"]),
         ("fake.xlsx", b"brand,year,mileage,price\nKia,2018,1,2\n", &["not an Excel workbook"]),
         ("picture.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", &["picture.csv"]),
-        ("cp1251.csv", b"\xec\xe0\xf0\xea\xe0,year,mileage,price\n\xd2\xee\xe9\xee\xf2\xe0,2018,1,2\n", &["windows-1251"]),
+        (
+            "cp1251.csv",
+            b"\xec\xe0\xf0\xea\xe0,year,mileage,price\n\xd2\xee\xe9\xee\xf2\xe0,2018,1,2\n",
+            &["windows-1251"],
+        ),
         ("all-bad.csv", b"brand,year,mileage,price\nKia,1,2,3\n", &["row 2", "year must be between 1900"]),
     ];
     for (name, content, expected) in cases {

@@ -90,14 +90,17 @@ async fn assert_nothing_leaves(browser: &Client, address: &str) {
     let loaded = browser.execute(script, Vec::new()).await.unwrap();
     for url in loaded.as_array().unwrap() {
         let url = url.as_str().unwrap();
-        let is_ours = url.starts_with(&format!("http://{address}/")) || url.starts_with(&format!("blob:http://{address}/"));
+        let is_ours =
+            url.starts_with(&format!("http://{address}/")) || url.starts_with(&format!("blob:http://{address}/"));
         assert!(is_ours || url.starts_with("data:"), "{url} was loaded from elsewhere");
     }
 }
 
 /// A block of Swagger UI, by its path.
 fn block(path: &str) -> String {
-    format!("[...document.querySelectorAll('.opblock-post')].find(block => block.querySelector('[data-path=\"{path}\"]'))")
+    format!(
+        "[...document.querySelectorAll('.opblock-post')].find(block => block.querySelector('[data-path=\"{path}\"]'))"
+    )
 }
 
 #[test]
@@ -122,7 +125,8 @@ fn the_documentation_values_the_example_and_takes_a_workbook() {
         let one = block("/v1/valuations");
         wait_for(&browser, &format!("return !!{one}")).await;
         wait_for(&browser, &format!("{one}.querySelector('.opblock-summary-control').click(); return true")).await;
-        let example = wait_for(&browser, &format!("return {one}.querySelector('textarea.body-param__text')?.value")).await;
+        let example =
+            wait_for(&browser, &format!("return {one}.querySelector('textarea.body-param__text')?.value")).await;
         let example: serde_json::Value = serde_json::from_str(example.as_str().unwrap()).unwrap();
         assert!(example["brand"].is_string() && example["mileage"].is_number(), "{example}");
         browser.execute(&format!("{one}.querySelector('button.execute').click()"), Vec::new()).await.unwrap();
@@ -139,7 +143,9 @@ fn the_documentation_values_the_example_and_takes_a_workbook() {
         let chooser = browser.find(Locator::Id("upload-here")).await.unwrap();
         chooser.send_keys(workbook.to_str().unwrap()).await.unwrap();
         browser.execute(&format!("{many}.querySelector('button.execute').click()"), Vec::new()).await.unwrap();
-        let link = wait_for(&browser, &format!("return {many}.querySelector('.live-responses-table a[download]')?.href")).await;
+        let link =
+            wait_for(&browser, &format!("return {many}.querySelector('.live-responses-table a[download]')?.href"))
+                .await;
         assert!(link.as_str().unwrap().starts_with("blob:"), "{link}");
 
         assert_nothing_leaves(&browser, &server.address).await;

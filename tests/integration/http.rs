@@ -21,7 +21,7 @@ fn post(server: &Server, path: &str, body: &Value) -> (StatusCode, Value) {
 #[test]
 fn a_car_is_valued_with_a_range_and_its_reasons() {
     let server = server();
-    let (status, answer) = post(&server, "/v1/valuations?explain=true", &rio());
+    let (status, answer) = post(&server, "/v1/valuations?explain=true&comparables=3", &rio());
     assert_eq!(status, 200, "{answer}");
     let figure = |name: &str| answer[name].as_f64().unwrap();
     assert!(figure("low") <= figure("price") && figure("price") <= figure("high"));
@@ -30,6 +30,12 @@ fn a_car_is_valued_with_a_range_and_its_reasons() {
     assert_eq!(answer["as_of"], "2026-03-17");
     assert_eq!(answer["warnings"], json!([]));
     assert!(!answer["factors"].as_array().unwrap().is_empty());
+    let comparables = answer["comparables"].as_array().unwrap();
+    assert_eq!(comparables.len(), 3);
+    for comparable in comparables {
+        assert_eq!((comparable["brand"].as_str(), comparable["model"].as_str()), (Some("kia"), Some("rio")));
+        assert!((2015..=2021).contains(&comparable["year"].as_i64().unwrap()), "{comparable}");
+    }
 
     let mut unknown = rio();
     unknown["brand"] = "Kiaa".into();

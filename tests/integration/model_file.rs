@@ -16,7 +16,11 @@ fn another_runtime_gives_the_prices_that_the_server_gives() {
     let mut unknown = rio();
     unknown["model"] = "Spaceship".into();
     unknown["engine_power"] = serde_json::Value::Null;
-    let listings = [rio(), unknown, serde_json::json!({"brand": "Лада", "year": 1995, "mileage": 96000, "listing_date": "2026-03-17"})];
+    let listings = [
+        rio(),
+        unknown,
+        serde_json::json!({"brand": "Лада", "year": 1995, "mileage": 96000, "listing_date": "2026-03-17"}),
+    ];
     let server = server();
     for listing in listings {
         let answer: serde_json::Value = block_on(async {

@@ -22,7 +22,7 @@ fn versions_are_trained_promoted_and_rolled_back() {
     let history: serde_json::Value = serde_json::from_str(&home.ok(&["models", "history", "--json"])).unwrap();
     let actions: Vec<_> = history.as_array().unwrap().iter().map(|change| change["action"].as_str().unwrap()).collect();
     assert_eq!(actions, ["rollback", "promote", "promote"]);
-    assert!(home.fails(1, &["models", "rollback"]).contains("champion"));
+    assert!(home.fails(1, &["models", "rollback"]).contains("nothing to roll back to"));
 
     let runs: serde_json::Value = serde_json::from_str(&home.ok(&["runs", "list", "--json"])).unwrap();
     assert_eq!(runs[0]["status"], "completed");

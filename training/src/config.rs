@@ -73,7 +73,7 @@ impl Default for TrainConfig {
             patience: 5,
             min_count: 2,
             max_vocabulary: 20_000,
-            shuffle_rows: 65_536,
+            shuffle_rows: 32_768,
             quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
         }
     }

@@ -37,7 +37,9 @@ pub enum Error {
         least: u64,
     },
     /// The loss is no number any more.
-    #[error("the loss is no longer a number in epoch {epoch}; try a lower rate, such as `--set learning_rate={suggested}`")]
+    #[error(
+        "the loss is no longer a number in epoch {epoch}; try a lower rate, such as `--set learning_rate={suggested}`"
+    )]
     Diverged {
         /// The epoch, counted from 1.
         epoch: usize,

@@ -29,7 +29,12 @@ const BATCH: usize = 1024;
 ///
 /// # Errors
 /// When the table cannot be read, or no row of it has a price.
-pub fn evaluate_file(model: &Model, source: Source<'_>, options: Options, today: NaiveDate) -> Result<Evaluation, Error> {
+pub fn evaluate_file(
+    model: &Model,
+    source: Source<'_>,
+    options: Options,
+    today: NaiveDate,
+) -> Result<Evaluation, Error> {
     let file = source.name().to_owned();
     let mut table = Table::open(source, Options { price_required: true, ..options })?;
     let header = table.header().clone();

@@ -55,7 +55,11 @@ pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &Tabul
             largest = largest.max(if difference.is_nan() { f64::INFINITY } else { difference });
         }
     }
-    if largest <= TOLERANCE { Ok(largest) } else { Err(Error::Disagreement { difference: largest, tolerance: TOLERANCE }) }
+    if largest <= TOLERANCE {
+        Ok(largest)
+    } else {
+        Err(Error::Disagreement { difference: largest, tolerance: TOLERANCE })
+    }
 }
 
 fn predict(regressor: &TabularRegressor, ids: &[i64], numbers: &[f32]) -> Vec<f32> {

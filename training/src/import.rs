@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::NaiveDate;
 use domain::PricedListing;
 use storage::{Database, Import, ImportCounts};
-use tables::{Header, Options, RejectsFile, Rejection, Source, Table};
+use tables::{Header, Options, Rejection, RejectsFile, Source, Table};
 use tokio::sync::mpsc;
 
 use crate::Error;
@@ -56,7 +56,11 @@ pub async fn import_file(
     }
     let Read { header, rejected, first_rejected } = reader.await.map_err(|_| Error::ThreadStopped)??;
     let Some(import) = import else {
-        return Err(Error::NothingToImport { file: path.to_owned(), rejected, first: describe(first_rejected.as_ref()) });
+        return Err(Error::NothingToImport {
+            file: path.to_owned(),
+            rejected,
+            first: describe(first_rejected.as_ref()),
+        });
     };
     let counts = import.finish(rejected).await?;
     let left_out = header.unrecognised().into_iter().map(str::to_owned).collect();
@@ -94,7 +98,9 @@ fn read(
             }
         }
         // A receiver that is gone has an error of its own to tell.
-        if batch.len() == BATCH && batches.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+        if batch.len() == BATCH
+            && batches.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
+        {
             break;
         }
     }

@@ -325,7 +325,8 @@ impl Validation {
         let Statistics { log_mean, log_deviation, .. } = learning.statistics;
         for (log_price, quantiles) in batch.log_prices.iter().zip(predictions.chunks(levels.len())) {
             let target = (f64::from(*log_price) - log_mean) / log_deviation;
-            let loss: f64 = levels.iter().zip(quantiles).map(|(level, q)| pinball(*level, target - f64::from(*q))).sum();
+            let loss: f64 =
+                levels.iter().zip(quantiles).map(|(level, q)| pinball(*level, target - f64::from(*q))).sum();
             #[expect(clippy::cast_precision_loss, reason = "a handful of levels")]
             {
                 self.loss += loss / levels.len() as f64;

@@ -41,12 +41,7 @@ impl TabularRegressor {
     pub fn init(config: &TrainConfig, statistics: &Statistics, device: &Device) -> Self {
         let preprocessing = Preprocessing::init(config.n_bins, statistics, device);
         let members = (0..config.k).map(|_| Member::init(config, statistics, device)).collect();
-        Self {
-            preprocessing,
-            members,
-            log_mean: statistics.log_mean,
-            log_deviation: statistics.log_deviation,
-        }
+        Self { preprocessing, members, log_mean: statistics.log_mean, log_deviation: statistics.log_deviation }
     }
 
     /// Quantiles of the price in currency units, `[N, Q]`, rising along Q, from `categorical`

@@ -71,9 +71,11 @@ pub struct ListingStream {
 const PAGES_PER_BLOCK: u32 = 64;
 
 impl ListingStream {
-    /// Takes hold of the listings as they are now.
-    pub async fn begin(mut snapshot: Snapshot) -> Result<Self, Error> {
-        let blocks = snapshot.blocks(PAGES_PER_BLOCK).await?;
+    /// Takes hold of the listings as they are now. The seed decides in which order [`Self::scan`] and
+    /// [`Self::batches`] go over the blocks, so that where they stop early they have seen a sample of all.
+    pub async fn begin(mut snapshot: Snapshot, seed: u64) -> Result<Self, Error> {
+        let mut blocks = snapshot.blocks(PAGES_PER_BLOCK).await?;
+        blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         Ok(Self { snapshot, blocks })
     }
 
@@ -82,7 +84,7 @@ impl ListingStream {
         Ok(self.snapshot.rows(split).await?)
     }
 
-    /// Goes once over a split as it lies in the table, chunk by chunk, until `take` says false.
+    /// Goes once over a split, chunk by chunk, until `take` says false.
     pub async fn scan(
         &mut self,
         split: Split,
@@ -96,7 +98,7 @@ impl ListingStream {
         Ok(())
     }
 
-    /// Goes once over a split as it lies in the table, in batches, until `take` says false.
+    /// Goes once over a split, in batches, until `take` says false.
     pub async fn batches(
         &mut self,
         split: Split,

@@ -7,8 +7,8 @@ mod catalogue;
 
 use chrono::{Days, NaiveDate};
 use domain::{Column, Listing, PricedListing, Value};
-use rand::distr::weighted::WeightedIndex;
 use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{LogNormal, Normal};

@@ -4,7 +4,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
-use domain::PricedListing;
 use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
@@ -74,8 +73,8 @@ pub struct Surroundings<'a> {
 
 /// Fewer listings than this teach nothing that deserves a price.
 const LEAST_ROWS: u64 = 100;
-/// Listings of a split that are valued at most: more say nothing new and cost memory.
-const MEASURED_ROWS: usize = 100_000;
+/// Listings of a split that are valued at most: more say nothing new, and memory must not grow with the table.
+const MEASURED_ROWS: usize = 20_000;
 /// Test rows on which the file is held against the network.
 const AGREEMENT_ROWS: usize = 1024;
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -101,8 +100,14 @@ pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Tra
             let _ = runs.heartbeat(run).await;
         }
     });
-    let summary =
-        RunSummary { id: run, started_at, trained_at: String::new(), seed: config.seed, rows: Rows::default(), config: as_json };
+    let summary = RunSummary {
+        id: run,
+        started_at,
+        trained_at: String::new(),
+        seed: config.seed,
+        rows: Rows::default(),
+        config: as_json,
+    };
     let result = Run { config, surroundings, summary }.to_the_end();
     heart.abort();
     let outcome = match &result {
@@ -125,7 +130,8 @@ struct Run<'a> {
 impl Run<'_> {
     fn to_the_end(mut self) -> Result<Trained, Error> {
         let Surroundings { database, handle, report, .. } = self.surroundings;
-        let mut stream = handle.block_on(async { ListingStream::begin(Snapshot::begin(database).await?).await })?;
+        let mut stream = handle
+            .block_on(async { ListingStream::begin(Snapshot::begin(database).await?, self.config.seed).await })?;
         self.summary.rows = handle.block_on(count_rows(&mut stream))?;
         report(Progress::Fitting);
         let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, self.config))?;
@@ -188,8 +194,13 @@ impl Run<'_> {
             Ok((file, model))
         };
         let (_, model) = open(&signature)?;
-        let validation = handle.block_on(stored_rows(stream, Split::Validation))?;
-        signature.calibration = Calibration::fit(levels, &calibration_rows(&model, &validation, today)?);
+        let mut rows = Vec::new();
+        handle.block_on(stream.scan(Split::Validation, |chunk| {
+            let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+            rows.extend(calibration_rows(&model, &listings, today)?);
+            Ok(rows.len() < MEASURED_ROWS)
+        }))?;
+        signature.calibration = Calibration::fit(levels, &rows);
         let (_, model) = open(&signature)?;
         let mut outcomes = Outcomes::new(&model, today);
         handle.block_on(stream.scan(Split::Test, |chunk| {
@@ -214,17 +225,6 @@ async fn count_rows(stream: &mut ListingStream) -> Result<Rows, Error> {
     if train + validation + test < LEAST_ROWS || train == 0 || validation == 0 || test == 0 {
         return Err(Error::TooFewListings { train, validation, test, least: LEAST_ROWS });
     }
-    Ok(rows)
-}
-
-async fn stored_rows(stream: &mut ListingStream, split: Split) -> Result<Vec<PricedListing>, Error> {
-    let mut rows = Vec::new();
-    stream
-        .scan(split, |chunk| {
-            rows.extend((0..chunk.len()).map(|row| stored_listing(chunk, row)));
-            Ok(rows.len() < MEASURED_ROWS)
-        })
-        .await?;
     Ok(rows)
 }
 

@@ -105,11 +105,8 @@ impl MemberThread {
     fn learn(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
         let masked = self.masks.masked(batch);
         let (rows, numbers) = self.inputs(&masked);
-        let quantiles = self.member.forward(
-            Tensor::from_inner(rows),
-            Tensor::from_inner(numbers),
-            Some(&mut self.dropout),
-        ); // [N, Q]
+        let quantiles =
+            self.member.forward(Tensor::from_inner(rows), Tensor::from_inner(numbers), Some(&mut self.dropout)); // [N, Q]
         let loss = self.loss(quantiles, &batch.log_prices);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.member);
         self.member = self.optimizer.step(rate, self.member.clone(), gradients);

@@ -70,7 +70,11 @@ impl Preprocessing {
             .iter()
             .map(|cardinality| {
                 let first = offset;
-                #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "vocabularies are capped")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_possible_wrap,
+                    reason = "vocabularies are capped"
+                )]
                 {
                     offset += *cardinality as i32 + 1;
                 }
