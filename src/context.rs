@@ -1,5 +1,6 @@
 //! What every command stands on: the database, its cluster, the async runtime, the inference runtime.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,8 @@ pub struct Context {
     pub tokio: tokio::runtime::Runtime,
     /// Set once the user asked the command to stop.
     pub stop: Arc<AtomicBool>,
+    /// Loaded at its first use; a process can have but one.
+    inference: OnceCell<Runtime>,
     _cluster: Option<Cluster>,
 }
 
@@ -37,7 +40,7 @@ impl Context {
         let stop = Arc::new(AtomicBool::new(false));
         watch_for_stop(&tokio, Arc::clone(&stop));
         let database = tokio.block_on(Database::connect(&url, CONNECTIONS))?;
-        Ok(Self { database, tokio, stop, _cluster: cluster })
+        Ok(Self { database, tokio, stop, inference: OnceCell::new(), _cluster: cluster })
     }
 
     /// Runs a future to its end, or until the user asks to stop; then it is dropped, and with it
@@ -51,6 +54,15 @@ impl Context {
         })
     }
 
+    /// The ONNX runtime: native where `ORT_DYLIB_PATH` names one.
+    pub fn inference(&self) -> Result<&Runtime> {
+        if let Some(runtime) = self.inference.get() {
+            return Ok(runtime);
+        }
+        let runtime = Runtime::load(variable("ORT_DYLIB_PATH").map(PathBuf::from).as_deref())?;
+        Ok(self.inference.get_or_init(|| runtime))
+    }
+
     /// Opens a registered model, with as many sessions as there are processors.
     pub fn model(&self, name: Option<&str>) -> Result<(i64, Model)> {
         let name = name.unwrap_or(CHAMPION);
@@ -58,7 +70,7 @@ impl Context {
         let bytes = self.block_on(self.database.models().bytes(version))?;
         let bytes = bytes.with_context(|| format!("there is no model version {version}"))?;
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok((version, Model::open(&inference_runtime()?, &bytes, sessions)?))
+        Ok((version, Model::open(self.inference()?, &bytes, sessions)?))
     }
 
     /// The version that a name stands for.
@@ -72,11 +84,6 @@ impl Context {
             }
         })
     }
-}
-
-/// The ONNX runtime of this process: native where `ORT_DYLIB_PATH` names one.
-pub fn inference_runtime() -> Result<Runtime> {
-    Ok(Runtime::load(variable("ORT_DYLIB_PATH").map(PathBuf::from).as_deref())?)
 }
 
 /// The day of today where the program runs.

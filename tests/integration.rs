@@ -16,3 +16,5 @@ mod market;
 mod model_file;
 #[path = "integration/registry.rs"]
 mod registry;
+#[path = "integration/up.rs"]
+mod up;

@@ -7,7 +7,7 @@ use clap::Args;
 use server::{Config, State};
 use tokio::net::TcpListener;
 
-use crate::context::{Context, stop_signal};
+use crate::context::{Context, stop_signal, today};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg serve --bind 0.0.0.0:8000")]
@@ -42,7 +42,7 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
     context.tokio.block_on(async {
         let listener = listen(config.bind).await?;
         let address = listener.local_addr()?;
-        let state = State::new(config, context.database.clone())?;
+        let state = State::with_runtime(config, context.database.clone(), context.inference()?.clone(), today);
         println!("Probeg serves on http://{address}/ (stop it with Ctrl-C)");
         println!("  a price for one car     http://{address}/");
         println!("  the API, to try out     http://{address}/docs");

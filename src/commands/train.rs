@@ -7,7 +7,7 @@ use clap::Args;
 use training::TrainConfig;
 use training::train::{Surroundings, Trained};
 
-use crate::context::{Context, inference_runtime, today};
+use crate::context::{Context, today};
 use crate::progress::TrainingShown;
 
 #[derive(Debug, Args)]
@@ -50,7 +50,7 @@ pub fn train(context: &Context, config: &TrainConfig, promote: bool) -> Result<T
     let surroundings = Surroundings {
         database: &context.database,
         handle: context.tokio.handle(),
-        runtime: &inference_runtime()?,
+        runtime: context.inference()?,
         today: today(),
         stop: &context.stop,
         report: &|progress| shown.show(progress),

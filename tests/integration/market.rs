@@ -101,7 +101,8 @@ impl Server {
     /// A server that was started with its output piped; it need not be ready.
     pub fn of(mut process: Child) -> Self {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
+        // What a command tells of its other work comes first.
+        let first = lines.by_ref().map(Result::unwrap).find(|line| line.contains("http://")).unwrap();
         let address = first.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
         // Whatever it prints further must be read, or it would block.
         std::thread::spawn(move || lines.for_each(drop));
@@ -112,7 +113,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    fn wait_until_ready(&self) {
+    pub fn wait_until_ready(&self) {
         for _ in 0..300 {
             if block_on(async { Ok::<_, reqwest::Error>(reqwest::get(self.url("/health/ready")).await?.status()) })
                 .is_ok_and(|status| status.is_success())
