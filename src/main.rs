@@ -2,6 +2,7 @@
 
 mod commands;
 mod context;
+mod output;
 mod progress;
 
 use std::io::IsTerminal;

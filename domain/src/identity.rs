@@ -28,16 +28,6 @@ impl Split {
             Self::Test => (90, 99),
         }
     }
-
-    /// The name for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
 }
 
 /// What changes when the same car is listed again.

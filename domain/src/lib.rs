@@ -12,9 +12,11 @@ pub mod identity;
 pub mod listing;
 pub mod problem;
 pub mod synonyms;
+pub mod valuation;
 pub mod vocabulary;
 
 pub use cell::Cell;
 pub use column::{Column, Kind};
 pub use listing::{Listing, PricedListing, Value};
 pub use problem::{Problem, Reason};
+pub use valuation::{Valuation, Warning};

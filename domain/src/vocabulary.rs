@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::feature::{CATEGORICAL, Categorical, FeatureSchema};
+use crate::feature::{CATEGORICAL, FeatureSchema};
 
 /// Stands between the texts of a key; cannot occur in folded text.
 pub const SEPARATOR: char = '\u{1f}';
@@ -73,12 +73,6 @@ pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(similarity, _)| *similarity >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
-}
-
-/// The categorical feature of this name.
-#[must_use]
-pub fn categorical(name: &str) -> Option<&'static Categorical> {
-    CATEGORICAL.iter().find(|feature| feature.name == name)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! How the server is set up, from the environment.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,8 +25,6 @@ pub struct Config {
     pub request_timeout: Duration,
     /// `PROBEG_UPLOAD_TIMEOUT_SECONDS`: the longest that a workbook or a batch may take. Default 300.
     pub upload_timeout: Duration,
-    /// `ORT_DYLIB_PATH`: the native ONNX Runtime's shared library. Unset: the pure-Rust runtime.
-    pub onnx_runtime: Option<PathBuf>,
 }
 
 /// A secret, of which only the hash is kept.
@@ -57,7 +54,6 @@ impl Default for Config {
             queue: 256,
             request_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_mins(5),
-            onnx_runtime: None,
         }
     }
 }
@@ -91,7 +87,6 @@ impl Config {
             queue: number("PROBEG_QUEUE", "a number above 0")?.unwrap_or(defaults.queue),
             request_timeout: seconds("PROBEG_REQUEST_TIMEOUT_SECONDS", defaults.request_timeout)?,
             upload_timeout: seconds("PROBEG_UPLOAD_TIMEOUT_SECONDS", defaults.upload_timeout)?,
-            onnx_runtime: text("ORT_DYLIB_PATH").map(PathBuf::from),
         })
     }
 }

@@ -54,7 +54,7 @@ pub async fn follow(state: State) {
 
 /// Puts the champion into service unless it is already. A version that failed is tried again only
 /// when an alias has moved.
-pub(crate) async fn refresh(state: &State, alias_moved: bool) {
+pub async fn refresh(state: &State, alias_moved: bool) {
     match load_champion(state, alias_moved).await {
         Ok(Some(served)) => {
             let version = served.version;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{Local, NaiveDate};
+use chrono::NaiveDate;
 use onnx_model::Runtime;
 use storage::Database;
 
@@ -25,20 +25,11 @@ struct Shared {
 }
 
 impl State {
-    /// Loads the ONNX runtime. The database need not answer yet; nothing is served before
-    /// [`crate::reload::follow`] has found a champion.
-    ///
-    /// # Errors
-    /// The native runtime that the configuration names cannot be loaded.
-    pub fn new(config: Config, database: Database) -> Result<Self, onnx_model::Error> {
-        let runtime = Runtime::load(config.onnx_runtime.as_deref())?;
-        Ok(Self::with_runtime(config, database, runtime, || Local::now().date_naive()))
-    }
-
-    /// As [`State::new`], with a runtime that is loaded already, since a process has one only, and a
-    /// calendar of the caller's.
+    /// The state of a server that values by the calendar `today`. The runtime is the caller's, since a process
+    /// has one only. The database need not answer yet; nothing is served before [`crate::reload`] has
+    /// found a champion.
     #[must_use]
-    pub fn with_runtime(config: Config, database: Database, runtime: Runtime, today: fn() -> NaiveDate) -> Self {
+    pub fn new(config: Config, database: Database, runtime: Runtime, today: fn() -> NaiveDate) -> Self {
         let engine = Engine::new(&config);
         Self { shared: Arc::new(Shared { config, database, runtime, engine, today }) }
     }

@@ -86,7 +86,7 @@ pub(crate) struct Warning {
 }
 
 impl Valuation {
-    fn new(served: &Served, valuation: onnx_model::Valuation, factors: Option<Vec<Factor>>) -> Self {
+    fn new(served: &Served, valuation: domain::Valuation, factors: Option<Vec<Factor>>) -> Self {
         let signature = served.model.signature();
         let levels = signature.quantiles.iter().copied();
         let quantiles = levels.zip(valuation.quantiles).map(|(level, price)| Quantile { level, price: cents(price) });

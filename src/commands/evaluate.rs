@@ -9,6 +9,7 @@ use tables::{Encoding, Limits, Options, Source};
 use training::evaluate::evaluate_file;
 
 use crate::context::{Context, today};
+use crate::output::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg evaluate --data labelled.csv --json")]
@@ -40,9 +41,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     };
     if arguments.json {
-        println!("{:#}", as_json(version, &card, rejected)?);
+        say!("{:#}", as_json(version, &card, rejected)?)?;
     } else {
-        print_card(version, &card, rejected);
+        print_card(version, &card, rejected)?;
     }
     Ok(())
 }
@@ -55,28 +56,28 @@ fn as_json(version: i64, card: &AccuracyCard, rejected: u64) -> Result<serde_jso
 }
 
 /// Prints a card for people.
-pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) {
-    println!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows);
-    println!(
-        "{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}",
-        "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI"
-    );
-    print_row("all", &card.overall);
-    println!(
+pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()> {
+    say!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows)?;
+    say!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI")?;
+    print_row("all", &card.overall)?;
+    say!(
         "MAE {:.0}, RMSLE {:.4}, R² {:.4}, median width of the 80 % interval {:.1} %",
         card.overall.mae,
         card.overall.rmsle,
         card.overall.r2,
         100.0 * card.overall.median_width_80
-    );
+    )?;
     for (family, segments) in &card.segments {
-        println!("by {family}");
-        segments.iter().for_each(|(name, accuracy)| print_row(&format!("  {name}"), accuracy));
+        say!("by {family}")?;
+        for (name, accuracy) in segments {
+            print_row(&format!("  {name}"), accuracy)?;
+        }
     }
+    Ok(())
 }
 
-fn print_row(name: &str, accuracy: &Accuracy) {
-    println!(
+fn print_row(name: &str, accuracy: &Accuracy) -> Result<()> {
+    say!(
         "{name:<34}{:>8}{:>8.2}%{:>11.2}%{:>8.1}%{:>8.1}%{:>8.1}%",
         accuracy.rows,
         100.0 * accuracy.mape,
@@ -84,5 +85,6 @@ fn print_row(name: &str, accuracy: &Accuracy) {
         100.0 * accuracy.within_10,
         100.0 * accuracy.within_20,
         100.0 * accuracy.coverage_80,
-    );
+    )?;
+    Ok(())
 }

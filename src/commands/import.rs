@@ -9,6 +9,7 @@ use tables::{Encoding, Limits, Options};
 use training::import::{Imported, describe, import_file};
 
 use crate::context::{Context, today};
+use crate::output::say;
 use crate::progress::RowsShown;
 
 #[derive(Debug, Args)]
@@ -45,13 +46,12 @@ pub fn import(context: &Context, file: &Path, rejects: Option<PathBuf>, encoding
     let work = import_file(&context.database, file, options, rejects.clone(), today(), &on_rows);
     let imported = context.block_on(work).with_context(|| format!("nothing of {} was imported", file.display()))?;
     shown.end();
-    summarize(file, &imported, &rejects);
-    Ok(())
+    summarize(file, &imported, &rejects)
 }
 
-fn summarize(file: &Path, imported: &Imported, rejects: &Path) {
+fn summarize(file: &Path, imported: &Imported, rejects: &Path) -> Result<()> {
     let counts = imported.counts;
-    println!(
+    say!(
         "{}: {} rows, {} added, {} repeated in the file, {} known before, {} rejected",
         file.display(),
         HumanCount(counts.rows + imported.rejected),
@@ -59,14 +59,15 @@ fn summarize(file: &Path, imported: &Imported, rejects: &Path) {
         HumanCount(counts.repeated_in_file),
         HumanCount(counts.already_known),
         HumanCount(imported.rejected),
-    );
+    )?;
     if !imported.left_out.is_empty() {
-        println!("  columns left out: {}", imported.left_out.join(", "));
+        say!("  columns left out: {}", imported.left_out.join(", "))?;
     }
     if imported.rejected > 0 {
-        println!("  first rejected {}", describe(imported.first_rejected.as_ref()));
-        println!("  all rejected rows: {}", rejects.display());
+        say!("  first rejected {}", describe(imported.first_rejected.as_ref()))?;
+        say!("  all rejected rows: {}", rejects.display())?;
     }
+    Ok(())
 }
 
 fn default_rejects(file: &Path) -> PathBuf {

@@ -11,6 +11,7 @@ use storage::ModelRecord;
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
+use crate::output::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg models promote 3")]
@@ -54,36 +55,36 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
     let models = context.database.models();
     match &arguments.action {
-        Action::List => list(&context.block_on(models.list())?, arguments.json),
+        Action::List => list(&context.block_on(models.list())?, arguments.json)?,
         Action::Show { version } => show(&context, context.version(version)?, arguments.json)?,
         Action::Promote { version } => {
             let version = context.version(version)?;
             context.block_on(models.promote(version, &who()))?;
-            println!("version {version} is the champion now");
+            say!("version {version} is the champion now")?;
         }
         Action::Rollback => {
             let version = context.block_on(models.rollback(&who()))?;
-            println!("version {version} is the champion again");
+            say!("version {version} is the champion again")?;
         }
         Action::Export { version, output } => {
             let version = context.version(version)?;
             let bytes = context.block_on(models.bytes(version))?.context("the version is gone")?;
             std::fs::write(output, bytes).with_context(|| format!("{} cannot be written", output.display()))?;
-            println!("{}: model version {version}", output.display());
+            say!("{}: model version {version}", output.display())?;
         }
         Action::History => history(&context, arguments.json)?,
     }
     Ok(())
 }
 
-fn list(models: &[ModelRecord], as_json: bool) {
+fn list(models: &[ModelRecord], as_json: bool) -> Result<()> {
     if as_json {
-        println!("{:#}", json!(models.iter().map(to_json).collect::<Vec<_>>()));
-        return;
+        say!("{:#}", json!(models.iter().map(to_json).collect::<Vec<_>>()))?;
+        return Ok(());
     }
-    println!("{:>7}  {:<20}  {:>5}  {:>7}  {:>9}  aliases", "version", "registered", "run", "MAPE", "size");
+    say!("{:>7}  {:<20}  {:>5}  {:>7}  {:>9}  aliases", "version", "registered", "run", "MAPE", "size")?;
     for model in models {
-        println!(
+        say!(
             "{:>7}  {:<20}  {:>5}  {:>7}  {:>6} KB  {}",
             model.version,
             model.created_at.format("%Y-%m-%d %H:%M UTC"),
@@ -91,25 +92,26 @@ fn list(models: &[ModelRecord], as_json: bool) {
             model.card["mape"].as_f64().map(|mape| format!("{:.2} %", 100.0 * mape)).unwrap_or_default(),
             model.size / 1024,
             model.aliases.join(", "),
-        );
+        )?;
     }
+    Ok(())
 }
 
 fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
     let model = context.block_on(context.database.models().get(version))?.context("the version is gone")?;
     if as_json {
-        println!("{:#}", to_json(&model));
+        say!("{:#}", to_json(&model))?;
         return Ok(());
     }
-    println!(
+    say!(
         "registered {}, run {:?}, SHA-256 {}",
         model.created_at.format("%Y-%m-%d %H:%M UTC"),
         model.run_id,
         model.sha256
-    );
+    )?;
     match serde_json::from_value::<AccuracyCard>(model.card) {
-        Ok(card) => print_card(version, &card, 0),
-        Err(_) => println!("it carries no accuracy card"),
+        Ok(card) => print_card(version, &card, 0)?,
+        Err(_) => say!("it carries no accuracy card")?,
     }
     Ok(())
 }
@@ -126,18 +128,18 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
                 "who": change.who,
             })
         });
-        println!("{:#}", json!(changes.collect::<Vec<_>>()));
+        say!("{:#}", json!(changes.collect::<Vec<_>>()))?;
         return Ok(());
     }
     for change in &changes {
-        println!(
+        say!(
             "{}  {:<9} version {} (before: {})  by {}",
             change.at.format("%Y-%m-%d %H:%M:%S UTC"),
             format!("{:?}", change.action).to_lowercase(),
             change.version,
             change.previous_version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
             change.who,
-        );
+        )?;
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! `probeg openapi`: the document, as it is committed under `openapi/`.
 
-use std::io::Write;
-
 use anyhow::Result;
 
+use crate::output::say;
+
 pub fn run() -> Result<()> {
-    writeln!(std::io::stdout(), "{}", server::document().to_pretty_json()?)?;
+    say!("{}", server::document().to_pretty_json()?)?;
     Ok(())
 }

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use domain::Listing;
-use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Encoding, Limits, Options, Source, Valued, value_table};
+use tables::{Encoding, Limits, Options, Source, value_table};
 
 use crate::context::{Context, today};
+use crate::output::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg predict cars.xlsx -o valued.xlsx")]
@@ -44,27 +43,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         BufWriter::new(File::options().write(true).open(written.path())?),
         options,
         day,
-        &mut |listings| value(&model, &listings, day),
+        &mut |listings| model.value(&listings, day, DEFAULT_LEVEL),
     )?;
     written.persist(&arguments.output).with_context(|| format!("{} cannot be written", arguments.output.display()))?;
-    println!(
+    say!(
         "{}: {} of {} rows valued by model version {version}",
         arguments.output.display(),
         summary.valued,
         summary.rows
-    );
+    )?;
     Ok(())
-}
-
-fn value(model: &Model, listings: &[Listing], today: chrono::NaiveDate) -> Result<Vec<Valued>, onnx_model::Error> {
-    let valuations = model.value(listings, today, DEFAULT_LEVEL)?;
-    Ok(valuations
-        .into_iter()
-        .map(|valuation| Valued {
-            price: valuation.price,
-            low: valuation.low,
-            high: valuation.high,
-            notes: valuation.warnings.into_iter().map(|warning| warning.message).collect(),
-        })
-        .collect())
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use storage::{EpochMetrics, Run};
 
 use crate::context::Context;
+use crate::output::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg runs compare 3 5")]
@@ -43,10 +44,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Action::Show { run } => show(&load(&context, *run)?, arguments.json),
         Action::Compare { runs } => {
             let runs = runs.iter().map(|run| load(&context, *run)).collect::<Result<Vec<_>>>()?;
-            compare(&runs, arguments.json);
+            compare(&runs, arguments.json)
         }
     }
-    Ok(())
 }
 
 fn load(context: &Context, id: i64) -> Result<(Run, Vec<EpochMetrics>)> {
@@ -56,47 +56,49 @@ fn load(context: &Context, id: i64) -> Result<(Run, Vec<EpochMetrics>)> {
     Ok((run, context.block_on(runs.metrics(id))?))
 }
 
-fn list(runs: &[Run], as_json: bool) {
+fn list(runs: &[Run], as_json: bool) -> Result<()> {
     if as_json {
-        println!("{:#}", json!(runs.iter().map(to_json).collect::<Vec<_>>()));
-        return;
+        say!("{:#}", json!(runs.iter().map(to_json).collect::<Vec<_>>()))?;
+        return Ok(());
     }
-    println!("{:>5}  {:<20}  {:<12}  {:>8}  version", "run", "began", "status", "rows");
+    say!("{:>5}  {:<20}  {:<12}  {:>8}  version", "run", "began", "status", "rows")?;
     for run in runs {
-        println!(
+        say!(
             "{:>5}  {:<20}  {:<12}  {:>8}  {}",
             run.id,
             run.started_at.format("%Y-%m-%d %H:%M UTC"),
             format!("{:?}", run.status).to_lowercase(),
             run.rows.map(|rows| rows.train.to_string()).unwrap_or_default(),
             run.model_version.map(|version| version.to_string()).unwrap_or_default(),
-        );
+        )?;
     }
+    Ok(())
 }
 
-fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) {
+fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) -> Result<()> {
     if as_json {
-        println!("{:#}", with_epochs(run, epochs));
-        return;
+        say!("{:#}", with_epochs(run, epochs))?;
+        return Ok(());
     }
-    println!("run {}, {}, began {}", run.id, format!("{:?}", run.status).to_lowercase(), run.started_at);
+    say!("run {}, {}, began {}", run.id, format!("{:?}", run.status).to_lowercase(), run.started_at)?;
     if let Some(error) = &run.error {
-        println!("it failed: {error}");
+        say!("it failed: {error}")?;
     }
-    println!("configuration: {:#}", run.config);
+    say!("configuration: {:#}", run.config)?;
     for epoch in epochs {
-        println!("epoch {:>3}: {}", epoch.epoch, figures(&epoch.metrics));
+        say!("epoch {:>3}: {}", epoch.epoch, figures(&epoch.metrics))?;
     }
+    Ok(())
 }
 
-fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) {
+fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) -> Result<()> {
     if as_json {
-        println!("{:#}", json!(runs.iter().map(|(run, epochs)| with_epochs(run, epochs)).collect::<Vec<_>>()));
-        return;
+        say!("{:#}", json!(runs.iter().map(|(run, epochs)| with_epochs(run, epochs)).collect::<Vec<_>>()))?;
+        return Ok(());
     }
     for (run, epochs) in runs {
         let best = epochs.iter().filter_map(|epoch| epoch.metrics["validation_loss"].as_f64()).fold(f64::NAN, f64::min);
-        println!("run {:>4}: {} epochs, best validation loss {best:.5}", run.id, epochs.len());
+        say!("run {:>4}: {} epochs, best validation loss {best:.5}", run.id, epochs.len())?;
     }
     let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for key in runs.iter().filter_map(|(run, _)| run.config.as_object()).flat_map(|config| config.keys()) {
@@ -104,8 +106,9 @@ fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) {
         values.entry(key).or_insert_with(|| row.collect());
     }
     for (key, values) in values.iter().filter(|(_, values)| values.iter().any(|value| *value != values[0])) {
-        println!("  {key}: {}", values.join(" | "));
+        say!("  {key}: {}", values.join(" | "))?;
     }
+    Ok(())
 }
 
 fn figures(metrics: &Value) -> String {

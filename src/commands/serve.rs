@@ -8,6 +8,7 @@ use server::{Config, State};
 use tokio::net::TcpListener;
 
 use crate::context::{Context, stop_signal, today};
+use crate::output::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg serve --bind 0.0.0.0:8000")]
@@ -42,11 +43,13 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
     context.tokio.block_on(async {
         let listener = listen(config.bind).await?;
         let address = listener.local_addr()?;
-        let state = State::with_runtime(config, context.database.clone(), context.inference()?.clone(), today);
-        println!("Probeg serves on http://{address}/ (stop it with Ctrl-C)");
-        println!("  a price for one car     http://{address}/");
-        println!("  the API, to try out     http://{address}/docs");
-        println!("  the OpenAPI document    http://{address}/openapi.json");
+        let state = State::new(config, context.database.clone(), context.inference()?.clone(), today);
+        // Loaded before anybody is told to come, so that nobody is turned away.
+        server::reload::refresh(&state, true).await;
+        say!("Probeg serves on http://{address}/ (stop it with Ctrl-C)")?;
+        say!("  a price for one car     http://{address}/")?;
+        say!("  the API, to try out     http://{address}/docs")?;
+        say!("  the OpenAPI document    http://{address}/openapi.json")?;
         server::serve(listener, state, stop_signal()).await?;
         Ok(())
     })

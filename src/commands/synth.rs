@@ -7,6 +7,7 @@ use storage::{Import, ImportCounts};
 use training::synth::{Market, SOURCE};
 
 use crate::context::Context;
+use crate::output::say;
 use crate::progress::RowsShown;
 
 #[derive(Debug, Args)]
@@ -26,11 +27,11 @@ const BATCH: usize = 4096;
 pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
     let counts = fill(&context, arguments.rows, arguments.seed)?;
-    println!(
+    say!(
         "{} synthetic listings added, {} were there before",
         HumanCount(counts.added),
         HumanCount(counts.already_known)
-    );
+    )?;
     Ok(())
 }
 

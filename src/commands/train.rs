@@ -8,6 +8,7 @@ use training::TrainConfig;
 use training::train::{Surroundings, Trained};
 
 use crate::context::{Context, today};
+use crate::output::say;
 use crate::progress::TrainingShown;
 
 #[derive(Debug, Args)]
@@ -37,9 +38,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let trained = train(&context, &config, arguments.promote)?;
     if arguments.json {
         let answer = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
-        println!("{answer:#}");
+        say!("{answer:#}")?;
     } else if !arguments.promote {
-        println!("let it serve with `probeg models promote {}`", trained.version);
+        say!("let it serve with `probeg models promote {}`", trained.version)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use training::TrainConfig;
 use super::serve::{config, listen, serve};
 use super::{import, synth, train};
 use crate::context::Context;
+use crate::output::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg up --data listings.csv.gz --bind 127.0.0.1:8000")]
@@ -46,11 +47,11 @@ fn prepare(context: &Context, data: &[PathBuf]) -> Result<()> {
         import::import(context, file, None, None)?;
     }
     if context.block_on(context.database.listings().is_empty())? {
-        println!("No listings were given: a SYNTHETIC market is made up. Its prices are no advice.");
+        say!("No listings were given: a SYNTHETIC market is made up. Its prices are no advice.")?;
         synth::fill(context, SYNTHETIC_ROWS, 0)?;
     }
     if let Some(version) = context.block_on(context.database.models().champion())? {
-        println!("model version {version} is the champion; train another with `probeg train --promote`");
+        say!("model version {version} is the champion; train another with `probeg train --promote`")?;
     } else {
         train::train(context, &TrainConfig::default(), true)?;
     }

@@ -9,26 +9,13 @@ use std::borrow::Cow;
 use std::io::{Seek, Write};
 
 use chrono::NaiveDate;
-use domain::Listing;
+use domain::{Listing, Valuation};
 
 use crate::error::{Fault, TableError};
 use crate::header::Header;
 use crate::row::{Rejection, Row};
 use crate::source::Source;
 use crate::table::{Content, Options, Table};
-
-/// What a car is worth, as it is written into the table.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Valued {
-    /// The price, in currency units; written without a fraction.
-    pub price: f64,
-    /// The lower end of the range.
-    pub low: f64,
-    /// The upper end of the range.
-    pub high: f64,
-    /// What the user should know about the row, such as a model that was never seen.
-    pub notes: Vec<String>,
-}
 
 /// How many rows were valued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +39,7 @@ pub enum ValueError<E> {
 
 /// Writes the table of `source` to `output` in its own format (CSV.gz as CSV) with the columns
 /// `predict_value`, `predict_low`, `predict_high` and `predict_status` behind its last one. `value`
-/// is given up to 1,024 listings at a time and gives back one value for each, in order.
+/// is given up to 1,024 listings at a time and gives back one valuation for each, in order.
 ///
 /// In a workbook nothing else changes: other sheets, formats, formulas and texts stay, byte for byte.
 /// A row that cannot be valued says why in `predict_status`; an empty row stays empty.
@@ -67,14 +54,14 @@ pub fn value_table<E>(
     mut output: impl Write + Seek,
     options: Options,
     today: NaiveDate,
-    value: &mut dyn FnMut(Vec<Listing>) -> Result<Vec<Valued>, E>,
+    value: &mut dyn FnMut(Vec<Listing>) -> Result<Vec<Valuation>, E>,
 ) -> Result<Summary, ValueError<E>> {
     let mut table = Table::open(source, options)?;
-    let valuation = Valuation { today, value, summary: Summary::default() };
+    let valuing = Valuing { today, value, summary: Summary::default() };
     if let Content::Delimited { format, delimiter } = table.content {
-        return delimited::value(&table, format, delimiter, &mut output, valuation);
+        return delimited::value(&table, format, delimiter, &mut output, valuing);
     }
-    value_workbook(&mut table, &mut output, valuation)
+    value_workbook(&mut table, &mut output, valuing)
 }
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
@@ -95,13 +82,13 @@ struct Outcome {
 }
 
 /// The valuation of rows, a batch at a time.
-struct Valuation<'v, E> {
+struct Valuing<'v, E> {
     today: NaiveDate,
-    value: &'v mut dyn FnMut(Vec<Listing>) -> Result<Vec<Valued>, E>,
+    value: &'v mut dyn FnMut(Vec<Listing>) -> Result<Vec<Valuation>, E>,
     summary: Summary,
 }
 
-impl<E> Valuation<'_, E> {
+impl<E> Valuing<'_, E> {
     /// The outcomes of rows, in order.
     fn value(&mut self, header: &Header, rows: &[Row]) -> Result<Vec<Outcome>, E> {
         let mut listings = Vec::with_capacity(rows.len());
@@ -130,13 +117,15 @@ impl<E> Valuation<'_, E> {
 }
 
 impl Outcome {
-    fn valued(value: &Valued) -> Self {
-        let status = if value.notes.is_empty() {
+    fn valued(valuation: &Valuation) -> Self {
+        let notes: Vec<&str> = valuation.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        let status = if notes.is_empty() {
             Cow::Borrowed("ok")
         } else {
-            Cow::Owned(shorten(format!("ok: {}", value.notes.join("; "))))
+            Cow::Owned(shorten(format!("ok: {}", notes.join("; "))))
         };
-        Self { prices: Some([value.price.round(), value.low.round(), value.high.round()]), status }
+        // Money is written without a fraction.
+        Self { prices: Some([valuation.price, valuation.low, valuation.high].map(f64::round)), status }
     }
 
     fn rejected(rejections: &[Rejection]) -> Self {
@@ -163,7 +152,7 @@ fn titles(header: &Header) -> [String; 4] {
 fn value_workbook<E>(
     table: &mut Table<'_>,
     output: &mut (impl Write + Seek),
-    mut valuation: Valuation<'_, E>,
+    mut valuing: Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
     let header = table.header().clone();
     let source = table.source().clone();
@@ -176,7 +165,7 @@ fn value_workbook<E>(
         let ended = row.is_none();
         batch.extend(row);
         if batch.len() == BATCH || ended {
-            let values = valuation.value(&header, &batch).map_err(ValueError::Value)?;
+            let values = valuing.value(&header, &batch).map_err(ValueError::Value)?;
             let numbers = batch.drain(..).map(|row| u32::try_from(row.number()).unwrap_or(u32::MAX));
             outcomes.extend(numbers.zip(values));
         }
@@ -189,9 +178,9 @@ fn value_workbook<E>(
     if first_column + 4 > EXCEL_COLUMNS {
         return Err(failed(Fault::TooLarge("its sheet has no room for four more columns".to_owned())));
     }
-    let Content::Workbook(workbook) = &table.content else { return Ok(valuation.summary) };
+    let Content::Workbook(workbook) = &table.content else { return Ok(valuing.summary) };
     let place = header.sheet.as_deref().and_then(|sheet| workbook.place_of(sheet)).unwrap_or_default();
     let additions = sheet::Additions::new(&header, first_column, outcomes);
     package::rewrite(&source, place, &additions, output).map_err(failed)?;
-    Ok(valuation.summary)
+    Ok(valuing.summary)
 }

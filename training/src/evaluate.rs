@@ -5,9 +5,9 @@ use domain::accuracy::{AccuracyCard, Outcome, segments};
 use domain::calibration::CalibrationRow;
 use domain::column::Kind;
 use domain::identity::age;
-use domain::{Column, Listing, PricedListing, Value};
+use domain::{Column, Listing, PricedListing, Valuation, Value};
+use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
-use onnx_model::{Model, Valuation};
 use storage::ListingChunk;
 use tables::{Options, Source, Table};
 

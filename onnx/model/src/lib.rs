@@ -9,10 +9,9 @@ pub mod signature;
 mod warning;
 
 pub use encoder::Encoder;
-pub use model::{Model, Valuation};
+pub use model::Model;
 pub use runtime::{Runtime, Session};
 pub use signature::Signature;
-pub use warning::Warning;
 
 /// Name of the input `int64 [N, C]`: ids of the categorical features, 0 = unknown or missing.
 pub const CATEGORICAL_INPUT: &str = "categorical";

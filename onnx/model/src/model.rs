@@ -2,33 +2,13 @@
 
 use chrono::NaiveDate;
 use crossbeam_channel::{Receiver, Sender};
-use domain::Column;
-use domain::listing::Listing;
+use domain::{Column, Listing, Valuation};
 
 use crate::Error;
 use crate::encoder::Encoder;
 use crate::runtime::{Runtime, Session};
 use crate::signature::Signature;
-use crate::warning::{Warning, unknown_values};
-
-/// What a car is worth.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Valuation {
-    /// The median asking price, in currency units.
-    pub price: f64,
-    /// Lower end of the calibrated interval.
-    pub low: f64,
-    /// Upper end of the calibrated interval.
-    pub high: f64,
-    /// The share of asking prices that the interval is to hold.
-    pub level: f64,
-    /// The model's own quantiles, in the order of [`Signature::quantiles`].
-    pub quantiles: Vec<f64>,
-    /// The day that the price is for.
-    pub as_of: NaiveDate,
-    /// What the model does not know of the listing.
-    pub warnings: Vec<Warning>,
-}
+use crate::warning::unknown_values;
 
 /// A model file with its look-ups and a pool of sessions.
 #[derive(Debug)]

@@ -1,21 +1,10 @@
 //! What a valuation could not take into account.
 
-use domain::Listing;
 use domain::vocabulary::nearest;
+use domain::{Listing, Warning};
 
 use crate::encoder::Encoder;
 use crate::signature::Signature;
-
-/// Something of the listing that the model does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// A stable identifier: `unknown_value`.
-    pub code: &'static str,
-    /// The column.
-    pub field: String,
-    /// A sentence for people, with the nearest known value where one is near.
-    pub message: String,
-}
 
 /// One warning for each text that is in no vocabulary. A model of an unknown brand is not named
 /// again: the brand explains it.

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use domain::Listing;
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Format, Options, Source, TableError, ValueError, Valued};
+use tables::{Format, Options, Source, TableError, ValueError};
 
 use crate::engine::Served;
 use crate::problem::Problem;
@@ -124,9 +124,7 @@ fn value(
         if abandoned.load(Ordering::Relaxed) {
             return Err(Problem::Internal);
         }
-        let valuations = served.model.value(&listings, today, DEFAULT_LEVEL);
-        let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-        Ok(valuations.into_iter().map(valued).collect())
+        served.model.value(&listings, today, DEFAULT_LEVEL).map_err(|error| Problem::internal(&error))
     };
     match tables::value_table(source, &mut output, Options::default(), today, &mut price) {
         Ok(summary) => {
@@ -137,11 +135,6 @@ fn value(
         Err(ValueError::Table(error)) => Err(refused(&error)),
         Err(ValueError::Value(problem)) => Err(problem),
     }
-}
-
-fn valued(valuation: onnx_model::Valuation) -> Valued {
-    let notes = valuation.warnings.into_iter().map(|warning| warning.message).collect();
-    Valued { price: valuation.price, low: valuation.low, high: valuation.high, notes }
 }
 
 fn refused(error: &TableError) -> Problem {

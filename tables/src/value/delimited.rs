@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{BATCH, Outcome, Summary, Valuation, ValueError, titles};
+use super::{BATCH, Outcome, Summary, ValueError, Valuing, titles};
 use crate::delimited::{Delimited, Record};
 use crate::error::Fault;
 use crate::format::Format;
@@ -16,7 +16,7 @@ pub(super) fn value<E>(
     format: Format,
     delimiter: u8,
     output: &mut impl Write,
-    mut valuation: Valuation<'_, E>,
+    mut valuing: Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
     let failed = |fault: Fault| ValueError::Table(fault.in_file(table.source().name()));
     let options = table.options();
@@ -32,14 +32,14 @@ pub(super) fn value<E>(
         let ended = record.is_none();
         batch.extend(record);
         if batch.len() == BATCH || ended {
-            writer.write_batch(&mut batch, &mut valuation)?;
+            writer.write_batch(&mut batch, &mut valuing)?;
         }
         if ended {
             break;
         }
     }
     writer.csv.flush().map_err(|error| failed(Fault::Write(error)))?;
-    Ok(valuation.summary)
+    Ok(valuing.summary)
 }
 
 struct Writer<'t, 'a, W: Write> {
@@ -55,17 +55,13 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         Self { table, csv, line: 1 }
     }
 
-    fn write_batch<E>(
-        &mut self,
-        records: &mut Vec<Record>,
-        valuation: &mut Valuation<'_, E>,
-    ) -> Result<(), ValueError<E>> {
+    fn write_batch<E>(&mut self, records: &mut Vec<Record>, valuing: &mut Valuing<'_, E>) -> Result<(), ValueError<E>> {
         let header = self.table.header();
         let rows: Vec<Row> =
             records.iter().map(|record| Row::of_line(record.line, record.fields.clone(), header)).collect();
         let is_valued = |row: &Row| row.number() > header.row && !row.is_empty();
         let valued: Vec<Row> = rows.iter().filter(|row| is_valued(row)).cloned().collect();
-        let mut outcomes = valuation.value(header, &valued).map_err(ValueError::Value)?.into_iter();
+        let mut outcomes = valuing.value(header, &valued).map_err(ValueError::Value)?.into_iter();
         for (record, row) in records.drain(..).zip(&rows) {
             let outcome = if is_valued(row) { outcomes.next() } else { None };
             self.write(&record, outcome.as_ref())

@@ -5,20 +5,22 @@ use std::io::Cursor;
 
 use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
-use domain::{Column, Listing};
+use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{Options, Source, Summary, ValueError, Valued, value_table};
+use tables::{Options, Source, Summary, ValueError, value_table};
 
 use crate::made::{read_sheet, row, today, with_part, workbook};
 
 /// A price that tells its row: the mileage times ten.
 #[expect(clippy::unnecessary_wraps, reason = "a valuation may fail")]
-fn price(listings: Vec<Listing>) -> Result<Vec<Valued>, Infallible> {
+fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     assert!(listings.len() <= 1024);
     let value = |listing: Listing| {
         let price = listing.number(Column::Mileage).unwrap() * 10.0 + 0.4;
-        let notes = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec!["unknown brand".to_owned()] };
-        Valued { price, low: price - 1.0, high: price + 1.0, notes }
+        let warning = Warning { code: "unknown_value", field: "brand".to_owned(), message: "unknown brand".to_owned() };
+        let warnings = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec![warning] };
+        let (low, high) = (price - 1.0, price + 1.0);
+        Valuation { price, low, high, level: 0.8, quantiles: vec![low, price, high], as_of: today(), warnings }
     };
     Ok(listings.into_iter().map(value).collect())
 }
