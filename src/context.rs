@@ -28,14 +28,13 @@ impl Context {
     /// Connects to `DATABASE_URL`, or opens the private cluster, and brings the tables up to date.
     pub fn open() -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let (url, cluster) = match variable("DATABASE_URL") {
-            Some(url) => (url, None),
-            None => {
-                let home = variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned());
-                let programs = variable("PG_BIN_DIR").map(PathBuf::from);
-                let cluster = Cluster::open(Path::new(&home), programs.as_deref())?;
-                (cluster.url(), Some(cluster))
-            }
+        let (url, cluster) = if let Some(url) = variable("DATABASE_URL") {
+            (url, None)
+        } else {
+            let home = variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned());
+            let programs = variable("PG_BIN_DIR").map(PathBuf::from);
+            let cluster = Cluster::open(Path::new(&home), programs.as_deref())?;
+            (cluster.url(), Some(cluster))
         };
         let stop = Arc::new(AtomicBool::new(false));
         watch_for_stop(&tokio, Arc::clone(&stop));

@@ -75,6 +75,11 @@ impl TrainingShown {
                 metrics.rows_per_second,
                 HumanDuration(Duration::from_secs_f64(metrics.seconds)),
             )),
+            Progress::Backtesting(since) => {
+                self.line(&format!(
+                    "a smaller model learns without the listings since {since}, to be measured on them"
+                ));
+            }
             Progress::Evaluating => self.line("calibrating intervals and measuring accuracy"),
             Progress::Agreed(difference) => {
                 self.line(&format!("the exported file agrees with the network to {difference:.1e} (relative)"));

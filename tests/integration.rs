@@ -1,5 +1,7 @@
 //! The whole product as its users meet it: the command, a real database, a real server, a browser.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 #[path = "integration/architecture.rs"]
 mod architecture;
 #[path = "integration/bad_input.rs"]

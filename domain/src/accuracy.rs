@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
@@ -37,6 +40,8 @@ pub struct Accuracy {
     pub rmsle: f64,
     /// Share of the prices' variance that is explained.
     pub r2: f64,
+    /// Share of rows within 5 %.
+    pub within_5: f64,
     /// Share of rows within 10 %.
     pub within_10: f64,
     /// Share of rows within 20 %.
@@ -45,6 +50,41 @@ pub struct Accuracy {
     pub coverage_80: f64,
     /// Median width of the 80 % interval as a fraction of the price.
     pub median_width_80: f64,
+    /// Coefficient of dispersion: the mean distance of the ratios of predicted to asked price from their
+    /// median, as a fraction of it (IAAO, Standard on Ratio Studies, 2013).
+    pub cod: f64,
+    /// Price-related differential: the mean ratio over the ratio of the sums; above 1 where dear cars
+    /// are priced relatively lower than cheap ones (same standard).
+    pub prd: f64,
+    /// How far chance alone may move the main figures.
+    pub intervals_95: Intervals,
+}
+
+/// Percentile bootstrap intervals of 95 %, lower and upper end (Efron and Tibshirani 1993, chapter 13).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Intervals {
+    /// Of [`Accuracy::mape`].
+    pub mape: [f64; 2],
+    /// Of [`Accuracy::median_ape`].
+    pub median_ape: [f64; 2],
+    /// Of [`Accuracy::coverage_80`].
+    pub coverage_80: [f64; 2],
+}
+
+/// How often the price rises where common sense says that it should not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Surface {
+    /// How many rows were tried.
+    pub rows: usize,
+    /// Share of rows that become dearer with [`Surface::MORE_MILEAGE`] more on the clock.
+    pub dearer_with_mileage: f64,
+    /// Share of rows that become dearer when the same car is one year older.
+    pub dearer_with_age: f64,
+}
+
+impl Surface {
+    /// What is added to the mileage, in km.
+    pub const MORE_MILEAGE: f64 = 10_000.0;
 }
 
 /// Accuracy overall and by segment: family, then segment.
@@ -55,35 +95,74 @@ pub struct AccuracyCard {
     pub overall: Accuracy,
     /// By family of segments, then by segment.
     pub segments: BTreeMap<String, BTreeMap<String, Accuracy>>,
+    /// The sanity of the prices' surface.
+    pub surface: Surface,
+    /// How a model did that was kept from the newest listings; `None` where there was none.
+    pub newest: Option<Newest>,
+}
+
+/// The accuracy on the newest listings of a model that learned from the older ones only, as every model
+/// in service meets a market that has moved on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Newest {
+    /// The first day that was held out.
+    pub since: NaiveDate,
+    /// On the listings of that day and later.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
 }
 
 /// Segments with fewer rows say more about chance than about the model.
 const SMALLEST_SEGMENT: usize = 30;
+/// Bands of predicted price, with as many rows each.
+const PRICE_BANDS: usize = 5;
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 400;
 
 impl AccuracyCard {
     /// Measures outcomes; `None` when there are none.
     #[must_use]
-    pub fn measure(outcomes: &[Outcome]) -> Option<Self> {
+    pub fn measure(outcomes: &[Outcome], surface: Surface) -> Option<Self> {
         let overall = Accuracy::measure(&outcomes.iter().collect::<Vec<_>>())?;
-        let mut grouped: BTreeMap<String, BTreeMap<String, Vec<&Outcome>>> = BTreeMap::new();
+        let mut grouped: BTreeMap<&str, BTreeMap<String, Vec<&Outcome>>> = BTreeMap::new();
         for outcome in outcomes {
             for (family, name) in &outcome.segments {
-                let family = grouped.entry((*family).to_owned()).or_default();
-                family.entry(name.clone()).or_default().push(outcome);
+                grouped.entry(family).or_default().entry(name.clone()).or_default().push(outcome);
             }
         }
-        let segments = grouped
-            .into_iter()
-            .map(|(family, members)| {
-                let measured = members
-                    .into_iter()
-                    .filter(|(_, rows)| rows.len() >= SMALLEST_SEGMENT)
-                    .filter_map(|(name, rows)| Some((name, Accuracy::measure(&rows)?)));
-                (family, measured.collect())
-            })
-            .collect();
-        Some(Self { overall, segments })
+        grouped.insert("predicted_price", price_bands(outcomes));
+        let mut card = Self { overall, segments: BTreeMap::new(), surface, newest: None };
+        for (family, members) in grouped {
+            card.segments.entry(family.to_owned()).or_default();
+            for (name, rows) in members {
+                card.add_segment(family, name, &rows);
+            }
+        }
+        Some(card)
     }
+
+    /// Adds the accuracy of some rows under a family and a name, unless they are too few to tell.
+    pub fn add_segment(&mut self, family: &str, name: String, rows: &[&Outcome]) {
+        if rows.len() >= SMALLEST_SEGMENT
+            && let Some(accuracy) = Accuracy::measure(rows)
+        {
+            self.segments.entry(family.to_owned()).or_default().insert(name, accuracy);
+        }
+    }
+}
+
+/// The outcomes in bands of predicted price. The asked price would not do: among cars that turn out
+/// to be dear, those that the model took for cheap are over-represented.
+fn price_bands(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
+    let mut rows: Vec<&Outcome> = outcomes.iter().collect();
+    rows.sort_by(|a, b| a.predicted.total_cmp(&b.predicted));
+    let size = rows.len().div_ceil(PRICE_BANDS).max(1);
+    let mut bands = BTreeMap::new();
+    for (place, band) in rows.chunks(size).enumerate() {
+        let (Some(first), Some(last)) = (band.first(), band.last()) else { continue };
+        bands.insert(format!("{}. {:.0} to {:.0}", place + 1, first.predicted, last.predicted), band.to_vec());
+    }
+    bands
 }
 
 impl Accuracy {
@@ -96,6 +175,7 @@ impl Accuracy {
         let mean_price = mean(&|outcome| outcome.actual);
         let squared_error = mean(&|outcome| (outcome.predicted - outcome.actual).powi(2));
         let variance = mean(&|outcome| (outcome.actual - mean_price).powi(2));
+        let median_ratio = median(outcomes.iter().map(|outcome| outcome.ratio()));
         Some(Self {
             rows: outcomes.len(),
             mape: mean(&Outcome::absolute_percentage_error),
@@ -103,27 +183,71 @@ impl Accuracy {
             mae: mean(&|outcome| (outcome.predicted - outcome.actual).abs()),
             rmsle: mean(&|outcome| (outcome.predicted.ln_1p() - outcome.actual.ln_1p()).powi(2)).sqrt(),
             r2: if variance > 0.0 { 1.0 - squared_error / variance } else { 0.0 },
+            within_5: share(&|outcome| outcome.absolute_percentage_error() <= 0.05),
             within_10: share(&|outcome| outcome.absolute_percentage_error() <= 0.1),
             within_20: share(&|outcome| outcome.absolute_percentage_error() <= 0.2),
-            coverage_80: share(&|outcome| (outcome.low..=outcome.high).contains(&outcome.actual)),
+            coverage_80: share(&Outcome::is_covered),
             median_width_80: median(outcomes.iter().map(|outcome| (outcome.high - outcome.low) / outcome.predicted)),
+            cod: mean(&|outcome| (outcome.ratio() - median_ratio).abs()) / median_ratio,
+            prd: mean(&Outcome::ratio) / (mean(&|outcome| outcome.predicted) / mean_price),
+            intervals_95: Intervals::bootstrap(outcomes),
         })
     }
 }
 
-impl Outcome {
-    fn absolute_percentage_error(&self) -> f64 {
-        ((self.predicted - self.actual) / self.actual).abs()
+impl Intervals {
+    /// The seed is fixed, so that the same outcomes give the same card.
+    fn bootstrap(outcomes: &[&Outcome]) -> Self {
+        let rows: Vec<(f64, f64)> = outcomes
+            .iter()
+            .map(|outcome| (outcome.absolute_percentage_error(), f64::from(u8::from(outcome.is_covered()))))
+            .collect();
+        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let (mut mapes, mut medians, mut coverages) = (Vec::new(), Vec::new(), Vec::new());
+        let mut errors = vec![0.0; rows.len()];
+        for _ in 0..RESAMPLES {
+            let mut covered = 0.0;
+            for error in &mut errors {
+                let row = rows[random.random_range(0..rows.len())];
+                *error = row.0;
+                covered += row.1;
+            }
+            mapes.push(average(errors.iter().copied()));
+            coverages.push(covered / count(rows.len()));
+            let middle = errors.len() / 2;
+            medians.push(*errors.select_nth_unstable_by(middle, f64::total_cmp).1);
+        }
+        Self { mape: middle_95(mapes), median_ape: middle_95(medians), coverage_80: middle_95(coverages) }
     }
 }
 
-/// The segments of a listing: brand, age, price band and how many of its fields are filled in.
+/// What is left between the lowest and the highest 2.5 %.
+fn middle_95(mut values: Vec<f64>) -> [f64; 2] {
+    values.sort_unstable_by(f64::total_cmp);
+    let cut = values.len() / 40;
+    [values[cut], values[values.len() - 1 - cut]]
+}
+
+impl Outcome {
+    fn ratio(&self) -> f64 {
+        self.predicted / self.actual
+    }
+
+    fn absolute_percentage_error(&self) -> f64 {
+        (self.ratio() - 1.0).abs()
+    }
+
+    fn is_covered(&self) -> bool {
+        (self.low..=self.high).contains(&self.actual)
+    }
+}
+
+/// The segments of a listing: brand, age and how many of its fields are filled in.
 #[must_use]
-pub fn segments(listing: &Listing, age: f64, price: f64) -> Vec<(&'static str, String)> {
+pub fn segments(listing: &Listing, age: f64) -> Vec<(&'static str, String)> {
     let filled = Column::descriptive().iter().filter(|column| listing.get(**column).is_some()).count();
     let mut segments = vec![
         ("age", band(age, &[3.0, 7.0, 12.0, 20.0], "years")),
-        ("price", band(price / 1000.0, &[300.0, 700.0, 1500.0, 3000.0], "thousand")),
         ("completeness", format!("{:02}–{:02} fields", filled / 5 * 5, filled / 5 * 5 + 4)),
     ];
     if let Some(brand) = listing.text(Column::Brand) {
@@ -141,10 +265,14 @@ fn band(value: f64, edges: &[f64], unit: &str) -> String {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
 fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let count = values.len();
-    values.sum::<f64>() / count as f64
+    let rows = count(values.len());
+    values.sum::<f64>() / rows
+}
+
+#[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+fn count(rows: usize) -> f64 {
+    rows as f64
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -170,7 +298,11 @@ mod tests {
 
     #[test]
     fn figures_follow_their_definitions() {
-        let card = AccuracyCard::measure(&[outcome(100.0, 110.0), outcome(200.0, 150.0), outcome(50.0, 50.0)]).unwrap();
+        let card = AccuracyCard::measure(
+            &[outcome(100.0, 110.0), outcome(200.0, 150.0), outcome(50.0, 50.0)],
+            Surface::default(),
+        )
+        .unwrap();
         let accuracy = card.overall;
         assert_eq!(accuracy.rows, 3);
         assert!((accuracy.mape - 0.35 / 3.0).abs() < 1e-12);
@@ -180,12 +312,40 @@ mod tests {
         assert!((accuracy.within_20 - 2.0 / 3.0).abs() < 1e-12);
         assert!((accuracy.coverage_80 - 2.0 / 3.0).abs() < 1e-12);
         assert!((accuracy.median_width_80 - 0.2).abs() < 1e-9);
+        // Ratios of 1.1, 0.75 and 1: the median is 1, the mean 0.95, that of the sums 310 / 350.
+        assert!((accuracy.cod - 0.35 / 3.0).abs() < 1e-12);
+        assert!((accuracy.prd - 0.95 / (310.0 / 350.0)).abs() < 1e-12);
         assert!(card.segments["brand"].is_empty(), "three rows are no segment");
     }
 
     #[test]
+    fn bands_of_predicted_price_are_of_equal_size() {
+        let outcomes: Vec<Outcome> = (1..=200_u32).rev().map(|price| outcome(100.0, f64::from(price))).collect();
+        let card = AccuracyCard::measure(&outcomes, Surface::default()).unwrap();
+        let bands: Vec<(&String, usize)> =
+            card.segments["predicted_price"].iter().map(|(name, accuracy)| (name, accuracy.rows)).collect();
+        assert_eq!(bands.len(), 5);
+        assert_eq!(bands[0], (&"1. 1 to 40".to_owned(), 40));
+    }
+
+    #[test]
+    fn intervals_surround_their_figure_and_narrow_with_rows() {
+        let sample = |rows: u32| -> Vec<Outcome> {
+            (0..rows).map(|row| outcome(100.0, 80.0 + f64::from(row * 7 % 40))).collect()
+        };
+        let measure = |rows| AccuracyCard::measure(&sample(rows), Surface::default()).unwrap().overall;
+        let (few, many) = (measure(40), measure(4000));
+        for accuracy in [&few, &many] {
+            let [low, high] = accuracy.intervals_95.mape;
+            assert!(low < accuracy.mape && accuracy.mape < high, "{accuracy:?}");
+        }
+        let width = |accuracy: &Accuracy| accuracy.intervals_95.mape[1] - accuracy.intervals_95.mape[0];
+        assert!(width(&many) < width(&few) / 5.0);
+    }
+
+    #[test]
     fn nothing_measured_is_no_card() {
-        assert_eq!(AccuracyCard::measure(&[]), None);
+        assert_eq!(AccuracyCard::measure(&[], Surface::default()), None);
     }
 
     #[test]

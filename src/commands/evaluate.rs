@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use domain::accuracy::{Accuracy, AccuracyCard};
+use domain::accuracy::{Accuracy, AccuracyCard, Surface};
 use tables::{Encoding, Limits, Options, Source};
 use training::evaluate::evaluate_file;
 
@@ -34,8 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (card, rejected) = match &arguments.data {
         None => (model.signature().accuracy.clone().context("this version carries no accuracy card")?, 0),
         Some(file) => {
-            let options =
-                Options { limits: Limits::trusted(), encoding: arguments.encoding.clone(), price_required: true };
+            let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: true };
             let evaluation = evaluate_file(&model, Source::file(file), options, today())?;
             (evaluation.card, evaluation.rejected)
         }
@@ -60,13 +59,23 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
     say!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows)?;
     say!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI")?;
     print_row("all", &card.overall)?;
+    let Accuracy { mae, rmsle, r2, within_5, median_width_80, cod, prd, intervals_95, .. } = &card.overall;
     say!(
-        "MAE {:.0}, RMSLE {:.4}, R² {:.4}, median width of the 80 % interval {:.1} %",
-        card.overall.mae,
-        card.overall.rmsle,
-        card.overall.r2,
-        100.0 * card.overall.median_width_80
+        "MAE {mae:.0}, RMSLE {rmsle:.4}, R² {r2:.4}, COD {cod:.4}, PRD {prd:.4}, within 5 %: {:.1} %",
+        100.0 * within_5
     )?;
+    say!("median width of the 80 % interval: {:.1} % of the price", 100.0 * median_width_80)?;
+    let [low, high] = intervals_95.mape.map(|end| 100.0 * end);
+    say!("95 % bootstrap interval of the MAPE: {low:.2} to {high:.2} %")?;
+    say!(
+        "dearer with {:.0} km more: {:.2} % of cars; dearer when a year older: {:.2} %",
+        Surface::MORE_MILEAGE,
+        100.0 * card.surface.dearer_with_mileage,
+        100.0 * card.surface.dearer_with_age
+    )?;
+    if let Some(newest) = &card.newest {
+        print_row(&format!("since {}, never seen", newest.since), &newest.accuracy)?;
+    }
     for (family, segments) in &card.segments {
         say!("by {family}")?;
         for (name, accuracy) in segments {

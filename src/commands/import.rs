@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let context = Context::open()?;
     for file in &arguments.files {
-        import(&context, file, arguments.rejects.clone(), arguments.encoding.clone())?;
+        import(&context, file, arguments.rejects.clone(), arguments.encoding)?;
     }
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! `probeg models`: the registry.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
 use serde_json::json;
 use storage::ModelRecord;
+use training::synth::Market;
 
 use super::evaluate::print_card;
 use super::train::who;
@@ -47,9 +49,17 @@ enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// What a version costs to run: time a listing on one processor, alone and in batches
+    Cost {
+        /// A version or an alias
+        version: String,
+    },
     /// Who was champion when
     History,
 }
+
+/// Listings of a batch when the cost is measured.
+const COST_BATCH: u16 = 256;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
@@ -72,6 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             std::fs::write(output, bytes).with_context(|| format!("{} cannot be written", output.display()))?;
             say!("{}: model version {version}", output.display())?;
         }
+        Action::Cost { version } => cost(&context, version, arguments.json)?,
         Action::History => history(&context, arguments.json)?,
     }
     Ok(())
@@ -114,6 +125,40 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         Err(_) => say!("it carries no accuracy card")?,
     }
     Ok(())
+}
+
+/// Runs the graph alone, on encoded listings of a made-up market.
+fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
+    let (version, model) = context.model(Some(version))?;
+    let encoder = model.encoder();
+    let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+    for car in Market::new(0).take(COST_BATCH.into()) {
+        encoder.encode(&car.listing, &mut ids, &mut numbers);
+    }
+    let single = || model.run(&ids[..encoder.categorical_width()], &numbers[..encoder.numeric_width()]);
+    let single = median_time(|| single().map(drop))?;
+    let batched = median_time(|| model.run(&ids, &numbers).map(drop))? / f64::from(COST_BATCH);
+    if as_json {
+        say!("{:#}", json!({ "version": version, "batch": COST_BATCH, "single_us": single, "batched_us": batched }))?;
+    } else {
+        say!(
+            "version {version}: {single:.0} µs for one listing, {batched:.1} µs a listing in batches of {COST_BATCH}"
+        )?;
+    }
+    Ok(())
+}
+
+/// Median microseconds of a call, over about a second.
+fn median_time(mut call: impl FnMut() -> Result<(), onnx_model::Error>) -> Result<f64> {
+    let began = Instant::now();
+    let mut times = Vec::new();
+    while began.elapsed() < Duration::from_secs(1) {
+        let call_began = Instant::now();
+        call()?;
+        times.push(call_began.elapsed().as_secs_f64() * 1e6);
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
 
 fn history(context: &Context, as_json: bool) -> Result<()> {

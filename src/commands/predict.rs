@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.file.exists(), "{} does not exist", arguments.file.display());
     let context = Context::open()?;
     let (version, model) = context.model(Some(&arguments.model))?;
-    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding.clone(), price_required: false };
+    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: false };
     // The output appears whole or not at all.
     let folder = arguments.output.parent().filter(|folder| !folder.as_os_str().is_empty());
     let written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))

@@ -13,7 +13,7 @@ use crate::output::say;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg serve --bind 0.0.0.0:8000")]
 pub struct Arguments {
-    /// The address to listen on [default: PROBEG_BIND, else 127.0.0.1:8000]
+    /// The address to listen on [default: `PROBEG_BIND`, else 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     bind: Option<SocketAddr>,
 }

@@ -19,7 +19,7 @@ pub struct Arguments {
     /// A CSV, CSV.gz or XLSX file of listings; may be repeated
     #[arg(long, value_name = "FILE")]
     data: Vec<PathBuf>,
-    /// The address to listen on [default: PROBEG_BIND, else 127.0.0.1:8000]
+    /// The address to listen on [default: `PROBEG_BIND`, else 127.0.0.1:8000]
     #[arg(long, value_name = "ADDR")]
     bind: Option<SocketAddr>,
 }

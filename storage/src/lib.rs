@@ -23,4 +23,4 @@ pub use error::{Error, Result};
 pub use listings::{Import, ImportCounts, Listings, Summary};
 pub use models::{Action, AliasChange, CHAMPION, ModelChanges, ModelRecord, Models, NewModel};
 pub use runs::{EpochMetrics, NewRun, Outcome, Run, RunRows, RunStatus, Runs};
-pub use snapshot::{Block, Snapshot};
+pub use snapshot::{Block, Part, Snapshot};

@@ -1,15 +1,14 @@
 //! The listings as they were at one moment, read in blocks, for training.
 
+use chrono::NaiveDate;
 use domain::identity::Split;
 use futures_util::StreamExt;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::chunk::ListingChunk;
 use crate::copy::{Decoder, column_names};
 use crate::database::Database;
 use crate::error::{Error, Result};
-
-const EVERY_BUCKET: (i16, i16) = (0, 99);
 
 /// The listings as they were when it began, whatever is imported meanwhile. Holds a connection and
 /// an open transaction until it is dropped.
@@ -25,6 +24,42 @@ pub struct Snapshot {
 pub struct Block {
     first_page: u32,
     end_page: u32,
+}
+
+/// Which rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of them.
+    All,
+    /// Those of a split.
+    Split(Split),
+    /// Those of a split that were listed before a day, or on a day that is not known.
+    Before(Split, NaiveDate),
+    /// Those of every split that were listed on a day or later.
+    Since(NaiveDate),
+}
+
+impl From<Split> for Part {
+    fn from(split: Split) -> Self {
+        Self::Split(split)
+    }
+}
+
+impl Part {
+    fn condition(self) -> String {
+        let buckets = |split: Split| {
+            let (first, last) = split.buckets();
+            format!("bucket BETWEEN {first} AND {last}")
+        };
+        match self {
+            Self::All => "true".to_owned(),
+            Self::Split(split) => buckets(split),
+            Self::Before(split, day) => {
+                format!("{} AND (listing_date IS NULL OR listing_date < '{day}')", buckets(split))
+            }
+            Self::Since(day) => format!("listing_date >= '{day}'"),
+        }
+    }
 }
 
 impl Snapshot {
@@ -46,16 +81,32 @@ impl Snapshot {
         Ok(Self { connection, is_over: false })
     }
 
-    /// How many rows a split has.
+    /// How many rows a part has.
     ///
     /// # Errors
     /// A connection that broke, or [`Error::SnapshotOver`].
-    pub async fn rows(&mut self, split: Split) -> Result<u64> {
+    pub async fn rows(&mut self, part: impl Into<Part>) -> Result<u64> {
         self.check()?;
-        let (first, last) = split.buckets();
-        let query = sqlx::query_scalar("SELECT count(*) FROM listings WHERE bucket BETWEEN $1 AND $2");
-        let count: i64 = query.bind(first).bind(last).fetch_one(&mut self.connection).await?;
+        let query = format!("SELECT count(*) FROM listings WHERE {}", part.into().condition());
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut self.connection).await?;
         Ok(count.unsigned_abs())
+    }
+
+    /// The day that cuts off the newest part of the dated listings: as few whole days as hold this
+    /// share of them. `None` when no listing is older than that.
+    ///
+    /// # Errors
+    /// A connection that broke, or [`Error::SnapshotOver`].
+    pub async fn newest_day(&mut self, share: f64) -> Result<Option<NaiveDate>> {
+        self.check()?;
+        let query = "WITH days AS (
+                 SELECT listing_date AS day,
+                        sum(count(*)) OVER (ORDER BY listing_date DESC) AS listings_since,
+                        sum(count(*)) OVER () AS listings
+                 FROM listings WHERE listing_date IS NOT NULL GROUP BY listing_date
+             )
+             SELECT max(day) FROM days WHERE listings_since >= $1 * listings AND listings_since < listings";
+        Ok(sqlx::query_scalar(query).bind(share).fetch_one(&mut self.connection).await?)
     }
 
     /// The whole table as blocks of this many pages (of 8 KiB, unless PostgreSQL was built
@@ -76,28 +127,16 @@ impl Snapshot {
             .collect())
     }
 
-    /// The rows of a split in a block; there may be none.
+    /// The rows of a part in a block; there may be none.
     ///
     /// # Errors
     /// A connection that broke, a stream that cannot be read, or [`Error::SnapshotOver`] after an
     /// earlier read failed or was dropped before its end.
-    pub async fn read(&mut self, block: Block, split: Split) -> Result<ListingChunk> {
-        self.read_buckets(block, split.buckets()).await
-    }
-
-    /// The rows of all splits in a block.
-    ///
-    /// # Errors
-    /// As [`Snapshot::read`].
-    pub async fn read_all(&mut self, block: Block) -> Result<ListingChunk> {
-        self.read_buckets(block, EVERY_BUCKET).await
-    }
-
-    async fn read_buckets(&mut self, block: Block, buckets: (i16, i16)) -> Result<ListingChunk> {
+    pub async fn read(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
         self.check()?;
         self.is_over = true;
         let mut decoder = Decoder::new();
-        let mut pieces = self.connection.copy_out_raw(&statement(block, buckets)).await?;
+        let mut pieces = self.connection.copy_out_raw(&statement(block, part.into())).await?;
         while let Some(piece) = pieces.next().await {
             decoder.push(&piece?)?;
         }
@@ -112,12 +151,13 @@ impl Snapshot {
 }
 
 /// Since PostgreSQL 14 a condition on `ctid` reads only the pages it names.
-fn statement(block: Block, (first, last): (i16, i16)) -> String {
+fn statement(block: Block, part: Part) -> String {
     let Block { first_page, end_page } = block;
     format!(
         "COPY (SELECT {} FROM listings \
-         WHERE ctid >= '({first_page},0)'::tid AND ctid < '({end_page},0)'::tid AND bucket BETWEEN {first} AND {last}) \
+         WHERE ctid >= '({first_page},0)'::tid AND ctid < '({end_page},0)'::tid AND {}) \
          TO STDOUT (FORMAT binary)",
-        column_names()
+        column_names(),
+        part.condition()
     )
 }

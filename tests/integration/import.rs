@@ -53,9 +53,7 @@ fn a_compressed_table_and_a_workbook_hold_the_same_listings() {
 fn a_killed_import_leaves_nothing_behind() {
     let home = Home::new();
     let mut rows = String::from("brand,year,mileage,price\n");
-    for number in 0..400_000 {
-        rows.push_str(&format!("Kia,2018,{number},1350000\n"));
-    }
+    rows.extend((0..400_000).map(|number| format!("Kia,2018,{number},1350000\n")));
     let file = home.write("many.csv", rows);
     let mut import = home.command(&["import", &file]).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(2500));

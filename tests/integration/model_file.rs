@@ -21,17 +21,16 @@ fn another_runtime_gives_the_prices_that_the_server_gives() {
         unknown,
         serde_json::json!({"brand": "Лада", "year": 1995, "mileage": 96000, "listing_date": "2026-03-17"}),
     ];
-    let server = server();
+    let address = server().url("/v1/valuations");
     for listing in listings {
-        let answer: serde_json::Value = block_on(async {
-            reqwest::Client::new().post(server.url("/v1/valuations")).json(&listing).send().await?.json().await
-        })
-        .unwrap();
+        let answer: serde_json::Value =
+            block_on(async { reqwest::Client::new().post(&address).json(&listing).send().await?.json().await })
+                .unwrap();
         let output =
             Command::new(&python).arg(fixture("client.py")).arg(&file).arg(listing.to_string()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let price: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-        let served = answer["price"].as_f64().unwrap();
-        assert!((served - price).abs() <= 1e-4 * price, "{served} and {price} for {listing}");
+        let answered = answer["price"].as_f64().unwrap();
+        assert!((answered - price).abs() <= 1e-4 * price, "{answered} and {price} for {listing}");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Hyper-parameters, named as in the TabM paper (arXiv 2410.24210) where it has them.
+/// Hyper-parameters, named as in the paper of `TabM` (arXiv 2410.24210) where it has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
@@ -47,6 +47,8 @@ pub struct TrainConfig {
     pub max_vocabulary: usize,
     /// Listings in the shuffle buffer.
     pub shuffle_rows: usize,
+    /// Whether a smaller model is also trained without the newest listings and measured on them.
+    pub backtest: bool,
     /// Levels of the predicted quantiles: rising, symmetric around 0.5.
     pub quantiles: Vec<f64>,
 }
@@ -74,6 +76,7 @@ impl Default for TrainConfig {
             min_count: 2,
             max_vocabulary: 20_000,
             shuffle_rows: 32_768,
+            backtest: true,
             quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
         }
     }

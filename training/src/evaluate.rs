@@ -1,10 +1,10 @@
 //! The accuracy card of a model, on a split of the database or on a labelled file.
 
 use chrono::NaiveDate;
-use domain::accuracy::{AccuracyCard, Outcome, segments};
+use domain::accuracy::{AccuracyCard, Outcome, Surface, segments};
 use domain::calibration::CalibrationRow;
 use domain::column::Kind;
-use domain::identity::age;
+use domain::identity::{age, canonical_listing};
 use domain::{Column, Listing, PricedListing, Valuation, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
@@ -12,6 +12,7 @@ use storage::ListingChunk;
 use tables::{Options, Source, Table};
 
 use crate::Error;
+use crate::stream::is_maskable;
 
 /// A card, and how many rows of the file could not be used.
 #[derive(Clone, Debug)]
@@ -38,29 +39,59 @@ pub fn evaluate_file(
     let file = source.name().to_owned();
     let mut table = Table::open(source, Options { price_required: true, ..options })?;
     let header = table.header().clone();
-    let mut outcomes = Outcomes::new(model, today);
+    let mut measuring = Measuring::new(model, today);
     let mut rejected = 0;
     for row in table.rows()? {
         match row?.priced(&header, today) {
-            Ok(row) => outcomes.add(row)?,
+            Ok(row) => measuring.add(row)?,
             Err(_) => rejected += 1,
         }
     }
-    let card = outcomes.card()?.ok_or(Error::NothingToEvaluate { file, rejected })?;
+    let card = measuring.card()?.ok_or(Error::NothingToEvaluate { file, rejected })?;
     Ok(Evaluation { card, rejected })
 }
 
-/// Values rows whose price is known, a batch at a time.
-pub(crate) struct Outcomes<'a> {
+/// Measures a model on rows whose price is known, a batch at a time: as they are listed, with fields
+/// hidden, and moved a step along the axes on which a price must not rise.
+pub(crate) struct Measuring<'a> {
     model: &'a Model,
     today: NaiveDate,
     waiting: Vec<PricedListing>,
-    measured: Vec<Outcome>,
+    as_listed: Vec<Outcome>,
+    scenarios: [Vec<Outcome>; SCENARIOS.len()],
+    dearer_with_mileage: usize,
+    dearer_with_age: usize,
 }
 
-impl<'a> Outcomes<'a> {
+/// What a user may not know, by name in the card's family `scenario`.
+const SCENARIOS: [Scenario; 2] = [("required fields only", keep_required_fields), ("unknown model", forget_model)];
+type Scenario = (&'static str, fn(&mut Listing));
+
+/// The date stays: the asked price is one of that day.
+fn keep_required_fields(listing: &mut Listing) {
+    let is_required = |column: &Column| *column == Column::Brand || !is_maskable(*column);
+    for column in Column::descriptive().iter().filter(|column| !is_required(column)) {
+        listing.set(*column, None);
+    }
+}
+
+/// A text that is missing has the same id as one that was never seen.
+fn forget_model(listing: &mut Listing) {
+    listing.set(Column::Model, None);
+    listing.set(Column::VehicleGeneration, None);
+}
+
+impl<'a> Measuring<'a> {
     pub(crate) fn new(model: &'a Model, today: NaiveDate) -> Self {
-        Self { model, today, waiting: Vec::new(), measured: Vec::new() }
+        Self {
+            model,
+            today,
+            waiting: Vec::new(),
+            as_listed: Vec::new(),
+            scenarios: Default::default(),
+            dearer_with_mileage: 0,
+            dearer_with_age: 0,
+        }
     }
 
     pub(crate) fn add(&mut self, row: PricedListing) -> Result<(), Error> {
@@ -69,28 +100,71 @@ impl<'a> Outcomes<'a> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.measured.len() + self.waiting.len()
+        self.as_listed.len() + self.waiting.len()
     }
 
     /// The card of all rows so far; `None` when there were none.
     pub(crate) fn card(mut self) -> Result<Option<AccuracyCard>, Error> {
         self.measure()?;
-        Ok(AccuracyCard::measure(&self.measured))
+        let rows = self.as_listed.len();
+        #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+        let share = |count: usize| count as f64 / rows.max(1) as f64;
+        let surface = Surface {
+            rows,
+            dearer_with_mileage: share(self.dearer_with_mileage),
+            dearer_with_age: share(self.dearer_with_age),
+        };
+        let mut card = AccuracyCard::measure(&self.as_listed, surface);
+        if let Some(card) = &mut card {
+            for ((name, _), outcomes) in SCENARIOS.iter().zip(&self.scenarios) {
+                card.add_segment("scenario", (*name).to_owned(), &outcomes.iter().collect::<Vec<_>>());
+            }
+        }
+        Ok(card)
     }
 
     fn measure(&mut self) -> Result<(), Error> {
         let rows = std::mem::take(&mut self.waiting);
-        let listings: Vec<Listing> = rows.iter().map(|row| row.listing.clone()).collect();
+        let as_listed = self.outcomes(&rows, |_| ())?;
+        for (place, (_, hide)) in SCENARIOS.iter().enumerate() {
+            let outcomes = self.outcomes(&rows, hide)?;
+            self.scenarios[place].extend(outcomes);
+        }
+        let driven = self.outcomes(&rows, |listing| add(listing, Column::Mileage, Surface::MORE_MILEAGE))?;
+        let older = self.outcomes(&rows, |listing| add(listing, Column::Year, -1.0))?;
+        let dearer = |moved: &[Outcome]| {
+            moved.iter().zip(&as_listed).filter(|(moved, listed)| moved.predicted > listed.predicted).count()
+        };
+        self.dearer_with_mileage += dearer(&driven);
+        self.dearer_with_age += dearer(&older);
+        self.as_listed.extend(as_listed);
+        Ok(())
+    }
+
+    fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
+        let listings: Vec<Listing> = rows
+            .iter()
+            .map(|row| {
+                let mut listing = row.listing.clone();
+                change(&mut listing);
+                listing
+            })
+            .collect();
         let valuations = self.model.value(&listings, self.today, DEFAULT_LEVEL)?;
         let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
             actual: row.price,
             predicted: valuation.price,
             low: valuation.low,
             high: valuation.high,
-            segments: segments(&domain::identity::canonical_listing(&row.listing), age_of(row, &valuation), row.price),
+            segments: segments(&canonical_listing(&row.listing), age_of(row, &valuation)),
         });
-        self.measured.extend(outcomes);
-        Ok(())
+        Ok(outcomes.collect())
+    }
+}
+
+fn add(listing: &mut Listing, column: Column, step: f64) {
+    if let Some(number) = listing.number(column) {
+        listing.set(column, Some(Value::Number(number + step)));
     }
 }
 

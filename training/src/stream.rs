@@ -1,15 +1,16 @@
 //! Mini-batches out of PostgreSQL: blocks of the table in random order, their rows shuffled in a
-//! bounded buffer (CorgiPile, SIGMOD 2022). Never more in memory than the buffer and one block.
+//! bounded buffer (`CorgiPile`, SIGMOD 2022). Never more in memory than the buffer and one block.
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use domain::Column;
 use domain::identity::Split;
 use onnx_model::Encoder;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use storage::{Block, ListingChunk, Snapshot};
+use storage::{Block, ListingChunk, Part, Snapshot};
 
 use crate::Error;
 
@@ -65,6 +66,7 @@ impl TabularBatch {
 pub struct ListingStream {
     snapshot: Snapshot,
     blocks: Vec<Block>,
+    held_out_since: Option<NaiveDate>,
 }
 
 /// Pages of 8 KiB that are read in one go: some thousand listings.
@@ -76,22 +78,57 @@ impl ListingStream {
     pub async fn begin(mut snapshot: Snapshot, seed: u64) -> Result<Self, Error> {
         let mut blocks = snapshot.blocks(PAGES_PER_BLOCK).await?;
         blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        Ok(Self { snapshot, blocks })
+        Ok(Self { snapshot, blocks, held_out_since: None })
     }
 
     /// How many listings a split has.
     pub async fn rows(&mut self, split: Split) -> Result<u64, Error> {
-        Ok(self.snapshot.rows(split).await?)
+        Ok(self.snapshot.rows(self.part(split)).await?)
+    }
+
+    /// From now on takes the newest listings out of every split: as few whole days as hold this share
+    /// of the dated listings. Gives back the first of those days; `None` when nothing would be left.
+    pub async fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
+        self.held_out_since = self.snapshot.newest_day(share).await?;
+        Ok(self.held_out_since)
+    }
+
+    /// Puts the newest listings back into their splits.
+    pub fn hold_out_nothing(&mut self) {
+        self.held_out_since = None;
+    }
+
+    fn part(&self, split: Split) -> Part {
+        match self.held_out_since {
+            None => Part::Split(split),
+            Some(day) => Part::Before(split, day),
+        }
     }
 
     /// Goes once over a split, chunk by chunk, until `take` says false.
     pub async fn scan(
         &mut self,
         split: Split,
+        take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        self.scan_part(self.part(split), take).await
+    }
+
+    /// Goes once over the listings that are held out, chunk by chunk, until `take` says false.
+    pub async fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
+        match self.held_out_since {
+            Some(day) => self.scan_part(Part::Since(day), take).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn scan_part(
+        &mut self,
+        part: Part,
         mut take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         for block in &self.blocks {
-            if !take(&self.snapshot.read(*block, split).await?)? {
+            if !take(&self.snapshot.read(*block, part).await?)? {
                 break;
             }
         }
@@ -132,7 +169,7 @@ impl ListingStream {
         blocks.shuffle(&mut random);
         let mut buffer = TabularBatch::default();
         for block in blocks {
-            let chunk = self.snapshot.read(block, Split::Train).await?;
+            let chunk = self.snapshot.read(block, self.part(Split::Train)).await?;
             for row in 0..chunk.len() {
                 buffer.push(&chunk, row, encoder);
                 if buffer.len() == order.shuffle_rows && !order.empty(&mut buffer, &mut random, encoder, &mut take) {

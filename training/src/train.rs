@@ -4,19 +4,19 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
-use domain::accuracy::AccuracyCard;
+use domain::accuracy::{AccuracyCard, Newest};
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use onnx_model::signature::{Rows, RunSummary};
 use onnx_model::{Encoder, Model, Runtime, Signature};
 use serde_json::json;
-use storage::{Database, NewModel, NewRun, Outcome, RunRows, Snapshot};
+use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, Snapshot};
 use tokio::runtime::Handle;
 
 use crate::Error;
 use crate::config::TrainConfig;
-use crate::evaluate::{Outcomes, calibration_rows, stored_listing};
+use crate::evaluate::{Measuring, calibration_rows, stored_listing};
 use crate::export::{check_agreement, model_file};
 use crate::learner::Learning;
 pub use crate::learner::{EpochMetrics, Step};
@@ -37,6 +37,8 @@ pub enum Progress {
     Step(Step),
     /// The end of an epoch, counted from 1.
     Epoch(usize, EpochMetrics),
+    /// A smaller model learns from the listings before this day, to be measured on the newer ones.
+    Backtesting(NaiveDate),
     /// Intervals are being calibrated and accuracy measured.
     Evaluating,
     /// The file and the network agree to this relative difference.
@@ -77,6 +79,10 @@ const LEAST_ROWS: u64 = 100;
 const MEASURED_ROWS: usize = 20_000;
 /// Test rows on which the file is held against the network.
 const AGREEMENT_ROWS: usize = 1024;
+/// The part of the listings, by date, that the backtest is kept from.
+const NEWEST_SHARE: f64 = 0.05;
+/// Members of the model of the backtest: fewer say as much at a fraction of the time.
+const BACKTEST_MEMBERS: usize = 2;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Trains on the listings in the database and registers the result as a new version, which serves
@@ -108,7 +114,7 @@ pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Tra
         rows: Rows::default(),
         config: as_json,
     };
-    let result = Run { config, surroundings, summary }.to_the_end();
+    let result = Run { config, surroundings, summary }.complete();
     heart.abort();
     let outcome = match &result {
         Ok(_) => Outcome::Completed,
@@ -128,7 +134,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn to_the_end(mut self) -> Result<Trained, Error> {
+    fn complete(mut self) -> Result<Trained, Error> {
         let Surroundings { database, handle, report, .. } = self.surroundings;
         let mut stream = handle
             .block_on(async { ListingStream::begin(Snapshot::begin(database).await?, self.config.seed).await })?;
@@ -141,10 +147,10 @@ impl Run<'_> {
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
 
-        let encoder = Encoder::new(&schema)?;
-        let (regressor, mut stream) = self.learn(stream, &encoder, &statistics)?;
+        let (regressor, stream) = self.learn(stream, &schema, &statistics)?;
+        let (newest, mut stream) = if self.config.backtest { self.backtest(stream)? } else { (None, stream) };
         report(Progress::Evaluating);
-        let (file, signature) = self.make_file(&regressor, schema, &mut stream)?;
+        let (file, signature) = self.make_file(&regressor, schema, newest, &mut stream)?;
         let version = handle.block_on(database.models().register(&NewModel {
             run_id: Some(self.summary.id),
             bytes: file,
@@ -157,11 +163,12 @@ impl Run<'_> {
     fn learn(
         &self,
         stream: ListingStream,
-        encoder: &Encoder,
+        schema: &FeatureSchema,
         statistics: &Statistics,
     ) -> Result<(TabularRegressor, ListingStream), Error> {
         let Surroundings { database, handle, report, stop, .. } = self.surroundings;
-        let learning = Learning { config: self.config, statistics, encoder, rows: self.summary.rows, stop };
+        let encoder = Encoder::new(schema)?;
+        let learning = Learning { config: self.config, statistics, encoder: &encoder, rows: self.summary.rows, stop };
         learning.learn(stream, handle, &|step| report(Progress::Step(step)), &mut |epoch, metrics| {
             let number = u32::try_from(epoch).unwrap_or(u32::MAX);
             handle.block_on(database.runs().record_epoch(self.summary.id, number, &json!(metrics)))?;
@@ -170,49 +177,85 @@ impl Run<'_> {
         })
     }
 
+    /// Lets a smaller model learn from all but the newest listings and measures it on those.
+    fn backtest(&self, mut stream: ListingStream) -> Result<(Option<Newest>, ListingStream), Error> {
+        let Surroundings { handle, today, report, stop, .. } = self.surroundings;
+        let held_out = handle.block_on(stream.hold_out_newest(NEWEST_SHARE))?;
+        let rows = handle.block_on(count_rows(&mut stream));
+        let (Some(since), Ok(rows)) = (held_out, rows) else {
+            stream.hold_out_nothing();
+            return Ok((None, stream));
+        };
+        report(Progress::Backtesting(since));
+        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
+        let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, &config))?;
+        let encoder = Encoder::new(&schema)?;
+        let learning = Learning { config: &config, statistics: &statistics, encoder: &encoder, rows, stop };
+        let (regressor, mut stream) =
+            learning.learn(stream, handle, &|step| report(Progress::Step(step)), &mut |_, _| Ok(()))?;
+        let model = self.calibrated_model(&regressor, &self.signature(schema), &mut stream)?;
+        let mut measuring = Measuring::new(&model, today);
+        handle.block_on(stream.scan_held_out(|chunk| measure(chunk, &mut measuring)))?;
+        stream.hold_out_nothing();
+        Ok((measuring.card()?.map(|card| Newest { since, accuracy: card.overall }), stream))
+    }
+
     /// Exports, calibrates on the validation split, measures on the test split, both through the
     /// exported file, and holds the final file against the network.
     fn make_file(
         &mut self,
         regressor: &TabularRegressor,
         schema: FeatureSchema,
+        newest: Option<Newest>,
         stream: &mut ListingStream,
     ) -> Result<(Vec<u8>, Signature), Error> {
         let Surroundings { handle, runtime, today, report, .. } = self.surroundings;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let levels = &self.config.quantiles;
-        let mut signature = Signature {
+        let model = self.calibrated_model(regressor, &self.signature(schema), stream)?;
+        let mut measuring = Measuring::new(&model, today);
+        handle.block_on(stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring)))?;
+        let accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
+        let signature = Signature { accuracy, ..model.signature().clone() };
+        let file = model_file(regressor, &signature)?;
+        let model = Model::open(runtime, &file, 1)?;
+        let test = handle.block_on(agreement_rows(stream, model.encoder()))?;
+        report(Progress::Agreed(check_agreement(regressor, &model, &test)?));
+        Ok((file, signature))
+    }
+
+    /// The signature before anything is measured.
+    fn signature(&self, schema: FeatureSchema) -> Signature {
+        Signature {
             schema,
-            quantiles: levels.clone(),
-            calibration: Calibration::fit(levels, &[]),
+            quantiles: self.config.quantiles.clone(),
+            calibration: Calibration::fit(&self.config.quantiles, &[]),
             accuracy: None,
             run: self.summary.clone(),
-        };
-        let open = |signature: &Signature| -> Result<(Vec<u8>, Model), Error> {
-            let file = model_file(regressor, signature)?;
-            let model = Model::open(runtime, &file, 1)?;
-            Ok((file, model))
-        };
-        let (_, model) = open(&signature)?;
+        }
+    }
+
+    /// The exported model with intervals from the validation split.
+    fn calibrated_model(
+        &self,
+        regressor: &TabularRegressor,
+        signature: &Signature,
+        stream: &mut ListingStream,
+    ) -> Result<Model, Error> {
+        let Surroundings { handle, runtime, today, .. } = self.surroundings;
+        let model = Model::open(runtime, &model_file(regressor, signature)?, 1)?;
         let mut rows = Vec::new();
         handle.block_on(stream.scan(Split::Validation, |chunk| {
             let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
             rows.extend(calibration_rows(&model, &listings, today)?);
             Ok(rows.len() < MEASURED_ROWS)
         }))?;
-        signature.calibration = Calibration::fit(levels, &rows);
-        let (_, model) = open(&signature)?;
-        let mut outcomes = Outcomes::new(&model, today);
-        handle.block_on(stream.scan(Split::Test, |chunk| {
-            (0..chunk.len()).try_for_each(|row| outcomes.add(stored_listing(chunk, row)))?;
-            Ok(outcomes.len() < MEASURED_ROWS)
-        }))?;
-        signature.accuracy = outcomes.card()?;
-        let (file, model) = open(&signature)?;
-        let test = handle.block_on(agreement_rows(stream, model.encoder()))?;
-        report(Progress::Agreed(check_agreement(regressor, &model, &test)?));
-        Ok((file, signature))
+        Ok(model.calibrated(Calibration::fit(&signature.quantiles, &rows)))
     }
+}
+
+fn measure(chunk: &ListingChunk, measuring: &mut Measuring<'_>) -> Result<bool, Error> {
+    (0..chunk.len()).try_for_each(|row| measuring.add(stored_listing(chunk, row)))?;
+    Ok(measuring.len() < MEASURED_ROWS)
 }
 
 async fn count_rows(stream: &mut ListingStream) -> Result<Rows, Error> {

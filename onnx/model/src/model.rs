@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use crossbeam_channel::{Receiver, Sender};
+use domain::calibration::Calibration;
 use domain::{Column, Listing, Valuation};
 
 use crate::Error;
@@ -44,6 +45,13 @@ impl Model {
         Ok(Self { signature, encoder, idle, give_back })
     }
 
+    /// The same model with other intervals.
+    #[must_use]
+    pub fn calibrated(mut self, calibration: Calibration) -> Self {
+        self.signature.calibration = calibration;
+        self
+    }
+
     /// What the file says of itself.
     #[must_use]
     pub fn signature(&self) -> &Signature {
@@ -54,7 +62,7 @@ impl Model {
     /// of the trained levels. Blocks while it computes, and while every session is in use.
     ///
     /// # Errors
-    /// When the level is not one of [`domain::calibration::Calibration::levels`] or the runtime fails.
+    /// When the level is not one of [`Calibration::levels`] or the runtime fails.
     pub fn value(&self, listings: &[Listing], today: NaiveDate, level: f64) -> Result<Vec<Valuation>, Error> {
         let mut valuations = Vec::with_capacity(listings.len());
         for batch in listings.chunks(BATCH) {

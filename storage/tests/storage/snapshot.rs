@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use domain::Column;
 use domain::identity::{Split, days_since_epoch};
-use storage::{Import, ListingChunk, Snapshot};
+use storage::{Import, ListingChunk, Part, Snapshot};
 
 use crate::sandbox::{database, day, rows};
 
@@ -39,7 +39,7 @@ async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
         assert_eq!(snapshot.rows(split).await.unwrap(), count);
     }
     assert_eq!(seen.len(), 3000);
-    let all = snapshot.read_all(blocks[0]).await.unwrap();
+    let all = snapshot.read(blocks[0], Part::All).await.unwrap();
     assert_eq!(all.columns().arrays().len(), Column::ALL.len());
 }
 
@@ -67,9 +67,26 @@ async fn a_snapshot_does_not_see_what_comes_later() {
     sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&inside).await.unwrap();
     let mut count = 0;
     for block in snapshot.blocks(1).await.unwrap() {
-        count += snapshot.read_all(block).await.unwrap().len();
+        count += snapshot.read(block, Part::All).await.unwrap().len();
     }
     assert_eq!(count, 100);
+}
+
+/// Every second of the rows is dated, evenly over the days 1, 3, 5 to 27 of a month.
+#[tokio::test]
+async fn the_newest_days_are_set_apart() {
+    let (database, _) = database().await;
+    import(&database, 0..2800).await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    assert_eq!(snapshot.newest_day(0.05).await.unwrap(), Some(day(27)));
+    assert_eq!(snapshot.newest_day(0.1).await.unwrap(), Some(day(25)));
+    assert_eq!(snapshot.newest_day(1.0).await.unwrap(), None, "nothing would be left");
+    assert_eq!(snapshot.rows(Part::Since(day(27))).await.unwrap(), 100);
+    let mut before = 0;
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        before += snapshot.rows(Part::Before(split, day(27))).await.unwrap();
+    }
+    assert_eq!(before, 2700, "without a date is not new");
 }
 
 #[tokio::test]
@@ -78,6 +95,7 @@ async fn an_empty_table_has_no_blocks() {
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     assert!(snapshot.blocks(8).await.unwrap().is_empty());
     assert_eq!(snapshot.rows(Split::Train).await.unwrap(), 0);
+    assert_eq!(snapshot.newest_day(0.05).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -87,9 +105,9 @@ async fn a_read_that_is_abandoned_ends_the_snapshot() {
     import(&database, 0..30_000).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     let block = snapshot.blocks(10_000).await.unwrap()[0];
-    let abandoned = tokio::time::timeout(std::time::Duration::ZERO, snapshot.read_all(block)).await;
+    let abandoned = tokio::time::timeout(std::time::Duration::ZERO, snapshot.read(block, Part::All)).await;
     assert!(abandoned.is_err());
-    let error = snapshot.read_all(block).await.unwrap_err();
+    let error = snapshot.read(block, Part::All).await.unwrap_err();
     assert!(matches!(error, storage::Error::SnapshotOver), "{error}");
 }
 
@@ -106,7 +124,7 @@ async fn a_server_that_goes_away_ends_the_snapshot() {
     .execute(&inside)
     .await
     .unwrap();
-    assert!(snapshot.read_all(block).await.is_err());
+    assert!(snapshot.read(block, Part::All).await.is_err());
     assert!(matches!(snapshot.rows(Split::Train).await, Err(storage::Error::SnapshotOver)));
 }
 
