@@ -71,11 +71,10 @@ def main() -> None:
             market = with_holdout(market, read_listings(holdout.database))
         sizes = [len(market.train), len(market.validation), len(market.test)]
         print("listings: {:,} to learn from, {:,} to stop by, {:,} to be measured on".format(*sizes), flush=True)
-        contenders = [
-            *boosted(market, Effort.quick() if options.quick else Effort(), options.seeds),
-            Contender("Probeg", list(probeg_attempts(probeg, market, options.set, options.seeds, scratch))),
-        ]
-    report(contenders, market.test, options.json)
+        # First, as it is done in minutes: what is wrong with it shows before the others have searched for hours.
+        own = announced(Contender("Probeg", list(probeg_attempts(probeg, market, options.set, options.seeds, scratch))))
+    others = boosted(market, Effort.quick() if options.quick else Effort(), options.seeds)
+    report([*others, own], market.test, options.json)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,8 +1,8 @@
 """Probeg's network and its training step in PyTorch, on the CPU: the reference of speed and memory.
 
 Run by `bench/training` as a process of its own, so that both sides are measured in the same way. The members of the
-ensemble are one batched network here, their weights stacked along a first axis of length k: on a CPU that is the
-fastest way to train independent members in PyTorch.
+ensemble are one batched network here, their weights stacked along a first axis of length k: measured, that takes as
+much of the processor as one network after the other.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-THREADS = 2
 
 
 class Twin(nn.Module):
@@ -144,9 +142,9 @@ class Learner:
 
 
 def main() -> None:
-    """Learns from the rows of a file under the configuration of a run; prints what was measured as JSON."""
-    rows_file, config = sys.argv[1], json.loads(sys.argv[2])
-    torch.set_num_threads(THREADS)
+    """Learns from the rows of a file under the configuration of a run, on so many threads; prints JSON."""
+    rows_file, config, threads = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(threads)
     torch.manual_seed(config["seed"])
     data = {name: torch.from_numpy(values) for name, values in numpy.load(rows_file).items()}
     cardinalities = data["cardinalities"].tolist()
@@ -164,7 +162,7 @@ def main() -> None:
             learner.learn(*inputs.encode(ids, numbers), targets["train"][batch])
         rows_per_second = count / (time.monotonic() - began)
         epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(learner, inputs, data, targets)})
-    print(json.dumps({"epochs": epochs, "parameters": sum(weight.numel() for weight in network.parameters())}))
+    print(json.dumps({"epochs": epochs}))
 
 
 def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, share: float) -> tuple[Tensor, Tensor]:
