@@ -1,0 +1,87 @@
+"""The rows that Probeg stored, as every contender is given them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+import numpy
+import pandas
+
+from cluster import Database
+
+# What the table of listings holds besides the columns of a listing.
+BOOKKEEPING = {"id", "content_hash", "listing_group", "bucket", "source", "imported_at", "price"}
+MISSING = "missing"
+DAYS_PER_YEAR = 365.2425
+# A name that means nothing without the names before it, as in Probeg's feature schema.
+COMPOSED = {"model": ["brand", "model"], "vehicle_generation": ["brand", "model", "vehicle_generation"]}
+
+
+@dataclass(frozen=True)
+class Listings:
+    """Listings with their prices: the columns as stored, and the features made of them for gradient boosting."""
+
+    table: pandas.DataFrame
+    texts: list[str]
+    numbers: list[str]
+
+    @property
+    def prices(self) -> numpy.ndarray:
+        """The asking prices."""
+        return self.table["price"].to_numpy(numpy.float64)
+
+    @property
+    def groups(self) -> numpy.ndarray:
+        """A number a car: the same car listed again has the same."""
+        return self.table["listing_group"].astype("category").cat.codes.to_numpy()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def between_buckets(self, first: int, last: int) -> Listings:
+        """The listings of a split: Probeg's own, by car."""
+        bucket = self.table["bucket"].astype(int)
+        return Listings(self.table[bucket.between(first, last)].reset_index(drop=True), self.texts, self.numbers)
+
+    def features(self) -> pandas.DataFrame:
+        """What gradient boosting sees: the same columns, and the same age and mileage a year as Probeg derives."""
+        numbers = self.table[self.numbers].astype(numpy.float64)
+        if {"year", "listing_date", "mileage"} <= set(self.numbers):
+            age = 1970.0 + numbers["listing_date"] / DAYS_PER_YEAR - numbers["year"]
+            numbers = numbers.assign(age=age, mileage_per_year=numbers["mileage"] / (age.clip(lower=0.0) + 0.5))
+        return pandas.concat([numbers, self._categories()], axis=1)
+
+    def _categories(self) -> pandas.DataFrame:
+        known = self.table[self.texts].fillna(MISSING).astype(object)
+        return pandas.DataFrame({name: _joined(known, COMPOSED.get(name, [name])) for name in self.texts}, dtype=object)
+
+    def write_unpriced(self, file: Path) -> None:
+        """Writes the listings, without prices, as a table that `probeg predict` reads."""
+        table = self.table[self.texts + self.numbers].copy()
+        if "listing_date" in table:
+            days = table["listing_date"].astype(numpy.float64)
+            table["listing_date"] = pandas.to_datetime(days, unit="D").dt.strftime("%Y-%m-%d")
+        table.to_csv(file, index=False)
+
+
+def _joined(table: pandas.DataFrame, columns: list[str]) -> pandas.Series:
+    return reduce(lambda key, column: key + "|" + table[column], columns[1:], table[columns[0]])
+
+
+def read_listings(database: Database) -> Listings:
+    """Reads the table of listings. Its own column types say what is a text and what a number."""
+    columns = database.query(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_name = 'listings' AND table_schema = 'public' ORDER BY ordinal_position"
+    )
+    columns = columns[~columns["column_name"].isin(BOOKKEEPING)]
+    texts = columns.loc[columns["data_type"] == "text", "column_name"].tolist()
+    numbers = columns.loc[columns["data_type"] != "text", "column_name"].tolist()
+    dates = set(columns.loc[columns["data_type"] == "date", "column_name"])
+    expressions = [f"{name} - DATE '1970-01-01' AS {name}" if name in dates else name for name in texts + numbers]
+    table = database.query(
+        f"SELECT id, content_hash, listing_group, bucket, price, {', '.join(expressions)} FROM listings ORDER BY id"
+    )
+    return Listings(table, texts, numbers)

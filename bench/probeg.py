@@ -1,0 +1,78 @@
+"""The program under test, driven as a user would drive it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import Database
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took, its threads included, its database server not."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def run_measured(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, Cost]:
+    """Runs a command to its end; returns what it printed and what it took. What it logs is passed on."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return output, Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+@dataclass(frozen=True)
+class Probeg:
+    """The program and the database that it works on."""
+
+    program: Path
+    database: Database
+
+    def run(self, *arguments: str) -> tuple[str, Cost]:
+        """Runs a command of the program."""
+        environment = {**os.environ, "DATABASE_URL": self.database.url}
+        return run_measured([str(self.program), *arguments], environment)
+
+    def import_file(self, file: Path, scratch: Path) -> None:
+        """Fills the database, and says what became of the rows."""
+        output, _ = self.run("import", str(file), "--rejects", str(scratch / "rejected.csv"))
+        print(output, end="", file=sys.stderr)
+
+    def train(self, settings: list[str]) -> tuple[dict, Cost]:
+        """Trains a version; returns its number and its run."""
+        output, cost = self.run("train", "--json", *(part for setting in settings for part in ("--set", setting)))
+        return json.loads(output), cost
+
+    def show_run(self, run: int) -> dict:
+        """A run's configuration and epochs."""
+        return json.loads(self.run("runs", "show", str(run), "--json")[0])
+
+    def predict(self, version: int, listings: Path, valued: Path) -> None:
+        """Values a table of cars."""
+        self.run("predict", str(listings), "-o", str(valued), "--model", str(version))
+
+    def export(self, version: int, file: Path) -> None:
+        """Writes the model file of a version."""
+        self.run("models", "export", str(version), "-o", str(file))
+
+
+def find_program(given: str | None) -> Path:
+    """The program that is given, or the release build of this checkout."""
+    program = Path(given) if given else Path(__file__).parent.parent / "target/release/probeg"
+    if not program.exists():
+        raise SystemExit(f"{program} does not exist; build it with `cargo build --release` or name it with --probeg")
+    return program.resolve()

@@ -1,0 +1,189 @@
+"""Probeg's network and its training step in PyTorch, on the CPU: the reference of speed and memory.
+
+Run by `bench/training` as a process of its own, so that both sides are measured in the same way. The members of the
+ensemble are one batched network here, their weights stacked along a first axis of length k: measured, that takes as
+much of the processor as one network after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Twin(nn.Module):
+    """`k` members: embeddings, a multi-layer perceptron, a head of rising quantiles."""
+
+    def __init__(self, config: dict[str, Any], cardinalities: list[int], derived: int) -> None:
+        super().__init__()
+        k, width = config["k"], config["d_block"]
+        self.embedding = normal(0.3, k, sum(cardinalities) + len(cardinalities), config["d_embedding"])
+        bins = config["n_bins"] + 1
+        self.numeric_weight = normal(bins**-0.5, k, derived, bins, config["d_numeric"])
+        self.numeric_bias = nn.Parameter(torch.zeros(k, 1, derived * config["d_numeric"]))
+        inputs = len(cardinalities) * config["d_embedding"] + derived * config["d_numeric"]
+        widths = [inputs, *[width] * config["n_blocks"], len(config["quantiles"])]
+        layers = list(zip(widths, widths[1:]))
+        self.weights = nn.ParameterList([uniform(fan**-0.5, k, fan, out) for fan, out in layers])
+        self.biases = nn.ParameterList([uniform(fan**-0.5, k, 1, out) for fan, out in layers])
+        self.dropout = config["dropout"]
+        self.register_buffer("cumulative", distances_to_quantiles(len(config["quantiles"])))
+
+    def forward(self, rows: Tensor, numbers: Tensor) -> Tensor:
+        """Quantiles of the standardized log price, [k, N, Q], of embedding rows [N, C] and encoded numbers [N, D, B + 1]."""
+        k, n = self.embedding.shape[0], rows.shape[0]
+        categorical = self.embedding[:, rows].flatten(2)  # [k, N, C · E]
+        numeric = torch.einsum("ndb,kdbe->knde", numbers, self.numeric_weight).reshape(k, n, -1)  # [k, N, D · E]
+        hidden = torch.cat([categorical, functional.relu(numeric + self.numeric_bias)], 2)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1]):
+            hidden = functional.relu(torch.baddbmm(bias, hidden, weight))  # [k, N, H]
+            hidden = functional.dropout(hidden, self.dropout, self.training)
+        head = torch.baddbmm(self.biases[-1], hidden, self.weights[-1])  # [k, N, Q]
+        return head[..., :1] + functional.softplus(head[..., 1:]) @ self.cumulative
+
+
+def normal(deviation: float, *shape: int) -> nn.Parameter:
+    """A weight drawn from a normal distribution."""
+    return nn.Parameter(torch.randn(*shape) * deviation)
+
+
+def uniform(bound: float, *shape: int) -> nn.Parameter:
+    """A weight drawn from a uniform distribution around 0."""
+    return nn.Parameter((2 * torch.rand(*shape) - 1) * bound)
+
+
+def distances_to_quantiles(quantiles: int) -> Tensor:
+    """The matrix, [Q - 1, Q], that subtracts distances below the median and adds those above it."""
+    gap, quantile = torch.arange(quantiles - 1)[:, None], torch.arange(quantiles)[None]
+    median = quantiles // 2
+    below = (quantile <= gap) & (gap < median)
+    above = (quantile > gap) & (gap >= median)
+    return above.float() - below.float()
+
+
+class Inputs:
+    """Raw ids and numbers to what the network takes."""
+
+    def __init__(self, cardinalities: list[int], numbers: Tensor, bins: int) -> None:
+        sizes = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities[:-1])])
+        self._offsets = sizes.cumsum(0)
+        edges = [bin_edges(column, bins) for column in numbers.T]
+        # Bins that a number has no edges for begin beyond every value, so that they stay 0.
+        lower = [nn.functional.pad(edge[:-1], (0, bins - len(edge) + 1), value=1e30) for edge in edges]
+        widths = [nn.functional.pad(edge.diff(), (0, bins - len(edge) + 1), value=1.0) for edge in edges]
+        self._lower, self._inverse_width = torch.stack(lower), 1.0 / torch.stack(widths)
+
+    def encode(self, ids: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the stacked embedding, [N, C], and piecewise-linear codes, [N, D, B + 1], the last for missing."""
+        missing = numbers.isnan()[..., None]
+        known = numbers[..., None].masked_fill(missing, -1e30)
+        encoded = ((known - self._lower) * self._inverse_width).clamp(0.0, 1.0)
+        return ids + self._offsets, torch.cat([encoded, missing.float()], 2)
+
+
+def bin_edges(values: Tensor, bins: int) -> Tensor:
+    """At most `bins + 1` distinct quantiles."""
+    known = values[~values.isnan()].sort().values
+    if len(known) == 0:
+        return torch.zeros(1)
+    return known[(len(known) - 1) * torch.arange(bins + 1) // bins].unique()
+
+
+class Learner:
+    """AdamW with a clipped gradient, and averaged weights: one step as Probeg takes it."""
+
+    def __init__(self, network: Twin, config: dict[str, Any], steps: int) -> None:
+        self.network, self._config, self._steps = network, config, steps
+        self._levels = torch.tensor(config["quantiles"], dtype=torch.float32)
+        self._optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config["weight_decay"], eps=1e-5, fused=True)
+        self.average = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+        self._step = 0
+
+    def loss(self, quantiles: Tensor, targets: Tensor) -> Tensor:
+        """The mean pinball loss over listings and levels, a member: [k]."""
+        error = targets[:, None] - quantiles
+        return (error * self._levels + functional.relu(-error)).mean((1, 2))
+
+    def learn(self, rows: Tensor, numbers: Tensor, targets: Tensor) -> None:
+        """One step. Members learn independently: the sum of their losses has their gradients."""
+        self._step += 1
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate()
+        self._optimizer.zero_grad()
+        self.loss(self.network(rows, numbers), targets).sum().backward()
+        self._clip()
+        self._optimizer.step()
+        decay = min(self._config["ema"], (1 + self._step) / (10 + self._step))
+        weights = [weight.detach() for weight in self.network.parameters()]
+        torch._foreach_lerp_(list(self.average.values()), weights, 1.0 - decay)
+
+    def _rate(self) -> float:
+        """Linear warm-up, then a cosine to 0."""
+        progress, warmup = self._step / self._steps, self._config["warmup"]
+        rising = progress / warmup if progress < warmup else None
+        factor = rising or 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
+        return self._config["learning_rate"] * factor
+
+    def _clip(self) -> None:
+        """Each member's gradient of each parameter has a largest norm of its own."""
+        for weight in self.network.parameters():
+            assert weight.grad is not None
+            norm = torch.linalg.vector_norm(weight.grad.flatten(1), dim=1)
+            scale = (self._config["gradient_clip"] / (norm + 1e-6)).clamp(max=1.0)
+            weight.grad.mul_(scale.view(-1, *[1] * (weight.dim() - 1)))
+
+
+def main() -> None:
+    """Learns from the rows of a file under the configuration of a run, on so many threads; prints JSON."""
+    rows_file, config, threads = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(threads)
+    torch.manual_seed(config["seed"])
+    data = {name: torch.from_numpy(values) for name, values in numpy.load(rows_file).items()}
+    cardinalities = data["cardinalities"].tolist()
+    count, size = len(data["train_prices"]), config["batch_size"]
+    inputs = Inputs(cardinalities, data["train_numbers"], config["n_bins"])
+    network = Twin(config, cardinalities, data["train_numbers"].shape[1])
+    learner = Learner(network, config, -(-count // size) * config["epochs"])
+    mean, deviation = data["train_prices"].mean(), data["train_prices"].std()
+    targets = {part: (data[f"{part}_prices"] - mean) / deviation for part in ("train", "validation")}
+    epochs = []
+    for _ in range(config["epochs"]):
+        began = time.monotonic()
+        for batch in torch.randperm(count).split(size):
+            ids, numbers = masked(data["train_ids"][batch], data["train_numbers"][batch], data["maskable"], config["mask"])
+            learner.learn(*inputs.encode(ids, numbers), targets["train"][batch])
+        rows_per_second = count / (time.monotonic() - began)
+        epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(learner, inputs, data, targets)})
+    print(json.dumps({"epochs": epochs}))
+
+
+def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """In a share of the rows, hides each value with a probability that is itself drawn at random."""
+    probability = torch.rand(len(ids), 1) * (torch.rand(len(ids), 1) < share)
+    hidden_numbers = (torch.rand(numbers.shape) < probability) & maskable
+    return ids * (torch.rand(ids.shape) >= probability), numbers.masked_fill(hidden_numbers, torch.nan)
+
+
+@torch.no_grad()
+def validate(learner: Learner, inputs: Inputs, data: dict[str, Tensor], targets: dict[str, Tensor]) -> float:
+    """The pinball loss of the averaged weights' mean prediction on the validation split."""
+    learner.network.eval()
+    total = 0.0
+    for batch in torch.arange(len(targets["validation"])).split(1024):
+        encoded = inputs.encode(data["validation_ids"][batch], data["validation_numbers"][batch])
+        quantiles = torch.func.functional_call(learner.network, learner.average, encoded).mean(0, keepdim=True)
+        total += float(learner.loss(quantiles, targets["validation"][batch])) * len(batch)
+    learner.network.train()
+    return total / len(targets["validation"])
+
+
+if __name__ == "__main__":
+    main()
