@@ -94,10 +94,21 @@ impl Snapshot {
     }
 
     async fn read_buckets(&mut self, block: Block, buckets: (i16, i16)) -> Result<ListingChunk> {
+        self.copy(&statement(block, buckets)).await
+    }
+
+    /// The connection, for statements that run to their end.
+    pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
+        self.check()?;
+        Ok(&mut self.connection)
+    }
+
+    /// Reads what a COPY of all columns of a listing sends.
+    pub(crate) async fn copy(&mut self, statement: &str) -> Result<ListingChunk> {
         self.check()?;
         self.is_over = true;
         let mut decoder = Decoder::new();
-        let mut pieces = self.connection.copy_out_raw(&statement(block, buckets)).await?;
+        let mut pieces = self.connection.copy_out_raw(statement).await?;
         while let Some(piece) = pieces.next().await {
             decoder.push(&piece?)?;
         }
