@@ -30,7 +30,7 @@ use storage::Snapshot;
 use storage::exploration::{MonthRows, Overview, Period, Repeats, SourceRows, Suspicion};
 
 use crate::Error;
-use distribution::{NUMBERS, NumberColumn, TextColumn, histogram, is_logarithmic};
+use distribution::{NUMBERS, NumberColumn, TextColumn, histogram, is_logarithmic, is_ratio};
 pub use findings::{Finding, Severity};
 use fitness::Fitness;
 use market::MarketIndex;
@@ -182,7 +182,7 @@ async fn numbers(
     for column in NUMBERS {
         on_stage(Stage::Column(column.name()));
         let is_logarithmic = is_logarithmic(column);
-        let profile = snapshot.number_profile(column, is_logarithmic, NUMBERS_SHOWN).await?;
+        let profile = snapshot.number_profile(column, is_ratio(column), NUMBERS_SHOWN).await?;
         numbers.push(NumberColumn { column, is_logarithmic, profile, histogram: histogram(sample, column) });
     }
     Ok(numbers)

@@ -17,6 +17,7 @@ pub(super) struct TextColumn {
 #[derive(Debug, Serialize)]
 pub(super) struct NumberColumn {
     pub(super) column: Column,
+    /// Whether its histogram is drawn on a logarithmic scale.
     pub(super) is_logarithmic: bool,
     pub(super) profile: NumberProfile,
     pub(super) histogram: Histogram,
@@ -44,6 +45,11 @@ pub(super) fn is_logarithmic(column: Column) -> bool {
     matches!(column, Column::Price | Column::EnginePower)
 }
 
+/// Whether what lies far out is told by ratios: twice the usual is as far as half of it.
+pub(super) fn is_ratio(column: Column) -> bool {
+    is_logarithmic(column) || column == Column::EngineVolume
+}
+
 /// Counts a column of the sample in bins of equal width, or of equal ratio.
 pub(super) fn histogram(sample: &Sampled, column: Column) -> Histogram {
     let mut values: Vec<f64> = (0..sample.len()).filter_map(|row| sample.number(column, row)).collect();
@@ -68,16 +74,18 @@ fn count(values: &mut [f64], is_logarithmic: bool, is_whole: bool) -> Histogram 
 fn edges(low: f64, high: f64, is_logarithmic: bool, is_whole: bool) -> Vec<f64> {
     if low >= high {
         // A constant, or nearly one, is a single bar.
-        return vec![low, if low == 0.0 { 1.0 } else { low + low.abs() * 0.1 }];
+        let room = low.abs().max(1.0) * 0.05;
+        return vec![low - room, low + room];
     }
     let bins = BINS as f64;
     if is_logarithmic {
         let ratio = (high / low).ln() / bins;
         return (0..=BINS).map(|bin| low * (ratio * bin as f64).exp()).collect();
     }
-    // Bins of whole numbers hold equally many of them, or there would be teeth.
+    // Bins of whole numbers hold equally many of them, or there would be teeth; a number is in the
+    // middle of its bin.
     let (low, width) =
-        if is_whole { (low.floor(), ((high - low + 1.0) / bins).ceil()) } else { (low, (high - low) / bins) };
+        if is_whole { (low.floor() - 0.5, ((high - low + 1.0) / bins).ceil()) } else { (low, (high - low) / bins) };
     let mut edges = vec![low];
     while edges.len() <= BINS && edges[edges.len() - 1] <= high {
         edges.push(edges[edges.len() - 1] + width);

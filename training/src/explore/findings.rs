@@ -3,13 +3,12 @@
 mod columns;
 mod rows;
 
-pub(super) use rows::check;
-
 use domain::Column;
 use serde::Serialize;
 
 use super::Exploration;
 use super::words::{Language, Words};
+pub(super) use rows::check;
 
 /// Something to know before training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -50,6 +49,7 @@ pub(super) fn find(figures: &Exploration) -> Vec<Finding> {
         rows::one_source(figures),
         rows::few(figures),
         columns::betraying_values(figures),
+        columns::own_words(figures),
         columns::nearly_constant(figures),
         columns::drifting(figures),
         columns::mostly_missing(figures),

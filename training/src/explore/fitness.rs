@@ -46,6 +46,11 @@ pub(super) enum Fault {
         /// Mutual information with the source, as a share of the smaller of both entropies.
         told: f64,
     },
+    /// Its values are such as only one source writes, although several sources fill it in.
+    OwnWords {
+        /// The share of the known values that are.
+        share: f64,
+    },
     /// The newest third of the listings differs from the oldest.
     Drifts {
         /// The population stability index.
@@ -70,6 +75,12 @@ const TELLS: f64 = 0.5;
 const SOMETIMES: f64 = 0.01;
 /// From here on it is another population (Siddiqi 2006).
 const ANOTHER_POPULATION: f64 = 0.25;
+/// From this share on, sources do not write the same words.
+const MANY_OWN_WORDS: f64 = 0.2;
+/// A value that fewer listings of the sample have may be of one source by chance.
+const LEAST_OF_VALUE: f64 = 20.0;
+/// A source that fills a column in more often than this is the column.
+const ONE_SOURCE: f64 = 0.8;
 const MANY_RARE_VALUES: i64 = 30;
 /// Values that are told apart, of a text; the others are taken together.
 const FREQUENT: usize = 15;
@@ -123,6 +134,9 @@ fn fitness(
     if let Some(told) = value_tells_source(sample, column).filter(|told| !is_alone && *told >= TELLS) {
         faults.push(Fault::ValueTellsSource { told });
     }
+    if let Some(share) = own_words(sample, column).filter(|share| *share >= MANY_OWN_WORDS) {
+        faults.push(Fault::OwnWords { share });
+    }
     if let Some(index) = drift(sample, column).filter(|index| *index >= ANOTHER_POPULATION) {
         faults.push(Fault::Drifts { index });
     }
@@ -159,6 +173,31 @@ fn value_tells_source(sample: &Sampled, column: Column) -> Option<f64> {
     let (both, values, sources) = shared(&table);
     let smaller = values.min(sources);
     (smaller > 0.1).then(|| both / smaller)
+}
+
+/// The share of known texts that one source alone writes. Of a model and a generation too the text
+/// alone is looked at.
+fn own_words(sample: &Sampled, column: Column) -> Option<f64> {
+    let mut by_value: HashMap<&str, Vec<f64>> = HashMap::new();
+    let mut by_source = vec![0.0; sample.source_places];
+    for row in 0..sample.len() {
+        if let Some(text) = sample.text(column, row) {
+            let source = sample.sources[row];
+            by_value.entry(text).or_insert_with(|| vec![0.0; sample.source_places])[source] += 1.0;
+            by_source[source] += 1.0;
+        }
+    }
+    let known: f64 = by_source.iter().sum();
+    let largest = by_source.iter().copied().fold(0.0, f64::max);
+    if known < 1.0 || largest > ONE_SOURCE * known {
+        return None;
+    }
+    let own = by_value.values().filter_map(|rows| {
+        let total: f64 = rows.iter().sum();
+        let most = rows.iter().copied().fold(0.0, f64::max);
+        (total >= LEAST_OF_VALUE && most > 0.99 * total).then_some(total)
+    });
+    Some(own.sum::<f64>() / known)
 }
 
 /// How much the newest third differs from the oldest. Of the year of manufacture, the age is looked

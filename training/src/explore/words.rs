@@ -98,7 +98,12 @@ impl Language {
             size if size >= 10.0 => 1,
             _ => 2,
         };
-        self.decimal(number, places)
+        // 1.6 and not 1.60.
+        let factor = 10_f64.powi(places as i32);
+        let rounded = (number * factor).round() / factor;
+        let places =
+            (0..places).find(|fewer| (rounded * 10_f64.powi(*fewer as i32)).fract().abs() < 1e-9).unwrap_or(places);
+        self.decimal(rounded, places)
     }
 
     /// A share in percent. Neither something becomes nothing nor nearly all becomes all.
@@ -116,9 +121,10 @@ impl Language {
     /// A large number in short: thousands, millions.
     pub(super) fn short(self, number: f64) -> String {
         let (size, unit) = match number.abs() {
-            size if size >= 1e12 => (1e12, self.pick("\u{a0}трлн", "T")),
-            size if size >= 1e9 => (1e9, self.pick("\u{a0}млрд", "B")),
-            size if size >= 1e6 => (1e6, self.pick("\u{a0}млн", "M")),
+            // What would be rounded to 1,000 of a unit is one of the next.
+            size if size >= 999.5e9 => (1e12, self.pick("\u{a0}трлн", "T")),
+            size if size >= 999.5e6 => (1e9, self.pick("\u{a0}млрд", "B")),
+            size if size >= 999.5e3 => (1e6, self.pick("\u{a0}млн", "M")),
             size if size >= 1e4 => (1e3, self.pick("\u{a0}тыс.", "k")),
             _ => return self.number(number),
         };
@@ -189,7 +195,8 @@ mod tests {
         assert_eq!(EN.count(-72_420), "−72,420");
         assert_eq!((RU.decimal(2.149, 2), EN.decimal(2.149, 2)), ("2,15".into(), "2.15".into()));
         assert_eq!((RU.short(1_350_000.0), EN.short(1_350_000.0)), ("1,35\u{a0}млн".into(), "1.35M".into()));
-        assert_eq!(EN.short(1e12), "1T");
+        assert_eq!((EN.short(1e12), EN.short(999_999.0)), ("1T".into(), "1M".into()));
+        assert_eq!((EN.number(1.6), EN.number(1.85), EN.number(0.3)), ("1.6".into(), "1.85".into(), "0.3".into()));
         assert_eq!(EN.of(Column::Year, 2018.0), "2018");
         assert_eq!(RU.of(Column::Mileage, 83_000.0), "83\u{a0}000\u{a0}км");
     }

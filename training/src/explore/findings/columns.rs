@@ -157,6 +157,34 @@ pub(super) fn betraying_values(figures: &Exploration) -> Option<Finding> {
     ))
 }
 
+pub(super) fn own_words(figures: &Exploration) -> Option<Finding> {
+    let columns = with(figures, |fault| match fault {
+        Fault::OwnWords { share } => Some(*share),
+        _ => None,
+    });
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        list(columns.iter().map(|(column, share)| format!("{} {}", named(language, *column), language.percent(*share))))
+    });
+    Some(finding(
+        Severity::Warning,
+        "texts",
+        Words::new(
+            format!(
+                "Источники пишут по-разному: значения, которые есть только у одного источника, — {} заполненных.",
+                told.ru
+            ),
+            format!("Sources write differently: values that only one source uses make up {} of the known.", told.en),
+        ),
+        Words::new(
+            "Приведите написание к одному (синонимы), иначе модель учит одно и то же дважды и заодно узнаёт источник.",
+            "Bring the spelling together (synonyms), or the model learns the same thing twice, and the source with it.",
+        ),
+    ))
+}
+
 pub(super) fn nearly_constant(figures: &Exploration) -> Option<Finding> {
     let columns = with(figures, |fault| match fault {
         Fault::NearlyConstant { largest } => Some(*largest),

@@ -28,22 +28,23 @@ pub(super) fn market(figures: &Exploration) -> Option<Finding> {
         let (from, to) = (month(first.period), month(last.period));
         let (times, cells, rows) =
             (language.decimal(rise, 2), language.count(market.cells as i64), language.count(market.rows));
-        let change = if (1.8..2.9).contains(&rise) {
-            language_pick(language, "рынок примерно удвоился", "the market roughly doubled")
-        } else if rise > 1.0 {
-            language_pick(language, "рынок вырос", "the market rose")
-        } else {
-            language_pick(language, "рынок упал", "the market fell")
+        let change = match rise {
+            rise if rise >= 2.2 => {
+                language_pick(language, "рынок вырос больше чем вдвое", "the market more than doubled")
+            }
+            rise if rise >= 1.8 => language_pick(language, "рынок удвоился", "the market doubled"),
+            rise if rise > 1.0 => language_pick(language, "рынок вырос", "the market rose"),
+            _ => language_pick(language, "рынок упал", "the market fell"),
         };
         if language == RU {
             format!(
-                "Цены одинаковых машин с {from} по {to} изменились в {times} раза: {change} (одинаковые марка, модель и возраст, \
-                 {cells} групп, {rows} объявлений)."
+                "С {from} по {to} {change}: цены одинаковых машин в конце к ценам в начале — {times} (одинаковые марка, \
+                 модель и возраст; {cells} групп, {rows} объявлений)."
             )
         } else {
             format!(
-                "Prices of like cars went to {times} times from {from} to {to}: {change} (same make, model and age, {cells} \
-                 groups, {rows} listings)."
+                "From {from} to {to} {change}: like cars cost {times} times at the end what they cost at first (same make, model \
+                 and age; {cells} groups, {rows} listings)."
             )
         }
     });

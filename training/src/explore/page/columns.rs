@@ -14,8 +14,7 @@ pub(super) fn section(figures: &Exploration) -> String {
         Words::new("Заполнено", "Known"),
         Words::new("Значений", "Values"),
         Words::new("Типично", "Typical"),
-        Words::new("Вердикт", "Verdict"),
-        Words::new("Почему", "Why"),
+        Words::new("Вердикт и почему", "Verdict and why"),
     ];
     let rows: Vec<Vec<String>> = figures.fitness.iter().map(|fitness| row(figures, fitness)).collect();
     let body = paragraph(
@@ -36,18 +35,17 @@ pub(super) fn section(figures: &Exploration) -> String {
 
 fn row(figures: &Exploration, fitness: &Fitness) -> Vec<String> {
     let column = fitness.column;
-    let (badges, reasons): (Vec<String>, Vec<String>) = if fitness.faults.is_empty() {
-        (vec![badge("fit", &Words::new("годится", "fit"))], Vec::new())
+    let verdicts: Vec<String> = if fitness.faults.is_empty() {
+        vec![badge("fit", &Words::new("годится", "fit"))]
     } else {
-        fitness.faults.iter().map(|fault| verdict(figures, column, *fault)).unzip()
+        fitness.faults.iter().map(|fault| verdict(figures, column, *fault)).collect()
     };
     vec![
         format!("<code>{}</code> {}", column.name(), each(|language| language.column(column).to_owned())),
         each(|language| language.percent(fitness.known)),
         each(|language| language.count(fitness.distinct)),
         typical(figures, column),
-        badges.join(" "),
-        reasons.join("<br>"),
+        verdicts.iter().map(|verdict| format!("<div class=\"verdict\">{verdict}</div>")).collect(),
     ]
 }
 
@@ -55,7 +53,7 @@ fn badge(class: &str, words: &Words) -> String {
     format!("<b class=\"badge {class}\">{}</b>", both(words))
 }
 
-fn verdict(figures: &Exploration, column: Column, fault: Fault) -> (String, String) {
+fn verdict(figures: &Exploration, column: Column, fault: Fault) -> String {
     let (class, name, reason) = match fault {
         Fault::Absent => {
             ("grave", Words::new("пуст", "empty"), Words::new("не заполнен ни разу", "no listing has a value"))
@@ -86,6 +84,14 @@ fn verdict(figures: &Exploration, column: Column, fault: Fault) -> (String, Stri
                 format!("information shared with the source: {}", EN.percent(told)),
             ),
         ),
+        Fault::OwnWords { share } => (
+            "warning",
+            Words::new("источники пишут по-разному", "sources write differently"),
+            Words::new(
+                format!("у {} заполненных значение, которое пишет только один источник", RU.percent(share)),
+                format!("{} of the known have a value that only one source writes", EN.percent(share)),
+            ),
+        ),
         Fault::Drifts { index } => (
             "warning",
             Words::new("меняется", "drifts"),
@@ -112,7 +118,7 @@ fn verdict(figures: &Exploration, column: Column, fault: Fault) -> (String, Stri
             ),
         ),
     };
-    (badge(class, &name), both(&reason))
+    format!("{} <span>{}</span>", badge(class, &name), both(&reason))
 }
 
 fn absence_reason(figures: &Exploration, column: Column, told: f64) -> Words {

@@ -1,9 +1,9 @@
 //! How numbers spread and which texts are frequent.
 
 use domain::Column;
-use storage::exploration::{Counted, TextProfile};
+use storage::exploration::{Counted, TAILS, TextProfile};
 
-use super::parts::{Bar, bars, both, figure};
+use super::parts::{Bar, bars, both, figure, table};
 use crate::explore::Exploration;
 use crate::explore::distribution::{NumberColumn, TextColumn};
 use crate::explore::plot::histogram;
@@ -41,80 +41,59 @@ fn number(number: &NumberColumn) -> String {
     figure(&title(column), &drawn, &caption(number))
 }
 
-/// Quantiles, outliers and frequent numbers in sentences.
+/// Quantiles, frequent numbers, and what lies far out.
 fn caption(number: &NumberColumn) -> String {
     let (column, profile) = (number.column, &number.profile);
-    if profile.quantiles.len() < 9 {
+    if profile.quantiles.len() < TAILS.len() {
         return both(&Words::new("Не заполнен ни разу.", "No listing has a value."));
     }
-    let words = Words::each(|language| {
-        let of = |value: f64| language.of(column, value);
-        let quantiles: Vec<String> = profile.quantiles.iter().map(|value| of(*value)).collect();
-        let values = |counted: &[Counted]| {
-            counted
-                .iter()
-                .map(|counted| format!("{} ({}×)", of(counted.number), language.count(counted.rows)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+    let told = Words::each(|language| {
         let (known, distinct) = (language.count(profile.known), language.count(profile.distinct));
-        let mut told = if language == RU {
-            format!(
-                "Известно {known}, разных значений {distinct}. Наименьшее {}; 1 % — {}; 5 % — {}; четверть — {}; половина — {}; \
-                 три четверти — {}; 95 % — {}; 99 % — {}; наибольшее {}. Чаще всего: {}.",
-                quantiles[0],
-                quantiles[1],
-                quantiles[2],
-                quantiles[3],
-                quantiles[4],
-                quantiles[5],
-                quantiles[6],
-                quantiles[7],
-                quantiles[8],
-                values(&profile.frequent)
-            )
+        let frequent = values(language, column, &profile.frequent);
+        if language == RU {
+            format!("Известно {known}, разных значений {distinct}. Чаще всего: {frequent}.")
         } else {
-            format!(
-                "Known {known}, different values {distinct}. Lowest {}; 1 % {}; 5 % {}; quarter {}; half {}; three quarters {}; \
-                 95 % {}; 99 % {}; highest {}. Most frequent: {}.",
-                quantiles[0],
-                quantiles[1],
-                quantiles[2],
-                quantiles[3],
-                quantiles[4],
-                quantiles[5],
-                quantiles[6],
-                quantiles[7],
-                quantiles[8],
-                values(&profile.frequent)
-            )
-        };
-        told += &outliers(language, number, &values);
-        told
+            format!("Known {known}, different values {distinct}. Most frequent: {frequent}.")
+        }
     });
-    both(&words)
+    let outliers = Words::each(|language| outliers(language, number));
+    format!("{}<p>{}</p><p>{}</p>", quantiles(number), both(&told), both(&outliers))
 }
 
-fn outliers(language: Language, number: &NumberColumn, values: &dyn Fn(&[Counted]) -> String) -> String {
-    let profile = &number.profile;
-    let of = |value: f64| language.of(number.column, value);
-    let mut told = String::new();
+fn quantiles(number: &NumberColumn) -> String {
+    let heads = TAILS.map(|tail| match tail {
+        0.0 => Words::new("наим.", "lowest"),
+        1.0 => Words::new("наиб.", "highest"),
+        tail => Words::each(|_| format!("{}\u{a0}%", 100.0 * tail)),
+    });
+    let write = |language: Language, value: f64| match number.column {
+        Column::Year => format!("{value:.0}"),
+        _ => language.short(value),
+    };
+    let cells = number.profile.quantiles.iter().map(|value| both(&Words::each(|language| write(language, *value))));
+    table("quantiles", &heads, &[cells.collect()])
+}
+
+fn values(language: Language, column: Column, counted: &[Counted]) -> String {
+    let told = counted
+        .iter()
+        .map(|counted| format!("{} ({}×)", language.of(column, counted.number), language.count(counted.rows)));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn outliers(language: Language, number: &NumberColumn) -> String {
+    let (column, profile) = (number.column, &number.profile);
     if profile.below + profile.above == 0 {
-        return Words::new(" Далёких выбросов нет.", " There is no far outlier.").get(language).to_owned();
+        return Words::new("Далёких выбросов нет.", "There is no far outlier.").get(language).to_owned();
     }
-    if profile.above > 0 {
-        let (above, fence) = (language.count(profile.above), of(profile.fences.1));
-        let words = Words::new(" Далеко вверху (больше {fence}): ", " Far above (over {fence}): ");
-        told += &words.get(language).replace("{fence}", &fence);
-        told += &format!("{above} — {}.", values(&profile.highest));
-    }
-    if profile.below > 0 {
-        let (below, fence) = (language.count(profile.below), of(profile.fences.0));
-        let words = Words::new(" Далеко внизу (меньше {fence}): ", " Far below (under {fence}): ");
-        told += &words.get(language).replace("{fence}", &fence);
-        told += &format!("{below} — {}.", values(&profile.lowest));
-    }
-    told
+    let side = |rows: i64, fence: f64, shown: &[Counted], words: Words| {
+        let (rows, fence, shown) = (language.count(rows), language.of(column, fence), values(language, column, shown));
+        if rows == "0" { String::new() } else { format!("{} {fence}: {rows} — {shown}. ", words.get(language)) }
+    };
+    let above = Words::new("Далеко вверху, больше", "Far above, over");
+    let below = Words::new("Далеко внизу, меньше", "Far below, under");
+    side(profile.above, profile.fences.1, &profile.highest, above)
+        + &side(profile.below, profile.fences.0, &profile.lowest, below)
 }
 
 pub(super) fn texts(figures: &Exploration) -> String {
@@ -138,27 +117,34 @@ pub(super) fn frequent(figures: &Exploration, column: Column) -> String {
 
 fn text_bars(figures: &Exploration, text: &TextColumn) -> String {
     let profile = &text.profile;
-    let bar = |name: Words, rows: i64| Bar {
+    let bar = |name: Words, rows: i64, length: i64| Bar {
         name,
-        length: rows as f64,
+        length: length as f64,
         says: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
     };
-    let mut shown: Vec<Bar> =
-        profile.top.iter().map(|value| bar(Words::new(value.value.clone(), value.value.clone()), value.rows)).collect();
+    let mut shown: Vec<Bar> = profile
+        .top
+        .iter()
+        .map(|value| bar(Words::new(value.value.clone(), value.value.clone()), value.rows, value.rows))
+        .collect();
     let others = profile.distinct - profile.top.len() as i64;
     if others > 0 {
         let rows = profile.known - profile.top.iter().map(|value| value.rows).sum::<i64>();
         let name = Words::new(format!("ещё {}", RU.count(others)), format!("{} more", EN.count(others)));
-        shown.push(bar(name, rows));
+        shown.push(bar(name, rows, 0));
     }
     let missing = figures.overview.rows - profile.known;
     if missing > 0 {
-        shown.push(bar(Words::new("— нет —", "— missing —"), missing));
+        shown.push(bar(Words::new("— нет —", "— missing —"), missing, 0));
     }
     bars(&shown)
 }
 
+/// How long the tail is, where not all values are shown.
 fn tail(profile: &TextProfile) -> String {
+    if profile.distinct <= profile.top.len() as i64 {
+        return String::new();
+    }
     both(&Words::each(|language| {
         let count = |number: i64| language.count(number);
         let (half, most, nearly) =

@@ -43,7 +43,8 @@ pub(super) fn figure(title: &Words, drawn: &str, caption: &str) -> String {
     format!("<figure><h3>{}</h3>{drawn}{caption}</figure>", both(title))
 }
 
-/// A horizontal bar: its name, its length as a share of the longest, and what it says.
+/// A horizontal bar: its name, its length in any unit (0 for none, where it would dwarf the others),
+/// and what it says.
 pub(super) struct Bar {
     pub(super) name: Words,
     pub(super) length: f64,
@@ -54,10 +55,12 @@ pub(super) struct Bar {
 pub(super) fn bars(bars: &[Bar]) -> String {
     let longest = bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
     let one = |bar: &Bar| {
-        let width = if longest > 0.0 { 100.0 * bar.length / longest } else { 0.0 };
+        let drawn = match 100.0 * bar.length / longest {
+            width if width > 0.0 => format!("<i style=\"width:{width:.1}%\"></i>"),
+            _ => String::new(),
+        };
         format!(
-            "<li><span class=\"name\">{}</span><span class=\"track\"><i style=\"width:{width:.1}%\"></i></span>\
-             <span class=\"says\">{}</span></li>",
+            "<li><span class=\"name\">{}</span><span class=\"track\">{drawn}</span><span class=\"says\">{}</span></li>",
             both(&bar.name),
             both(&bar.says)
         )

@@ -41,7 +41,15 @@ fn against(prices: &PriceAgainst) -> String {
     } else {
         fan(prices, label, None, &Language::short)
     };
-    figure(&title, &drawn, "")
+    let caption = if prices.along == Along::Date && !prices.bins.is_empty() {
+        both(&Words::new(
+            "Здесь видно и то, какие машины когда выставлены; рост цен одинаковых машин — в разделе «Уровень рынка».",
+            "This shows as well which cars were listed when; the rise of like cars' prices is under “The market's level”.",
+        ))
+    } else {
+        String::new()
+    };
+    figure(&title, &drawn, &caption)
 }
 
 pub(super) fn section(figures: &Exploration) -> String {

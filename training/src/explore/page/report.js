@@ -1,4 +1,3 @@
-
 "use strict";
 // The reader's language, until a button says otherwise.
 const show = (language) => { document.documentElement.lang = language; };

@@ -15,7 +15,7 @@ const MONTHS: usize = 36;
 
 pub(super) fn section(figures: &Exploration) -> String {
     let body = format!(
-        "<div class=\"two\">{}{}</div>{}",
+        "{}<div class=\"two\">{}{}</div>",
         figure(&Words::new("По источникам", "By source"), &sources(figures), ""),
         figure(&Words::new("По времени", "By time"), &times(figures), &times_caption()),
         figure(&Words::new("По маркам", "By make"), &super::numbers::frequent(figures, Column::Brand), ""),
@@ -75,7 +75,7 @@ fn times(figures: &Exploration) -> String {
             name: Words::new(name.clone(), name),
             length: rows as f64,
             says: Words::each(|language| {
-                let of_one = Words::new("из одного источника", "from one source");
+                let of_one = Words::new("из одного", "from one");
                 let share = language.percent(largest / rows.max(1) as f64);
                 format!("{} · {} {share}", language.count(rows), of_one.get(language))
             }),
@@ -96,8 +96,8 @@ fn times(figures: &Exploration) -> String {
 
 fn times_caption() -> String {
     both(&Words::new(
-        "«Из одного источника» — доля крупнейшего источника этого месяца.",
-        "“From one source” is the share of the month's largest source.",
+        "«Из одного» — какая доля объявлений этого времени пришла из одного, крупнейшего источника.",
+        "“From one” is the share of that time's listings that come from one source, the largest.",
     ))
 }
 

@@ -127,7 +127,8 @@ mod tests {
     fn ticks_are_round_and_within() {
         assert_eq!(linear_ticks(0.0, 100.0, 5), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
         assert_eq!(linear_ticks(2003.2, 2024.0, 4), [2010.0, 2020.0]);
-        assert_eq!(logarithmic_ticks(90_000.0, 6e6, 5), [1e5, 3e5, 1e6, 3e6]);
+        assert_eq!(logarithmic_ticks(90_000.0, 6e6, 5), [1e5, 2e5, 5e5, 1e6, 2e6, 5e6]);
+        assert_eq!(logarithmic_ticks(90_000.0, 6e7, 5), [1e5, 3e5, 1e6, 3e6, 1e7, 3e7]);
         assert!(logarithmic_ticks(1.0, 1e12, 5).len() <= 6);
     }
 

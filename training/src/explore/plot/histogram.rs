@@ -6,6 +6,9 @@ use super::{Axis, BOTTOM, HEIGHT, Scale, TOP, frame, text};
 use crate::explore::distribution::Histogram;
 use crate::explore::words::{Language, Words};
 
+/// So few bins have a mark each, where they stand for whole numbers.
+const FEW: usize = 12;
+
 /// Draws counts in bins, the median marked and written.
 pub(crate) fn histogram(
     counts: &Histogram,
@@ -19,7 +22,11 @@ pub(crate) fn histogram(
     let most = counts.rows.iter().copied().max().unwrap_or(0) as f64;
     let total: f64 = counts.rows.iter().map(|rows| *rows as f64).sum();
     let percent = |language: Language, share: f64| format!("{}\u{a0}%", language.number(share));
-    let horizontal = Axis::new((*low, *high), scale, 5, label.clone(), write);
+    let mut horizontal = Axis::new((*low, *high), scale, 5, label.clone(), write);
+    let middles: Vec<f64> = counts.edges.windows(2).map(|edges| f64::midpoint(edges[0], edges[1])).collect();
+    if middles.len() <= FEW && middles.iter().all(|middle| middle.fract() == 0.0) {
+        horizontal = horizontal.marked(middles);
+    }
     let shares = Words::new("доля объявлений", "share of listings");
     let vertical = Axis::new((0.0, 108.0 * most / total.max(1.0)), Scale::Linear, 4, shares, &percent);
     let mut drawn = String::new();
