@@ -62,7 +62,7 @@ fn the_report_says_unasked_what_decides_how_to_model() {
         "Постоянный столбец: customs (таможня) = «растаможен»",
         "The absence of fields betrays the source",
         "pts is missing in 100 % of the listings from second and in 0 % of those from first",
-        "рынок удвоился",
+        "рынок удвоился: одинаковые машины подорожали в 2,0",
         "From 2021-03 to 2024-03 the market doubled: like cars cost 2.0",
         "Relisted cars: 60 listings (6.5 %) are 30 cars listed more than once; 60 of them at another price",
         "Date and source cannot be told apart: in 3 of 3 months",

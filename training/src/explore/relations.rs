@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use domain::Column;
+use domain::column::Kind;
+use domain::feature::CATEGORICAL;
 use serde::Serialize;
 
 use super::information::quantile;
-use super::sampled::{Key, Sampled};
+use super::sampled::Sampled;
 
 /// Prices along something else.
 #[derive(Debug, Serialize)]
@@ -197,18 +199,22 @@ pub(super) fn explained_by_column(sample: &Sampled) -> Vec<Explains> {
 }
 
 /// Epsilon squared (Kelley 1935): the share of variance between groups, freed of what as many
-/// groups would explain by chance. Numbers are grouped by twentieths.
+/// groups would explain by chance. Numbers are grouped by twentieths; a model and a generation only
+/// mean something within their make.
 fn explained_by(sample: &Sampled, column: Column) -> Option<f64> {
-    let rows: Vec<(Key<'_>, f64)> =
-        (0..sample.len()).filter_map(|row| Some((sample.key(column, row)?, sample.price(row).ln()))).collect();
-    let mut groups: HashMap<Key<'_>, (f64, f64)> = HashMap::new();
+    let alone = [column];
+    let feature = CATEGORICAL.iter().find(|feature| feature.columns.last() == Some(&column));
+    let columns = feature.map_or(alone.as_slice(), |feature| feature.columns);
     let edges = twentieths(sample, column);
-    for (key, level) in &rows {
-        let key = match key {
-            Key::Number(bits) => Key::Number(edges.partition_point(|edge| *edge <= f64::from_bits(*bits)) as u64),
-            Key::Text(_) => *key,
-        };
-        let group = groups.entry(key).or_default();
+    let group = |row| match column.kind() {
+        Kind::Text => sample.texts_key(columns, row),
+        _ => sample.number(column, row).map(|number| edges.partition_point(|edge| *edge <= number) as u64),
+    };
+    let rows: Vec<(u64, f64)> =
+        (0..sample.len()).filter_map(|row| Some((group(row)?, sample.price(row).ln()))).collect();
+    let mut groups: HashMap<u64, (f64, f64)> = HashMap::new();
+    for (group, level) in &rows {
+        let group = groups.entry(*group).or_default();
         *group = (group.0 + 1.0, group.1 + level);
     }
     let count = rows.len() as f64;

@@ -1,5 +1,7 @@
 //! The sample of the listings, in the terms of the analysis.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use domain::Column;
 use domain::column::Kind;
 use domain::identity::DAYS_PER_YEAR;
@@ -79,6 +81,14 @@ impl Sampled {
             Kind::Text => self.text(column, row).map(Key::Text),
             _ => self.number(column, row).map(|number| Key::Number(number.to_bits())),
         }
+    }
+
+    /// A hash of the texts of several columns, of which the last must be known.
+    pub(super) fn texts_key(&self, columns: &[Column], row: usize) -> Option<u64> {
+        self.text(*columns.last()?, row)?;
+        let mut hasher = DefaultHasher::new();
+        columns.iter().for_each(|column| self.text(*column, row).hash(&mut hasher));
+        Some(hasher.finish())
     }
 
     fn find_thirds(&self) -> Option<(f64, f64)> {

@@ -37,14 +37,16 @@ pub(super) fn market(figures: &Exploration) -> Option<Finding> {
             _ => language_pick(language, "рынок упал", "the market fell"),
         };
         if language == RU {
+            let cost = if rise > 1.0 { "подорожали в" } else { "стоят от прежней цены" };
+            let unit = if rise > 1.0 { " раза" } else { "" };
             format!(
-                "С {from} по {to} {change}: цены одинаковых машин в конце к ценам в начале — {times} (одинаковые марка, \
-                 модель и возраст; {cells} групп, {rows} объявлений)."
+                "С {from} по {to} {change}: одинаковые машины {cost} {times}{unit} (та же марка, модель и возраст; {cells} групп, \
+                 {rows} объявлений)."
             )
         } else {
             format!(
-                "From {from} to {to} {change}: like cars cost {times} times at the end what they cost at first (same make, model \
-                 and age; {cells} groups, {rows} listings)."
+                "From {from} to {to} {change}: like cars cost {times} times what they did (same make, model and age; {cells} \
+                 groups, {rows} listings)."
             )
         }
     });

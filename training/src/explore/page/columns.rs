@@ -42,11 +42,16 @@ fn row(figures: &Exploration, fitness: &Fitness) -> Vec<String> {
     };
     vec![
         format!("<code>{}</code> {}", column.name(), each(|language| language.column(column).to_owned())),
-        each(|language| language.percent(fitness.known)),
-        each(|language| language.count(fitness.distinct)),
+        label("заполнено", "known") + &each(|language| language.percent(fitness.known)),
+        label("значений", "values") + &each(|language| language.count(fitness.distinct)),
         typical(figures, column),
         verdicts.iter().map(|verdict| format!("<div class=\"verdict\">{verdict}</div>")).collect(),
     ]
+}
+
+/// What a figure is, where the page is too narrow for the table's head.
+fn label(ru: &str, en: &str) -> String {
+    format!("<span class=\"narrow\">{}: </span>", both(&Words::new(ru, en)))
 }
 
 fn badge(class: &str, words: &Words) -> String {

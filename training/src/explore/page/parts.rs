@@ -55,12 +55,13 @@ pub(super) struct Bar {
 pub(super) fn bars(bars: &[Bar]) -> String {
     let longest = bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
     let one = |bar: &Bar| {
+        // Without a length there is no room for one either: it would be taken for nothing.
         let drawn = match 100.0 * bar.length / longest {
-            width if width > 0.0 => format!("<i style=\"width:{width:.1}%\"></i>"),
-            _ => String::new(),
+            width if width > 0.0 => format!("<span class=\"track\"><i style=\"width:{width:.1}%\"></i></span>"),
+            _ => "<span></span>".to_owned(),
         };
         format!(
-            "<li><span class=\"name\">{}</span><span class=\"track\">{drawn}</span><span class=\"says\">{}</span></li>",
+            "<li><span class=\"name\">{}</span>{drawn}<span class=\"says\">{}</span></li>",
             both(&bar.name),
             both(&bar.says)
         )

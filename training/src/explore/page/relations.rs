@@ -66,10 +66,10 @@ pub(super) fn section(figures: &Exploration) -> String {
         &Words::new("Что один столбец объясняет в цене", "What a column alone explains of the price"),
         &if explains.is_empty() { String::new() } else { bars(&explains) },
         &both(&Words::new(
-            "Доля разброса логарифма цены между значениями столбца (эпсилон-квадрат, с поправкой на число значений), среди \
-             объявлений, где он известен.",
+            "Доля разброса логарифма цены между значениями столбца (эпсилон-квадрат, с поправкой на число значений) среди \
+             объявлений, где он известен. Модель — вместе с маркой, поколение — вместе с маркой и моделью.",
             "The share of the spread of the log price between the column's values (epsilon squared, corrected for their number), \
-             among listings that have it.",
+             among listings that have it. The model is taken with its make, the generation with make and model.",
         )),
     );
     super::section("relations", &Words::new("Связи", "Relations"), &(alone + &correlations(figures)))
