@@ -103,7 +103,7 @@ impl Snapshot {
     pub async fn overview(&mut self) -> Result<Overview> {
         let connection = self.connection()?;
         // Sorting and hashing the whole table is all that the report does.
-        sqlx::raw_sql("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off").execute(&mut *connection).await?;
+        sqlx::raw_sql("SET LOCAL work_mem = '32MB'; SET LOCAL jit = off").execute(&mut *connection).await?;
         let query = sqlx::query_as(
             "SELECT count(*) AS rows, count(DISTINCT listing_group) AS cars, count(listing_date) AS dated,
                     min(listing_date) AS first_day, max(listing_date) AS last_day,

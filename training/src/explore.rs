@@ -5,6 +5,7 @@
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
     reason = "counts of listings become shares, bins and places in plots, far below 2^52"
 )]

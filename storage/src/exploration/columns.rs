@@ -22,7 +22,7 @@ pub struct Value {
 }
 
 /// What a text column holds.
-#[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, FromRow, PartialEq, Serialize)]
 pub struct TextProfile {
     /// Listings that have a value.
     pub known: i64,
@@ -158,21 +158,6 @@ impl Snapshot {
             "SELECT {name}::float8 AS number, count(*) AS rows FROM listings WHERE {which} LIMIT $1"
         )));
         Ok(query.bind(at_most).fetch_all(self.connection()?).await?)
-    }
-}
-
-impl Default for TextProfile {
-    fn default() -> Self {
-        Self {
-            known: 0,
-            distinct: 0,
-            values_for_50: 0,
-            values_for_90: 0,
-            values_for_99: 0,
-            rare_values: 0,
-            rare_rows: 0,
-            top: Vec::new(),
-        }
     }
 }
 

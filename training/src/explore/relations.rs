@@ -182,7 +182,9 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut first = 0;
     for same in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
         let rank = first as f64 + (same.len() - 1) as f64 / 2.0;
-        same.iter().for_each(|place| ranks[*place] = rank);
+        for place in same {
+            ranks[*place] = rank;
+        }
         first += same.len();
     }
     ranks

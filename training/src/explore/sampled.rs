@@ -87,7 +87,9 @@ impl Sampled {
     pub(super) fn texts_key(&self, columns: &[Column], row: usize) -> Option<u64> {
         self.text(*columns.last()?, row)?;
         let mut hasher = DefaultHasher::new();
-        columns.iter().for_each(|column| self.text(*column, row).hash(&mut hasher));
+        for column in columns {
+            self.text(*column, row).hash(&mut hasher);
+        }
         Some(hasher.finish())
     }
 

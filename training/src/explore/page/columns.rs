@@ -2,7 +2,7 @@
 
 use domain::Column;
 
-use super::parts::{both, each, paragraph, table};
+use super::parts::{both, each, joined, paragraph, table};
 use crate::explore::Exploration;
 use crate::explore::fitness::{Fault, Fitness};
 use crate::explore::plot::escape;
@@ -45,7 +45,7 @@ fn row(figures: &Exploration, fitness: &Fitness) -> Vec<String> {
         label("заполнено", "known") + &each(|language| language.percent(fitness.known)),
         label("значений", "values") + &each(|language| language.count(fitness.distinct)),
         typical(figures, column),
-        verdicts.iter().map(|verdict| format!("<div class=\"verdict\">{verdict}</div>")).collect(),
+        joined(&verdicts, |verdict| format!("<div class=\"verdict\">{verdict}</div>")),
     ]
 }
 

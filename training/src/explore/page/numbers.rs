@@ -37,7 +37,7 @@ fn number(number: &NumberColumn) -> String {
     } else {
         Words::new("", "")
     };
-    let drawn = histogram(&number.histogram, number.is_logarithmic, median, title(column).then(&scale), &write);
+    let drawn = histogram(&number.histogram, number.is_logarithmic, median, &title(column).then(&scale), &write);
     figure(&title(column), &drawn, &caption(number))
 }
 

@@ -32,6 +32,11 @@ pub(super) fn heading(words: &Words) -> String {
     format!("<h3>{}</h3>", both(words))
 }
 
+/// The HTML of several things, one after the other.
+pub(super) fn joined<T>(items: &[T], write: impl Fn(&T) -> String) -> String {
+    items.iter().map(write).collect::<Vec<_>>().concat()
+}
+
 /// A plot with its title and a sentence below it.
 pub(super) fn figure(title: &Words, drawn: &str, caption: &str) -> String {
     let drawn = if drawn.is_empty() {
@@ -66,7 +71,7 @@ pub(super) fn bars(bars: &[Bar]) -> String {
             both(&bar.says)
         )
     };
-    format!("<ul class=\"bars\">{}</ul>", bars.iter().map(one).collect::<String>())
+    format!("<ul class=\"bars\">{}</ul>", joined(bars, one))
 }
 
 /// A cell of a heat map: how warm it is, from -1 to 1, and what it says.
@@ -77,15 +82,15 @@ pub(super) struct Cell {
 
 /// A heat map with what each cell says written into it. Column heads are written upwards.
 pub(super) fn heat_map(corner: &Words, heads: &[String], rows: &[(String, Vec<Cell>)]) -> String {
-    let heads: String = heads.iter().map(|head| format!("<th scope=\"col\"><span>{head}</span></th>")).collect();
+    let heads = joined(heads, |head| format!("<th scope=\"col\"><span>{head}</span></th>"));
     let row = |(head, cells): &(String, Vec<Cell>)| {
-        let cells: String = cells.iter().map(cell).collect();
+        let cells = joined(cells, cell);
         format!("<tr><th scope=\"row\">{head}</th>{cells}</tr>")
     };
     format!(
         "<div class=\"wide\"><table class=\"heat\"><thead><tr><td>{}</td>{heads}</tr></thead><tbody>{}</tbody></table></div>",
         both(corner),
-        rows.iter().map(row).collect::<String>()
+        joined(rows, row)
     )
 }
 
@@ -99,13 +104,11 @@ fn cell(cell: &Cell) -> String {
 
 /// A table; cells are HTML.
 pub(super) fn table(class: &str, heads: &[Words], rows: &[Vec<String>]) -> String {
-    let heads: String = heads.iter().map(|head| format!("<th scope=\"col\">{}</th>", both(head))).collect();
-    let row = |cells: &Vec<String>| {
-        format!("<tr>{}</tr>", cells.iter().map(|cell| format!("<td>{cell}</td>")).collect::<String>())
-    };
+    let heads = joined(heads, |head| format!("<th scope=\"col\">{}</th>", both(head)));
+    let row = |cells: &Vec<String>| format!("<tr>{}</tr>", joined(cells, |cell| format!("<td>{cell}</td>")));
     format!(
         "<div class=\"wide\"><table class=\"{class}\"><thead><tr>{heads}</tr></thead><tbody>{}</tbody></table></div>",
-        rows.iter().map(row).collect::<String>()
+        joined(rows, row)
     )
 }
 

@@ -37,9 +37,9 @@ fn against(prices: &PriceAgainst) -> String {
         let ends = prices.bins.first().zip(prices.bins.last()).map(|(first, last)| (year(first.at), year(last.at)));
         let years = ends.map_or(0..=0, |(first, last)| first.ceil() as i32..=last.floor() as i32);
         let ticks = years.map(|year| (f64::from(year) - 1970.0) * DAYS_PER_YEAR).collect();
-        fan(prices, label, Some(ticks), &|_, days| format!("{:.0}", year(days)))
+        fan(prices, &label, Some(ticks), &|_, days| format!("{:.0}", year(days)))
     } else {
-        fan(prices, label, None, &Language::short)
+        fan(prices, &label, None, &Language::short)
     };
     let caption = if prices.along == Along::Date && !prices.bins.is_empty() {
         both(&Words::new(

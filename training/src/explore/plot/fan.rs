@@ -9,7 +9,7 @@ use crate::explore::words::{Language, Words};
 /// Draws prices along something; nothing where there are too few listings.
 pub(crate) fn fan(
     prices: &PriceAgainst,
-    label: Words,
+    label: &Words,
     ticks: Option<Vec<f64>>,
     write: &dyn Fn(Language, f64) -> String,
 ) -> String {
@@ -52,7 +52,7 @@ pub(crate) fn fan(
         let _ = write!(drawn, "<circle class=\"knot\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
         drawn += &text(x, y - 8.0, "value halo", anchor, &Words::each(|language| money(language, bin.prices[2])));
     }
-    frame(&horizontal, &vertical, &drawn, &label)
+    frame(&horizontal, &vertical, &drawn, label)
 }
 
 fn band(bins: &[PriceBin], class: &str, (low, high): (usize, usize), horizontal: &Axis, vertical: &Axis) -> String {

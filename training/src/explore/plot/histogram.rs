@@ -14,7 +14,7 @@ pub(crate) fn histogram(
     counts: &Histogram,
     is_logarithmic: bool,
     median: Option<f64>,
-    label: Words,
+    label: &Words,
     write: &dyn Fn(Language, f64) -> String,
 ) -> String {
     let (Some(low), Some(high)) = (counts.edges.first(), counts.edges.last()) else { return String::new() };
@@ -48,7 +48,7 @@ pub(crate) fn histogram(
         let (shift, anchor) = if x > 330.0 { (-5.0, "end") } else { (5.0, "start") };
         drawn += &text(x + shift, TOP + 10.0, "value", anchor, &words);
     }
-    frame(&horizontal, &vertical, &drawn, &label)
+    frame(&horizontal, &vertical, &drawn, label)
 }
 
 #[cfg(test)]
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn nothing_is_drawn_of_nothing_and_a_constant_is_one_bar() {
         let write = |language: Language, number: f64| language.number(number);
-        let draw = |counts: &Histogram| histogram(counts, true, Some(5.0), Words::new("л", "l"), &write);
+        let draw = |counts: &Histogram| histogram(counts, true, Some(5.0), &Words::new("л", "l"), &write);
         assert!(draw(&Histogram::default()).is_empty());
         let constant = draw(&Histogram { edges: vec![5.0, 5.5], rows: vec![9] });
         assert_eq!(constant.matches("class=\"bar\"").count(), 1);
