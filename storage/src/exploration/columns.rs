@@ -123,9 +123,11 @@ impl Snapshot {
         at_most: i64,
     ) -> Result<NumberProfile> {
         let name = column.name();
+        // By way of numeric, 1.6 stays 1.6 where the column is of single precision.
+        let exact = &format!("{name}::numeric::float8");
         let query = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT count({name}), count(DISTINCT {name}),
-                    percentile_cont($1::float8[]) WITHIN GROUP (ORDER BY {name}::float8)
+                    percentile_cont($1::float8[]) WITHIN GROUP (ORDER BY {exact})
              FROM listings"
         )));
         let (known, distinct, quantiles): (i64, i64, Option<Vec<f64>>) =
@@ -133,12 +135,12 @@ impl Snapshot {
         let quantiles = quantiles.unwrap_or_default();
         let fences = fences(&quantiles, is_logarithmic);
         let query = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT count(*) FILTER (WHERE {name}::float8 < $1), count(*) FILTER (WHERE {name}::float8 > $2)
+            "SELECT count(*) FILTER (WHERE {exact} < $1), count(*) FILTER (WHERE {exact} > $2)
              FROM listings"
         )));
         let (below, above) = query.bind(fences.0).bind(fences.1).fetch_one(self.connection()?).await?;
-        let lowest = format!("{name}::float8 < {} GROUP BY 1 ORDER BY 1", literal(fences.0));
-        let highest = format!("{name}::float8 > {} GROUP BY 1 ORDER BY 1 DESC", literal(fences.1));
+        let lowest = format!("{exact} < {} GROUP BY 1 ORDER BY 1", literal(fences.0));
+        let highest = format!("{exact} > {} GROUP BY 1 ORDER BY 1 DESC", literal(fences.1));
         let frequent = format!("{name} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1");
         Ok(NumberProfile {
             known,
@@ -147,15 +149,15 @@ impl Snapshot {
             fences,
             below,
             above,
-            lowest: self.counted(name, &lowest, at_most).await?,
-            highest: self.counted(name, &highest, at_most).await?,
-            frequent: self.counted(name, &frequent, at_most).await?,
+            lowest: self.counted(exact, &lowest, at_most).await?,
+            highest: self.counted(exact, &highest, at_most).await?,
+            frequent: self.counted(exact, &frequent, at_most).await?,
         })
     }
 
-    async fn counted(&mut self, name: &str, which: &str, at_most: i64) -> Result<Vec<Counted>> {
+    async fn counted(&mut self, number: &str, which: &str, at_most: i64) -> Result<Vec<Counted>> {
         let query = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {name}::float8 AS number, count(*) AS rows FROM listings WHERE {which} LIMIT $1"
+            "SELECT {number} AS number, count(*) AS rows FROM listings WHERE {which} LIMIT $1"
         )));
         Ok(query.bind(at_most).fetch_all(self.connection()?).await?)
     }

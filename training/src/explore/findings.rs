@@ -2,13 +2,14 @@
 
 mod columns;
 mod rows;
+mod values;
 
 use domain::Column;
 use serde::Serialize;
 
 use super::Exploration;
 use super::words::{Language, Words};
-pub(super) use rows::check;
+pub(super) use values::check;
 
 /// Something to know before training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,9 +54,9 @@ pub(super) fn find(figures: &Exploration) -> Vec<Finding> {
         columns::nearly_constant(figures),
         columns::drifting(figures),
         columns::mostly_missing(figures),
-        rows::far_out(figures),
-        rows::contradictions(figures),
-        rows::guessed_mileages(figures),
+        values::far_out(figures),
+        values::contradictions(figures),
+        values::guessed_mileages(figures),
         columns::long_tails(figures),
         rows::dominance(figures),
         rows::exact(figures),

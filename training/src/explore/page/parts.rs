@@ -63,7 +63,7 @@ pub(super) fn bars(bars: &[Bar]) -> String {
         // Without a length there is no room for one either: it would be taken for nothing.
         let drawn = match 100.0 * bar.length / longest {
             width if width > 0.0 => format!("<span class=\"track\"><i style=\"width:{width:.1}%\"></i></span>"),
-            _ => "<span></span>".to_owned(),
+            _ => "<span class=\"bare\"></span>".to_owned(),
         };
         format!(
             "<li><span class=\"name\">{}</span>{drawn}<span class=\"says\">{}</span></li>",
