@@ -1,6 +1,7 @@
 //! The subcommands, a file each.
 
 mod evaluate;
+mod explore;
 mod import;
 mod models;
 mod openapi;
@@ -21,6 +22,8 @@ pub enum Command {
     Up(up::Arguments),
     /// Bring CSV, CSV.gz or XLSX files of listings into the database
     Import(import::Arguments),
+    /// Write the data report: what the listings are like, before any model
+    Explore(explore::Arguments),
     /// Train a model on the listings in the database and register it
     Train(train::Arguments),
     /// Measure a model's accuracy on the test split or on a labelled file
@@ -44,6 +47,7 @@ pub fn run(command: Command) -> Result<()> {
     match command {
         Command::Up(arguments) => up::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Explore(arguments) => explore::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use training::explore::Stage;
 use training::train::Progress;
 
 /// Shows the progress of an import: rows read so far.
@@ -21,6 +22,36 @@ impl RowsShown {
 
     pub fn rows(&self, rows: u64) {
         self.0.set_position(rows);
+    }
+
+    pub fn end(self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Shows how far the data report is.
+pub struct ExplorationShown(ProgressBar);
+
+impl ExplorationShown {
+    pub fn new() -> Self {
+        let bar = if is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+
+    pub fn stage(&self, stage: Stage) {
+        let told = match stage {
+            Stage::Counting => "counting listings, sources and missing values".to_owned(),
+            Stage::Sampling => "drawing a sample".to_owned(),
+            Stage::Column(name) => format!("looking at {name}"),
+            Stage::Comparing => "looking for repetitions and contradictions".to_owned(),
+            Stage::Market => "computing the market's level".to_owned(),
+        };
+        if is_terminal() {
+            self.0.set_message(told);
+        } else {
+            eprintln!("{told}");
+        }
     }
 
     pub fn end(self) {

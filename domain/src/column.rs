@@ -1,9 +1,12 @@
 //! The columns of a listing: the one table that import, training, serving and documents read.
 
+use serde::Serialize;
+
 use crate::fold::fold_header;
 
 /// A column of a listing, in the order in which the product shows them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is documented by `Column::describe`")]
 pub enum Column {
     Brand,
@@ -274,6 +277,13 @@ mod tests {
             assert_eq!(Column::from_header(header), Some(column), "{header}");
         }
         assert_eq!(Column::from_header("комментарий"), None);
+    }
+
+    #[test]
+    fn json_and_tables_name_a_column_alike() {
+        for column in Column::ALL {
+            assert_eq!(serde_json::to_value(column).unwrap(), column.name());
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Split {
 }
 
 /// What changes when the same car is listed again.
-const VARYING: [Column; 3] = [Column::ListingDate, Column::Region, Column::OwnersCount];
+pub const VARYING: [Column; 3] = [Column::ListingDate, Column::Region, Column::OwnersCount];
 
 /// The canonical form of a listing, in which it is stored: every text folded, synonyms resolved.
 #[must_use]

@@ -9,6 +9,7 @@ mod comparables;
 mod copy;
 mod database;
 mod error;
+pub mod exploration;
 mod listings;
 mod models;
 mod runs;

@@ -133,10 +133,21 @@ impl Snapshot {
     /// A connection that broke, a stream that cannot be read, or [`Error::SnapshotOver`] after an
     /// earlier read failed or was dropped before its end.
     pub async fn read(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
+        self.copy(&statement(block, part.into())).await
+    }
+
+    /// The connection, for statements that run to their end.
+    pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
+        self.check()?;
+        Ok(&mut self.connection)
+    }
+
+    /// Reads what a COPY of all columns of a listing sends.
+    pub(crate) async fn copy(&mut self, statement: &str) -> Result<ListingChunk> {
         self.check()?;
         self.is_over = true;
         let mut decoder = Decoder::new();
-        let mut pieces = self.connection.copy_out_raw(&statement(block, part.into())).await?;
+        let mut pieces = self.connection.copy_out_raw(statement).await?;
         while let Some(piece) = pieces.next().await {
             decoder.push(&piece?)?;
         }

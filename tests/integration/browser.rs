@@ -8,7 +8,7 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::market::{block_on, server};
+use crate::market::{Home, block_on, server};
 
 /// A chromedriver of this test's own.
 struct Driver {
@@ -173,6 +173,34 @@ fn the_page_values_a_car() {
         let price = wait_for(&browser, "return document.getElementById('price').innerText").await;
         assert!(price.as_str().unwrap().contains('₽'), "{price}");
         assert_nothing_leaves(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_data_report_opens_without_a_network_in_both_languages() {
+    let Some(driver) = Driver::start() else {
+        println!("skipped: there is no chromedriver; `make test` installs one");
+        return;
+    };
+    let home = Home::new();
+    let file = home.write("market.csv", crate::explore::market());
+    home.ok(&["import", &file]);
+    home.ok(&["explore", "--out", "report.html"]);
+    block_on(async {
+        let browser = driver.browser().await;
+        browser.goto(&format!("file://{}", home.path("report.html").display())).await.unwrap();
+        for (language, words) in [("ru", "Постоянный столбец: customs"), ("en", "Constant column: customs")]
+        {
+            let button = browser.find(Locator::Css(&format!("[data-language={language}]"))).await.unwrap();
+            button.click().await.unwrap();
+            let seen = wait_for(&browser, "return document.getElementById('findings').innerText").await;
+            assert!(seen.as_str().unwrap().contains(words), "{seen}");
+        }
+        let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(browser.execute(overflow, Vec::new()).await.unwrap(), json!(0));
+        let loaded = "return performance.getEntriesByType('resource').length";
+        assert_eq!(browser.execute(loaded, Vec::new()).await.unwrap(), json!(0));
         browser.close().await.unwrap();
     });
 }

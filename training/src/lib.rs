@@ -3,6 +3,7 @@
 pub mod config;
 mod error;
 pub mod evaluate;
+pub mod explore;
 pub mod export;
 pub mod import;
 mod learner;

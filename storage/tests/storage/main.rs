@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test prepares may fail as the test does")]
 
 mod cluster;
+mod exploration;
 mod listings;
 mod locks;
 mod models;

@@ -1,0 +1,91 @@
+//! Listings whose values contradict one another.
+
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+
+use crate::error::Result;
+use crate::snapshot::Snapshot;
+
+/// What makes a listing suspicious.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// A mileage of a million kilometres and more.
+    MillionKilometres,
+    /// Less than 1,000 km on a car of three years and more.
+    HardlyDriven,
+    /// More than 100,000 km a year.
+    DrivenTooFar,
+    /// A mileage that is a multiple of 10,000 km: a guess.
+    RoundMileage,
+    /// Made after it was listed.
+    MadeAfterListing,
+    /// An engine of no volume, though not an electric one.
+    NoVolume,
+    /// Less than 20 hp or more than 250 hp a litre.
+    PowerOutOfProportion,
+    /// A quarter or less of the median price of the same brand, model and year.
+    FarBelowLikeCars,
+    /// Four times the median price of the same brand, model and year, or more.
+    FarAboveLikeCars,
+}
+
+/// How many listings a check finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Suspicion {
+    /// The check.
+    pub check: Check,
+    /// Listings.
+    pub rows: i64,
+}
+
+impl Check {
+    /// Every check.
+    pub const ALL: [Self; 9] = [
+        Self::MillionKilometres,
+        Self::HardlyDriven,
+        Self::DrivenTooFar,
+        Self::RoundMileage,
+        Self::MadeAfterListing,
+        Self::NoVolume,
+        Self::PowerOutOfProportion,
+        Self::FarBelowLikeCars,
+        Self::FarAboveLikeCars,
+    ];
+
+    /// `age` is in calendar years, `like_cars` the median price of like cars where there are ten.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::MillionKilometres => "mileage >= 1000000",
+            Self::HardlyDriven => "mileage < 1000 AND age >= 3",
+            Self::DrivenTooFar => "mileage > 100000 * greatest(age + 1, 1)",
+            Self::RoundMileage => "mileage > 0 AND mileage % 10000 = 0",
+            Self::MadeAfterListing => "age < 0",
+            Self::NoVolume => "engine_volume = 0 AND fuel_type NOT LIKE '%электр%' AND fuel_type NOT LIKE '%electr%'",
+            Self::PowerOutOfProportion => "engine_volume > 0 AND engine_power / engine_volume NOT BETWEEN 20 AND 250",
+            Self::FarBelowLikeCars => "price <= like_cars / 4",
+            Self::FarAboveLikeCars => "price >= like_cars * 4",
+        }
+    }
+}
+
+impl Snapshot {
+    /// How many listings each check finds.
+    ///
+    /// # Errors
+    /// See [`Snapshot::overview`].
+    pub async fn suspicions(&mut self) -> Result<Vec<Suspicion>> {
+        let counts = Check::ALL.map(|check| format!("count(*) FILTER (WHERE {})", check.condition()));
+        let query = sqlx::query_scalar(AssertSqlSafe(format!(
+            "WITH likes AS (
+                 SELECT brand, model, year, percentile_cont(0.5) WITHIN GROUP (ORDER BY price) AS like_cars
+                 FROM listings WHERE model IS NOT NULL GROUP BY brand, model, year HAVING count(*) >= 10)
+             SELECT ARRAY[{}]
+             FROM (SELECT listings.*, likes.like_cars, date_part('year', listing_date)::int - year AS age
+                   FROM listings LEFT JOIN likes USING (brand, model, year)) AS checked",
+            counts.join(", ")
+        )));
+        let counts: Vec<i64> = query.fetch_one(self.connection()?).await?;
+        Ok(Check::ALL.into_iter().zip(counts).map(|(check, rows)| Suspicion { check, rows }).collect())
+    }
+}
