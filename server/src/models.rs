@@ -55,7 +55,9 @@ pub(crate) struct ReloadError {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "size": 2_481_152,
     "accuracy": {
         "rows": 7241, "mape": 0.154, "median_ape": 0.097, "mae": 118_200.5, "rmsle": 0.221, "r2": 0.951,
-        "within_10": 0.512, "within_20": 0.783, "coverage_80": 0.802, "median_width_80": 0.338
+        "within_5": 0.271, "within_10": 0.512, "within_20": 0.783, "coverage_80": 0.802, "median_width_80": 0.338,
+        "cod": 0.155, "prd": 1.021,
+        "intervals_95": { "mape": [0.149, 0.16], "median_ape": [0.095, 0.1], "coverage_80": [0.793, 0.811] }
     }
 }))]
 pub(crate) struct ModelSummary {
