@@ -234,7 +234,7 @@ impl Outcome {
     }
 
     fn absolute_percentage_error(&self) -> f64 {
-        (self.ratio() - 1.0).abs()
+        ((self.predicted - self.actual) / self.actual).abs()
     }
 
     fn is_covered(&self) -> bool {
