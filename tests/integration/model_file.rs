@@ -21,11 +21,12 @@ fn another_runtime_gives_the_prices_that_the_server_gives() {
         unknown,
         serde_json::json!({"brand": "Лада", "year": 1995, "mileage": 96000, "listing_date": "2026-03-17"}),
     ];
-    let address = server().url("/v1/valuations");
+    let server = server();
     for listing in listings {
-        let answer: serde_json::Value =
-            block_on(async { reqwest::Client::new().post(&address).json(&listing).send().await?.json().await })
-                .unwrap();
+        let answer: serde_json::Value = block_on(async {
+            reqwest::Client::new().post(server.url("/v1/valuations")).json(&listing).send().await?.json().await
+        })
+        .unwrap();
         let output =
             Command::new(&python).arg(fixture("client.py")).arg(&file).arg(listing.to_string()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
