@@ -91,7 +91,7 @@ impl Learning<'_> {
         let regressor = TabularRegressor::init(self.config, self.statistics, &device).materialize();
         let (preprocessing, members) = regressor.into_parts();
         std::thread::scope(|scope| {
-            let (batches_in, loaded) = crossbeam_channel::bounded(QUEUE);
+            let (batches_in, batches) = crossbeam_channel::bounded(QUEUE);
             let loader = scope.spawn(move || self.load(stream, runtime, &batches_in));
             let (replies_in, replies) = crossbeam_channel::unbounded();
             let mut jobs = Vec::new();
@@ -104,9 +104,9 @@ impl Learning<'_> {
                 jobs.push(jobs_in);
             }
             drop(replies_in);
-            let outcome = Epochs { learning: self, jobs, replies }.run(&loaded, on_step, on_epoch);
+            let outcome = Epochs { learning: self, jobs, replies }.run(&batches, on_step, on_epoch);
             // The loader ends when nobody takes its batches.
-            drop(loaded);
+            drop(batches);
             let stream = loader.join().map_err(|_| Error::ThreadStopped)?;
             let members: Result<Vec<Member>, Error> = threads.into_iter().map(join).collect();
             outcome?;

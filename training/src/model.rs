@@ -49,7 +49,7 @@ impl TabularRegressor {
     ///
     /// The members are averaged where they were trained: in the logarithm of the price.
     #[must_use]
-    pub fn forward(&self, categorical: Tensor<2, Int>, numeric: Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, categorical: Tensor<2, Int>, numeric: &Tensor<2>) -> Tensor<2> {
         let rows = self.preprocessing.rows(categorical); // [N, C]
         let numbers = self.preprocessing.encode(numeric); // [N, D, B + 1]
         let mut members = self.members.iter().map(|member| member.forward(rows.clone(), numbers.clone(), None));

@@ -71,7 +71,7 @@ impl Reservoir {
     fn edges(self, n_bins: usize) -> Vec<Vec<f32>> {
         let rows = self.rows.len() / NUMERIC.len();
         let raw = Tensor::<2>::from_data(TensorData::new(self.rows, [rows, NUMERIC.len()]), &Device::flex());
-        let derived: Vec<f32> = derive(raw).into_data().iter::<f32>().collect();
+        let derived: Vec<f32> = derive(&raw).into_data().iter::<f32>().collect();
         let column = |place: usize| derived.iter().skip(place).step_by(DERIVED).copied();
         (0..DERIVED).map(|place| quantile_edges(column(place).collect(), n_bins)).collect()
     }

@@ -121,7 +121,9 @@ impl Epochs<'_> {
         }
         #[expect(clippy::cast_precision_loss, reason = "a handful of members")]
         let count = self.jobs.len() as f32;
-        sum.iter_mut().for_each(|quantile| *quantile /= count);
+        for quantile in &mut sum {
+            *quantile /= count;
+        }
         Ok(sum)
     }
 

@@ -142,7 +142,7 @@ impl MemberThread {
         let ids = TensorData::new(batch.ids.clone(), [n, CATEGORICAL.len()]);
         let numbers = TensorData::new(batch.numbers.clone(), [n, NUMERIC.len()]);
         let rows = self.preprocessing.rows(Tensor::from_data(ids, &device));
-        (rows, self.preprocessing.encode(Tensor::from_data(numbers, &device)))
+        (rows, self.preprocessing.encode(&Tensor::from_data(numbers, &device)))
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Preprocessing {
 /// The numbers that the network sees, `[N, D]`, of the raw ones, `[N, F]`: age, year, date, mileage,
 /// mileage a year, volume, power, owners. The year stands in where no date tells the age. NaN where a number that it is made of is missing.
 #[must_use]
-pub fn derive(numeric: Tensor<2>) -> Tensor<2> {
+pub fn derive(numeric: &Tensor<2>) -> Tensor<2> {
     let column = |column| {
         let place = numeric_place(column);
         numeric.clone().slice([0..numeric.dims()[0], place..place + 1]) // [N, 1]
@@ -106,7 +106,7 @@ impl Preprocessing {
     /// The piecewise-linear encoding (arXiv 2203.05556, section 3.2) of raw numbers `[N, F]`:
     /// `[N, D, B + 1]`, the last place 1 where the number is missing and all others 0.
     #[must_use]
-    pub fn encode(&self, numeric: Tensor<2>) -> Tensor<3> {
+    pub fn encode(&self, numeric: &Tensor<2>) -> Tensor<3> {
         let numbers: Tensor<3> = derive(numeric).unsqueeze_dim(2); // [N, D, 1]
         let is_missing = numbers.clone().is_nan(); // [N, D, 1]
         let missing = (is_missing.clone().float() + self.never_known.clone()).clamp_max(1.0); // [N, D, 1]
@@ -134,7 +134,7 @@ mod tests {
             let mut listing = [0.5_f32; domain::feature::NUMERIC.len()];
             listing[numeric_place(Column::ListingDate)] = date;
             let listing = Tensor::from_data(TensorData::new(listing.to_vec(), [1, listing.len()]), &device);
-            preprocessing.encode(listing).into_data().iter::<f32>().collect()
+            preprocessing.encode(&listing).into_data().iter::<f32>().collect()
         };
         let (dated, undated) = (encode(20_000.0), encode(f32::NAN));
         assert_eq!(dated[..2], [0.0, 1.0], "no bin, and the mark of a missing number");
