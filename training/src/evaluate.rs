@@ -5,7 +5,7 @@ use domain::accuracy::{AccuracyCard, Outcome, Surface, segments};
 use domain::calibration::CalibrationRow;
 use domain::column::Kind;
 use domain::identity::{age, canonical_listing};
-use domain::{Column, Listing, PricedListing, Valuation, Value};
+use domain::{Column, Listing, PricedListing, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use storage::ListingChunk;
@@ -125,7 +125,11 @@ impl<'a> Measuring<'a> {
 
     fn measure(&mut self) -> Result<(), Error> {
         let rows = std::mem::take(&mut self.waiting);
-        let as_listed = self.outcomes(&rows, |_| ())?;
+        let mut as_listed = self.outcomes(&rows, |_| ())?;
+        for (row, outcome) in rows.iter().zip(&mut as_listed) {
+            let as_of = row.listing.date().unwrap_or(self.today);
+            outcome.segments = segments(&canonical_listing(&row.listing), age_on(as_of, row));
+        }
         for (place, (_, hide)) in SCENARIOS.iter().enumerate() {
             let outcomes = self.outcomes(&rows, hide)?;
             self.scenarios[place].extend(outcomes);
@@ -141,6 +145,7 @@ impl<'a> Measuring<'a> {
         Ok(())
     }
 
+    /// The outcomes of rows that are changed before they are valued, in no segment yet.
     fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
         let listings: Vec<Listing> = rows
             .iter()
@@ -156,7 +161,7 @@ impl<'a> Measuring<'a> {
             predicted: valuation.price,
             low: valuation.low,
             high: valuation.high,
-            segments: segments(&canonical_listing(&row.listing), age_of(row, &valuation)),
+            segments: Vec::new(),
         });
         Ok(outcomes.collect())
     }
@@ -179,7 +184,7 @@ pub(crate) fn calibration_rows(
     let rows = rows.iter().zip(valuations).map(|(row, valuation)| {
         #[expect(clippy::cast_possible_truncation, reason = "they were single precision before")]
         let quantiles = valuation.quantiles.iter().map(|price| *price as f32).collect();
-        CalibrationRow { quantiles, price: row.price, age: age_of(row, &valuation) }
+        CalibrationRow { quantiles, price: row.price, age: age_on(valuation.as_of, row) }
     });
     Ok(rows.collect())
 }
@@ -203,6 +208,6 @@ pub(crate) fn stored_listing(chunk: &ListingChunk, row: usize) -> PricedListing 
     PricedListing { listing, price: chunk.price(row), car_group: None, source: None }
 }
 
-fn age_of(row: &PricedListing, valuation: &Valuation) -> f64 {
-    row.listing.number(Column::Year).map_or(f64::NAN, |year| age(valuation.as_of, year))
+fn age_on(day: NaiveDate, row: &PricedListing) -> f64 {
+    row.listing.number(Column::Year).map_or(f64::NAN, |year| age(day, year))
 }

@@ -147,7 +147,13 @@ impl Run<'_> {
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
 
-        let (regressor, stream) = self.learn(stream, &schema, &statistics)?;
+        let (regressor, stream) =
+            self.learn(self.config, self.summary.rows, stream, (&schema, &statistics), &mut |epoch, metrics| {
+                let number = u32::try_from(epoch).unwrap_or(u32::MAX);
+                handle.block_on(database.runs().record_epoch(self.summary.id, number, &json!(metrics)))?;
+                report(Progress::Epoch(epoch, metrics));
+                Ok(())
+            })?;
         let (newest, mut stream) = if self.config.backtest { self.backtest(stream)? } else { (None, stream) };
         report(Progress::Evaluating);
         let (file, signature) = self.make_file(&regressor, schema, newest, &mut stream)?;
@@ -162,37 +168,34 @@ impl Run<'_> {
 
     fn learn(
         &self,
+        config: &TrainConfig,
+        rows: Rows,
         stream: ListingStream,
-        schema: &FeatureSchema,
-        statistics: &Statistics,
+        (schema, statistics): (&FeatureSchema, &Statistics),
+        on_epoch: &mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
     ) -> Result<(TabularRegressor, ListingStream), Error> {
-        let Surroundings { database, handle, report, stop, .. } = self.surroundings;
+        let Surroundings { handle, report, stop, .. } = self.surroundings;
         let encoder = Encoder::new(schema)?;
-        let learning = Learning { config: self.config, statistics, encoder: &encoder, rows: self.summary.rows, stop };
-        learning.learn(stream, handle, &|step| report(Progress::Step(step)), &mut |epoch, metrics| {
-            let number = u32::try_from(epoch).unwrap_or(u32::MAX);
-            handle.block_on(database.runs().record_epoch(self.summary.id, number, &json!(metrics)))?;
-            report(Progress::Epoch(epoch, metrics));
-            Ok(())
-        })
+        let learning = Learning { config, statistics, encoder: &encoder, rows, stop };
+        learning.learn(stream, handle, &|step| report(Progress::Step(step)), on_epoch)
     }
 
     /// Lets a smaller model learn from all but the newest listings and measures it on those.
     fn backtest(&self, mut stream: ListingStream) -> Result<(Option<Newest>, ListingStream), Error> {
-        let Surroundings { handle, today, report, stop, .. } = self.surroundings;
+        let Surroundings { handle, today, report, .. } = self.surroundings;
         let held_out = handle.block_on(stream.hold_out_newest(NEWEST_SHARE))?;
-        let rows = handle.block_on(count_rows(&mut stream));
-        let (Some(since), Ok(rows)) = (held_out, rows) else {
-            stream.hold_out_nothing();
-            return Ok((None, stream));
+        let Some(since) = held_out else { return Ok((None, stream)) };
+        let rows = match handle.block_on(count_rows(&mut stream)) {
+            Err(Error::TooFewListings { .. }) => {
+                stream.hold_out_nothing();
+                return Ok((None, stream));
+            }
+            rows => rows?,
         };
         report(Progress::Backtesting(since));
         let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
         let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, &config))?;
-        let encoder = Encoder::new(&schema)?;
-        let learning = Learning { config: &config, statistics: &statistics, encoder: &encoder, rows, stop };
-        let (regressor, mut stream) =
-            learning.learn(stream, handle, &|step| report(Progress::Step(step)), &mut |_, _| Ok(()))?;
+        let (regressor, mut stream) = self.learn(&config, rows, stream, (&schema, &statistics), &mut |_, _| Ok(()))?;
         let model = self.calibrated_model(&regressor, &self.signature(schema), &mut stream)?;
         let mut measuring = Measuring::new(&model, today);
         handle.block_on(stream.scan_held_out(|chunk| measure(chunk, &mut measuring)))?;
