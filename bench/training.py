@@ -23,7 +23,7 @@ EXAMPLE = "Example: bench/training listings.csv.gz --epochs 3"
 # More threads finish sooner, fewer waste less: Probeg is held against the better of these in each figure.
 THREADS = (1, 2)
 # Never hidden from the network: a valuation always has them.
-ALWAYS_KNOWN = {"age", "listing_date", "mileage", "mileage_per_year", "year"}
+ALWAYS_KNOWN = {"age", "listing_date", "mileage", "year"}
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path
     arrays: dict[str, numpy.ndarray] = {"cardinalities": numpy.array([len(feature["values"]) for feature in categorical])}
     for name, buckets in {"train": (0, 79), "validation": (80, 89)}.items():
         part = listings.between_buckets(*buckets)
-        numbers = part.features()[[*part.numbers, "age", "mileage_per_year"]]
+        others = [name for name in part.numbers if name != "mileage"]
+        numbers = part.features()[[*others, "age", "mileage"]]
         arrays[f"{name}_ids"] = numpy.stack([ids(part.table, feature) for feature in categorical], axis=1)
         arrays[f"{name}_numbers"] = numbers.to_numpy(numpy.float32)
         arrays[f"{name}_prices"] = numpy.log(part.prices).astype(numpy.float32)

@@ -18,36 +18,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# What the falls of the price over the bins of mileage are learned from: nearly none.
+FIRST_FALL = -4.0
+
 
 class Twin(nn.Module):
-    """`k` members: embeddings, a multi-layer perceptron, a head of rising quantiles."""
+    """`k` members: embeddings, a multi-layer perceptron, a head whose outputs add up to rising quantiles."""
 
-    def __init__(self, config: dict[str, Any], cardinalities: list[int], derived: int) -> None:
+    def __init__(self, config: dict[str, Any], cardinalities: list[int], numbers: int) -> None:
         super().__init__()
-        k, width = config["k"], config["d_block"]
+        k, width, quantiles = config["k"], config["d_block"], len(config["quantiles"])
+        bins, trunk = config["n_bins"] + 1, numbers - 1
         self.embedding = normal(0.3, k, sum(cardinalities) + len(cardinalities), config["d_embedding"])
-        bins = config["n_bins"] + 1
-        self.numeric_weight = normal(bins**-0.5, k, derived, bins, config["d_numeric"])
-        self.numeric_bias = nn.Parameter(torch.zeros(k, 1, derived * config["d_numeric"]))
-        inputs = len(cardinalities) * config["d_embedding"] + derived * config["d_numeric"]
-        widths = [inputs, *[width] * config["n_blocks"], len(config["quantiles"])]
+        self.numeric = nn.Parameter(torch.cat([normal(bins**-0.5, k, trunk, bins, config["d_numeric"]), torch.zeros(k, trunk, 1, config["d_numeric"])], 2))
+        inputs = len(cardinalities) * config["d_embedding"] + trunk * config["d_numeric"]
+        outputs = quantiles + 1 + bins
+        widths = [inputs, *[width] * config["n_blocks"], outputs]
         layers = list(zip(widths, widths[1:]))
         self.weights = nn.ParameterList([uniform(fan**-0.5, k, fan, out) for fan, out in layers])
-        self.biases = nn.ParameterList([uniform(fan**-0.5, k, 1, out) for fan, out in layers])
+        self.biases = nn.ParameterList([uniform(fan**-0.5, k, 1, out) for fan, out in layers[1:]])
+        self.biases[-1].data[..., quantiles + 1 :] = FIRST_FALL
+        self.mileage = nn.Parameter(torch.zeros(k, outputs, outputs))
         self.dropout = config["dropout"]
-        self.register_buffer("cumulative", distances_to_quantiles(len(config["quantiles"])))
+        mask = torch.zeros(outputs, outputs)
+        mask[quantiles + 1 :, 2 : quantiles + 1] = 1.0
+        self.register_buffer("mileage_mask", mask)
+        self.register_buffer("outputs_to_quantiles", outputs_to_quantiles(quantiles, outputs))
 
-    def forward(self, rows: Tensor, numbers: Tensor) -> Tensor:
-        """Quantiles of the standardized log price, [k, N, Q], of embedding rows [N, C] and encoded numbers [N, D, B + 1]."""
+    def forward(self, rows: Tensor, numbers: Tensor, mileage: Tensor) -> Tensor:
+        """Quantiles of the standardized log price, [k, N, Q], of embedding rows [N, C], encoded numbers
+        [N, D - 1, B + 2], and how much each output counts, [N, O]."""
         k, n = self.embedding.shape[0], rows.shape[0]
         categorical = self.embedding[:, rows].flatten(2)  # [k, N, C · E]
-        numeric = torch.einsum("ndb,kdbe->knde", numbers, self.numeric_weight).reshape(k, n, -1)  # [k, N, D · E]
-        hidden = torch.cat([categorical, functional.relu(numeric + self.numeric_bias)], 2)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1]):
+        numeric = torch.einsum("ndb,kdbe->knde", numbers, self.numeric).reshape(k, n, -1)  # [k, N, (D - 1) · W]
+        hidden = functional.relu(torch.cat([categorical, functional.relu(numeric)], 2) @ self.weights[0])
+        hidden = functional.dropout(hidden, self.dropout, self.training)
+        for weight, bias in zip(self.weights[1:-1], self.biases[:-1]):
             hidden = functional.relu(torch.baddbmm(bias, hidden, weight))  # [k, N, H]
             hidden = functional.dropout(hidden, self.dropout, self.training)
-        head = torch.baddbmm(self.biases[-1], hidden, self.weights[-1])  # [k, N, Q]
-        return head[..., :1] + functional.softplus(head[..., 1:]) @ self.cumulative
+        outputs = torch.baddbmm(self.biases[-1], hidden, self.weights[-1]) + mileage @ (self.mileage * self.mileage_mask)
+        return (functional.softplus(outputs) * mileage) @ self.outputs_to_quantiles
 
 
 def normal(deviation: float, *shape: int) -> nn.Parameter:
@@ -60,33 +70,37 @@ def uniform(bound: float, *shape: int) -> nn.Parameter:
     return nn.Parameter((2 * torch.rand(*shape) - 1) * bound)
 
 
-def distances_to_quantiles(quantiles: int) -> Tensor:
-    """The matrix, [Q - 1, Q], that subtracts distances below the median and adds those above it."""
+def outputs_to_quantiles(quantiles: int, outputs: int) -> Tensor:
+    """The matrix, [O, Q], that adds up outputs: the first minus the second is the median at no mileage, then come the
+    distances, subtracted below the median and added above it, then what the price falls by over the mileage."""
     gap, quantile = torch.arange(quantiles - 1)[:, None], torch.arange(quantiles)[None]
     median = quantiles // 2
     below = (quantile <= gap) & (gap < median)
     above = (quantile > gap) & (gap >= median)
-    return above.float() - below.float()
+    ones = torch.ones(1, quantiles)
+    return torch.cat([ones, -ones, above.float() - below.float(), -torch.ones(outputs - quantiles - 1, quantiles)])
 
 
 class Inputs:
-    """Raw ids and numbers to what the network takes."""
+    """Raw ids and numbers, the mileage last among these, to what the network takes."""
 
-    def __init__(self, cardinalities: list[int], numbers: Tensor, bins: int) -> None:
+    def __init__(self, cardinalities: list[int], numbers: Tensor, config: dict[str, Any]) -> None:
         sizes = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities[:-1])])
-        self._offsets = sizes.cumsum(0)
+        self._offsets, self._always, bins = sizes.cumsum(0), len(config["quantiles"]) + 1, config["n_bins"]
         edges = [bin_edges(column, bins) for column in numbers.T]
         # Bins that a number has no edges for begin beyond every value, so that they stay 0.
         lower = [nn.functional.pad(edge[:-1], (0, bins - len(edge) + 1), value=1e30) for edge in edges]
         widths = [nn.functional.pad(edge.diff(), (0, bins - len(edge) + 1), value=1.0) for edge in edges]
         self._lower, self._inverse_width = torch.stack(lower), 1.0 / torch.stack(widths)
 
-    def encode(self, ids: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the stacked embedding, [N, C], and piecewise-linear codes, [N, D, B + 1], the last for missing."""
+    def encode(self, ids: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows of the stacked embedding, piecewise-linear codes, and the weights of the outputs, as the network takes them."""
         missing = numbers.isnan()[..., None]
         known = numbers[..., None].masked_fill(missing, -1e30)
         encoded = ((known - self._lower) * self._inverse_width).clamp(0.0, 1.0)
-        return ids + self._offsets, torch.cat([encoded, missing.float()], 2)
+        encoded = torch.cat([encoded, missing.float()], 2)
+        codes = functional.pad(encoded[:, :-1], (0, 1), value=1.0)
+        return ids + self._offsets, codes, functional.pad(encoded[:, -1], (self._always, 0), value=1.0)
 
 
 def bin_edges(values: Tensor, bins: int) -> Tensor:
@@ -149,7 +163,7 @@ def main() -> None:
     data = {name: torch.from_numpy(values) for name, values in numpy.load(rows_file).items()}
     cardinalities = data["cardinalities"].tolist()
     count, size = len(data["train_prices"]), config["batch_size"]
-    inputs = Inputs(cardinalities, data["train_numbers"], config["n_bins"])
+    inputs = Inputs(cardinalities, data["train_numbers"], config)
     network = Twin(config, cardinalities, data["train_numbers"].shape[1])
     learner = Learner(network, config, -(-count // size) * config["epochs"])
     mean, deviation = data["train_prices"].mean(), data["train_prices"].std()
@@ -158,16 +172,18 @@ def main() -> None:
     for _ in range(config["epochs"]):
         began = time.monotonic()
         for batch in torch.randperm(count).split(size):
-            ids, numbers = masked(data["train_ids"][batch], data["train_numbers"][batch], data["maskable"], config["mask"])
+            ids, numbers = masked(data["train_ids"][batch], data["train_numbers"][batch], data["maskable"], config)
             learner.learn(*inputs.encode(ids, numbers), targets["train"][batch])
         rows_per_second = count / (time.monotonic() - began)
         epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(learner, inputs, data, targets)})
     print(json.dumps({"epochs": epochs}))
 
 
-def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """In a share of the rows, hides each value with a probability that is itself drawn at random."""
-    probability = torch.rand(len(ids), 1) * (torch.rand(len(ids), 1) < share)
+def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Makes a share of the categories unknown; in a share of the rows, hides each value with a probability that is
+    itself drawn at random."""
+    ids = ids * (torch.rand(ids.shape) >= config["category_dropout"])
+    probability = torch.rand(len(ids), 1) * (torch.rand(len(ids), 1) < config["mask"])
     hidden_numbers = (torch.rand(numbers.shape) < probability) & maskable
     return ids * (torch.rand(ids.shape) >= probability), numbers.masked_fill(hidden_numbers, torch.nan)
 

@@ -106,6 +106,9 @@ impl TrainingShown {
                 metrics.rows_per_second,
                 HumanDuration(Duration::from_secs_f64(metrics.seconds)),
             )),
+            Progress::Refitting(epochs) => {
+                self.line(&format!("learning again, from the listings to validate as well, for {epochs} epochs"));
+            }
             Progress::Backtesting(since) => {
                 self.line(&format!(
                     "a smaller model learns without the listings since {since}, to be measured on them"

@@ -38,8 +38,9 @@ pub struct CalibrationRow {
     pub age: f64,
 }
 
-/// A group with fewer rows than this takes the offset of its whole price band, or of all rows.
-const SMALLEST_GROUP: usize = 150;
+/// How many rows of its own an offset must have to count as much as the offset of the larger group around it: that
+/// of few rows is mostly chance.
+const ROWS_OF_EQUAL_WEIGHT: f64 = 500.0;
 
 const AGE_EDGES: [f64; 4] = [4.0, 8.0, 12.0, 20.0];
 const PRICE_BANDS: usize = 5;
@@ -76,16 +77,8 @@ impl Calibration {
         groups
             .into_iter()
             .map(|by_age| {
-                let whole: Vec<f64> = by_age.iter().flatten().copied().collect();
-                let fallback = if whole.len() >= SMALLEST_GROUP { conformal_quantile(whole, level) } else { overall };
-                by_age
-                    .into_iter()
-                    .map(
-                        |scores| {
-                            if scores.len() >= SMALLEST_GROUP { conformal_quantile(scores, level) } else { fallback }
-                        },
-                    )
-                    .collect()
+                let band = shrunk_quantile(by_age.iter().flatten().copied().collect(), level, overall);
+                by_age.into_iter().map(|scores| shrunk_quantile(scores, level, band)).collect()
             })
             .collect()
     }
@@ -137,6 +130,13 @@ fn band(edges: &[f64], value: f64) -> usize {
     edges.iter().position(|edge| value < *edge).unwrap_or(edges.len())
 }
 
+/// The conformal quantile of a group's scores, drawn towards that of the larger group around it.
+fn shrunk_quantile(scores: Vec<f64>, level: f64, around: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+    let weight = scores.len() as f64 / (scores.len() as f64 + ROWS_OF_EQUAL_WEIGHT);
+    weight * conformal_quantile(scores, level) + (1.0 - weight) * around
+}
+
 /// The `⌈(n + 1) · level⌉`-th smallest score: the offset that gives the level its coverage on new
 /// rows. Without scores, 0.
 fn conformal_quantile(mut scores: Vec<f64>, level: f64) -> f64 {
@@ -186,6 +186,18 @@ mod tests {
             })
             .count();
         assert!((795..=810).contains(&covered), "{covered}");
+    }
+
+    #[test]
+    fn a_group_of_few_rows_goes_with_those_around_it() {
+        let mut rows = overconfident();
+        // The same prices, but three old cars far outside of what the model says.
+        rows.extend((0..3).map(|_| CalibrationRow { quantiles: vec![140.0, 150.0, 160.0], price: 1000.0, age: 30.0 }));
+        let calibration = Calibration::fit(&LEVELS, &rows);
+        let by_age = calibration.intervals[0].offsets.last().unwrap();
+        let (known, few) = (by_age[1], by_age[4]);
+        assert!((few - known).abs() < 0.02, "{few} {known}");
+        assert!(few > known);
     }
 
     #[test]

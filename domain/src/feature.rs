@@ -35,6 +35,11 @@ pub const CATEGORICAL: [Categorical; 13] = [
     Categorical { name: "color", columns: &[Column::Color] },
 ];
 
+/// The place of the model among [`CATEGORICAL`].
+pub const MODEL: usize = 1;
+/// The place of the generation among [`CATEGORICAL`].
+pub const GENERATION: usize = 2;
+
 /// The numeric features, in input order, in the units of their columns.
 pub const NUMERIC: [Column; 6] = [
     Column::Year,
@@ -174,7 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn numeric_places_follow_the_list() {
+    fn places_follow_the_lists() {
+        assert_eq!((CATEGORICAL[MODEL].name, CATEGORICAL[GENERATION].name), ("model", "vehicle_generation"));
         const MILEAGE: usize = numeric_place(Column::Mileage);
         assert_eq!(NUMERIC[MILEAGE], Column::Mileage);
     }

@@ -33,6 +33,8 @@ pub enum Part {
     All,
     /// Those of a split.
     Split(Split),
+    /// Those of all splits but one.
+    AllBut(Split),
     /// Those of a split that were listed before a day, or on a day that is not known.
     Before(Split, NaiveDate),
     /// Those of every split that were listed on a day or later.
@@ -54,6 +56,7 @@ impl Part {
         match self {
             Self::All => "true".to_owned(),
             Self::Split(split) => buckets(split),
+            Self::AllBut(split) => format!("NOT ({})", buckets(split)),
             Self::Before(split, day) => {
                 format!("{} AND (listing_date IS NULL OR listing_date < '{day}')", buckets(split))
             }

@@ -25,6 +25,8 @@ pub struct TrainConfig {
     /// Share of known values that are hidden from the network at a training step, so that it
     /// learns what to do without them.
     pub mask: f64,
+    /// Share of categories that are unknown to the network at a training step, each on its own.
+    pub category_dropout: f64,
     /// Decoupled weight decay of `AdamW`.
     pub weight_decay: f32,
     /// Peak of the learning rate, reached after the warm-up, falling to 0 as a cosine.
@@ -47,6 +49,9 @@ pub struct TrainConfig {
     pub max_vocabulary: usize,
     /// Listings in the shuffle buffer.
     pub shuffle_rows: usize,
+    /// Whether the network is trained again, for as many epochs as were best, on the training and the validation split
+    /// together, once the second has served to stop and to calibrate.
+    pub refit: bool,
     /// Whether a smaller model is also trained without the newest listings and measured on them.
     pub backtest: bool,
     /// Levels of the predicted quantiles: rising, symmetric around 0.5.
@@ -59,14 +64,15 @@ impl Default for TrainConfig {
             seed: 0,
             k: 4,
             n_blocks: 2,
-            d_block: 256,
+            d_block: 192,
             d_embedding: 16,
             n_bins: 32,
             d_numeric: 12,
-            dropout: 0.1,
+            dropout: 0.0,
             mask: 0.03,
-            weight_decay: 0.03,
-            learning_rate: 2e-3,
+            category_dropout: 0.05,
+            weight_decay: 0.1,
+            learning_rate: 3e-3,
             warmup: 0.03,
             gradient_clip: 1.0,
             ema: 0.998,
@@ -76,6 +82,7 @@ impl Default for TrainConfig {
             min_count: 2,
             max_vocabulary: 20_000,
             shuffle_rows: 32_768,
+            refit: true,
             backtest: true,
             quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
         }
@@ -140,6 +147,7 @@ impl TrainConfig {
         let share = |key, value: f64| require(key, "at least 0 and below 1", &value, (0.0..1.0).contains(&value));
         share("dropout", self.dropout)?;
         share("mask", self.mask)?;
+        share("category_dropout", self.category_dropout)?;
         share("warmup", self.warmup)?;
         share("ema", self.ema)?;
         let positive = |key, value: f64| require(key, "above 0 and finite", &value, value > 0.0 && value.is_finite());

@@ -16,13 +16,12 @@ use burn::prelude::Device;
 use crossbeam_channel::Sender;
 use domain::identity::Split;
 use onnx_model::Encoder;
-use onnx_model::signature::Rows;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::Error;
 use crate::config::TrainConfig;
-use crate::model::{Member, Statistics, TabularRegressor};
+use crate::model::{Members, Preprocessing, Statistics, TabularRegressor};
 use crate::stream::{ListingStream, Loaded, Order};
 use epochs::Epochs;
 use member_thread::MemberThread;
@@ -67,29 +66,50 @@ pub struct Learning<'a> {
     pub statistics: &'a Statistics,
     /// Listings to ids and numbers.
     pub encoder: &'a Encoder,
-    /// Listings a split.
-    pub rows: Rows,
+    /// Listings to learn from in an epoch.
+    pub rows: u64,
+    /// How long to learn.
+    pub until: Until,
     /// Set from outside to stop at the next batch.
     pub stop: &'a AtomicBool,
+}
+
+/// How long to learn.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// Until the validation loss no longer falls.
+    Best,
+    /// So many epochs, without a look at the validation split.
+    Epochs(usize),
+}
+
+/// What was learned.
+pub struct Learned {
+    /// The network, with the best averaged weights.
+    pub regressor: TabularRegressor,
+    /// The epoch that they are from, counted from 1.
+    pub epoch: usize,
+    /// The listings, for calibration and evaluation.
+    pub stream: ListingStream,
 }
 
 /// Batches and replies that may wait between two threads.
 const QUEUE: usize = 8;
 
 impl Learning<'_> {
-    /// Learns until the validation loss no longer falls. `on_step` is told how it goes, `on_epoch`
-    /// what was measured. Gives the stream back for calibration and evaluation.
+    /// Learns. `on_step` is told how it goes, `on_epoch` what was measured on the validation split.
     pub fn learn(
         self,
         stream: ListingStream,
         runtime: &Handle,
         on_step: &dyn Fn(Step),
         on_epoch: &mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
-    ) -> Result<(TabularRegressor, ListingStream), Error> {
+    ) -> Result<Learned, Error> {
         let device = Device::flex();
         device.seed(self.config.seed);
-        let regressor = TabularRegressor::init(self.config, self.statistics, &device).materialize();
-        let (preprocessing, members) = regressor.into_parts();
+        let preprocessing = Preprocessing::init(self.config, self.statistics, &device);
+        let members: Vec<Members> =
+            (0..self.config.k).map(|_| Members::init(self.config, self.statistics, &device).materialize()).collect();
         std::thread::scope(|scope| {
             let (batches_in, batches) = crossbeam_channel::bounded(QUEUE);
             let loader = scope.spawn(move || self.load(stream, runtime, &batches_in));
@@ -108,25 +128,35 @@ impl Learning<'_> {
             // The loader ends when nobody takes its batches.
             drop(batches);
             let stream = loader.join().map_err(|_| Error::ThreadStopped)?;
-            let members: Result<Vec<Member>, Error> = threads.into_iter().map(join).collect();
-            outcome?;
-            Ok((TabularRegressor::from_parts(preprocessing, members?, self.statistics), stream))
+            let members: Result<Vec<Members>, Error> = threads.into_iter().map(join).collect();
+            let epoch = outcome?;
+            let regressor = TabularRegressor::new(preprocessing, Members::stack(&members?), self.statistics);
+            Ok(Learned { regressor, epoch, stream })
         })
     }
 
     /// Listings a step: fewer than configured where an epoch would otherwise have hardly any steps.
     fn batch_size(&self) -> usize {
-        let fitting = usize::try_from(self.rows.train / 100).unwrap_or(usize::MAX).max(16);
+        let fitting = usize::try_from(self.rows / 100).unwrap_or(usize::MAX).max(16);
         self.config.batch_size.min(fitting.checked_next_power_of_two().unwrap_or(fitting))
     }
 
-    fn steps_at_most(&self) -> u64 {
-        self.rows.train.div_ceil(self.batch_size() as u64) * self.config.epochs as u64
+    /// Steps of the learning rate's schedule, which is the same however early learning ends.
+    fn scheduled_steps(&self) -> u64 {
+        self.rows.div_ceil(self.batch_size() as u64) * self.config.epochs as u64
     }
 
-    /// The loader's thread: all epochs, each followed by the validation split, until nobody listens.
+    fn epochs_at_most(&self) -> usize {
+        match self.until {
+            Until::Best => self.config.epochs,
+            Until::Epochs(epochs) => epochs,
+        }
+    }
+
+    /// The loader's thread: all epochs, each followed by the validation split where that decides, until nobody
+    /// listens.
     fn load(&self, mut stream: ListingStream, runtime: &Handle, loaded: &Sender<Loaded>) -> ListingStream {
-        for epoch in 0..self.config.epochs {
+        for epoch in 0..self.epochs_at_most() {
             let order = Order {
                 seed: self.config.seed,
                 epoch: epoch as u64,
@@ -137,7 +167,10 @@ impl Learning<'_> {
             let validation = |batch| loaded.send(Loaded::Validation(Arc::new(batch))).is_ok();
             let read = runtime.block_on(async {
                 stream.shuffled(order, self.encoder, train).await?;
-                stream.batches(Split::Validation, self.encoder, 1024, validation).await
+                match self.until {
+                    Until::Best => stream.batches(Split::Validation, self.encoder, 1024, validation).await,
+                    Until::Epochs(_) => Ok(()),
+                }
             });
             let last = match read {
                 Ok(()) => Loaded::EpochEnd,
@@ -152,6 +185,6 @@ impl Learning<'_> {
     }
 }
 
-fn join(thread: ScopedJoinHandle<'_, Member>) -> Result<Member, Error> {
+fn join(thread: ScopedJoinHandle<'_, Members>) -> Result<Members, Error> {
     thread.join().map_err(|_| Error::ThreadStopped)
 }

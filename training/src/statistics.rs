@@ -1,22 +1,27 @@
-//! The first pass over the training split: vocabularies, bin edges, the scale of the prices.
+//! What is found out about the training split before anything is learned from it: vocabularies, generations, bin
+//! edges, the scale of the prices.
 
 use burn::prelude::*;
-use domain::feature::{FeatureSchema, NUMERIC};
+use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::vocabulary::VocabularyCounter;
+use onnx_model::Encoder;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use storage::ListingChunk;
 
 use crate::Error;
 use crate::config::TrainConfig;
-use crate::model::{DERIVED, Statistics, derive};
+use crate::model::{DERIVED, GenerationCounter, Statistics, derive};
 use crate::stream::ListingStream;
 
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;
 
-/// Reads the training split once, in memory that does not grow with it.
+/// Listings that are encoded together.
+const BATCH: usize = 1024;
+
+/// Reads the training split twice, in memory that does not grow with it.
 pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(FeatureSchema, Statistics), Error> {
     let mut counter = VocabularyCounter::default();
     let mut sample = Reservoir::new(config.seed);
@@ -32,7 +37,15 @@ pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(Fe
         })
         .await?;
     let schema = counter.into_schema(config.min_count, config.max_vocabulary);
+    let encoder = Encoder::new(&schema)?;
+    let mut generations = GenerationCounter::default();
+    let count = |batch| {
+        generations.add(&batch);
+        true
+    };
+    stream.batches(Split::Train, &encoder, BATCH, count).await?;
     let statistics = Statistics {
+        generations: generations.most_frequent(schema.categorical[MODEL].values.len()),
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
         edges: sample.edges(config.n_bins),
         log_mean: prices.mean,
@@ -83,7 +96,15 @@ fn quantile_edges(mut values: Vec<f32>, n_bins: usize) -> Vec<f32> {
     if values.is_empty() {
         return Vec::new();
     }
-    let mut edges: Vec<f32> = (0..=n_bins).map(|edge| values[(values.len() - 1) * edge / n_bins]).collect();
+    #[expect(clippy::cast_precision_loss, reason = "a handful of bins, and a sample of values")]
+    let edge = |edge: usize| {
+        let part = edge as f64 / n_bins as f64;
+        // From 0 to 1, slow at both ends: the bins hold fewer values there, where values are far apart.
+        let level = part * part * (3.0 - 2.0 * part);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the sample")]
+        values[((values.len() - 1) as f64 * level).round() as usize]
+    };
+    let mut edges: Vec<f32> = (0..=n_bins).map(edge).collect();
     edges.dedup();
     edges
 }
@@ -116,7 +137,7 @@ mod tests {
     #[test]
     fn edges_are_quantiles_without_repetition() {
         let values = (0..=100_u8).map(f32::from).collect();
-        assert_eq!(quantile_edges(values, 4), [0.0, 25.0, 50.0, 75.0, 100.0]);
+        assert_eq!(quantile_edges(values, 4), [0.0, 16.0, 50.0, 84.0, 100.0]);
         assert_eq!(quantile_edges(vec![1.0, 1.0, 1.0, 2.0, f32::NAN], 4), [1.0, 2.0]);
         assert!(quantile_edges(vec![f32::NAN], 4).is_empty());
     }

@@ -67,6 +67,7 @@ pub struct ListingStream {
     snapshot: Snapshot,
     blocks: Vec<Block>,
     held_out_since: Option<NaiveDate>,
+    validation_is_learned_from: bool,
 }
 
 /// Pages of 8 KiB that are read in one go: some thousand listings.
@@ -78,7 +79,7 @@ impl ListingStream {
     pub async fn begin(mut snapshot: Snapshot, seed: u64) -> Result<Self, Error> {
         let mut blocks = snapshot.blocks(PAGES_PER_BLOCK).await?;
         blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        Ok(Self { snapshot, blocks, held_out_since: None })
+        Ok(Self { snapshot, blocks, held_out_since: None, validation_is_learned_from: false })
     }
 
     /// How many listings a split has.
@@ -98,10 +99,16 @@ impl ListingStream {
         self.held_out_since = None;
     }
 
+    /// From now on the training split holds the validation split as well.
+    pub fn learn_from_validation(&mut self) {
+        self.validation_is_learned_from = true;
+    }
+
     fn part(&self, split: Split) -> Part {
-        match self.held_out_since {
-            None => Part::Split(split),
-            Some(day) => Part::Before(split, day),
+        match (split, self.held_out_since) {
+            (Split::Train, _) if self.validation_is_learned_from => Part::AllBut(Split::Test),
+            (_, None) => Part::Split(split),
+            (_, Some(day)) => Part::Before(split, day),
         }
     }
 

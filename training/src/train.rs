@@ -18,8 +18,8 @@ use crate::Error;
 use crate::config::TrainConfig;
 use crate::evaluate::{Measuring, calibration_rows, stored_listing};
 use crate::export::{check_agreement, model_file};
-use crate::learner::Learning;
 pub use crate::learner::{EpochMetrics, Step};
+use crate::learner::{Learned, Learning, Until};
 use crate::model::{Statistics, TabularRegressor};
 use crate::statistics;
 use crate::stream::{ListingStream, TabularBatch};
@@ -37,6 +37,8 @@ pub enum Progress {
     Step(Step),
     /// The end of an epoch, counted from 1.
     Epoch(usize, EpochMetrics),
+    /// The network learns again, from the validation split as well, for so many epochs.
+    Refitting(usize),
     /// A smaller model learns from the listings before this day, to be measured on the newer ones.
     Backtesting(NaiveDate),
     /// Intervals are being calibrated and accuracy measured.
@@ -147,16 +149,26 @@ impl Run<'_> {
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
 
-        let (regressor, stream) =
-            self.learn(self.config, self.summary.rows, stream, (&schema, &statistics), &mut |epoch, metrics| {
+        let learned =
+            self.learn((self.config, Until::Best), train, stream, (&schema, &statistics), &mut |epoch, metrics| {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
                 handle.block_on(database.runs().record_epoch(self.summary.id, number, &json!(metrics)))?;
                 report(Progress::Epoch(epoch, metrics));
                 Ok(())
             })?;
-        let (newest, mut stream) = if self.config.backtest { self.backtest(stream)? } else { (None, stream) };
+        let Learned { regressor, epoch, mut stream } = learned;
+        let signature = self.signature(schema);
+        let mut signature = self.calibrated_model(&regressor, &signature, &mut stream)?.signature().clone();
+        let (newest, stream) = if self.config.backtest { self.backtest(stream)? } else { (None, stream) };
+        let (regressor, mut stream) = if self.config.refit {
+            let (schema, learned) = self.refit(epoch, stream)?;
+            signature.schema = schema;
+            (learned.regressor, learned.stream)
+        } else {
+            (regressor, stream)
+        };
         report(Progress::Evaluating);
-        let (file, signature) = self.make_file(&regressor, schema, newest, &mut stream)?;
+        let (file, signature) = self.make_file(&regressor, signature, newest, &mut stream)?;
         let version = handle.block_on(database.models().register(&NewModel {
             run_id: Some(self.summary.id),
             bytes: file,
@@ -168,16 +180,29 @@ impl Run<'_> {
 
     fn learn(
         &self,
-        config: &TrainConfig,
-        rows: Rows,
+        (config, until): (&TrainConfig, Until),
+        rows: u64,
         stream: ListingStream,
         (schema, statistics): (&FeatureSchema, &Statistics),
         on_epoch: &mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
-    ) -> Result<(TabularRegressor, ListingStream), Error> {
+    ) -> Result<Learned, Error> {
         let Surroundings { handle, report, stop, .. } = self.surroundings;
         let encoder = Encoder::new(schema)?;
-        let learning = Learning { config, statistics, encoder: &encoder, rows, stop };
+        let learning = Learning { config, statistics, encoder: &encoder, rows, until, stop };
         learning.learn(stream, handle, &|step| report(Progress::Step(step)), on_epoch)
+    }
+
+    /// Learns from the training and the validation split, which has had its say: it has told how long to learn and how
+    /// wide the intervals must be.
+    fn refit(&self, epochs: usize, mut stream: ListingStream) -> Result<(FeatureSchema, Learned), Error> {
+        let Surroundings { handle, report, .. } = self.surroundings;
+        report(Progress::Refitting(epochs));
+        stream.learn_from_validation();
+        let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, self.config))?;
+        let rows = self.summary.rows.train + self.summary.rows.validation;
+        let until = Until::Epochs(epochs);
+        let learned = self.learn((self.config, until), rows, stream, (&schema, &statistics), &mut |_, _| Ok(()))?;
+        Ok((schema, learned))
     }
 
     /// Lets a smaller model learn from all but the newest listings and measures it on those.
@@ -195,7 +220,9 @@ impl Run<'_> {
         report(Progress::Backtesting(since));
         let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
         let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, &config))?;
-        let (regressor, mut stream) = self.learn(&config, rows, stream, (&schema, &statistics), &mut |_, _| Ok(()))?;
+        let learned =
+            self.learn((&config, Until::Best), rows.train, stream, (&schema, &statistics), &mut |_, _| Ok(()))?;
+        let Learned { regressor, mut stream, .. } = learned;
         let model = self.calibrated_model(&regressor, &self.signature(schema), &mut stream)?;
         let mut measuring = Measuring::new(&model, today);
         handle.block_on(stream.scan_held_out(|chunk| measure(chunk, &mut measuring)))?;
@@ -203,22 +230,21 @@ impl Run<'_> {
         Ok((measuring.card()?.map(|card| Newest { since, accuracy: card.overall }), stream))
     }
 
-    /// Exports, calibrates on the validation split, measures on the test split, both through the
-    /// exported file, and holds the final file against the network.
+    /// Exports, measures on the test split through the exported file, and holds the final file against the network.
     fn make_file(
         &mut self,
         regressor: &TabularRegressor,
-        schema: FeatureSchema,
+        mut signature: Signature,
         newest: Option<Newest>,
         stream: &mut ListingStream,
     ) -> Result<(Vec<u8>, Signature), Error> {
         let Surroundings { handle, runtime, today, report, .. } = self.surroundings;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let model = self.calibrated_model(regressor, &self.signature(schema), stream)?;
+        signature.run = self.summary.clone();
+        let model = Model::open(runtime, &model_file(regressor, &signature)?, 1)?;
         let mut measuring = Measuring::new(&model, today);
         handle.block_on(stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring)))?;
-        let accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
-        let signature = Signature { accuracy, ..model.signature().clone() };
+        signature.accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
         let file = model_file(regressor, &signature)?;
         let model = Model::open(runtime, &file, 1)?;
         let test = handle.block_on(agreement_rows(stream, model.encoder()))?;

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::measures::{Mean, Validation};
 use super::member_thread::{Job, Reply};
-use super::{EpochMetrics, Learning, Step};
+use super::{EpochMetrics, Learning, Step, Until};
 use crate::Error;
 use crate::config::TrainConfig;
 use crate::stream::Loaded;
@@ -24,20 +24,27 @@ pub(super) struct Epochs<'a> {
 }
 
 impl Epochs<'_> {
+    /// Gives the number of the epoch whose weights the members have kept.
     pub(super) fn run(
         self,
         loaded: &Receiver<Loaded>,
         on_step: &dyn Fn(Step),
         on_epoch: &mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         let config = self.learning.config;
         let began = Instant::now();
-        let mut schedule = Schedule { config, step: 0, steps: self.learning.steps_at_most() };
+        let mut schedule = Schedule { config, step: 0, steps: self.learning.scheduled_steps() };
         let (mut best_loss, mut best_epoch) = (f64::INFINITY, 0);
-        for epoch in 1..=config.epochs {
+        for epoch in 1..=self.learning.epochs_at_most() {
             let metrics = self.epoch(epoch, &mut schedule, loaded, began, on_step)?;
-            on_epoch(epoch, metrics)?;
-            if metrics.validation_loss < best_loss {
+            let is_best = match self.learning.until {
+                Until::Best => {
+                    on_epoch(epoch, metrics)?;
+                    metrics.validation_loss < best_loss
+                }
+                Until::Epochs(_) => true,
+            };
+            if is_best {
                 (best_loss, best_epoch) = (metrics.validation_loss, epoch);
                 self.tell(&Job::Keep)?;
             }
@@ -45,7 +52,7 @@ impl Epochs<'_> {
                 break;
             }
         }
-        Ok(())
+        Ok(best_epoch)
     }
 
     fn epoch(
@@ -72,8 +79,8 @@ impl Epochs<'_> {
                     for reply in self.replies.try_iter() {
                         train.add_loss(&reply);
                     }
-                    let all_rows = self.learning.rows.train * (epoch as u64 - 1) + rows;
-                    let rows_at_most = self.learning.rows.train * self.learning.config.epochs as u64;
+                    let all_rows = self.learning.rows * (epoch as u64 - 1) + rows;
+                    let rows_at_most = self.learning.rows * self.learning.epochs_at_most() as u64;
                     on_step(Step { epoch, rows: all_rows, rows_at_most, loss: train.value() });
                 }
                 Loaded::Validation(batch) => {

@@ -51,12 +51,13 @@ impl Validation {
         }
     }
 
+    /// 0 without rows.
     pub(super) fn loss(&self) -> f64 {
-        self.loss / self.rows
+        self.loss / self.rows.max(1.0)
     }
 
     pub(super) fn mape(&self) -> f64 {
-        self.ape / self.rows
+        self.ape / self.rows.max(1.0)
     }
 }
 

@@ -16,7 +16,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Learning;
-use crate::model::{Dropout, Member, Preprocessing};
+use crate::config::TrainConfig;
+use crate::model::{Dropout, Encoded, Members, Preprocessing};
 use crate::stream::{TabularBatch, is_maskable};
 
 /// What a member is asked to do.
@@ -41,11 +42,11 @@ pub(super) enum Reply {
 /// A member while it learns.
 pub(super) struct MemberThread {
     number: usize,
-    member: Member,
+    member: Members,
     optimizer: ModuleOptimizer,
     /// The exponential moving average of the weights.
-    average: Member,
-    best: Member,
+    average: Members,
+    best: Members,
     preprocessing: Preprocessing,
     dropout: Dropout,
     masks: Masks,
@@ -57,7 +58,7 @@ pub(super) struct MemberThread {
 }
 
 impl MemberThread {
-    pub(super) fn new(number: usize, member: Member, preprocessing: Preprocessing, learning: &Learning<'_>) -> Self {
+    pub(super) fn new(number: usize, member: Members, preprocessing: Preprocessing, learning: &Learning<'_>) -> Self {
         let config = learning.config;
         let optimizer = AdamWConfig::new()
             .with_weight_decay(config.weight_decay)
@@ -75,7 +76,7 @@ impl MemberThread {
             member: member.train(),
             preprocessing,
             dropout: Dropout::new(config.dropout, seed),
-            masks: Masks::new(config.mask, seed),
+            masks: Masks::new(config, seed),
             levels,
             log_mean: learning.statistics.log_mean,
             log_deviation: learning.statistics.log_deviation,
@@ -85,9 +86,10 @@ impl MemberThread {
     }
 
     /// Works until there are no more jobs; returns the best averaged weights.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>, replies: &Sender<Reply>) -> Member {
+    pub(super) fn run(mut self, jobs: &Receiver<Job>, replies: &Sender<Reply>) -> Members {
         for job in jobs {
-            let sent = match job {
+            // Replies may no longer be wanted; what was asked for is done to the end all the same.
+            let _ = match job {
                 Job::Learn(batch, rate) => replies.send(Reply::Learned(self.learn(&batch, rate))),
                 Job::Predict(batch) => replies.send(Reply::Predicted(self.number, self.predict(&batch))),
                 Job::Keep => {
@@ -95,18 +97,19 @@ impl MemberThread {
                     Ok(())
                 }
             };
-            if sent.is_err() {
-                break;
-            }
         }
         self.best
     }
 
     fn learn(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
         let masked = self.masks.masked(batch);
-        let (rows, numbers) = self.inputs(&masked);
-        let quantiles =
-            self.member.forward(Tensor::from_inner(rows), Tensor::from_inner(numbers), Some(&mut self.dropout)); // [N, Q]
+        let Encoded { rows, numbers, mileage } = self.encode(&masked);
+        let encoded = Encoded {
+            rows: Tensor::from_inner(rows),
+            numbers: Tensor::from_inner(numbers),
+            mileage: Tensor::from_inner(mileage),
+        };
+        let quantiles = self.member.forward(encoded, Some(&mut self.dropout)); // [N, Q]
         let loss = self.loss(quantiles, &batch.log_prices);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.member);
         self.member = self.optimizer.step(rate, self.member.clone(), gradients);
@@ -132,22 +135,20 @@ impl MemberThread {
     }
 
     fn predict(&self, batch: &TabularBatch) -> Vec<f32> {
-        let (rows, numbers) = self.inputs(batch);
-        self.average.forward(rows, numbers, None).into_data().iter::<f32>().collect()
+        self.average.forward(self.encode(batch), None).into_data().iter::<f32>().collect()
     }
 
-    fn inputs(&self, batch: &TabularBatch) -> (Tensor<2, Int>, Tensor<3>) {
+    fn encode(&self, batch: &TabularBatch) -> Encoded {
         let device = Device::flex();
         let n = batch.len();
         let ids = TensorData::new(batch.ids.clone(), [n, CATEGORICAL.len()]);
         let numbers = TensorData::new(batch.numbers.clone(), [n, NUMERIC.len()]);
-        let rows = self.preprocessing.rows(Tensor::from_data(ids, &device));
-        (rows, self.preprocessing.encode(&Tensor::from_data(numbers, &device)))
+        self.preprocessing.encode(Tensor::from_data(ids, &device), &Tensor::from_data(numbers, &device))
     }
 }
 
 /// The average of `average` and `live`, the first weighted with `decay`.
-fn averaged(average: Member, live: &Member, decay: f64) -> Member {
+fn averaged(average: Members, live: &Members, decay: f64) -> Members {
     let mut weights = Weights(HashMap::new());
     live.valid().visit(&mut weights);
     average.map(&mut Averaging { live: weights.0, decay })
@@ -177,25 +178,31 @@ impl ModuleMapper for Averaging {
     }
 }
 
-/// Hides known values from the network, so that it learns what to do without them: in a share of
-/// the rows, each value with a probability that is itself drawn at random, so that every degree of
-/// completeness occurs.
+/// Hides known values from the network, so that it learns what to do without them: everywhere a few
+/// categories, so that a key is never all that a price rests on; and in a share of the rows, each value with
+/// a probability that is itself drawn at random, so that every degree of completeness occurs.
 struct Masks {
     share: f64,
+    category_dropout: f64,
     random: ChaCha8Rng,
 }
 
 impl Masks {
-    fn new(share: f64, seed: u64) -> Self {
+    fn new(config: &TrainConfig, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(1);
-        Self { share, random }
+        Self { share: config.mask, category_dropout: config.category_dropout, random }
     }
 
     fn masked(&mut self, batch: &TabularBatch) -> TabularBatch {
         let mut masked = batch.clone();
         let rows = masked.ids.chunks_mut(CATEGORICAL.len()).zip(masked.numbers.chunks_mut(NUMERIC.len()));
         for (ids, numbers) in rows {
+            for id in ids.iter_mut() {
+                if self.random.random_bool(self.category_dropout) {
+                    *id = 0;
+                }
+            }
             if !self.random.random_bool(self.share) {
                 continue;
             }

@@ -6,27 +6,50 @@ use domain::Column;
 use domain::feature::numeric_place;
 use domain::identity::DAYS_PER_YEAR;
 
-use super::Statistics;
+use super::{GenerationFiller, Statistics};
+use crate::config::TrainConfig;
 
 /// How many numbers the network sees: see [`derive`].
-pub const DERIVED: usize = 8;
+pub const DERIVED: usize = 7;
+/// How many of them the perceptron sees: all but the mileage, the last.
+pub const TRUNK: usize = DERIVED - 1;
+
+/// A car may have stood at its dealer's for this long.
+const NEW_FOR_YEARS: f64 = 2.0;
+/// Kilometres for each year after that. Whoever claims less has typed something to get past a form: in the listings
+/// such cars cost as much as others of their age.
+const LEAST_MILEAGE_A_YEAR: f64 = 300.0;
+
+/// A missing number, once it is on its way through the encoding: below every value.
+const MISSING: f32 = -1e30;
 
 /// Constants of the encoding; nothing here is learned by gradient.
 #[derive(Module, Debug)]
 pub struct Preprocessing {
+    generations: GenerationFiller,
     /// First row of each category's part of the stacked embedding table, `[1, C]`.
     offsets: Tensor<2, Int>,
-    /// Lower edge of each bin, `[1, D, B]`.
-    lower: Tensor<3>,
-    /// One over the width of each bin, `[1, D, B]`.
-    inverse_width: Tensor<3>,
-    /// 1 for a number that no training row knew, `[1, D, 1]`: it counts as missing ever after, since the
-    /// network has not learned what to do with it.
-    never_known: Tensor<3>,
+    /// Of all numbers but the mileage, `[1, D - 1, B + 2]`.
+    numbers: Bins,
+    /// Of the mileage, `[1, 1, O]`.
+    mileage: Bins,
 }
 
-/// The numbers that the network sees, `[N, D]`, of the raw ones, `[N, F]`: age, year, date, mileage,
-/// mileage a year, volume, power, owners. The year stands in where no date tells the age. NaN where a number that it is made of is missing.
+/// What the members are given of `N` listings.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// Rows of the stacked embedding table, `[N, C]`.
+    pub rows: Tensor<2, Int>,
+    /// All numbers but the mileage, `[N, D - 1, B + 2]`: behind the bins whether the number is missing, and a 1.
+    pub numbers: Tensor<3>,
+    /// How much each output of the head counts, `[N, O]`: 1 for those that always do, and for the falls of the
+    /// price the bins of the mileage and whether it is missing.
+    pub mileage: Tensor<2>,
+}
+
+/// The numbers that the network sees, `[N, D]`, of the raw ones, `[N, F]`: age, year, date, volume,
+/// power, owners, mileage. The year stands in where no date tells the age. NaN where a number that it is made of is
+/// missing, and where a car's mileage is so low for its age that it was not told in earnest.
 #[must_use]
 pub fn derive(numeric: &Tensor<2>) -> Tensor<2> {
     let column = |column| {
@@ -34,43 +57,38 @@ pub fn derive(numeric: &Tensor<2>) -> Tensor<2> {
         numeric.clone().slice([0..numeric.dims()[0], place..place + 1]) // [N, 1]
     };
     let date = column(Column::ListingDate);
-    let mileage = column(Column::Mileage);
     let year = column(Column::Year);
     let age = date.clone() / DAYS_PER_YEAR + 1970.0 - year.clone();
-    // A car of this year has been driven for half a year on average.
-    let mileage_per_year = mileage.clone() / (age.clone().clamp_min(0.0) + 0.5);
+    let mileage = column(Column::Mileage);
+    // False where the age is unknown.
+    let is_implausible = mileage.clone().lower((age.clone() - NEW_FOR_YEARS) * LEAST_MILEAGE_A_YEAR);
+    let mileage = mileage.mask_fill(is_implausible, f32::NAN);
     Tensor::cat(
         vec![
             age,
             year,
             date,
-            mileage,
-            mileage_per_year,
             column(Column::EngineVolume),
             column(Column::EnginePower),
             column(Column::OwnersCount),
+            mileage,
         ],
         1,
     ) // [N, D]
 }
 
 impl Preprocessing {
-    /// The encoding of a run: bins between the given edges.
+    /// The encoding of a run: bins between the edges that its first pass has found.
     #[must_use]
-    pub fn init(n_bins: usize, statistics: &Statistics, device: &Device) -> Self {
-        // Bins that a number has no edges for begin beyond every value, so that they stay 0.
-        const NEVER: f32 = 1e30;
-        let (mut lower, mut inverse_width) = (Vec::new(), Vec::new());
-        for edges in &statistics.edges {
-            let mut bins: Vec<(f32, f32)> =
-                edges.windows(2).map(|pair| (pair[0], (pair[1] - pair[0]).recip())).collect();
-            bins.resize(n_bins, (NEVER, 1.0));
-            lower.extend(bins.iter().map(|bin| bin.0));
-            inverse_width.extend(bins.iter().map(|bin| bin.1));
-        }
-        let never_known: Vec<f32> =
-            statistics.edges.iter().map(|edges| f32::from(u8::from(edges.is_empty()))).collect();
-        let shape = [1, statistics.edges.len(), n_bins];
+    pub fn init(config: &TrainConfig, statistics: &Statistics, device: &Device) -> Self {
+        let (mileage, numbers) = statistics.edges.split_last().unwrap_or_else(|| unreachable!("there are D lists"));
+        let numbers = numbers.iter().map(|edges| {
+            let mut bins = bins(edges, config.n_bins);
+            bins.push(Bin::ALWAYS);
+            bins
+        });
+        let mut falls = vec![Bin::ALWAYS; outputs_that_always_count(config)];
+        falls.extend(bins(mileage, config.n_bins));
         let mut offset = 0;
         let offsets: Vec<i32> = statistics
             .cardinalities
@@ -90,36 +108,98 @@ impl Preprocessing {
             .collect();
         let categories = offsets.len();
         Self {
+            generations: GenerationFiller::new(&statistics.generations, device),
             offsets: Tensor::from_data(TensorData::new(offsets, [1, categories]), device),
-            lower: Tensor::from_data(TensorData::new(lower, shape), device),
-            inverse_width: Tensor::from_data(TensorData::new(inverse_width, shape), device),
-            never_known: Tensor::from_data(TensorData::new(never_known, [1, statistics.edges.len(), 1]), device),
+            numbers: Bins::new(&numbers.collect::<Vec<_>>(), device),
+            mileage: Bins::new(&[falls], device),
         }
     }
 
-    /// Rows of the stacked embedding table, `[N, C]`, of the ids of each category, `[N, C]`.
+    /// Encodes ids of each category, `[N, C]`, and raw numbers, `[N, F]`.
     #[must_use]
-    pub fn rows(&self, categorical: Tensor<2, Int>) -> Tensor<2, Int> {
-        categorical + self.offsets.clone()
+    pub fn encode(&self, categorical: Tensor<2, Int>, numeric: &Tensor<2>) -> Encoded {
+        let numbers = derive(numeric); // [N, D]
+        let n = numbers.dims()[0];
+        let is_missing = numbers.clone().is_nan(); // [N, D]
+        let numbers: Tensor<3> = numbers.mask_fill(is_missing, MISSING).unsqueeze_dim(2); // [N, D, 1]
+        let mileage = self.mileage.encode(numbers.clone().slice([0..n, TRUNK..DERIVED, 0..1])); // [N, 1, O]
+        Encoded {
+            rows: self.generations.fill(categorical, numeric) + self.offsets.clone(),
+            numbers: self.numbers.encode(numbers.slice([0..n, 0..TRUNK, 0..1])),
+            mileage: mileage.squeeze_dim(1),
+        }
+    }
+}
+
+/// How many of the head's outputs count whatever the mileage: two make up the median at no mileage, the others are
+/// distances between quantiles.
+pub(super) fn outputs_that_always_count(config: &TrainConfig) -> usize {
+    config.quantiles.len() + 1
+}
+
+/// How many outputs the head has: behind those that always count one for each bin of the mileage and one for a mileage
+/// that is missing.
+pub(super) fn outputs(config: &TrainConfig) -> usize {
+    outputs_that_always_count(config) + config.n_bins + 1
+}
+
+/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin goes from 0 to 1 between its edges.
+#[derive(Module, Debug)]
+struct Bins {
+    /// Where each bin begins.
+    lower: Tensor<3>,
+    /// One over the width of each bin.
+    inverse_width: Tensor<3>,
+}
+
+impl Bins {
+    /// Of some numbers, each with as many bins.
+    fn new(numbers: &[Vec<Bin>], device: &Device) -> Self {
+        let shape = [1, numbers.len(), numbers[0].len()];
+        let constant = |of: fn(&Bin) -> f32| {
+            Tensor::from_data(TensorData::new(numbers.iter().flatten().map(of).collect::<Vec<f32>>(), shape), device)
+        };
+        Self { lower: constant(|bin| bin.lower), inverse_width: constant(|bin| bin.inverse_width) }
     }
 
-    /// The piecewise-linear encoding (arXiv 2203.05556, section 3.2) of raw numbers `[N, F]`:
-    /// `[N, D, B + 1]`, the last place 1 where the number is missing and all others 0.
-    #[must_use]
-    pub fn encode(&self, numeric: &Tensor<2>) -> Tensor<3> {
-        let numbers: Tensor<3> = derive(numeric).unsqueeze_dim(2); // [N, D, 1]
-        let is_missing = numbers.clone().is_nan(); // [N, D, 1]
-        let missing = (is_missing.clone().float() + self.never_known.clone()).clamp_max(1.0); // [N, D, 1]
-        // Below every edge, a missing number encodes to 0 in all bins.
-        let known = numbers.mask_fill(is_missing, -1e30); // [N, D, 1]
-        let encoded = ((known - self.lower.clone()) * self.inverse_width.clone()).clamp(0.0, 1.0); // [N, D, B]
-        Tensor::cat(vec![encoded, missing], 2) // [N, D, B + 1]
+    /// `[N, numbers, bins]` of `[N, numbers, 1]`.
+    fn encode(&self, numbers: Tensor<3>) -> Tensor<3> {
+        ((numbers - self.lower.clone()) * self.inverse_width.clone()).clamp(0.0, 1.0)
     }
+}
+
+/// A bin of a number. With edges beyond all values, what is not a bin of its values is encoded in the same way.
+#[derive(Clone, Copy)]
+struct Bin {
+    lower: f32,
+    inverse_width: f32,
+}
+
+impl Bin {
+    /// 0 whatever the number.
+    const NEVER: Self = Self { lower: -MISSING, inverse_width: 1.0 };
+    /// 1 whatever the number.
+    const ALWAYS: Self = Self { lower: 2.0 * MISSING, inverse_width: 1.0 };
+    /// 1 where the number is missing, and 0 where it is known.
+    const IF_MISSING: Self = Self { lower: 0.1 * MISSING, inverse_width: -1.0 };
+}
+
+/// `n_bins` bins between rising edges, and whether the number is missing. One that no training row knew counts as
+/// missing ever after: the network has not learned what to do with it.
+fn bins(edges: &[f32], n_bins: usize) -> Vec<Bin> {
+    let mut bins: Vec<Bin> =
+        edges.windows(2).map(|pair| Bin { lower: pair[0], inverse_width: (pair[1] - pair[0]).recip() }).collect();
+    bins.resize(n_bins, Bin::NEVER);
+    bins.push(if edges.is_empty() { Bin::ALWAYS } else { Bin::IF_MISSING });
+    bins
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::feature::{CATEGORICAL, NUMERIC};
+
     use super::*;
+    use crate::model::GenerationCounter;
 
     #[test]
     fn a_number_that_training_never_knew_stays_missing() {
@@ -128,17 +208,33 @@ mod tests {
         // Without dates in training there is no age either.
         edges[0].clear();
         edges[2].clear();
-        let statistics = Statistics { cardinalities: vec![1], edges, log_mean: 0.0, log_deviation: 1.0 };
-        let preprocessing = Preprocessing::init(1, &statistics, &device);
-        let encode = |date: f32| -> Vec<f32> {
-            let mut listing = [0.5_f32; domain::feature::NUMERIC.len()];
-            listing[numeric_place(Column::ListingDate)] = date;
-            let listing = Tensor::from_data(TensorData::new(listing.to_vec(), [1, listing.len()]), &device);
-            preprocessing.encode(&listing).into_data().iter::<f32>().collect()
+        let statistics = Statistics {
+            cardinalities: vec![1; CATEGORICAL.len()],
+            edges,
+            generations: GenerationCounter::default().most_frequent(1),
+            log_mean: 0.0,
+            log_deviation: 1.0,
         };
-        let (dated, undated) = (encode(20_000.0), encode(f32::NAN));
-        assert_eq!(dated[..2], [0.0, 1.0], "no bin, and the mark of a missing number");
-        assert_eq!(dated[..6], undated[..6], "age, year and date");
-        assert_eq!(dated[2..4], [0.5, 0.0], "the year is known");
+        let config = TrainConfig { n_bins: 1, ..TrainConfig::default() };
+        let preprocessing = Preprocessing::init(&config, &statistics, &device);
+        let encode = |date: f32, mileage: f32| -> (Vec<f32>, Vec<f32>) {
+            let mut listing = [0.5_f32; NUMERIC.len()];
+            listing[numeric_place(Column::ListingDate)] = date;
+            listing[numeric_place(Column::Mileage)] = mileage;
+            let listing = Tensor::from_data(TensorData::new(listing.to_vec(), [1, NUMERIC.len()]), &device);
+            let encoded = preprocessing.encode(Tensor::zeros([1, CATEGORICAL.len()], &device), &listing);
+            (encoded.numbers.into_data().iter().collect(), encoded.mileage.into_data().iter().collect())
+        };
+        let (dated, implausible) = encode(20_000.0, 0.25);
+        let (undated, driven) = encode(f32::NAN, 0.25);
+        let (_, unknown) = encode(f32::NAN, f32::NAN);
+        assert_eq!(dated[..3], [0.0, 1.0, 1.0], "no bin, the mark of a missing number, and a 1");
+        assert_eq!(dated[..9], undated[..9], "age, year and date");
+        assert_eq!(dated[3..6], [0.5, 0.0, 1.0], "the year is known");
+        let always = outputs_that_always_count(&config);
+        assert!(driven[..always].iter().chain(&unknown[..always]).all(|weight| *weight == 1.0));
+        assert_eq!(driven[always..], [0.25, 0.0]);
+        assert_eq!(unknown[always..], [0.0, 1.0]);
+        assert_eq!(implausible, unknown, "two thousand years and a quarter of a kilometre");
     }
 }

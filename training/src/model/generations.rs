@@ -1,0 +1,142 @@
+//! Which generation of its model a car of some year most probably is.
+
+use burn::module::Module;
+use burn::prelude::*;
+use domain::Column;
+use domain::feature::{CATEGORICAL, GENERATION, MODEL, NUMERIC, numeric_place};
+use rustc_hash::FxHashMap;
+
+use crate::stream::TabularBatch;
+
+/// Counts the generations of each model and year.
+#[derive(Debug, Default)]
+pub struct GenerationCounter {
+    /// By id of the model, year, and id of the generation.
+    counts: FxHashMap<(i64, i64, i64), u64>,
+}
+
+impl GenerationCounter {
+    /// Counts the listings that name a generation.
+    pub fn add(&mut self, batch: &TabularBatch) {
+        let listings = batch.ids.chunks(CATEGORICAL.len()).zip(batch.numbers.chunks(NUMERIC.len()));
+        for (ids, numbers) in listings {
+            let year = numbers[numeric_place(Column::Year)];
+            if ids[MODEL] != 0 && ids[GENERATION] != 0 && year.is_finite() {
+                #[expect(clippy::cast_possible_truncation, reason = "years have four digits")]
+                let year = year as i64;
+                // It counts a little for the years next to it too, so that one odd listing decides less.
+                for (year, weight) in [(year - 1, 1), (year, 2), (year + 1, 1)] {
+                    *self.counts.entry((ids[MODEL], year, ids[GENERATION])).or_default() += weight;
+                }
+            }
+        }
+    }
+
+    /// The most frequent generation in each year of models with ids up to `models`.
+    #[must_use]
+    pub fn most_frequent(self, models: usize) -> Generations {
+        let years = || self.counts.keys().map(|(_, year, _)| *year);
+        let (first, last) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
+        let mut most: Vec<Vec<(u64, i64)>> = (first..=last).map(|_| vec![(0, 0); models + 1]).collect();
+        for ((model, year, generation), count) in self.counts {
+            let place = usize::try_from(year - first).ok().zip(usize::try_from(model).ok());
+            let most = place.and_then(|(year, model)| most.get_mut(year)?.get_mut(model));
+            if let Some(most) = most {
+                // Of two that are as frequent the one with the higher id, whatever the order of the map.
+                *most = (*most).max((count, generation));
+            }
+        }
+        let ids = most.into_iter().map(|year| year.into_iter().map(|(_, generation)| generation).collect()).collect();
+        Generations { first_year: first, ids }
+    }
+}
+
+/// By year and model, the generation that stands in where a listing names none, as half of them do.
+#[derive(Clone, Debug)]
+pub struct Generations {
+    first_year: i64,
+    /// By year from the first, then by id of the model; 0 where no listing names a generation.
+    ids: Vec<Vec<i64>>,
+}
+
+/// Puts generations in where listings name none.
+#[derive(Module, Debug)]
+pub struct GenerationFiller {
+    first_year: i64,
+    /// `[years · (models + 1)]`
+    ids: Tensor<1, Int>,
+    years: usize,
+    models: usize,
+}
+
+impl GenerationFiller {
+    /// Of all years and models.
+    #[must_use]
+    pub fn new(generations: &Generations, device: &Device) -> Self {
+        let (years, models) = (generations.ids.len(), generations.ids[0].len());
+        let ids: Vec<i64> = generations.ids.iter().flatten().copied().collect();
+        let ids = Tensor::from_data(TensorData::new(ids, [years * models]), device);
+        Self { first_year: generations.first_year, ids, years, models }
+    }
+
+    /// Ids `[N, C]` with fewer unknown generations, given the raw numbers, `[N, F]`.
+    #[must_use]
+    pub fn fill(&self, ids: Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2, Int> {
+        let n = ids.dims()[0];
+        let column = |place| ids.clone().slice([0..n, place..place + 1]); // [N, 1]
+        let year_place = numeric_place(Column::Year);
+        let year = numbers.clone().slice([0..n, year_place..year_place + 1]); // [N, 1]
+        let is_unknown = year.clone().is_nan();
+        #[expect(clippy::cast_precision_loss, reason = "years have four digits")]
+        let year = (year - self.first_year as f64).clamp(0.0, (self.years - 1) as f64).mask_fill(is_unknown, 0.0);
+        #[expect(clippy::cast_possible_wrap, reason = "vocabularies are capped")]
+        let place = year.int() * self.models as i64 + column(MODEL); // [N, 1]
+        let filling = self.ids.clone().select(0, place.reshape([n])).reshape([n, 1]);
+        let named = column(GENERATION);
+        let filled = named.clone().mask_where(named.equal_elem(0), filling);
+        let before = ids.clone().slice([0..n, 0..GENERATION]);
+        let behind = ids.clone().slice([0..n, GENERATION + 1..CATEGORICAL.len()]);
+        Tensor::cat(vec![before, filled, behind], 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_frequent_generation_of_the_year_stands_in() {
+        let mut counter = GenerationCounter::default();
+        // Generations 1 and 2 of model 1 overlap in 2012.
+        for (year, generation, times) in [(2011.0, 1, 2), (2012.0, 1, 1), (2012.0, 2, 3), (2013.0, 0, 5)] {
+            (0..times).for_each(|_| counter.add(&listing(year, 1, generation)));
+        }
+        let filler = GenerationFiller::new(&counter.most_frequent(2), &Device::flex());
+        let filled = |year, model, generation| {
+            let batch = listing(year, model, generation);
+            let ids = Tensor::from_data(TensorData::new(batch.ids, [1, CATEGORICAL.len()]), &Device::flex());
+            let numbers = Tensor::from_data(TensorData::new(batch.numbers, [1, NUMERIC.len()]), &Device::flex());
+            let ids: Vec<i64> = filler.fill(ids, &numbers).into_data().iter::<i64>().collect();
+            assert_eq!((ids.len(), ids[MODEL]), (CATEGORICAL.len(), model));
+            ids[GENERATION]
+        };
+        assert_eq!(filled(2011.0, 1, 0), 1);
+        assert_eq!(filled(2012.0, 1, 0), 2);
+        assert_eq!(filled(2012.0, 1, 1), 1, "a generation that is named stays");
+        assert_eq!(filled(2030.0, 1, 0), 2, "the newest stands in for what comes after it");
+        assert_eq!(filled(2012.0, 2, 0), 0, "nothing is known of the other model");
+        assert_eq!(filled(2012.0, 0, 0), 0, "nor of an unknown one");
+    }
+
+    fn listing(year: f32, model: i64, generation: i64) -> TabularBatch {
+        let mut batch = TabularBatch {
+            ids: vec![7; CATEGORICAL.len()],
+            numbers: vec![f32::NAN; NUMERIC.len()],
+            log_prices: vec![0.0],
+        };
+        batch.ids[MODEL] = model;
+        batch.ids[GENERATION] = generation;
+        batch.numbers[numeric_place(Column::Year)] = year;
+        batch
+    }
+}

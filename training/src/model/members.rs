@@ -1,0 +1,246 @@
+//! The members of the ensemble: embeddings, a multi-layer perceptron, a head of quantiles.
+
+use burn::module::{Module, Param};
+use burn::prelude::*;
+use burn::tensor::{Distribution, activation};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::Statistics;
+use super::preprocessing::{Encoded, TRUNK, outputs, outputs_that_always_count};
+use crate::config::TrainConfig;
+
+/// What the falls of the price over the bins of mileage are learned from: nearly none.
+const FIRST_FALL: f32 = -4.0;
+
+/// Networks of one shape that share nothing, their weights stacked: a training thread holds a stack
+/// of one, the graph a stack of all `k`, so that it computes each step for all of them at once.
+///
+/// The median falls along the mileage by construction: the perceptron does not see the mileage but
+/// says, for each of its bins, how far the price falls over it.
+#[derive(Module, Debug)]
+pub struct Members {
+    /// One row a known key of any category, and one a category for what is unknown or missing, `[R, k · E]`.
+    embedding: Param<Tensor<2>>,
+    /// An embedding of each number but the mileage, `[D - 1, B + 2, k · W]`.
+    numeric: Param<Tensor<3>>,
+    /// The first block, `[k, I, H]`. Every category always has a row of the embedding, which makes a bias superfluous.
+    first: Param<Tensor<3>>,
+    /// The other blocks.
+    blocks: Vec<Layer>,
+    /// `O` outputs that [`Self::outputs_to_quantiles`] adds up.
+    head: Layer,
+    /// What the encoded mileage adds to the distances between quantiles, `[k, O, O]`.
+    mileage: Param<Tensor<3>>,
+    /// 1 for the weights of `mileage` that may differ from 0, `[1, O, O]`.
+    mileage_mask: Tensor<3>,
+    /// `[O, Q]`: see [`outputs_to_quantiles`].
+    outputs_to_quantiles: Tensor<2>,
+}
+
+/// An affine map a member.
+#[derive(Module, Debug)]
+struct Layer {
+    /// `[k, I, O]`
+    weight: Param<Tensor<3>>,
+    /// `[k, 1, O]`
+    bias: Param<Tensor<3>>,
+}
+
+impl Layer {
+    /// Weights of one member.
+    fn init(inputs: usize, outputs: usize, device: &Device) -> Self {
+        Self { weight: uniform(inputs, [1, inputs, outputs], device), bias: uniform(inputs, [1, 1, outputs], device) }
+    }
+
+    fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
+        inputs.matmul(self.weight.val()) + self.bias.val()
+    }
+
+    fn stack(layers: &[&Self]) -> Self {
+        Self { weight: cat(layers, |layer| &layer.weight, 0), bias: cat(layers, |layer| &layer.bias, 0) }
+    }
+}
+
+/// Weights between -1/√I and 1/√I for a layer of `I` inputs.
+fn uniform(inputs: usize, shape: [usize; 3], device: &Device) -> Param<Tensor<3>> {
+    #[expect(clippy::cast_precision_loss, reason = "a layer's width")]
+    let bound = 1.0 / (inputs as f64).sqrt();
+    Param::from_tensor(Tensor::random(shape, Distribution::Uniform(-bound, bound), device))
+}
+
+impl Members {
+    /// One member with fresh weights, drawn from the device's random generator.
+    #[must_use]
+    pub fn init(config: &TrainConfig, statistics: &Statistics, device: &Device) -> Self {
+        let rows: usize = statistics.cardinalities.iter().map(|cardinality| cardinality + 1).sum();
+        let normal = |deviation: f64| Distribution::Normal(0.0, deviation);
+        let width = statistics.cardinalities.len() * config.d_embedding + TRUNK * config.d_numeric;
+        #[expect(clippy::cast_precision_loss, reason = "a handful of bins")]
+        let numeric_deviation = 1.0 / ((config.n_bins + 1) as f64).sqrt();
+        let numeric = Tensor::cat(
+            vec![
+                Tensor::random([TRUNK, config.n_bins + 1, config.d_numeric], normal(numeric_deviation), device),
+                Tensor::zeros([TRUNK, 1, config.d_numeric], device),
+            ],
+            1,
+        );
+        let (always, outputs) = (outputs_that_always_count(config), outputs(config));
+        let mut head = Layer::init(config.d_block, outputs, device);
+        head.bias = head.bias.map(|bias| {
+            let falls = Tensor::full([1, 1, outputs - always], FIRST_FALL, device);
+            bias.slice_assign([0..1, 0..1, always..outputs], falls)
+        });
+        let distances = [0..1, always..outputs, 2..always];
+        let ones = Tensor::ones([1, outputs - always, always - 2], device);
+        let none = Tensor::zeros([1, outputs, outputs], device);
+        Self {
+            embedding: Param::from_tensor(Tensor::random([rows, config.d_embedding], normal(0.3), device)),
+            numeric: Param::from_tensor(numeric),
+            first: uniform(width, [1, width, config.d_block], device),
+            blocks: (1..config.n_blocks).map(|_| Layer::init(config.d_block, config.d_block, device)).collect(),
+            head,
+            mileage: Param::from_tensor(none.clone()),
+            mileage_mask: none.slice_assign(distances, ones),
+            outputs_to_quantiles: outputs_to_quantiles(config, device),
+        }
+    }
+
+    /// The members of all stacks as one stack. There must be at least one.
+    #[must_use]
+    pub fn stack(stacks: &[Self]) -> Self {
+        let first = &stacks[0];
+        let stacks: Vec<&Self> = stacks.iter().collect();
+        let layer =
+            |of: &dyn Fn(&Self) -> &Layer| Layer::stack(&stacks.iter().map(|stack| of(stack)).collect::<Vec<_>>());
+        Self {
+            embedding: cat(&stacks, |stack| &stack.embedding, 1),
+            numeric: cat(&stacks, |stack| &stack.numeric, 2),
+            first: cat(&stacks, |stack| &stack.first, 0),
+            blocks: (0..first.blocks.len()).map(|block| layer(&|stack| &stack.blocks[block])).collect(),
+            head: layer(&|stack| &stack.head),
+            mileage: cat(&stacks, |stack| &stack.mileage, 0),
+            mileage_mask: first.mileage_mask.clone(),
+            outputs_to_quantiles: first.outputs_to_quantiles.clone(),
+        }
+    }
+
+    /// Quantiles of the standardized logarithm of the price, the mean over members, `[N, Q]`, rising
+    /// along Q. With `dropout`, hidden units are dropped at random, as in training.
+    #[must_use]
+    pub fn forward(&self, encoded: Encoded, mut dropout: Option<&mut Dropout>) -> Tensor<2> {
+        let Encoded { rows, numbers, mileage } = encoded;
+        let inputs = Tensor::cat(vec![self.categories(rows), self.numbers(numbers)], 2); // [k, N, I]
+        let mut hidden = activation::relu(inputs.matmul(self.first.val())); // [k, N, H]
+        for block in &self.blocks {
+            if let Some(dropout) = dropout.as_deref_mut() {
+                hidden = dropout.apply(hidden);
+            }
+            hidden = activation::relu(block.forward(hidden)); // [k, N, H]
+        }
+        if let Some(dropout) = dropout {
+            hidden = dropout.apply(hidden);
+        }
+        let mileage = mileage.unsqueeze_dim(0); // [1, N, O]
+        let spread = mileage.clone().matmul(self.mileage.val() * self.mileage_mask.clone());
+        let outputs = softplus(self.head.forward(hidden) + spread); // [k, N, O]
+        let outputs = (outputs * mileage).mean_dim(0).squeeze_dim(0); // [N, O]
+        Tensor::<2>::matmul(outputs, self.outputs_to_quantiles.clone())
+    }
+
+    /// Embeddings of rows `[N, C]`, side by side, `[k, N, C · E]`.
+    fn categories(&self, rows: Tensor<2, Int>) -> Tensor<3> {
+        let [n, categories] = rows.dims();
+        let (k, width) = self.per_member(self.embedding.dims()[1]);
+        let embedded = self.embedding.val().select(0, rows.reshape([n * categories])); // [N · C, k · E]
+        embedded.reshape([n, categories, k, width]).permute([2, 0, 1, 3]).reshape([k, n, categories * width])
+    }
+
+    /// Embeddings of encoded numbers `[N, D - 1, B + 2]`, side by side, `[k, N, (D - 1) · W]`.
+    fn numbers(&self, numbers: Tensor<3>) -> Tensor<3> {
+        let n = numbers.dims()[0];
+        let (k, width) = self.per_member(self.numeric.dims()[2]);
+        let embedded = activation::relu(numbers.swap_dims(0, 1).matmul(self.numeric.val())); // [D - 1, N, k · W]
+        embedded.reshape([TRUNK, n, k, width]).permute([2, 1, 0, 3]).reshape([k, n, TRUNK * width])
+    }
+
+    /// How many members there are, and how much of a width that they share is one's.
+    fn per_member(&self, width: usize) -> (usize, usize) {
+        let k = self.first.dims()[0];
+        (k, width / k)
+    }
+}
+
+/// The same weight of several stacks, side by side along an axis.
+fn cat<S, const D: usize>(stacks: &[&S], weight: impl Fn(&S) -> &Param<Tensor<D>>, axis: usize) -> Param<Tensor<D>> {
+    Param::from_tensor(Tensor::cat(stacks.iter().map(|stack| weight(stack).val()).collect(), axis))
+}
+
+/// Never below 0. What would overflow is far beyond any price.
+fn softplus(x: Tensor<3>) -> Tensor<3> {
+    x.clamp_max(30.0).exp().log1p()
+}
+
+/// The matrix, `[O, Q]`, that turns outputs, none of them below 0, into quantiles. The first goes into each, the second
+/// out of each: their difference is the median at no mileage. Then come the distances between neighbouring quantiles,
+/// each subtracted below the median and added above it, so that quantiles rise; then the falls of the price over the
+/// mileage.
+fn outputs_to_quantiles(config: &TrainConfig, device: &Device) -> Tensor<2> {
+    let (quantiles, outputs) = (config.quantiles.len(), outputs(config));
+    let median = quantiles / 2;
+    let mut matrix = vec![-1.0_f32; outputs * quantiles];
+    let (at_no_mileage, behind) = matrix.split_at_mut(quantiles);
+    at_no_mileage.fill(1.0);
+    let distances = behind[quantiles..].chunks_mut(quantiles).take(quantiles - 1);
+    for (gap, row) in distances.enumerate() {
+        for (quantile, weight) in row.iter_mut().enumerate() {
+            // The gap stands between quantile `gap` and the next.
+            *weight = match quantile {
+                below if below <= gap && gap < median => -1.0,
+                above if above > gap && gap >= median => 1.0,
+                _ => 0.0,
+            };
+        }
+    }
+    Tensor::from_data(TensorData::new(matrix, [outputs, quantiles]), device)
+}
+
+/// Drops hidden units at random, from a generator of its own, so that threads of members that run
+/// beside each other repeat exactly.
+#[derive(Debug)]
+pub struct Dropout {
+    probability: f64,
+    random: ChaCha8Rng,
+}
+
+impl Dropout {
+    /// Drops a share of units, seeded.
+    #[must_use]
+    pub fn new(probability: f64, seed: u64) -> Self {
+        Self { probability, random: ChaCha8Rng::seed_from_u64(seed) }
+    }
+
+    fn apply(&mut self, hidden: Tensor<3>) -> Tensor<3> {
+        if self.probability == 0.0 {
+            return hidden;
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 2^16")]
+        let threshold = (self.probability * 65_536.0) as u16;
+        #[expect(clippy::cast_possible_truncation, reason = "single precision is what tensors hold")]
+        let kept = (1.0 / (1.0 - self.probability)) as f32;
+        let shape = hidden.shape();
+        let units = shape.num_elements();
+        let mut mask = Vec::with_capacity(units + 4);
+        while mask.len() < units {
+            let bits: u64 = self.random.random();
+            for quarter in 0..4 {
+                #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits")]
+                let draw = (bits >> (16 * quarter)) as u16;
+                mask.push(if draw < threshold { 0.0 } else { kept });
+            }
+        }
+        mask.truncate(units);
+        let mask = Tensor::from_data(TensorData::new(mask, shape), &hidden.device());
+        hidden * mask
+    }
+}
