@@ -83,6 +83,7 @@ def head_of(file: Path, rows: int | None, scratch: Path) -> Path:
 
 def measure_probeg(probeg: Probeg, settings: list[str], epochs: int) -> tuple[Measured, dict[str, Any], int]:
     """Two runs of the program, with one epoch and with all."""
+    settings = [*settings, "backtest=false", "refit=false"]
     _, short = probeg.train([*settings, "epochs=1"])
     trained, long = probeg.train([*settings, f"epochs={epochs}", f"patience={epochs}"])
     run = probeg.show_run(trained["run"])

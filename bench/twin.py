@@ -126,13 +126,13 @@ class Learner:
         error = targets[:, None] - quantiles
         return (error * self._levels + functional.relu(-error)).mean((1, 2))
 
-    def learn(self, rows: Tensor, numbers: Tensor, targets: Tensor) -> None:
+    def learn(self, encoded: tuple[Tensor, Tensor, Tensor], targets: Tensor) -> None:
         """One step. Members learn independently: the sum of their losses has their gradients."""
         self._step += 1
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
         self._optimizer.zero_grad()
-        self.loss(self.network(rows, numbers), targets).sum().backward()
+        self.loss(self.network(*encoded), targets).sum().backward()
         self._clip()
         self._optimizer.step()
         decay = min(self._config["ema"], (1 + self._step) / (10 + self._step))
@@ -173,7 +173,7 @@ def main() -> None:
         began = time.monotonic()
         for batch in torch.randperm(count).split(size):
             ids, numbers = masked(data["train_ids"][batch], data["train_numbers"][batch], data["maskable"], config)
-            learner.learn(*inputs.encode(ids, numbers), targets["train"][batch])
+            learner.learn(inputs.encode(ids, numbers), targets["train"][batch])
         rows_per_second = count / (time.monotonic() - began)
         epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(learner, inputs, data, targets)})
     print(json.dumps({"epochs": epochs}))

@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::AGE_EDGES;
 use crate::column::Column;
 use crate::listing::Listing;
 
@@ -247,7 +248,7 @@ impl Outcome {
 pub fn segments(listing: &Listing, age: f64) -> Vec<(&'static str, String)> {
     let filled = Column::descriptive().iter().filter(|column| listing.get(**column).is_some()).count();
     let mut segments = vec![
-        ("age", band(age, &[3.0, 7.0, 12.0, 20.0], "years")),
+        ("age", band(age, &AGE_EDGES, "years")),
         ("completeness", format!("{:02}–{:02} fields", filled / 5 * 5, filled / 5 * 5 + 4)),
     ];
     if let Some(brand) = listing.text(Column::Brand) {

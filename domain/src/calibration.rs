@@ -40,9 +40,10 @@ pub struct CalibrationRow {
 
 /// How many rows of its own an offset must have to count as much as the offset of the larger group around it: that
 /// of few rows is mostly chance.
-const ROWS_OF_EQUAL_WEIGHT: f64 = 500.0;
+const ROWS_OF_EQUAL_WEIGHT: f64 = 300.0;
 
-const AGE_EDGES: [f64; 4] = [4.0, 8.0, 12.0, 20.0];
+/// Upper edges of the bands of age in years, of the calibration and of the accuracy card.
+pub const AGE_EDGES: [f64; 4] = [3.0, 7.0, 12.0, 20.0];
 const PRICE_BANDS: usize = 5;
 
 impl Calibration {

@@ -77,7 +77,7 @@ impl Default for TrainConfig {
             gradient_clip: 1.0,
             ema: 0.998,
             batch_size: 512,
-            epochs: 20,
+            epochs: 30,
             patience: 5,
             min_count: 2,
             max_vocabulary: 20_000,

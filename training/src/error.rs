@@ -22,8 +22,9 @@ pub enum Error {
     Export(#[from] onnx_export::ExportError),
     /// Too few listings to learn anything from.
     #[error(
-        "there are too few listings to train on: {train} to learn from, {validation} to validate and {test} to test, \
-         where at least {least} are needed in all; import more with `probeg import FILE`, \
+        "there are too few listings to train on: {train} to learn from, {validation} to validate and {test} to test; \
+         at least {least} are needed in all and one in each part, and listings of the same car are in the same part; \
+         import more with `probeg import FILE`, \
          or try a synthetic market with `probeg synth --rows 20000`"
     )]
     TooFewListings {

@@ -81,7 +81,7 @@ impl GenerationFiller {
 
     /// Ids `[N, C]` with fewer unknown generations, given the raw numbers, `[N, F]`.
     #[must_use]
-    pub fn fill(&self, ids: Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2, Int> {
+    pub fn fill(&self, ids: &Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2, Int> {
         let n = ids.dims()[0];
         let column = |place| ids.clone().slice([0..n, place..place + 1]); // [N, 1]
         let year_place = numeric_place(Column::Year);
@@ -116,7 +116,7 @@ mod tests {
             let batch = listing(year, model, generation);
             let ids = Tensor::from_data(TensorData::new(batch.ids, [1, CATEGORICAL.len()]), &Device::flex());
             let numbers = Tensor::from_data(TensorData::new(batch.numbers, [1, NUMERIC.len()]), &Device::flex());
-            let ids: Vec<i64> = filler.fill(ids, &numbers).into_data().iter::<i64>().collect();
+            let ids: Vec<i64> = filler.fill(&ids, &numbers).into_data().iter::<i64>().collect();
             assert_eq!((ids.len(), ids[MODEL]), (CATEGORICAL.len(), model));
             ids[GENERATION]
         };

@@ -124,7 +124,7 @@ impl Preprocessing {
         let numbers: Tensor<3> = numbers.mask_fill(is_missing, MISSING).unsqueeze_dim(2); // [N, D, 1]
         let mileage = self.mileage.encode(numbers.clone().slice([0..n, TRUNK..DERIVED, 0..1])); // [N, 1, O]
         Encoded {
-            rows: self.generations.fill(categorical, numeric) + self.offsets.clone(),
+            rows: self.generations.fill(&categorical, numeric) + self.offsets.clone(),
             numbers: self.numbers.encode(numbers.slice([0..n, 0..TRUNK, 0..1])),
             mileage: mileage.squeeze_dim(1),
         }
