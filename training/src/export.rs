@@ -32,7 +32,7 @@ pub fn model_file(regressor: &TabularRegressor, signature: &Signature) -> Result
         let [Traced::Int(categorical), Traced::Float(numeric)] = inputs else {
             unreachable!("the graph above has these two inputs");
         };
-        regressor.clone().to_device(device).forward(categorical.clone(), numeric)
+        regressor.clone().to_device(device).forward(categorical, numeric)
     })?;
     Ok(file)
 }
@@ -67,5 +67,5 @@ fn predict(regressor: &TabularRegressor, ids: &[i64], numbers: &[f32]) -> Vec<f3
     let n = ids.len() / CATEGORICAL.len();
     let ids = Tensor::from_data(TensorData::new(ids.to_vec(), [n, CATEGORICAL.len()]), &device);
     let numbers = Tensor::from_data(TensorData::new(numbers.to_vec(), [n, NUMERIC.len()]), &device);
-    regressor.forward(ids, &numbers).into_data().iter::<f32>().collect()
+    regressor.forward(&ids, &numbers).into_data().iter::<f32>().collect()
 }

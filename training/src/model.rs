@@ -49,7 +49,7 @@ impl TabularRegressor {
     ///
     /// The members are averaged where they were trained: in the logarithm of the price.
     #[must_use]
-    pub fn forward(&self, categorical: Tensor<2, Int>, numeric: &Tensor<2>) -> Tensor<2> {
+    pub fn forward(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Tensor<2> {
         let quantiles = self.members.forward(self.preprocessing.encode(categorical, numeric), None); // [N, Q]
         (quantiles * self.log_deviation + self.log_mean).exp()
     }

@@ -100,12 +100,25 @@ async fn an_empty_table_has_no_blocks() {
 
 #[tokio::test]
 async fn a_read_that_is_abandoned_ends_the_snapshot() {
-    let (database, _) = database().await;
-    // More than the runtime lets a task read in one go, however fast the server answers.
-    import(&database, 0..30_000).await;
+    let (database, inside) = database().await;
+    import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
-    let block = snapshot.blocks(10_000).await.unwrap()[0];
-    let abandoned = tokio::time::timeout(std::time::Duration::ZERO, snapshot.read(block, Part::All)).await;
+    let block = snapshot.blocks(1000).await.unwrap()[0];
+    let server: i32 = sqlx::query_scalar(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'",
+    )
+    .fetch_one(&inside)
+    .await
+    .unwrap();
+    let signal = |signal: &str| {
+        let sent = std::process::Command::new("kill").args([signal, server.to_string().as_str()]).status().unwrap();
+        assert!(sent.success());
+    };
+    // A server that stands still answers nothing, however fast it is otherwise.
+    signal("-STOP");
+    let patience = std::time::Duration::from_millis(50);
+    let abandoned = tokio::time::timeout(patience, snapshot.read(block, Part::All)).await;
+    signal("-CONT");
     assert!(abandoned.is_err());
     let error = snapshot.read(block, Part::All).await.unwrap_err();
     assert!(matches!(error, storage::Error::SnapshotOver), "{error}");

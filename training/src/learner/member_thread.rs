@@ -143,7 +143,7 @@ impl MemberThread {
         let n = batch.len();
         let ids = TensorData::new(batch.ids.clone(), [n, CATEGORICAL.len()]);
         let numbers = TensorData::new(batch.numbers.clone(), [n, NUMERIC.len()]);
-        self.preprocessing.encode(Tensor::from_data(ids, &device), &Tensor::from_data(numbers, &device))
+        self.preprocessing.encode(&Tensor::from_data(ids, &device), &Tensor::from_data(numbers, &device))
     }
 }
 

@@ -117,14 +117,14 @@ impl Preprocessing {
 
     /// Encodes ids of each category, `[N, C]`, and raw numbers, `[N, F]`.
     #[must_use]
-    pub fn encode(&self, categorical: Tensor<2, Int>, numeric: &Tensor<2>) -> Encoded {
+    pub fn encode(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Encoded {
         let numbers = derive(numeric); // [N, D]
         let n = numbers.dims()[0];
         let is_missing = numbers.clone().is_nan(); // [N, D]
         let numbers: Tensor<3> = numbers.mask_fill(is_missing, MISSING).unsqueeze_dim(2); // [N, D, 1]
         let mileage = self.mileage.encode(numbers.clone().slice([0..n, TRUNK..DERIVED, 0..1])); // [N, 1, O]
         Encoded {
-            rows: self.generations.fill(&categorical, numeric) + self.offsets.clone(),
+            rows: self.generations.fill(categorical, numeric) + self.offsets.clone(),
             numbers: self.numbers.encode(numbers.slice([0..n, 0..TRUNK, 0..1])),
             mileage: mileage.squeeze_dim(1),
         }
@@ -222,7 +222,7 @@ mod tests {
             listing[numeric_place(Column::ListingDate)] = date;
             listing[numeric_place(Column::Mileage)] = mileage;
             let listing = Tensor::from_data(TensorData::new(listing.to_vec(), [1, NUMERIC.len()]), &device);
-            let encoded = preprocessing.encode(Tensor::zeros([1, CATEGORICAL.len()], &device), &listing);
+            let encoded = preprocessing.encode(&Tensor::zeros([1, CATEGORICAL.len()], &device), &listing);
             (encoded.numbers.into_data().iter().collect(), encoded.mileage.into_data().iter().collect())
         };
         let (dated, implausible) = encode(20_000.0, 0.25);
