@@ -19,6 +19,9 @@ pub struct Arguments {
     /// The same seed gives the same listings
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Store the listings by brand and date: the worst case for a weak shuffle
+    #[arg(long)]
+    clustered: bool,
 }
 
 /// Listings that are sent to the database together.
@@ -26,7 +29,7 @@ const BATCH: usize = 4096;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
-    let counts = fill(&context, arguments.rows, arguments.seed)?;
+    let counts = fill(&context, arguments.rows, arguments.seed, arguments.clustered)?;
     say!(
         "{} synthetic listings added, {} were there before",
         HumanCount(counts.added),
@@ -36,11 +39,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Writes a synthetic market into the database: all of it or nothing.
-pub fn fill(context: &Context, rows: u64, seed: u64) -> Result<ImportCounts> {
+pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<ImportCounts> {
     let shown = RowsShown::new("making up a market");
     let mut market = Market::new(seed);
     let counts = context.block_on(async {
         let mut import = Import::begin(&context.database, SOURCE).await?;
+        if clustered {
+            import = import.clustered();
+        }
         let mut written = 0;
         while written < rows {
             let count = usize::try_from(rows - written).unwrap_or(usize::MAX).min(BATCH);

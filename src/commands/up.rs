@@ -48,7 +48,7 @@ fn prepare(context: &Context, data: &[PathBuf]) -> Result<()> {
     }
     if context.block_on(context.database.listings().is_empty())? {
         say!("No listings were given: a SYNTHETIC market is made up. Its prices are no advice.")?;
-        synth::fill(context, SYNTHETIC_ROWS, 0)?;
+        synth::fill(context, SYNTHETIC_ROWS, 0, false)?;
     }
     if let Some(version) = context.block_on(context.database.models().champion())? {
         say!("model version {version} is the champion; train another with `probeg train --promote`")?;

@@ -98,6 +98,7 @@ pub struct Import {
     file: String,
     rows: u64,
     encoder: Encoder,
+    order: &'static str,
 }
 
 impl Import {
@@ -117,7 +118,14 @@ impl Import {
             column_names()
         );
         sqlx::raw_sql(AssertSqlSafe(staging)).execute(&mut connection).await?;
-        Ok(Self { connection, file: file.to_owned(), rows: 0, encoder: Encoder::new() })
+        Ok(Self { connection, file: file.to_owned(), rows: 0, encoder: Encoder::new(), order: "place" })
+    }
+
+    /// Stores rows by brand and date instead of in the order of the file: the worst case for whoever reads the table
+    /// block by block and wants a sample of all of it.
+    #[must_use]
+    pub fn clustered(self) -> Self {
+        Self { order: "brand, listing_date, place", ..self }
     }
 
     /// Takes rows, in any number at a time. They are stored in canonical form.
@@ -143,7 +151,8 @@ impl Import {
         self.send().await?;
         let distinct = sqlx::query_scalar("SELECT count(DISTINCT content_hash) FROM staging");
         let distinct: i64 = distinct.fetch_one(&mut self.connection).await?;
-        let added = sqlx::raw_sql(AssertSqlSafe(insertion())).execute(&mut self.connection).await?.rows_affected();
+        let added =
+            sqlx::raw_sql(AssertSqlSafe(insertion(self.order))).execute(&mut self.connection).await?.rows_affected();
         let distinct = distinct.unsigned_abs();
         let counts = ImportCounts {
             rows: self.rows,
@@ -186,14 +195,14 @@ impl Import {
     }
 }
 
-/// Of equal rows the first one of the file is stored, and rows keep the file's order.
-fn insertion() -> String {
+/// Of equal rows the first one of the file is stored.
+fn insertion(order: &str) -> String {
     let columns = column_names();
     format!(
         "INSERT INTO listings (content_hash, listing_group, bucket, source, {columns}) \
          SELECT content_hash, listing_group, bucket, source, {columns} \
          FROM (SELECT DISTINCT ON (content_hash) * FROM staging ORDER BY content_hash, place) AS first \
-         ORDER BY place ON CONFLICT (content_hash) DO NOTHING"
+         ORDER BY {order} ON CONFLICT (content_hash) DO NOTHING"
     )
 }
 

@@ -47,6 +47,25 @@ async fn rows_are_stored_in_canonical_form_and_in_order() {
 }
 
 #[tokio::test]
+async fn clustered_rows_are_stored_by_brand_and_date() {
+    let (database, inside) = database().await;
+    let mut file = rows(0..300);
+    for (place, row) in file.iter_mut().enumerate() {
+        let brand = ["kia", "audi", "lada (ваз)"][place % 3];
+        row.listing.set(Column::Brand, Some(Value::Text(brand.to_owned())));
+        let day = chrono::NaiveDate::from_ymd_opt(2021, 1 + (place as u32 * 7) % 12, 1).unwrap();
+        row.listing.set(Column::ListingDate, Some(Value::Date(day)));
+    }
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap().clustered();
+    import.write(&file).await.unwrap();
+    assert_eq!(import.finish(0).await.unwrap().added, 300);
+    let stored: Vec<(String, chrono::NaiveDate)> =
+        sqlx::query_as("SELECT brand, listing_date FROM listings ORDER BY ctid").fetch_all(&inside).await.unwrap();
+    assert!(stored.is_sorted());
+    assert_eq!(stored.len(), 300);
+}
+
+#[tokio::test]
 async fn an_import_that_is_dropped_leaves_nothing_and_holds_up_nobody() {
     let (database, _) = database().await;
     let mut import = Import::begin(&database, "a.csv").await.unwrap();
