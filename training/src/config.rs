@@ -79,7 +79,7 @@ impl Default for TrainConfig {
             batch_size: 512,
             epochs: 30,
             patience: 5,
-            min_count: 2,
+            min_count: 3,
             max_vocabulary: 20_000,
             shuffle_rows: 32_768,
             refit: true,
