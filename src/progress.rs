@@ -114,7 +114,7 @@ impl TrainingShown {
                     "a smaller model learns without the listings since {since}, to be measured on them"
                 ));
             }
-            Progress::Evaluating => self.line("calibrating intervals and measuring accuracy"),
+            Progress::Evaluating => self.line("measuring accuracy"),
             Progress::Agreed(difference) => {
                 self.line(&format!("the exported file agrees with the network to {difference:.1e} (relative)"));
                 self.bar.finish_and_clear();

@@ -168,7 +168,7 @@ impl Learning<'_> {
             let read = runtime.block_on(async {
                 stream.shuffled(order, self.encoder, train).await?;
                 match self.until {
-                    Until::Best => stream.batches(Split::Validation, self.encoder, 1024, validation).await,
+                    Until::Best => stream.batches(Split::Validation, self.encoder, validation).await,
                     Until::Epochs(_) => Ok(()),
                 }
             });

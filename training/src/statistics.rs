@@ -18,9 +18,6 @@ use crate::stream::ListingStream;
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;
 
-/// Listings that are encoded together.
-const BATCH: usize = 1024;
-
 /// Reads the training split twice, in memory that does not grow with it.
 pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(FeatureSchema, Statistics), Error> {
     let mut counter = VocabularyCounter::default();
@@ -43,7 +40,7 @@ pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(Fe
         generations.add(&batch);
         true
     };
-    stream.batches(Split::Train, &encoder, BATCH, count).await?;
+    stream.batches(Split::Train, &encoder, count).await?;
     let statistics = Statistics {
         generations: generations.most_frequent(schema.categorical[MODEL].values.len()),
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),

@@ -72,6 +72,8 @@ pub struct ListingStream {
 
 /// Pages of 8 KiB that are read in one go: some thousand listings.
 const PAGES_PER_BLOCK: u32 = 64;
+/// Listings of a batch that is not learned from.
+const ROWS_PER_BATCH: usize = 1024;
 
 impl ListingStream {
     /// Takes hold of the listings as they are now. The seed decides in which order [`Self::scan`] and
@@ -147,13 +149,12 @@ impl ListingStream {
         &mut self,
         split: Split,
         encoder: &Encoder,
-        batch_size: usize,
         mut take: impl FnMut(TabularBatch) -> bool,
     ) -> Result<(), Error> {
         self.scan(split, |chunk| {
-            for first in (0..chunk.len()).step_by(batch_size) {
+            for first in (0..chunk.len()).step_by(ROWS_PER_BATCH) {
                 let mut batch = TabularBatch::default();
-                (first..chunk.len().min(first + batch_size)).for_each(|row| batch.push(chunk, row, encoder));
+                (first..chunk.len().min(first + ROWS_PER_BATCH)).for_each(|row| batch.push(chunk, row, encoder));
                 if !take(batch) {
                     return Ok(false);
                 }

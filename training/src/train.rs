@@ -41,7 +41,7 @@ pub enum Progress {
     Refitting(usize),
     /// A smaller model learns from the listings before this day, to be measured on the newer ones.
     Backtesting(NaiveDate),
-    /// Intervals are being calibrated and accuracy measured.
+    /// Accuracy is being measured.
     Evaluating,
     /// The file and the network agree to this relative difference.
     Agreed(f64),
@@ -303,7 +303,7 @@ async fn count_rows(stream: &mut ListingStream) -> Result<Rows, Error> {
 async fn agreement_rows(stream: &mut ListingStream, encoder: &Encoder) -> Result<TabularBatch, Error> {
     let mut rows = TabularBatch::default();
     stream
-        .batches(Split::Test, encoder, AGREEMENT_ROWS, |batch| {
+        .batches(Split::Test, encoder, |batch| {
             rows.append(batch);
             rows.len() < AGREEMENT_ROWS
         })

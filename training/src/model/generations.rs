@@ -6,6 +6,7 @@ use domain::Column;
 use domain::feature::{CATEGORICAL, GENERATION, MODEL, NUMERIC, numeric_place};
 use rustc_hash::FxHashMap;
 
+use super::preprocessing::raw_number;
 use crate::stream::TabularBatch;
 
 /// Counts the generations of each model and year.
@@ -84,8 +85,7 @@ impl GenerationFiller {
     pub fn fill(&self, ids: &Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2, Int> {
         let n = ids.dims()[0];
         let column = |place| ids.clone().slice([0..n, place..place + 1]); // [N, 1]
-        let year_place = numeric_place(Column::Year);
-        let year = numbers.clone().slice([0..n, year_place..year_place + 1]); // [N, 1]
+        let year = raw_number(numbers, Column::Year); // [N, 1]
         let is_unknown = year.clone().is_nan();
         #[expect(clippy::cast_precision_loss, reason = "years have four digits")]
         let year = (year - self.first_year as f64).clamp(0.0, (self.years - 1) as f64).mask_fill(is_unknown, 0.0);

@@ -144,8 +144,8 @@ impl Members {
         let mileage = mileage.unsqueeze_dim(0); // [1, N, O]
         let spread = mileage.clone().matmul(self.mileage.val() * self.mileage_mask.clone());
         let outputs = softplus(self.head.forward(hidden) + spread); // [k, N, O]
-        let outputs = (outputs * mileage).mean_dim(0).squeeze_dim(0); // [N, O]
-        Tensor::<2>::matmul(outputs, self.outputs_to_quantiles.clone())
+        let outputs = (outputs * mileage).mean_dim(0).squeeze_dim::<2>(0); // [N, O]
+        outputs.matmul(self.outputs_to_quantiles.clone())
     }
 
     /// Embeddings of rows `[N, C]`, side by side, `[k, N, C · E]`.

@@ -47,15 +47,18 @@ pub struct Encoded {
     pub mileage: Tensor<2>,
 }
 
+/// One column, `[N, 1]`, of raw numbers, `[N, F]`.
+pub(super) fn raw_number(numeric: &Tensor<2>, column: Column) -> Tensor<2> {
+    let place = numeric_place(column);
+    numeric.clone().slice([0..numeric.dims()[0], place..place + 1])
+}
+
 /// The numbers that the network sees, `[N, D]`, of the raw ones, `[N, F]`: age, year, date, volume,
 /// power, owners, mileage. The year stands in where no date tells the age. NaN where a number that it is made of is
 /// missing, and where a car's mileage is so low for its age that it was not told in earnest.
 #[must_use]
 pub fn derive(numeric: &Tensor<2>) -> Tensor<2> {
-    let column = |column| {
-        let place = numeric_place(column);
-        numeric.clone().slice([0..numeric.dims()[0], place..place + 1]) // [N, 1]
-    };
+    let column = |column| raw_number(numeric, column); // [N, 1]
     let date = column(Column::ListingDate);
     let year = column(Column::Year);
     let age = date.clone() / DAYS_PER_YEAR + 1970.0 - year.clone();
