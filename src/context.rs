@@ -1,7 +1,7 @@
 //! What every command stands on: the database, its cluster, the async runtime, the inference runtime.
 
 use std::cell::OnceCell;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +17,8 @@ const CONNECTIONS: u32 = 8;
 pub struct Context {
     pub database: Database,
     pub tokio: tokio::runtime::Runtime,
+    /// `PROBEG_HOME`.
+    pub home: PathBuf,
     /// Set once the user asked the command to stop.
     pub stop: Arc<AtomicBool>,
     /// Loaded at its first use; a process can have but one.
@@ -28,18 +30,18 @@ impl Context {
     /// Connects to `DATABASE_URL`, or opens the private cluster, and brings the tables up to date.
     pub fn open() -> Result<Self> {
         let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let home = PathBuf::from(variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned()));
         let (url, cluster) = if let Some(url) = variable("DATABASE_URL") {
             (url, None)
         } else {
-            let home = variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned());
             let programs = variable("PG_BIN_DIR").map(PathBuf::from);
-            let cluster = Cluster::open(Path::new(&home), programs.as_deref())?;
+            let cluster = Cluster::open(&home, programs.as_deref())?;
             (cluster.url(), Some(cluster))
         };
         let stop = Arc::new(AtomicBool::new(false));
         watch_for_stop(&tokio, Arc::clone(&stop));
         let database = tokio.block_on(Database::connect(&url, CONNECTIONS))?;
-        Ok(Self { database, tokio, stop, inference: OnceCell::new(), _cluster: cluster })
+        Ok(Self { database, tokio, home, stop, inference: OnceCell::new(), _cluster: cluster })
     }
 
     /// Runs a future to its end, or until the user asks to stop; then it is dropped, and with it

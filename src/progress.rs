@@ -82,6 +82,9 @@ impl TrainingShown {
     pub fn show(&self, progress: Progress) {
         match progress {
             Progress::Begun(run) => self.line(&format!("run {run} began")),
+            Progress::Resumed(run) => self.line(&format!("run {run} goes on")),
+            Progress::BegunAnew(run) => self.line(&format!("nothing of run {run} was kept here: it begins anew")),
+            Progress::GoesOn(epoch) => self.line(&format!("learning goes on in epoch {epoch}")),
             Progress::Fitting => self.line("fitting vocabularies and bins"),
             Progress::Fitted(rows, known) => {
                 let known: Vec<String> = known.iter().map(|(name, count)| format!("{name} {count}")).collect();

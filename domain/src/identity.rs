@@ -28,6 +28,16 @@ impl Split {
             Self::Test => (90, 99),
         }
     }
+
+    /// Its name in files and messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
 }
 
 /// What changes when the same car is listed again.

@@ -8,10 +8,12 @@ pub mod cell;
 pub mod column;
 pub mod feature;
 pub mod fold;
+pub mod frequency;
 pub mod identity;
 pub mod listing;
 pub mod problem;
 pub mod synonyms;
+pub mod tabular;
 pub mod valuation;
 pub mod vocabulary;
 
@@ -19,4 +21,5 @@ pub use cell::Cell;
 pub use column::{Column, Kind};
 pub use listing::{Listing, PricedListing, Value};
 pub use problem::{Problem, Reason};
+pub use tabular::TabularBatch;
 pub use valuation::{Valuation, Warning};

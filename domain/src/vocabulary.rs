@@ -1,8 +1,7 @@
 //! Vocabularies: counted in one pass over the listings, then frozen into the feature schema.
 
-use rustc_hash::FxHashMap;
-
 use crate::feature::{CATEGORICAL, FeatureSchema};
+use crate::frequency::FrequencySketch;
 
 /// Stands between the texts of a key; cannot occur in folded text.
 pub const SEPARATOR: char = '\u{1f}';
@@ -21,30 +20,25 @@ pub fn write_key<'a>(key: &mut String, texts: impl IntoIterator<Item = Option<&'
     true
 }
 
-/// Counts the keys of every categorical feature.
+/// Counts the keys of every categorical feature, in memory that does not grow with the listings.
 #[derive(Debug)]
 pub struct VocabularyCounter {
-    counts: Vec<FxHashMap<String, u64>>,
+    counts: Vec<FrequencySketch<String>>,
     key: String,
 }
 
-impl Default for VocabularyCounter {
-    fn default() -> Self {
-        Self { counts: vec![FxHashMap::default(); CATEGORICAL.len()], key: String::new() }
-    }
-}
-
 impl VocabularyCounter {
+    /// Counts up to this many different keys a feature exactly; of more, the frequent ones nearly so.
+    #[must_use]
+    pub fn new(keys: usize) -> Self {
+        Self { counts: CATEGORICAL.iter().map(|_| FrequencySketch::new(keys)).collect(), key: String::new() }
+    }
+
     /// Counts one listing, given a way to its canonical text of a column.
     pub fn add<'a>(&mut self, text: impl Fn(crate::Column) -> Option<&'a str>) {
         for (feature, counts) in CATEGORICAL.iter().zip(&mut self.counts) {
             if write_key(&mut self.key, feature.columns.iter().map(|column| text(*column))) {
-                match counts.get_mut(&self.key) {
-                    Some(count) => *count += 1,
-                    None => {
-                        counts.insert(self.key.clone(), 1);
-                    }
-                }
+                counts.add(self.key.as_str(), 1);
             }
         }
     }
@@ -54,7 +48,7 @@ impl VocabularyCounter {
     #[must_use]
     pub fn into_schema(self, min_count: u64, max_values: usize) -> FeatureSchema {
         let vocabularies = self.counts.into_iter().map(|counts| {
-            let mut keys: Vec<(String, u64)> = counts.into_iter().filter(|(_, count)| *count >= min_count).collect();
+            let mut keys: Vec<(String, u64)> = counts.into_counts().filter(|(_, count)| *count >= min_count).collect();
             keys.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
             keys.truncate(max_values);
             keys.sort_unstable();
@@ -82,7 +76,7 @@ mod tests {
 
     #[test]
     fn keys_need_all_their_texts() {
-        let mut counter = VocabularyCounter::default();
+        let mut counter = VocabularyCounter::new(100);
         for (brand, model) in [("kia", Some("rio")), ("kia", None), ("lada (ваз)", Some("2114")), ("kia", Some("rio"))]
         {
             counter.add(|column| match column {
@@ -99,7 +93,7 @@ mod tests {
 
     #[test]
     fn rare_keys_stay_unknown() {
-        let mut counter = VocabularyCounter::default();
+        let mut counter = VocabularyCounter::new(100);
         for brand in ["a", "b", "b", "c", "c", "c"] {
             counter.add(|column| (column == Column::Brand).then_some(brand));
         }

@@ -1,8 +1,10 @@
 //! `probeg train`: one run, from the listings to a registered version.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use bytesize::ByteSize;
 use clap::Args;
 use training::TrainConfig;
 use training::train::{Surroundings, Trained};
@@ -20,6 +22,18 @@ pub struct Arguments {
     /// One hyper-parameter; goes over the file, may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// The memory that the process may take [default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Read the database in every epoch instead of keeping encoded listings on the local disk
+    #[arg(long)]
+    no_spool: bool,
+    /// Go on with a run that was stopped, killed or cut off from the database, with the configuration that it had
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "memory", "no_spool"])]
+    resume: Option<i64>,
+    /// How long to wait for a database that went away
+    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
+    retry_for: u64,
     /// Let the new version serve at once
     #[arg(long)]
     promote: bool,
@@ -28,14 +42,19 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Long enough for a server that restarts after a crash.
+const RETRY_FOR: Duration = Duration::from_mins(2);
+
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let file = arguments
-        .config
-        .as_ref()
-        .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
-    let config = TrainConfig::read(file.transpose()?.as_deref(), &arguments.set)?;
-    let context = Context::open()?;
-    let trained = train(&context, &config, arguments.promote)?;
+    let retry_for = Duration::from_secs(arguments.retry_for);
+    let trained = if let Some(run) = arguments.resume {
+        let context = Context::open()?;
+        finish(&context, arguments.promote, retry_for, |surroundings| training::train::resume(run, surroundings))?
+    } else {
+        let config = config(arguments)?;
+        let context = Context::open()?;
+        finish(&context, arguments.promote, retry_for, |surroundings| training::train::train(&config, surroundings))?
+    };
     if arguments.json {
         let answer = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
         say!("{answer:#}")?;
@@ -45,18 +64,41 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Trains, tells what came of it and promotes it if asked to.
-pub fn train(context: &Context, config: &TrainConfig, promote: bool) -> Result<Trained> {
+fn config(arguments: &Arguments) -> Result<TrainConfig> {
+    let file = arguments
+        .config
+        .as_ref()
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
+    let mut settings = arguments.set.clone();
+    settings.extend(arguments.memory.map(|memory| format!("memory=\"{memory}\"")));
+    settings.extend(arguments.no_spool.then(|| "spool=false".to_owned()));
+    Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
+}
+
+/// Trains, tells what came of it and promotes it.
+pub fn train_champion(context: &Context, config: &TrainConfig) -> Result<Trained> {
+    finish(context, true, RETRY_FOR, |surroundings| training::train::train(config, surroundings))
+}
+
+/// Brings a run to its end, tells what came of it and promotes it if asked to.
+fn finish(
+    context: &Context,
+    promote: bool,
+    retry_for: Duration,
+    train: impl FnOnce(Surroundings<'_>) -> Result<Trained, training::Error>,
+) -> Result<Trained> {
     let shown = TrainingShown::new();
     let surroundings = Surroundings {
         database: &context.database,
         handle: context.tokio.handle(),
         runtime: context.inference()?,
+        home: &context.home,
+        retry_for,
         today: today(),
         stop: &context.stop,
         report: &|progress| shown.show(progress),
     };
-    let trained = training::train::train(config, surroundings)?;
+    let trained = train(surroundings)?;
     eprintln!("registered model version {}", trained.version);
     if let Some(card) = &trained.card {
         let accuracy = &card.overall;

@@ -53,7 +53,7 @@ fn prepare(context: &Context, data: &[PathBuf]) -> Result<()> {
     if let Some(version) = context.block_on(context.database.models().champion())? {
         say!("model version {version} is the champion; train another with `probeg train --promote`")?;
     } else {
-        train::train(context, &TrainConfig::default(), true)?;
+        train::train_champion(context, &TrainConfig::default())?;
     }
     context.block_on(turn.release())
 }

@@ -109,6 +109,28 @@ pub enum Error {
     /// A snapshot is used after one of its reads failed or was abandoned.
     #[error("this snapshot of the listings ended with a read that failed or was abandoned: begin another")]
     SnapshotOver,
+    /// The database stayed away for longer than was waited.
+    #[error("the database did not come back within {seconds} seconds: {cause}")]
+    StillAway {
+        /// How long was waited.
+        seconds: u64,
+        /// The last failure.
+        cause: Box<Error>,
+    },
+    /// The rows of the table lie elsewhere than when the snapshot began.
+    #[error(
+        "the table of listings was rewritten (by VACUUM FULL, CLUSTER or a restored dump) since the snapshot of it was \
+         taken, so the order of its rows is lost: begin another run"
+    )]
+    ListingsMoved,
+    /// A file of encoded listings is not what was written.
+    #[error("the spool {path} cannot be read or written: {cause}")]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: arrow2::error::Error,
+    },
     /// There is no such run.
     #[error("there is no run {0}: see `probeg runs list`")]
     NoRun(i64),
@@ -141,6 +163,13 @@ impl Error {
             },
             _ => false,
         }
+    }
+
+    /// A database that says nothing.
+    pub(crate) fn silence(waited: std::time::Duration) -> Self {
+        let cause =
+            std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} seconds", waited.as_secs()));
+        Self::Database(cause.into())
     }
 
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {

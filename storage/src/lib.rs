@@ -3,6 +3,7 @@
 //!
 //! Absence is `None`; an [`Error`] means that something went wrong, and says what to do.
 
+mod atomic_file;
 mod chunk;
 mod cluster;
 mod comparables;
@@ -12,9 +13,12 @@ mod error;
 pub mod exploration;
 mod listings;
 mod models;
+mod retry;
 mod runs;
 mod snapshot;
+mod spool;
 
+pub use atomic_file::AtomicFile;
 pub use chunk::ListingChunk;
 pub use cluster::Cluster;
 pub use comparables::{Car, Comparable};
@@ -23,5 +27,7 @@ pub use database::{Database, Guard, Lock};
 pub use error::{Error, Result};
 pub use listings::{Import, ImportCounts, Listings, Summary};
 pub use models::{Action, AliasChange, CHAMPION, ModelChanges, ModelRecord, Models, NewModel};
+pub use retry::retried;
 pub use runs::{EpochMetrics, NewRun, Outcome, Run, RunRows, RunStatus, Runs};
-pub use snapshot::{Block, Part, Snapshot};
+pub use snapshot::{Block, Extent, Part, Snapshot};
+pub use spool::{Spool, SpoolWriter};

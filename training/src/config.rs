@@ -1,5 +1,6 @@
 //! The configuration of a run: every number that a result depends on.
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 /// Hyper-parameters, named as in the paper of `TabM` (arXiv 2410.24210) where it has them.
@@ -47,8 +48,18 @@ pub struct TrainConfig {
     pub min_count: u64,
     /// Ids a categorical feature has at most: its most frequent texts.
     pub max_vocabulary: usize,
-    /// Listings in the shuffle buffer.
-    pub shuffle_rows: usize,
+    /// Memory that the process may take, such as `"512MiB"`. It decides how many listings are shuffled together, so
+    /// another budget is another order.
+    pub memory: ByteSize,
+    /// Listings in the shuffle buffer; by default as many as fit into the memory and make a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shuffle_rows: Option<usize>,
+    /// Whether listings are learned from in random order. Without, in the order of the table: a control to measure the
+    /// shuffle against.
+    pub shuffle: bool,
+    /// Whether encoded listings are kept in a file on the local disk, so that the database need not be read in every
+    /// epoch. Changes nothing about the result.
+    pub spool: bool,
     /// Whether the network is trained again, for as many epochs as were best, on the training and the validation split
     /// together, once the second has served to stop and to calibrate.
     pub refit: bool,
@@ -81,7 +92,10 @@ impl Default for TrainConfig {
             patience: 5,
             min_count: 3,
             max_vocabulary: 20_000,
-            shuffle_rows: 32_768,
+            memory: ByteSize::mib(512),
+            shuffle_rows: None,
+            shuffle: true,
+            spool: true,
             refit: true,
             backtest: true,
             quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
@@ -143,7 +157,9 @@ impl TrainConfig {
         count("epochs", self.epochs, 100_000)?;
         count("patience", self.patience, 100_000)?;
         count("max_vocabulary", self.max_vocabulary, 1_000_000)?;
-        count("shuffle_rows", self.shuffle_rows, 1 << 28)?;
+        if let Some(rows) = self.shuffle_rows {
+            count("shuffle_rows", rows, 1 << 28)?;
+        }
         let share = |key, value: f64| require(key, "at least 0 and below 1", &value, (0.0..1.0).contains(&value));
         share("dropout", self.dropout)?;
         share("mask", self.mask)?;

@@ -83,11 +83,80 @@ pub enum Error {
         rejected: u64,
     },
     /// Training was stopped from outside.
-    #[error("training was stopped; its run is marked as interrupted and nothing was registered")]
+    #[error("training was stopped, and nothing was registered")]
     Interrupted,
+    /// What a run of this number left can be gone on from.
+    #[error("{cause}; `probeg train --resume {run}` goes on from where it stood")]
+    Resumable {
+        /// The run.
+        run: i64,
+        /// Why it did not reach its end.
+        cause: Box<Error>,
+    },
+    /// Another process is at work on the run.
+    #[error("run {0} is under way in another process")]
+    RunIsBusy(i64),
+    /// A run that another machine, or another `PROBEG_HOME`, is at work on.
+    #[error(
+        "run {0} gave a sign of life within the last minute but left nothing in this PROBEG_HOME: it is under way \
+         elsewhere; if it was killed, try again in a minute"
+    )]
+    RunIsElsewhere(i64),
+    /// A run that reached its end.
+    #[error("run {0} is complete: there is nothing to resume")]
+    RunIsComplete(i64),
+    /// The configuration of a run as it stands in the database.
+    #[error("the configuration of run {run} cannot be read: {cause}")]
+    RunConfig {
+        /// The run.
+        run: i64,
+        /// Why not.
+        cause: serde_json::Error,
+    },
+    /// The listings are no longer those that a run began with.
+    #[error(
+        "the listings have changed since the run began ({expected} to learn from then, {found} now), and rows that are \
+         deleted or changed cannot be brought back: begin another run"
+    )]
+    ListingsChanged {
+        /// How many there were.
+        expected: u64,
+        /// How many there are.
+        found: u64,
+    },
+    /// The network does not fit into the memory.
+    #[error("{memory} of memory are too little for this network: it takes --memory {least} or a smaller one")]
+    MemoryTooSmall {
+        /// What was given.
+        memory: bytesize::ByteSize,
+        /// What it takes.
+        least: bytesize::ByteSize,
+    },
+    /// A checkpoint that is not what was written.
+    #[error("{path} is damaged ({cause}): remove the folder that it is in, and the run can be begun anew")]
+    DamagedCheckpoint {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// Weights in a checkpoint that are not those of the network.
+    #[error("the weights of the checkpoint do not fit the network: {0}")]
+    Record(#[from] burn::store::RecordError),
     /// A thread of the training ended before its work was done.
     #[error("a training thread stopped unexpectedly; please report this, with the log")]
     ThreadStopped,
+}
+
+impl Error {
+    /// Whether a run that ended with this can go on from where it stood.
+    pub(crate) fn is_resumable(&self) -> bool {
+        match self {
+            Self::Interrupted => true,
+            Self::Storage(error) => !matches!(error, storage::Error::ListingsMoved),
+            _ => false,
+        }
+    }
 }
 
 fn rejected_rows(rejected: u64) -> String {

@@ -1,13 +1,13 @@
 //! From the network to the model file, and the proof that both compute the same.
 
 use burn::prelude::*;
+use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use onnx_export::{Graph, Input, Traced};
 use onnx_model::{CATEGORICAL_INPUT, Model, NUMERIC_INPUT, OUTPUT, Signature};
 
 use crate::Error;
 use crate::model::TabularRegressor;
-use crate::stream::TabularBatch;
 
 /// The largest relative difference between burn and the exported file that is accepted.
 pub const TOLERANCE: f64 = 1e-4;
@@ -43,10 +43,11 @@ pub fn model_file(regressor: &TabularRegressor, signature: &Signature) -> Result
 /// # Errors
 /// When a price differs by more than [`TOLERANCE`], with the largest difference.
 pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &TabularBatch) -> Result<f64, Error> {
-    let unknown = vec![0; rows.ids.len()];
+    let ids: Vec<i64> = rows.ids.iter().map(|id| i64::from(*id)).collect();
+    let unknown = vec![0; ids.len()];
     let missing = vec![f32::NAN; rows.numbers.len()];
     let mut largest: f64 = 0.0;
-    for (ids, numbers) in [(&rows.ids, &rows.numbers), (&unknown, &rows.numbers), (&rows.ids, &missing)] {
+    for (ids, numbers) in [(&ids, &rows.numbers), (&unknown, &rows.numbers), (&ids, &missing)] {
         let by_file = model.run(ids, numbers)?;
         let by_network = predict(regressor, ids, numbers);
         for (file, network) in by_file.iter().zip(&by_network) {

@@ -1,5 +1,7 @@
 //! From tables to a registered model: import, stream, network, learning, evaluation, export.
 
+mod budget;
+mod checkpoint;
 pub mod config;
 mod error;
 pub mod evaluate;

@@ -10,6 +10,7 @@ pub use preprocessing::{DERIVED, Encoded, Preprocessing, derive};
 
 use burn::module::Module;
 use burn::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Everything that the graph holds: from ids and raw numbers to quantiles of the price.
 #[derive(Module, Debug)]
@@ -22,8 +23,8 @@ pub struct TabularRegressor {
     log_deviation: f64,
 }
 
-/// What the first pass over the training split has found out.
-#[derive(Clone, Debug)]
+/// What the first passes over the training split have found out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statistics {
     /// Known keys of each categorical feature.
     pub cardinalities: Vec<usize>,

@@ -1,8 +1,10 @@
 //! What is found out about the training split before anything is learned from it: vocabularies, generations, bin
 //! edges, the scale of the prices.
 
+use std::path::Path;
+
 use burn::prelude::*;
-use domain::feature::{FeatureSchema, MODEL, NUMERIC};
+use domain::feature::{MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::vocabulary::VocabularyCounter;
 use onnx_model::Encoder;
@@ -11,36 +13,34 @@ use rand_chacha::ChaCha8Rng;
 use storage::ListingChunk;
 
 use crate::Error;
+use crate::checkpoint::Prepared;
 use crate::config::TrainConfig;
 use crate::model::{DERIVED, GenerationCounter, Statistics, derive};
 use crate::stream::ListingStream;
 
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;
+/// Keys that are counted at once, for each that may become known.
+const KEYS_COUNTED_PER_KNOWN: usize = 4;
 
-/// Reads the training split twice, in memory that does not grow with it.
-pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(FeatureSchema, Statistics), Error> {
-    let mut counter = VocabularyCounter::default();
+/// Reads the training split twice, in memory that does not grow with it. The second time it is spooled, where a file
+/// is given.
+pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&Path>) -> Result<Prepared, Error> {
+    let mut counter = VocabularyCounter::new(KEYS_COUNTED_PER_KNOWN * config.max_vocabulary);
     let mut sample = Reservoir::new(config.seed);
     let mut prices = Moments::default();
-    stream
-        .scan(Split::Train, |chunk| {
-            for row in 0..chunk.len() {
-                counter.add(|column| chunk.text(column, row));
-                prices.add(chunk.price(row).ln());
-                sample.offer(chunk, row);
-            }
-            Ok(true)
-        })
-        .await?;
+    stream.scan(Split::Train, |chunk| {
+        for row in 0..chunk.len() {
+            counter.add(|column| chunk.text(column, row));
+            prices.add(chunk.price(row).ln());
+            sample.offer(chunk, row);
+        }
+        Ok(true)
+    })?;
     let schema = counter.into_schema(config.min_count, config.max_vocabulary);
     let encoder = Encoder::new(&schema)?;
     let mut generations = GenerationCounter::default();
-    let count = |batch| {
-        generations.add(&batch);
-        true
-    };
-    stream.batches(Split::Train, &encoder, count).await?;
+    stream.encode(Split::Train, &encoder, spool, |batch| generations.add(batch))?;
     let statistics = Statistics {
         generations: generations.most_frequent(schema.categorical[MODEL].values.len()),
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
@@ -49,7 +49,7 @@ pub async fn fit(stream: &mut ListingStream, config: &TrainConfig) -> Result<(Fe
         // Prices that are all the same have no scale of their own.
         log_deviation: prices.deviation().max(1e-3),
     };
-    Ok((schema, statistics))
+    Ok(Prepared { schema, statistics })
 }
 
 /// A uniform sample of a stream of unknown length (Vitter 1985, algorithm R).

@@ -1,109 +1,108 @@
 //! Mini-batches out of PostgreSQL: blocks of the table in random order, their rows shuffled in a
-//! bounded buffer (`CorgiPile`, SIGMOD 2022). Never more in memory than the buffer and one block.
+//! bounded buffer (`CorgiPile`, SIGMOD 2022). Never more in memory than two buffers and a few blocks.
 
-use std::sync::Arc;
+mod shuffle;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use chrono::NaiveDate;
-use domain::Column;
+use crossbeam_channel::Sender;
 use domain::identity::Split;
+use domain::{Column, TabularBatch};
 use onnx_model::Encoder;
+use onnx_model::signature::Rows;
+use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use storage::{Block, ListingChunk, Part, Snapshot};
+use storage::{Block, ListingChunk, Part, Snapshot, Spool, SpoolWriter};
+use tokio::runtime::Handle;
 
 use crate::Error;
+use shuffle::{Buffer, Cutter};
+pub use shuffle::{Order, Position};
 
-/// Listings ready for the network, row by row.
-#[derive(Clone, Debug, Default)]
-pub struct TabularBatch {
-    /// Ids, `[N, C]`.
-    pub ids: Vec<i64>,
-    /// Numbers in raw units, `[N, F]`, NaN where missing.
-    pub numbers: Vec<f32>,
-    /// Natural logarithms of the asking prices, `[N]`.
-    pub log_prices: Vec<f32>,
-}
-
-impl TabularBatch {
-    /// How many listings it holds.
-    pub fn len(&self) -> usize {
-        self.log_prices.len()
-    }
-
-    /// Adds the rows of another batch behind those of this one.
-    pub fn append(&mut self, mut other: Self) {
-        self.ids.append(&mut other.ids);
-        self.numbers.append(&mut other.numbers);
-        self.log_prices.append(&mut other.log_prices);
-    }
-
-    fn push(&mut self, chunk: &ListingChunk, row: usize, encoder: &Encoder) {
-        encoder.encode_ids(|column| chunk.text(column, row), &mut self.ids);
-        encoder.encode_numbers(|column| chunk.number(column, row), &mut self.numbers);
-        #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
-        self.log_prices.push(chunk.price(row).ln() as f32);
-    }
-
-    fn pick(&self, rows: &[u32], categories: usize, numbers: usize) -> Self {
-        let mut picked = Self {
-            ids: Vec::with_capacity(rows.len() * categories),
-            numbers: Vec::with_capacity(rows.len() * numbers),
-            log_prices: Vec::with_capacity(rows.len()),
-        };
-        for row in rows {
-            let row = *row as usize;
-            picked.ids.extend_from_slice(&self.ids[row * categories..(row + 1) * categories]);
-            picked.numbers.extend_from_slice(&self.numbers[row * numbers..(row + 1) * numbers]);
-            picked.log_prices.push(self.log_prices[row]);
-        }
-        picked
-    }
-}
-
-/// The listings as they were when a run began, in any order and as often as needed.
+/// The listings as they were when a run began, in any order and as often as needed. Its methods block: call them
+/// outside the async runtime.
 #[derive(Debug)]
-pub struct ListingStream {
-    snapshot: Snapshot,
+pub struct ListingStream<'a> {
+    /// One a connection.
+    readers: Vec<Snapshot>,
     blocks: Vec<Block>,
+    handle: &'a Handle,
+    stop: &'a AtomicBool,
     held_out_since: Option<NaiveDate>,
     validation_is_learned_from: bool,
+    /// What is read instead of the database, of the training split and of the validation split.
+    spools: Spools,
 }
 
-/// Pages of 8 KiB that are read in one go: some thousand listings.
+#[derive(Debug, Default)]
+struct Spools {
+    train: Option<Spool>,
+    validation: Option<Spool>,
+}
+
+impl Spools {
+    fn of(&mut self, split: Split) -> Option<&mut Option<Spool>> {
+        match split {
+            Split::Train => Some(&mut self.train),
+            Split::Validation => Some(&mut self.validation),
+            Split::Test => None,
+        }
+    }
+}
+
+/// Pages of 8 KiB that are read in one go: some two thousand listings.
 const PAGES_PER_BLOCK: u32 = 64;
+/// Connections that read at once.
+const CONNECTIONS: usize = 2;
+/// Blocks that each has ready.
+const BLOCKS_AHEAD: usize = 2;
 /// Listings of a batch that is not learned from.
 const ROWS_PER_BATCH: usize = 1024;
 
-impl ListingStream {
-    /// Takes hold of the listings as they are now. The seed decides in which order [`Self::scan`] and
-    /// [`Self::batches`] go over the blocks, so that where they stop early they have seen a sample of all.
-    pub async fn begin(mut snapshot: Snapshot, seed: u64) -> Result<Self, Error> {
-        let mut blocks = snapshot.blocks(PAGES_PER_BLOCK).await?;
-        blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        Ok(Self { snapshot, blocks, held_out_since: None, validation_is_learned_from: false })
+impl<'a> ListingStream<'a> {
+    /// Reads a snapshot. Unless it is to be read as it lies, the seed decides in which order [`Self::scan`] and
+    /// [`Self::batches`] go over the blocks, so that where they stop early they have seen a sample of all. All ends
+    /// with [`Error::Interrupted`] once `stop` is set.
+    pub fn new(snapshot: Snapshot, seed: u64, as_it_lies: bool, handle: &'a Handle, stop: &'a AtomicBool) -> Self {
+        let mut blocks = snapshot.blocks(PAGES_PER_BLOCK);
+        if !as_it_lies {
+            blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        }
+        let mut readers: Vec<Snapshot> = (1..CONNECTIONS).map(|_| snapshot.reader()).collect();
+        readers.push(snapshot);
+        let spools = Spools::default();
+        Self { readers, blocks, handle, stop, held_out_since: None, validation_is_learned_from: false, spools }
     }
 
-    /// How many listings a split has.
-    pub async fn rows(&mut self, split: Split) -> Result<u64, Error> {
-        Ok(self.snapshot.rows(self.part(split)).await?)
+    /// How many listings each split has.
+    pub fn rows(&mut self) -> Result<Rows, Error> {
+        let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
+        let [train, validation, test] = self.handle.block_on(self.readers[0].rows(parts))?;
+        Ok(Rows { train, validation, test })
     }
 
     /// From now on takes the newest listings out of every split: as few whole days as hold this share
     /// of the dated listings. Gives back the first of those days; `None` when nothing would be left.
-    pub async fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
-        self.held_out_since = self.snapshot.newest_day(share).await?;
+    pub fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
+        self.held_out_since = self.handle.block_on(self.readers[0].newest_day(share))?;
+        self.close_spools();
         Ok(self.held_out_since)
     }
 
     /// Puts the newest listings back into their splits.
     pub fn hold_out_nothing(&mut self) {
         self.held_out_since = None;
+        self.close_spools();
     }
 
     /// From now on the training split holds the validation split as well.
     pub fn learn_from_validation(&mut self) {
         self.validation_is_learned_from = true;
+        self.close_spools();
     }
 
     fn part(&self, split: Split) -> Part {
@@ -115,131 +114,189 @@ impl ListingStream {
     }
 
     /// Goes once over a split, chunk by chunk, until `take` says false.
-    pub async fn scan(
-        &mut self,
-        split: Split,
-        take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        self.scan_part(self.part(split), take).await
+    pub fn scan(&mut self, split: Split, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
+        let blocks = self.blocks.clone();
+        self.read(&blocks, self.part(split), take)
     }
 
     /// Goes once over the listings that are held out, chunk by chunk, until `take` says false.
-    pub async fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
+    pub fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
+        let blocks = self.blocks.clone();
         match self.held_out_since {
-            Some(day) => self.scan_part(Part::Since(day), take).await,
+            Some(day) => self.read(&blocks, Part::Since(day), take),
             None => Ok(()),
         }
     }
 
-    async fn scan_part(
-        &mut self,
-        part: Part,
-        mut take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
-        for block in &self.blocks {
-            if !take(&self.snapshot.read(*block, part).await?)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Goes once over a split, in batches, until `take` says false.
-    pub async fn batches(
+    pub fn batches(
         &mut self,
         split: Split,
         encoder: &Encoder,
         mut take: impl FnMut(TabularBatch) -> bool,
     ) -> Result<(), Error> {
-        self.scan(split, |chunk| {
-            for first in (0..chunk.len()).step_by(ROWS_PER_BATCH) {
-                let mut batch = TabularBatch::default();
-                (first..chunk.len().min(first + ROWS_PER_BATCH)).for_each(|row| batch.push(chunk, row, encoder));
-                if !take(batch) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
+        let places: Vec<usize> = (0..self.blocks.len()).collect();
+        self.encoded(split, encoder, &places, |block| {
+            Ok((0..block.len()).step_by(ROWS_PER_BATCH).all(|first| {
+                let mut batch = TabularBatch::with_capacity(ROWS_PER_BATCH);
+                batch.extend(&block, first..block.len().min(first + ROWS_PER_BATCH));
+                take(batch)
+            }))
         })
-        .await
     }
 
-    /// Goes once over the training split in an order that depends on nothing but the seed and the
-    /// epoch, in batches, until `take` says false.
-    pub async fn shuffled(
+    /// Goes once over a split; where a file is given, it becomes the split's spool, and the split is no longer read
+    /// from the database.
+    pub fn encode(
+        &mut self,
+        split: Split,
+        encoder: &Encoder,
+        file: Option<&Path>,
+        mut look_at: impl FnMut(&TabularBatch),
+    ) -> Result<(), Error> {
+        let places: Vec<usize> = (0..self.blocks.len()).collect();
+        let mut writer = file.map(SpoolWriter::create).transpose()?;
+        self.encoded(split, encoder, &places, |block| {
+            look_at(&block);
+            if let Some(writer) = &mut writer {
+                writer.write(block)?;
+            }
+            Ok(true)
+        })?;
+        if let (Some(writer), Some(spool)) = (writer, self.spools.of(split)) {
+            *spool = Some(writer.finish()?);
+        }
+        Ok(())
+    }
+
+    /// Makes the split's spool of a file that [`Self::encode`] has written before; false where there is none.
+    pub fn open_spool(&mut self, split: Split, file: &Path) -> Result<bool, Error> {
+        let Some(spool) = self.spools.of(split) else { return Ok(false) };
+        *spool = Spool::open(file)?;
+        Ok(spool.is_some())
+    }
+
+    /// Reads from the database again.
+    pub fn close_spools(&mut self) {
+        self.spools = Spools::default();
+    }
+
+    /// Goes over the training split in the order of an epoch, from a position on, in batches, until `take` says false.
+    /// It is given each batch with the position behind it. While one buffer is given away the next one is filled.
+    pub fn shuffled(
         &mut self,
         order: Order,
+        from: Position,
+        rows: usize,
         encoder: &Encoder,
-        mut take: impl FnMut(TabularBatch) -> bool,
+        mut take: impl FnMut(TabularBatch, Position) -> bool,
     ) -> Result<(), Error> {
-        let mut random = order.random();
-        let mut blocks = self.blocks.clone();
-        blocks.shuffle(&mut random);
-        let mut buffer = TabularBatch::default();
-        for block in blocks {
-            let chunk = self.snapshot.read(block, self.part(Split::Train)).await?;
-            for row in 0..chunk.len() {
-                buffer.push(&chunk, row, encoder);
-                if buffer.len() == order.shuffle_rows && !order.empty(&mut buffer, &mut random, encoder, &mut take) {
+        thread::scope(|scope| {
+            let (filled, buffers) = crossbeam_channel::bounded(0);
+            let filler = scope.spawn(move || self.fill(order, from, rows, encoder, &filled));
+            for buffer in &buffers {
+                if !order.batches(&buffer, from).all(|(batch, behind)| take(batch, behind)) {
                     return Ok(());
                 }
             }
+            filler.join().map_err(|_| Error::ThreadStopped)?
+        })
+    }
+
+    fn fill(
+        &mut self,
+        order: Order,
+        from: Position,
+        rows: usize,
+        encoder: &Encoder,
+        filled: &Sender<Buffer>,
+    ) -> Result<(), Error> {
+        let places = order.blocks(self.blocks.len());
+        let mut cutter = Cutter::new(order, from, rows);
+        let mut is_wanted = true;
+        self.encoded(Split::Train, encoder, &places[from.block..], |block| {
+            is_wanted = cutter.add(&block, |buffer| filled.send(buffer).is_ok());
+            Ok(is_wanted)
+        })?;
+        if let Some(rest) = cutter.rest().filter(|_| is_wanted) {
+            // Who takes buffers may have had enough.
+            let _ = filled.send(rest);
         }
-        order.empty(&mut buffer, &mut random, encoder, &mut take);
         Ok(())
     }
-}
 
-/// What the order of an epoch depends on.
-#[derive(Clone, Copy, Debug)]
-pub struct Order {
-    /// Seed of the run.
-    pub seed: u64,
-    /// The epoch, counted from 0.
-    pub epoch: u64,
-    /// Listings in the shuffle buffer.
-    pub shuffle_rows: usize,
-    /// Listings a batch.
-    pub batch_size: usize,
-}
-
-impl Order {
-    fn random(self) -> ChaCha8Rng {
-        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        random.set_stream(self.epoch);
-        random
-    }
-
-    /// Gives away all rows of the buffer in random order; false when `take` wants no more.
-    fn empty(
-        self,
-        buffer: &mut TabularBatch,
-        random: &mut impl Rng,
+    /// Goes over blocks of a split, out of its spool or, where it has none, the database, until `take` says false.
+    fn encoded(
+        &mut self,
+        split: Split,
         encoder: &Encoder,
-        take: &mut impl FnMut(TabularBatch) -> bool,
-    ) -> bool {
-        #[expect(clippy::cast_possible_truncation, reason = "the buffer is far below 2^32 rows")]
-        let mut rows: Vec<u32> = (0..buffer.len() as u32).collect();
-        rows.shuffle(random);
-        let goes_on = rows
-            .chunks(self.batch_size)
-            .all(|rows| take(buffer.pick(rows, encoder.categorical_width(), encoder.numeric_width())));
-        *buffer = TabularBatch::default();
-        goes_on
+        places: &[usize],
+        mut take: impl FnMut(TabularBatch) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let stop = self.stop;
+        if let Some(spool) = self.spools.of(split).and_then(Option::as_mut) {
+            for place in places {
+                check(stop)?;
+                if !take(spool.read(*place)?)? {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let blocks: Vec<Block> = places.iter().map(|place| self.blocks[*place]).collect();
+        self.read(&blocks, self.part(split), |chunk| take(encode(chunk, encoder)))
+    }
+
+    /// Reads blocks over all connections at once, and hands them over in their order until `take` says false.
+    fn read(
+        &mut self,
+        blocks: &[Block],
+        part: Part,
+        mut take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let (handle, stop) = (self.handle, self.stop);
+        let connections = self.readers.len();
+        thread::scope(|scope| {
+            let queues = self.readers.iter_mut().enumerate().map(|(number, reader)| {
+                let (read, queue) = crossbeam_channel::bounded(BLOCKS_AHEAD);
+                scope.spawn(move || {
+                    for block in blocks.iter().skip(number).step_by(connections) {
+                        let chunk = handle.block_on(reader.read(*block, part));
+                        let is_over = chunk.is_err();
+                        if read.send(chunk).is_err() || is_over {
+                            break;
+                        }
+                    }
+                });
+                queue
+            });
+            let queues: Vec<_> = queues.collect();
+            for place in 0..blocks.len() {
+                check(stop)?;
+                let chunk = queues[place % connections].recv().map_err(|_| Error::ThreadStopped)??;
+                if !take(&chunk)? {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 }
 
-/// What the loader thread hands to the learner.
-#[derive(Debug)]
-pub enum Loaded {
-    /// Rows to learn from.
-    Train(Arc<TabularBatch>),
-    /// Rows to validate on; they follow the training rows of their epoch.
-    Validation(Arc<TabularBatch>),
-    /// All rows of an epoch have been handed over.
-    EpochEnd,
-    /// The rows could not be read.
-    Failed(Error),
+fn check(stop: &AtomicBool) -> Result<(), Error> {
+    if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+fn encode(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {
+    let mut batch = TabularBatch::with_capacity(chunk.len());
+    for row in 0..chunk.len() {
+        #[expect(clippy::cast_possible_truncation, reason = "a vocabulary has at most a million keys")]
+        encoder.encode_ids(|column| chunk.text(column, row), |id| batch.ids.push(id as i32));
+        encoder.encode_numbers(|column| chunk.number(column, row), &mut batch.numbers);
+        #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
+        batch.log_prices.push(chunk.price(row).ln() as f32);
+    }
+    batch
 }
 
 /// Whether a column may be hidden from the network in training: all but those that a valuation

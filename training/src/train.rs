@@ -1,9 +1,11 @@
 //! One run from the first row to the registered version.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
+use domain::TabularBatch;
 use domain::accuracy::{AccuracyCard, Newest};
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
@@ -11,24 +13,31 @@ use domain::identity::Split;
 use onnx_model::signature::{Rows, RunSummary};
 use onnx_model::{Encoder, Model, Runtime, Signature};
 use serde_json::json;
-use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, Snapshot};
+use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, RunStatus, Snapshot, retried};
 use tokio::runtime::Handle;
 
 use crate::Error;
+use crate::checkpoint::{Beginning, RunFolder, Stage};
 use crate::config::TrainConfig;
 use crate::evaluate::{Measuring, calibration_rows, stored_listing};
 use crate::export::{check_agreement, model_file};
+use crate::learner::{Callbacks, Learned, LearnerState, Learning, Until};
 pub use crate::learner::{EpochMetrics, Step};
-use crate::learner::{Learned, Learning, Until};
-use crate::model::{Statistics, TabularRegressor};
+use crate::model::TabularRegressor;
 use crate::statistics;
-use crate::stream::{ListingStream, TabularBatch};
+use crate::stream::ListingStream;
 
 /// What a run is doing, told as it goes.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// The run is in the database under this number.
     Begun(i64),
+    /// The run goes on after it was stopped.
+    Resumed(i64),
+    /// Nothing of the run was kept here, so that it begins anew.
+    BegunAnew(i64),
+    /// A network goes on learning in this epoch, counted from 1.
+    GoesOn(usize),
     /// Vocabularies and bins are being fitted.
     Fitting,
     /// They are; so many listings and known values.
@@ -67,6 +76,10 @@ pub struct Surroundings<'a> {
     pub handle: &'a Handle,
     /// What runs the exported file.
     pub runtime: &'a Runtime,
+    /// The folder that checkpoints and spools are kept in.
+    pub home: &'a Path,
+    /// How long to wait for a database that went away.
+    pub retry_for: Duration,
     /// The day of the run.
     pub today: NaiveDate,
     /// Set from outside to stop at the next batch.
@@ -93,141 +106,277 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// # Errors
 /// When there are too few listings, the loss diverges, the exported file disagrees with the
 /// network, or the database fails. The run is then marked as failed and nothing is registered.
+/// [`Error::Resumable`] where [`resume`] can go on.
 pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
-    let Surroundings { database, handle, report, .. } = surroundings;
-    let started_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-    let as_json = json!(config);
-    let new_run = NewRun { label: None, seed: config.seed, config: as_json.clone() };
-    let run = handle.block_on(database.runs().create(&new_run))?;
-    report(Progress::Begun(run));
+    let Surroundings { database, handle, home, report, .. } = surroundings;
+    let new_run = NewRun { label: None, seed: config.seed, config: json!(config) };
+    let id = handle.block_on(database.runs().create(&new_run))?;
+    let folder = RunFolder::open(home, id)?;
+    folder.clear()?;
+    let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+    report(Progress::Begun(id));
+    go(&run, config, folder, None, surroundings)
+}
+
+/// Goes on with a run that was stopped, killed or cut off from the database, as if nothing had happened.
+///
+/// # Errors
+/// As of [`train`], and when there is nothing to resume, or when another process is at work on it.
+pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
+    let Surroundings { database, handle, home, report, .. } = surroundings;
+    let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+    match run.status {
+        RunStatus::Completed => return Err(Error::RunIsComplete(id)),
+        RunStatus::Running if !RunFolder::exists(home, id) => return Err(Error::RunIsElsewhere(id)),
+        _ => {}
+    }
+    let folder = RunFolder::open(home, id)?;
+    let beginning = folder.beginning()?.filter(|beginning| beginning.started_at == timestamp(run.started_at));
+    let config = match &beginning {
+        Some(beginning) => beginning.config.clone(),
+        None => serde_json::from_value(run.config.clone()).map_err(|cause| Error::RunConfig { run: id, cause })?,
+    };
+    if beginning.is_none() {
+        folder.clear()?;
+    }
+    handle.block_on(database.runs().resume(id))?;
+    report(if beginning.is_some() { Progress::Resumed(id) } else { Progress::BegunAnew(id) });
+    go(&run, &config, folder, beginning, surroundings)
+}
+
+fn timestamp(time: chrono::DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Brings a run to its end, whatever that is, and notes it.
+fn go(
+    run: &storage::Run,
+    config: &TrainConfig,
+    folder: RunFolder,
+    beginning: Option<Beginning>,
+    surroundings: Surroundings<'_>,
+) -> Result<Trained, Error> {
+    let Surroundings { database, handle, retry_for, .. } = surroundings;
     let runs = database.runs();
+    let id = run.id;
     let heart = handle.spawn(async move {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
             // A beat that is missed is told by the next statement of the run itself.
-            let _ = runs.heartbeat(run).await;
+            let _ = runs.heartbeat(id).await;
         }
     });
     let summary = RunSummary {
-        id: run,
-        started_at,
+        id,
+        started_at: run.started_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         trained_at: String::new(),
         seed: config.seed,
         rows: Rows::default(),
-        config: as_json,
+        config: json!(config),
     };
-    let result = Run { config, surroundings, summary }.complete();
+    let today = beginning.as_ref().map_or(surroundings.today, |beginning| beginning.today);
+    let surroundings = Surroundings { today, ..surroundings };
+    let result = Run { config, surroundings, summary, folder: &folder }.complete(timestamp(run.started_at), beginning);
     heart.abort();
     let outcome = match &result {
         Ok(_) => Outcome::Completed,
         Err(Error::Interrupted) => Outcome::Interrupted,
         Err(error) => Outcome::Failed(error.to_string()),
     };
-    let finished = handle.block_on(database.runs().finish(run, &outcome));
-    let trained = result?;
-    finished?;
-    Ok(trained)
+    // A database that stayed away is not waited for again: without a sign of life the run counts as interrupted.
+    let is_away = matches!(result, Err(Error::Storage(storage::Error::StillAway { .. })));
+    let retry_for = if is_away { Duration::ZERO } else { retry_for };
+    let runs = database.runs();
+    let finished = handle.block_on(retried(retry_for, async || runs.finish(id, &outcome).await));
+    match result {
+        Ok(trained) => {
+            finished?;
+            folder.remove();
+            Ok(trained)
+        }
+        Err(cause) if cause.is_resumable() => Err(Error::Resumable { run: id, cause: Box::new(cause) }),
+        Err(error) => Err(error),
+    }
 }
 
 struct Run<'a> {
     config: &'a TrainConfig,
     surroundings: Surroundings<'a>,
     summary: RunSummary,
+    folder: &'a RunFolder,
 }
 
-impl Run<'_> {
-    fn complete(mut self) -> Result<Trained, Error> {
-        let Surroundings { database, handle, report, .. } = self.surroundings;
-        let mut stream = handle
-            .block_on(async { ListingStream::begin(Snapshot::begin(database).await?, self.config.seed).await })?;
-        self.summary.rows = handle.block_on(count_rows(&mut stream))?;
-        report(Progress::Fitting);
-        let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, self.config))?;
-        let Rows { train, validation, test } = self.summary.rows;
-        let rows = RunRows { train, validation, test };
-        handle.block_on(database.runs().describe(self.summary.id, &schema.fingerprint, rows))?;
-        let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
-        report(Progress::Fitted(self.summary.rows, sizes));
+/// Told what was measured over an epoch.
+type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
 
-        let learned =
-            self.learn((self.config, Until::Best), train, stream, (&schema, &statistics), &mut |epoch, metrics| {
+impl Run<'_> {
+    fn complete(mut self, started_at: String, beginning: Option<Beginning>) -> Result<Trained, Error> {
+        let Surroundings { database, handle, report, retry_for, today, stop, .. } = self.surroundings;
+        let snapshot = match &beginning {
+            Some(beginning) => Snapshot::again(database, beginning.extent),
+            None => handle.block_on(retried(retry_for, async || Snapshot::begin(database).await))?,
+        };
+        let snapshot = snapshot.retrying(retry_for);
+        let extent = snapshot.extent();
+        let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop);
+        let rows = count_rows(&mut stream)?;
+        match beginning {
+            Some(beginning) if beginning.rows != rows => {
+                return Err(Error::ListingsChanged { expected: beginning.rows.train, found: rows.train });
+            }
+            Some(_) => {}
+            None => self.folder.begin(&Beginning { started_at, config: self.config.clone(), today, extent, rows })?,
+        }
+        self.summary.rows = rows;
+
+        let (schema, Learned { regressor, epoch }) =
+            self.learn(Stage::Learning, (self.config, Until::Best), rows.train, &mut stream, &mut |epoch, metrics| {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
-                handle.block_on(database.runs().record_epoch(self.summary.id, number, &json!(metrics)))?;
+                let (runs, metrics_json) = (database.runs(), json!(metrics));
+                let id = self.summary.id;
+                handle.block_on(retried(retry_for, async || runs.record_epoch(id, number, &metrics_json).await))?;
                 report(Progress::Epoch(epoch, metrics));
                 Ok(())
             })?;
-        let Learned { regressor, epoch, mut stream } = learned;
         let signature = self.signature(schema);
         let mut signature = self.calibrated_model(&regressor, &signature, &mut stream)?.signature().clone();
-        let (newest, stream) = if self.config.backtest { self.backtest(stream)? } else { (None, stream) };
-        let (regressor, mut stream) = if self.config.refit {
-            let (schema, learned) = self.refit(epoch, stream)?;
+        let newest = if self.config.backtest { self.backtest(&mut stream)? } else { None };
+        let regressor = if self.config.refit {
+            let (schema, learned) = self.refit(epoch, &mut stream)?;
             signature.schema = schema;
-            (learned.regressor, learned.stream)
+            learned.regressor
         } else {
-            (regressor, stream)
+            regressor
         };
         report(Progress::Evaluating);
         let (file, signature) = self.make_file(&regressor, signature, newest, &mut stream)?;
-        let version = handle.block_on(database.models().register(&NewModel {
-            run_id: Some(self.summary.id),
-            bytes: file,
-            signature: json!({ "fingerprint": signature.schema.fingerprint, "quantiles": signature.quantiles }),
-            card: json!(signature.accuracy),
-        }))?;
+        let version = self.register(file, &signature)?;
         Ok(Trained { run: self.summary.id, version, card: signature.accuracy })
     }
 
+    /// Registers the version, once: a database that went away may have done so before it could say it, and so may
+    /// this run before it was killed.
+    fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
+        let Surroundings { database, handle, retry_for, .. } = self.surroundings;
+        let id = self.summary.id;
+        let model = NewModel {
+            run_id: Some(id),
+            bytes: file,
+            signature: json!({ "fingerprint": signature.schema.fingerprint, "quantiles": signature.quantiles }),
+            card: json!(signature.accuracy),
+        };
+        let (runs, models) = (database.runs(), database.models());
+        let version = retried(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
+            Some(version) => Ok(version),
+            None => models.register(&model).await,
+        });
+        Ok(handle.block_on(version)?)
+    }
+
+    /// Lets a network learn, from the first pass over the listings or from the stage's checkpoint on.
     fn learn(
         &self,
+        stage: Stage,
         (config, until): (&TrainConfig, Until),
         rows: u64,
-        stream: ListingStream,
-        (schema, statistics): (&FeatureSchema, &Statistics),
-        on_epoch: &mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
-    ) -> Result<Learned, Error> {
-        let Surroundings { handle, report, stop, .. } = self.surroundings;
-        let encoder = Encoder::new(schema)?;
-        let learning = Learning { config, statistics, encoder: &encoder, rows, until, stop };
-        learning.learn(stream, handle, &|step| report(Progress::Step(step)), on_epoch)
+        stream: &mut ListingStream<'_>,
+        on_epoch: &mut OnEpoch<'_>,
+    ) -> Result<(FeatureSchema, Learned), Error> {
+        let Surroundings { report, stop, .. } = self.surroundings;
+        let (prepared, state) = match self.folder.load(stage)? {
+            Some(saved) => saved,
+            None => {
+                report(Progress::Fitting);
+                let spool = config.spool.then(|| self.folder.spool(stage, Split::Train));
+                let prepared = statistics::fit(stream, config, spool.as_deref())?;
+                self.folder.save(stage, &prepared, None)?;
+                (prepared, None)
+            }
+        };
+        if stage == Stage::Learning {
+            self.describe(&prepared.schema)?;
+        }
+        let encoder = Encoder::new(&prepared.schema)?;
+        let goes_on_in = state.as_ref().map_or(Some(1), LearnerState::goes_on_in);
+        if let Some(epoch) = goes_on_in {
+            self.open_spools(stage, until, stream, &encoder)?;
+            if state.is_some() {
+                report(Progress::GoesOn(epoch));
+            }
+        }
+        let learning = Learning { config, statistics: &prepared.statistics, encoder: &encoder, rows, until, stop };
+        let callbacks = Callbacks {
+            on_step: &|step| report(Progress::Step(step)),
+            on_epoch,
+            on_checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
+        };
+        let learned = learning.learn(stream, state, callbacks)?;
+        stream.close_spools();
+        self.folder.remove_spools(stage);
+        Ok((prepared.schema, learned))
+    }
+
+    /// From here on the splits that are learned from and validated on come from files, if they are to.
+    fn open_spools(
+        &self,
+        stage: Stage,
+        until: Until,
+        stream: &mut ListingStream<'_>,
+        encoder: &Encoder,
+    ) -> Result<(), Error> {
+        let splits = match until {
+            Until::Best => [Some(Split::Train), Some(Split::Validation)],
+            Until::Epochs(_) => [Some(Split::Train), None],
+        };
+        for split in splits.into_iter().flatten().filter(|_| self.config.spool) {
+            let file = self.folder.spool(stage, split);
+            if !stream.open_spool(split, &file)? {
+                stream.encode(split, encoder, Some(&file), |_| {})?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells, and writes down, what there is to learn from.
+    fn describe(&self, schema: &FeatureSchema) -> Result<(), Error> {
+        let Surroundings { database, handle, report, retry_for, .. } = self.surroundings;
+        let Rows { train, validation, test } = self.summary.rows;
+        let (runs, id, rows) = (database.runs(), self.summary.id, RunRows { train, validation, test });
+        handle.block_on(retried(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await))?;
+        let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
+        report(Progress::Fitted(self.summary.rows, sizes));
+        Ok(())
     }
 
     /// Learns from the training and the validation split, which has had its say: it has told how long to learn and how
     /// wide the intervals must be.
-    fn refit(&self, epochs: usize, mut stream: ListingStream) -> Result<(FeatureSchema, Learned), Error> {
-        let Surroundings { handle, report, .. } = self.surroundings;
-        report(Progress::Refitting(epochs));
+    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(FeatureSchema, Learned), Error> {
+        (self.surroundings.report)(Progress::Refitting(epochs));
         stream.learn_from_validation();
-        let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, self.config))?;
         let rows = self.summary.rows.train + self.summary.rows.validation;
-        let until = Until::Epochs(epochs);
-        let learned = self.learn((self.config, until), rows, stream, (&schema, &statistics), &mut |_, _| Ok(()))?;
-        Ok((schema, learned))
+        self.learn(Stage::Refit, (self.config, Until::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
     }
 
     /// Lets a smaller model learn from all but the newest listings and measures it on those.
-    fn backtest(&self, mut stream: ListingStream) -> Result<(Option<Newest>, ListingStream), Error> {
-        let Surroundings { handle, today, report, .. } = self.surroundings;
-        let held_out = handle.block_on(stream.hold_out_newest(NEWEST_SHARE))?;
-        let Some(since) = held_out else { return Ok((None, stream)) };
-        let rows = match handle.block_on(count_rows(&mut stream)) {
+    fn backtest(&self, stream: &mut ListingStream<'_>) -> Result<Option<Newest>, Error> {
+        let Surroundings { today, report, .. } = self.surroundings;
+        let Some(since) = stream.hold_out_newest(NEWEST_SHARE)? else { return Ok(None) };
+        let rows = match count_rows(stream) {
             Err(Error::TooFewListings { .. }) => {
                 stream.hold_out_nothing();
-                return Ok((None, stream));
+                return Ok(None);
             }
             rows => rows?,
         };
         report(Progress::Backtesting(since));
         let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
-        let (schema, statistics) = handle.block_on(statistics::fit(&mut stream, &config))?;
-        let learned =
-            self.learn((&config, Until::Best), rows.train, stream, (&schema, &statistics), &mut |_, _| Ok(()))?;
-        let Learned { regressor, mut stream, .. } = learned;
-        let model = self.calibrated_model(&regressor, &self.signature(schema), &mut stream)?;
+        let (schema, Learned { regressor, .. }) =
+            self.learn(Stage::Backtest, (&config, Until::Best), rows.train, stream, &mut |_, _| Ok(()))?;
+        let model = self.calibrated_model(&regressor, &self.signature(schema), stream)?;
         let mut measuring = Measuring::new(&model, today);
-        handle.block_on(stream.scan_held_out(|chunk| measure(chunk, &mut measuring)))?;
+        stream.scan_held_out(|chunk| measure(chunk, &mut measuring))?;
         stream.hold_out_nothing();
-        Ok((measuring.card()?.map(|card| Newest { since, accuracy: card.overall }), stream))
+        Ok(measuring.card()?.map(|card| Newest { since, accuracy: card.overall }))
     }
 
     /// Exports, measures on the test split through the exported file, and holds the final file against the network.
@@ -236,18 +385,18 @@ impl Run<'_> {
         regressor: &TabularRegressor,
         mut signature: Signature,
         newest: Option<Newest>,
-        stream: &mut ListingStream,
+        stream: &mut ListingStream<'_>,
     ) -> Result<(Vec<u8>, Signature), Error> {
-        let Surroundings { handle, runtime, today, report, .. } = self.surroundings;
+        let Surroundings { runtime, today, report, .. } = self.surroundings;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         signature.run = self.summary.clone();
         let model = Model::open(runtime, &model_file(regressor, &signature)?, 1)?;
         let mut measuring = Measuring::new(&model, today);
-        handle.block_on(stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring)))?;
+        stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring))?;
         signature.accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
         let file = model_file(regressor, &signature)?;
         let model = Model::open(runtime, &file, 1)?;
-        let test = handle.block_on(agreement_rows(stream, model.encoder()))?;
+        let test = agreement_rows(stream, model.encoder())?;
         report(Progress::Agreed(check_agreement(regressor, &model, &test)?));
         Ok((file, signature))
     }
@@ -268,16 +417,16 @@ impl Run<'_> {
         &self,
         regressor: &TabularRegressor,
         signature: &Signature,
-        stream: &mut ListingStream,
+        stream: &mut ListingStream<'_>,
     ) -> Result<Model, Error> {
-        let Surroundings { handle, runtime, today, .. } = self.surroundings;
+        let Surroundings { runtime, today, .. } = self.surroundings;
         let model = Model::open(runtime, &model_file(regressor, signature)?, 1)?;
         let mut rows = Vec::new();
-        handle.block_on(stream.scan(Split::Validation, |chunk| {
+        stream.scan(Split::Validation, |chunk| {
             let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
             rows.extend(calibration_rows(&model, &listings, today)?);
             Ok(rows.len() < MEASURED_ROWS)
-        }))?;
+        })?;
         Ok(model.calibrated(Calibration::fit(&signature.quantiles, &rows)))
     }
 }
@@ -287,12 +436,8 @@ fn measure(chunk: &ListingChunk, measuring: &mut Measuring<'_>) -> Result<bool, 
     Ok(measuring.len() < MEASURED_ROWS)
 }
 
-async fn count_rows(stream: &mut ListingStream) -> Result<Rows, Error> {
-    let rows = Rows {
-        train: stream.rows(Split::Train).await?,
-        validation: stream.rows(Split::Validation).await?,
-        test: stream.rows(Split::Test).await?,
-    };
+fn count_rows(stream: &mut ListingStream<'_>) -> Result<Rows, Error> {
+    let rows = stream.rows()?;
     let Rows { train, validation, test } = rows;
     if train + validation + test < LEAST_ROWS || train == 0 || validation == 0 || test == 0 {
         return Err(Error::TooFewListings { train, validation, test, least: LEAST_ROWS });
@@ -300,13 +445,11 @@ async fn count_rows(stream: &mut ListingStream) -> Result<Rows, Error> {
     Ok(rows)
 }
 
-async fn agreement_rows(stream: &mut ListingStream, encoder: &Encoder) -> Result<TabularBatch, Error> {
+fn agreement_rows(stream: &mut ListingStream<'_>, encoder: &Encoder) -> Result<TabularBatch, Error> {
     let mut rows = TabularBatch::default();
-    stream
-        .batches(Split::Test, encoder, |batch| {
-            rows.append(batch);
-            rows.len() < AGREEMENT_ROWS
-        })
-        .await?;
+    stream.batches(Split::Test, encoder, |batch| {
+        rows.extend(&batch, 0..batch.len());
+        rows.len() < AGREEMENT_ROWS
+    })?;
     Ok(rows)
 }

@@ -65,7 +65,7 @@ impl Encoder {
     /// Appends the ids and the numbers of a listing, in any spelling.
     pub fn encode(&self, listing: &Listing, ids: &mut Vec<i64>, numbers: &mut Vec<f32>) {
         let texts = self.canonical_texts(listing);
-        self.encode_ids(|column| texts.get(&column).map(String::as_str), ids);
+        self.encode_ids(|column| texts.get(&column).map(String::as_str), |id| ids.push(id));
         self.encode_numbers(
             |column| match listing.get(column) {
                 #[expect(clippy::cast_possible_truncation, reason = "the model sees single precision")]
@@ -78,13 +78,13 @@ impl Encoder {
         );
     }
 
-    /// Appends the ids of a listing given by its canonical texts: 0 where a text is missing or the
+    /// Hands over the ids of a listing given by its canonical texts: 0 where a text is missing or the
     /// key is not known.
-    pub fn encode_ids<'a>(&self, text: impl Fn(Column) -> Option<&'a str>, ids: &mut Vec<i64>) {
+    pub fn encode_ids<'a>(&self, text: impl Fn(Column) -> Option<&'a str>, mut take: impl FnMut(i64)) {
         let mut key = String::new();
         for lookup in &self.categorical {
             let known = write_key(&mut key, lookup.columns.iter().map(|column| text(*column)));
-            ids.push(if known { lookup.ids.get(&key).copied().unwrap_or(0) } else { 0 });
+            take(if known { lookup.ids.get(&key).copied().unwrap_or(0) } else { 0 });
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
     use domain::vocabulary::VocabularyCounter;
 
     fn encoder() -> Encoder {
-        let mut counter = VocabularyCounter::default();
+        let mut counter = VocabularyCounter::new(100);
         for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
             counter.add(|column| match column {
                 Column::Brand => Some(brand),

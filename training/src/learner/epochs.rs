@@ -8,86 +8,81 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::measures::{Mean, Validation};
-use super::member_thread::{Job, Reply};
-use super::{EpochMetrics, Learning, Step, Until};
+use super::member_thread::{Job, MemberState, Reply};
+use super::{Callbacks, EpochMetrics, LearnerState, Learning, Loaded, Step, Until};
 use crate::Error;
-use crate::config::TrainConfig;
-use crate::stream::Loaded;
+
+/// A kill costs what was learned since the last checkpoint: no more than this.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
 
 /// Hands batches to the members, epoch by epoch.
-pub(super) struct Epochs<'a> {
+pub(super) struct Epochs<'a, 'c> {
     pub(super) learning: Learning<'a>,
     /// To each member, in their order.
     pub(super) jobs: Vec<Sender<Job>>,
     /// From all members.
     pub(super) replies: Receiver<Reply>,
+    pub(super) callbacks: Callbacks<'c>,
+    /// When the last checkpoint was written.
+    pub(super) saved: Instant,
 }
 
-impl Epochs<'_> {
-    /// Gives the number of the epoch whose weights the members have kept.
-    pub(super) fn run(
-        self,
-        loaded: &Receiver<Loaded>,
-        on_step: &dyn Fn(Step),
-        on_epoch: &mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
-    ) -> Result<usize, Error> {
-        let config = self.learning.config;
+impl Epochs<'_, '_> {
+    /// Goes on from a state, and gives the number of the epoch whose weights the members have kept.
+    pub(super) fn run(mut self, mut state: LearnerState, loaded: &Receiver<Loaded>) -> Result<usize, Error> {
+        let before = state.seconds;
         let began = Instant::now();
-        let mut schedule = Schedule { config, step: 0, steps: self.learning.scheduled_steps() };
-        let (mut best_loss, mut best_epoch) = (f64::INFINITY, 0);
-        for epoch in 1..=self.learning.epochs_at_most() {
-            let metrics = self.epoch(epoch, &mut schedule, loaded, began, on_step)?;
-            let is_best = match self.learning.until {
-                Until::Best => {
-                    on_epoch(epoch, metrics)?;
-                    metrics.validation_loss < best_loss
+        while !state.is_over {
+            let epoch = self.epoch(&mut state, loaded).and_then(|measured| {
+                state.seconds = before + began.elapsed().as_secs_f64();
+                self.end_epoch(&mut state, &measured)
+            });
+            match epoch {
+                Ok(()) if !state.is_over && self.saved.elapsed() < CHECKPOINT_EVERY => {}
+                Ok(()) => self.checkpoint(&mut state)?,
+                // Between two steps the state is whole at any time.
+                Err(error @ (Error::Interrupted | Error::Storage(_))) => {
+                    self.checkpoint(&mut state)?;
+                    return Err(error);
                 }
-                Until::Epochs(_) => true,
-            };
-            if is_best {
-                (best_loss, best_epoch) = (metrics.validation_loss, epoch);
-                self.tell(&Job::Keep)?;
-            }
-            if epoch - best_epoch >= config.patience {
-                break;
+                Err(error) => return Err(error),
             }
         }
-        Ok(best_epoch)
+        Ok(state.best_epoch)
     }
 
-    fn epoch(
-        &self,
-        epoch: usize,
-        schedule: &mut Schedule<'_>,
-        loaded: &Receiver<Loaded>,
-        began: Instant,
-        on_step: &dyn Fn(Step),
-    ) -> Result<EpochMetrics, Error> {
-        let epoch_began = Instant::now();
+    /// Learns from what is left of an epoch and validates.
+    fn epoch(&mut self, state: &mut LearnerState, loaded: &Receiver<Loaded>) -> Result<Measured, Error> {
+        let began = Instant::now();
         let mut learned_in = Duration::ZERO;
-        let mut rows = 0;
-        let mut train = Mean::default();
+        let rows_before = state.rows;
         let mut validation = Validation::default();
         loop {
             if self.learning.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             match loaded.recv().map_err(|_| Error::ThreadStopped)? {
-                Loaded::Train(batch) => {
-                    rows += batch.len() as u64;
-                    self.tell(&Job::Learn(batch, schedule.next_rate()))?;
-                    for reply in self.replies.try_iter() {
-                        train.add_loss(&reply);
+                Loaded::Train(batch, behind) => {
+                    let rows = batch.len() as u64;
+                    self.tell(&Job::Learn(batch, self.learning.rate(state.steps + 1)))?;
+                    state.steps += 1;
+                    state.rows += rows;
+                    state.position = behind;
+                    while let Ok(reply) = self.replies.try_recv() {
+                        if let Reply::Learned(loss) = reply {
+                            state.train.add(loss);
+                        }
                     }
-                    let all_rows = self.learning.rows * (epoch as u64 - 1) + rows;
-                    let rows_at_most = self.learning.rows * self.learning.epochs_at_most() as u64;
-                    on_step(Step { epoch, rows: all_rows, rows_at_most, loss: train.value() });
+                    self.tell_step(state);
+                    if self.saved.elapsed() >= CHECKPOINT_EVERY {
+                        self.checkpoint(state)?;
+                    }
                 }
                 Loaded::Validation(batch) => {
                     self.tell(&Job::Predict(Arc::clone(&batch)))?;
-                    let predictions = self.predictions(&mut train)?;
+                    let predictions = self.predictions(&mut state.train)?;
                     if validation.rows == 0.0 {
-                        learned_in = epoch_began.elapsed();
+                        learned_in = began.elapsed();
                     }
                     validation.add(&batch, &predictions, &self.learning);
                 }
@@ -95,19 +90,75 @@ impl Epochs<'_> {
                 Loaded::Failed(error) => return Err(error),
             }
         }
-        if !train.value().is_finite() || !validation.loss().is_finite() {
-            return Err(Error::Diverged { epoch, suggested: self.learning.config.learning_rate / 2.0 });
+        if state.rows != self.learning.rows {
+            return Err(Error::ListingsChanged { expected: self.learning.rows, found: state.rows });
+        }
+        if !state.train.value().is_finite() || !validation.loss().is_finite() {
+            let suggested = self.learning.config.learning_rate / 2.0;
+            return Err(Error::Diverged { epoch: state.epoch, suggested });
         }
         #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
-        let rows_per_second = rows as f64 / learned_in.as_secs_f64().max(1e-9);
-        Ok(EpochMetrics {
-            train_loss: train.value(),
-            validation_loss: validation.loss(),
-            validation_mape: validation.mape(),
-            learning_rate: schedule.rate(),
-            rows_per_second,
-            seconds: began.elapsed().as_secs_f64(),
-        })
+        let rows_per_second = (state.rows - rows_before) as f64 / learned_in.as_secs_f64().max(1e-9);
+        Ok(Measured { validation, rows_per_second })
+    }
+
+    /// Tells the metrics, keeps the weights if they are the best so far, and goes over to the next epoch.
+    fn end_epoch(&mut self, state: &mut LearnerState, measured: &Measured) -> Result<(), Error> {
+        let Measured { validation, rows_per_second } = measured;
+        let is_best = match self.learning.until {
+            Until::Best => {
+                let metrics = EpochMetrics {
+                    train_loss: state.train.value(),
+                    validation_loss: validation.loss(),
+                    validation_mape: validation.mape(),
+                    learning_rate: self.learning.rate(state.steps),
+                    rows_per_second: *rows_per_second,
+                    seconds: state.seconds,
+                };
+                (self.callbacks.on_epoch)(state.epoch, metrics)?;
+                validation.loss() < state.best_loss
+            }
+            Until::Epochs(_) => true,
+        };
+        if is_best {
+            (state.best_loss, state.best_epoch) = (validation.loss(), state.epoch);
+            self.tell(&Job::Keep)?;
+        }
+        let waited = state.epoch - state.best_epoch;
+        state.is_over = state.epoch == self.learning.epochs_at_most() || waited >= self.learning.config.patience;
+        state.epoch += 1;
+        let LearnerState { position, rows, train, .. } = LearnerState::default();
+        (state.position, state.rows, state.train) = (position, rows, train);
+        Ok(())
+    }
+
+    fn tell_step(&self, state: &LearnerState) {
+        let rows = self.learning.rows;
+        (self.callbacks.on_step)(Step {
+            epoch: state.epoch,
+            rows: rows * (state.epoch as u64 - 1) + state.rows,
+            rows_at_most: rows * self.learning.epochs_at_most() as u64,
+            loss: state.train.value(),
+        });
+    }
+
+    /// Has the state kept, the members' included.
+    fn checkpoint(&mut self, state: &mut LearnerState) -> Result<(), Error> {
+        self.tell(&Job::Save)?;
+        let mut members: Vec<Option<MemberState>> = vec![None; self.jobs.len()];
+        while members.iter().any(Option::is_none) {
+            match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
+                Reply::Saved(member, saved) => members[member] = Some(saved?),
+                Reply::Learned(loss) => state.train.add(loss),
+                Reply::Predicted(..) => {}
+            }
+        }
+        state.members = members.into_iter().flatten().collect();
+        let saved = (self.callbacks.on_checkpoint)(state);
+        // They are of no use here and take as much memory as the members themselves.
+        state.members.clear();
+        self.saved = Instant::now();
+        saved
     }
 
     /// The members' predictions of the batch that they were last given, averaged in their order.
@@ -116,7 +167,8 @@ impl Epochs<'_> {
         while members.iter().any(Option::is_none) {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Predicted(member, quantiles) => members[member] = Some(quantiles),
-                loss @ Reply::Learned(_) => train.add_loss(&loss),
+                Reply::Learned(loss) => train.add(loss),
+                Reply::Saved(..) => {}
             }
         }
         let mut members = members.into_iter().flatten();
@@ -139,28 +191,8 @@ impl Epochs<'_> {
     }
 }
 
-/// The learning rate: linear warm-up, then a cosine to 0.
-struct Schedule<'a> {
-    config: &'a TrainConfig,
-    step: u64,
-    steps: u64,
-}
-
-impl Schedule<'_> {
-    #[expect(clippy::cast_precision_loss, reason = "step counts are far below 2^52")]
-    fn rate(&self) -> f64 {
-        let progress = (self.step as f64 / self.steps.max(1) as f64).min(1.0);
-        let factor = if progress < self.config.warmup {
-            progress / self.config.warmup
-        } else {
-            let falling = (progress - self.config.warmup) / (1.0 - self.config.warmup);
-            0.5 * (1.0 + (std::f64::consts::PI * falling).cos())
-        };
-        self.config.learning_rate * factor
-    }
-
-    fn next_rate(&mut self) -> f64 {
-        self.step += 1;
-        self.rate()
-    }
+/// What came of an epoch.
+struct Measured {
+    validation: Validation,
+    rows_per_second: f64,
 }

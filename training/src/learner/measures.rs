@@ -1,23 +1,22 @@
 //! What is measured while the members learn.
 
+use domain::TabularBatch;
+use serde::{Deserialize, Serialize};
+
 use super::Learning;
-use super::member_thread::Reply;
 use crate::model::Statistics;
-use crate::stream::TabularBatch;
 
 /// The mean loss of the members' steps.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Mean {
     sum: f64,
     count: f64,
 }
 
 impl Mean {
-    pub(super) fn add_loss(&mut self, reply: &Reply) {
-        if let Reply::Learned(loss) = reply {
-            self.sum += f64::from(*loss);
-            self.count += 1.0;
-        }
+    pub(super) fn add(&mut self, loss: f32) {
+        self.sum += f64::from(loss);
+        self.count += 1.0;
     }
 
     pub(super) fn value(&self) -> f64 {

@@ -8,17 +8,17 @@ use burn::grad_clipping::GradientClippingConfig;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
-use burn::tensor::activation;
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::{Bytes, activation};
 use crossbeam_channel::{Receiver, Sender};
-use domain::Column;
+use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::Learning;
-use crate::config::TrainConfig;
+use super::masks::Masks;
 use crate::model::{Dropout, Encoded, Members, Preprocessing};
-use crate::stream::{TabularBatch, is_maskable};
 
 /// What a member is asked to do.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub(super) enum Job {
     Predict(Arc<TabularBatch>),
     /// The averaged weights are the best so far.
     Keep,
+    /// Give away all that is needed to go on from here.
+    Save,
 }
 
 /// What a member answers.
@@ -37,6 +39,21 @@ pub(super) enum Reply {
     Learned(f32),
     /// By member: standardized quantiles `[N, Q]`, row by row.
     Predicted(usize, Vec<f32>),
+    /// By member.
+    Saved(usize, Result<MemberState, RecordError>),
+}
+
+/// All that a member has learned, as burn's records.
+#[derive(Clone, Debug)]
+pub struct MemberState {
+    /// The live weights.
+    pub weights: Vec<u8>,
+    /// The moments of the gradients.
+    pub optimizer: Vec<u8>,
+    /// The averaged weights.
+    pub average: Vec<u8>,
+    /// The best averaged weights so far.
+    pub best: Vec<u8>,
 }
 
 /// A member while it learns.
@@ -48,13 +65,21 @@ pub(super) struct MemberThread {
     average: Members,
     best: Members,
     preprocessing: Preprocessing,
-    dropout: Dropout,
+    dropout: f64,
     masks: Masks,
+    seed: u64,
     levels: Vec<f32>,
     log_mean: f64,
     log_deviation: f64,
     ema: f64,
-    steps: u32,
+    steps: u64,
+}
+
+/// What randomness is for: each step has a generator for each, so that none has a state to be kept.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Dropout,
+    Masks,
 }
 
 impl MemberThread {
@@ -75,14 +100,48 @@ impl MemberThread {
             best: member.clone(),
             member: member.train(),
             preprocessing,
-            dropout: Dropout::new(config.dropout, seed),
-            masks: Masks::new(config, seed),
+            dropout: config.dropout,
+            masks: Masks::new(config),
+            seed,
             levels,
             log_mean: learning.statistics.log_mean,
             log_deviation: learning.statistics.log_deviation,
             ema: config.ema,
             steps: 0,
         }
+    }
+
+    /// Goes back to where it stood after so many steps.
+    pub(super) fn restore(&mut self, saved: MemberState, steps: u64) -> Result<(), RecordError> {
+        let load = |member: &Members, bytes| {
+            member.clone().try_load_record(ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))?)
+        };
+        self.member = load(&self.best, saved.weights)?.train();
+        self.average = load(&self.best, saved.average)?;
+        self.best = load(&self.best, saved.best)?;
+        self.optimizer = self.optimizer.clone().from_bytes(Bytes::from_bytes_vec(saved.optimizer))?;
+        self.steps = steps;
+        Ok(())
+    }
+
+    fn save(&self) -> Result<MemberState, RecordError> {
+        let record = |member: &Members| Ok::<_, RecordError>(member.clone().into_record().into_bytes()?.to_vec());
+        Ok(MemberState {
+            weights: record(&self.member.valid())?,
+            optimizer: self.optimizer.into_bytes()?.to_vec(),
+            average: record(&self.average)?,
+            best: record(&self.best)?,
+        })
+    }
+
+    /// How many weights it has.
+    pub(super) fn weights(&self) -> usize {
+        self.member.num_params()
+    }
+
+    /// The best averaged weights.
+    pub(super) fn into_best(self) -> Members {
+        self.best
     }
 
     /// Works until there are no more jobs; returns the best averaged weights.
@@ -96,28 +155,37 @@ impl MemberThread {
                     self.best = self.average.clone();
                     Ok(())
                 }
+                Job::Save => replies.send(Reply::Saved(self.number, self.save())),
             };
         }
         self.best
     }
 
     fn learn(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
-        let masked = self.masks.masked(batch);
+        let masked = self.masks.masked(batch, self.random(Purpose::Masks));
+        let mut dropout = Dropout::new(self.dropout, self.random(Purpose::Dropout));
         let Encoded { rows, numbers, mileage } = self.encode(&masked);
         let encoded = Encoded {
             rows: Tensor::from_inner(rows),
             numbers: Tensor::from_inner(numbers),
             mileage: Tensor::from_inner(mileage),
         };
-        let quantiles = self.member.forward(encoded, Some(&mut self.dropout)); // [N, Q]
+        let quantiles = self.member.forward(encoded, Some(&mut dropout)); // [N, Q]
         let loss = self.loss(quantiles, &batch.log_prices);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.member);
         self.member = self.optimizer.step(rate, self.member.clone(), gradients);
         self.steps += 1;
         // A young average forgets faster, so that the first random weights do not stay in it.
-        let decay = self.ema.min(f64::from(1 + self.steps) / f64::from(10 + self.steps));
+        #[expect(clippy::cast_precision_loss, reason = "step counts are far below 2^52")]
+        let decay = self.ema.min((1 + self.steps) as f64 / (10 + self.steps) as f64);
         self.average = averaged(self.average.clone(), &self.member, decay);
         loss.inner().into_scalar::<f32>()
+    }
+
+    fn random(&self, purpose: Purpose) -> ChaCha8Rng {
+        let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+        random.set_stream(2 * self.steps + purpose as u64);
+        random
     }
 
     /// The mean pinball loss over rows and levels.
@@ -175,54 +243,5 @@ impl ModuleMapper for Averaging {
             Some(live) => param.map(|average| average * self.decay + *live * (1.0 - self.decay)),
             None => param,
         }
-    }
-}
-
-/// Hides known values from the network, so that it learns what to do without them: everywhere a few
-/// categories, so that a key is never all that a price rests on; and in a share of the rows, each value with
-/// a probability that is itself drawn at random, so that every degree of completeness occurs.
-struct Masks {
-    share: f64,
-    category_dropout: f64,
-    random: ChaCha8Rng,
-}
-
-impl Masks {
-    fn new(config: &TrainConfig, seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(1);
-        Self { share: config.mask, category_dropout: config.category_dropout, random }
-    }
-
-    fn masked(&mut self, batch: &TabularBatch) -> TabularBatch {
-        let mut masked = batch.clone();
-        let rows = masked.ids.chunks_mut(CATEGORICAL.len()).zip(masked.numbers.chunks_mut(NUMERIC.len()));
-        for (ids, numbers) in rows {
-            for id in ids.iter_mut() {
-                if self.random.random_bool(self.category_dropout) {
-                    *id = 0;
-                }
-            }
-            if !self.random.random_bool(self.share) {
-                continue;
-            }
-            let probability: f64 = self.random.random();
-            let hidden: Vec<Column> = Column::descriptive()
-                .iter()
-                .copied()
-                .filter(|column| is_maskable(*column) && self.random.random_bool(probability))
-                .collect();
-            for (id, feature) in ids.iter_mut().zip(&CATEGORICAL) {
-                if feature.columns.iter().any(|column| hidden.contains(column)) {
-                    *id = 0;
-                }
-            }
-            for (number, column) in numbers.iter_mut().zip(&NUMERIC) {
-                if hidden.contains(column) {
-                    *number = f32::NAN;
-                }
-            }
-        }
-        masked
     }
 }

@@ -2,18 +2,27 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use domain::Column;
 use domain::feature::{CATEGORICAL, GENERATION, MODEL, NUMERIC, numeric_place};
-use rustc_hash::FxHashMap;
+use domain::frequency::FrequencySketch;
+use domain::{Column, TabularBatch};
+use serde::{Deserialize, Serialize};
 
 use super::preprocessing::raw_number;
-use crate::stream::TabularBatch;
 
 /// Counts the generations of each model and year.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct GenerationCounter {
     /// By id of the model, year, and id of the generation.
-    counts: FxHashMap<(i64, i64, i64), u64>,
+    counts: FrequencySketch<(i64, i64, i64)>,
+}
+
+/// Far more generations of models in years than there are.
+const COUNTED: usize = 1 << 18;
+
+impl Default for GenerationCounter {
+    fn default() -> Self {
+        Self { counts: FrequencySketch::new(COUNTED) }
+    }
 }
 
 impl GenerationCounter {
@@ -22,12 +31,13 @@ impl GenerationCounter {
         let listings = batch.ids.chunks(CATEGORICAL.len()).zip(batch.numbers.chunks(NUMERIC.len()));
         for (ids, numbers) in listings {
             let year = numbers[numeric_place(Column::Year)];
-            if ids[MODEL] != 0 && ids[GENERATION] != 0 && year.is_finite() {
+            let (model, generation) = (i64::from(ids[MODEL]), i64::from(ids[GENERATION]));
+            if model != 0 && generation != 0 && year.is_finite() {
                 #[expect(clippy::cast_possible_truncation, reason = "years have four digits")]
                 let year = year as i64;
                 // It counts a little for the years next to it too, so that one odd listing decides less.
                 for (year, weight) in [(year - 1, 1), (year, 2), (year + 1, 1)] {
-                    *self.counts.entry((ids[MODEL], year, ids[GENERATION])).or_default() += weight;
+                    self.counts.add(&(model, year, generation), weight);
                 }
             }
         }
@@ -36,10 +46,11 @@ impl GenerationCounter {
     /// The most frequent generation in each year of models with ids up to `models`.
     #[must_use]
     pub fn most_frequent(self, models: usize) -> Generations {
-        let years = || self.counts.keys().map(|(_, year, _)| *year);
+        let counts: Vec<_> = self.counts.into_counts().collect();
+        let years = || counts.iter().map(|((_, year, _), _)| *year);
         let (first, last) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
         let mut most: Vec<Vec<(u64, i64)>> = (first..=last).map(|_| vec![(0, 0); models + 1]).collect();
-        for ((model, year, generation), count) in self.counts {
+        for ((model, year, generation), count) in counts {
             let place = usize::try_from(year - first).ok().zip(usize::try_from(model).ok());
             let most = place.and_then(|(year, model)| most.get_mut(year)?.get_mut(model));
             if let Some(most) = most {
@@ -53,7 +64,7 @@ impl GenerationCounter {
 }
 
 /// By year and model, the generation that stands in where a listing names none, as half of them do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Generations {
     first_year: i64,
     /// By year from the first, then by id of the model; 0 where no listing names a generation.
@@ -117,7 +128,7 @@ mod tests {
             let ids = Tensor::from_data(TensorData::new(batch.ids, [1, CATEGORICAL.len()]), &Device::flex());
             let numbers = Tensor::from_data(TensorData::new(batch.numbers, [1, NUMERIC.len()]), &Device::flex());
             let ids: Vec<i64> = filler.fill(&ids, &numbers).into_data().iter::<i64>().collect();
-            assert_eq!((ids.len(), ids[MODEL]), (CATEGORICAL.len(), model));
+            assert_eq!((ids.len(), ids[MODEL]), (CATEGORICAL.len(), i64::from(model)));
             ids[GENERATION]
         };
         assert_eq!(filled(2011.0, 1, 0), 1);
@@ -128,7 +139,7 @@ mod tests {
         assert_eq!(filled(2012.0, 0, 0), 0, "nor of an unknown one");
     }
 
-    fn listing(year: f32, model: i64, generation: i64) -> TabularBatch {
+    fn listing(year: f32, model: i32, generation: i32) -> TabularBatch {
         let mut batch = TabularBatch {
             ids: vec![7; CATEGORICAL.len()],
             numbers: vec![f32::NAN; NUMERIC.len()],

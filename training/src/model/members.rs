@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::{Distribution, activation};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::Statistics;
@@ -214,10 +214,10 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops a share of units, seeded.
+    /// Drops a share of units.
     #[must_use]
-    pub fn new(probability: f64, seed: u64) -> Self {
-        Self { probability, random: ChaCha8Rng::seed_from_u64(seed) }
+    pub fn new(probability: f64, random: ChaCha8Rng) -> Self {
+        Self { probability, random }
     }
 
     fn apply(&mut self, hidden: Tensor<3>) -> Tensor<3> {

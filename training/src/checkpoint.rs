@@ -1,0 +1,230 @@
+//! What a run leaves on the disk so that it can go on after it was stopped, killed or cut off: one folder a run,
+//! `PROBEG_HOME/runs/N`, gone when the run is complete.
+//!
+//! A run is a sequence of stages, and everything in it follows from its configuration, the listings and the day it
+//! began. So a resumed run does the same again, and only the learning of each stage goes on from its checkpoint.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufReader, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use domain::feature::FeatureSchema;
+use domain::identity::Split;
+use onnx_model::signature::Rows;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use storage::{AtomicFile, Extent};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::Error;
+use crate::config::TrainConfig;
+use crate::learner::{LearnerState, MemberState};
+use crate::model::Statistics;
+
+/// A part of a run in which a network learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// From the training split, until the validation split says stop.
+    Learning,
+    /// From all but the newest listings.
+    Backtest,
+    /// From the training and the validation split.
+    Refit,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Learning => "learning",
+            Self::Backtest => "backtest",
+            Self::Refit => "refit",
+        }
+    }
+}
+
+/// What a run is begun with, and what it goes on with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Beginning {
+    /// When the run was begun, as it stands in the database: tells runs of one number in several databases apart.
+    pub started_at: String,
+    /// The configuration.
+    pub config: TrainConfig,
+    /// The day of the run.
+    pub today: NaiveDate,
+    /// The listings.
+    pub extent: Extent,
+    /// How many they are.
+    pub rows: Rows,
+}
+
+/// What a stage learns with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Vocabularies.
+    pub schema: FeatureSchema,
+    /// Bins, generations, the scale of the prices.
+    pub statistics: Statistics,
+}
+
+/// The files of a run, which no other process uses while this lives.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+const BEGINNING: &str = "run";
+const PREPARED: &str = "prepared";
+const LEARNER: &str = "learner";
+/// The records of a member: the live weights, the optimizer, the averaged weights, the best of these.
+const RECORDS: [&str; 4] = ["weights", "optimizer", "average", "best"];
+
+impl RunFolder {
+    /// Whether a run of this number was begun here.
+    pub fn exists(home: &Path, run: i64) -> bool {
+        home.join("runs").join(run.to_string()).exists()
+    }
+
+    /// Makes or finds the folder of a run.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to, or [`Error::RunIsBusy`].
+    pub fn open(home: &Path, run: i64) -> Result<Self, Error> {
+        let path = home.join("runs").join(run.to_string());
+        fs::create_dir_all(&path).map_err(failed("create", &path))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(failed("open", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::RunIsBusy(run)),
+            Err(TryLockError::Error(cause)) => Err(failed("lock", &lock_path)(cause)),
+        }
+    }
+
+    /// How the run was begun; `None` when it was not, or not here.
+    pub fn beginning(&self) -> Result<Option<Beginning>, Error> {
+        let path = self.path.join(BEGINNING);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(read_value(&path, BufReader::new(file))?)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(failed("read", &path)(cause)),
+        }
+    }
+
+    /// Writes down how the run is begun.
+    pub fn begin(&self, beginning: &Beginning) -> Result<(), Error> {
+        let path = self.path.join(BEGINNING);
+        let mut file = AtomicFile::create(&path)?;
+        write_value(&path, beginning, &mut file)?;
+        Ok(file.finish()?)
+    }
+
+    /// Forgets how another run of this number was begun.
+    pub fn clear(&self) -> Result<(), Error> {
+        for entry in fs::read_dir(&self.path).map_err(failed("read", &self.path))?.flatten() {
+            if entry.file_name() != "lock" {
+                fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far a stage is; `None` before its vocabularies are fitted.
+    pub fn load(&self, stage: Stage) -> Result<Option<(Prepared, Option<LearnerState>)>, Error> {
+        let path = self.checkpoint(stage);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(failed("read", &path)(cause)),
+        };
+        let damaged = |cause: zip::result::ZipError| damaged(&path, cause);
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+        let prepared: Prepared = read_value(&path, archive.by_name(PREPARED).map_err(damaged)?)?;
+        if archive.index_for_name(LEARNER).is_none() {
+            return Ok(Some((prepared, None)));
+        }
+        let mut learner: LearnerState = read_value(&path, archive.by_name(LEARNER).map_err(damaged)?)?;
+        while archive.index_for_name(&record_name(learner.members.len(), RECORDS[0])).is_some() {
+            let number = learner.members.len();
+            let mut records = RECORDS.map(|_| Vec::new());
+            for (record, name) in records.iter_mut().zip(RECORDS) {
+                let mut entry = archive.by_name(&record_name(number, name)).map_err(damaged)?;
+                entry.read_to_end(record).map_err(failed("read", &path))?;
+            }
+            let [weights, optimizer, average, best] = records;
+            learner.members.push(MemberState { weights, optimizer, average, best });
+        }
+        Ok(Some((prepared, Some(learner))))
+    }
+
+    /// Writes down how far a stage is. What was written before stays until the new checkpoint is whole and on the disk.
+    pub fn save(&self, stage: Stage, prepared: &Prepared, learner: Option<&LearnerState>) -> Result<(), Error> {
+        let path = self.checkpoint(stage);
+        let failed_zip = |cause: zip::result::ZipError| failed("write", &path)(cause.into());
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+        let mut archive = ZipWriter::new(AtomicFile::create(&path)?);
+        archive.start_file(PREPARED, options).map_err(failed_zip)?;
+        write_value(&path, prepared, &mut archive)?;
+        if let Some(learner) = learner {
+            archive.start_file(LEARNER, options).map_err(failed_zip)?;
+            write_value(&path, learner, &mut archive)?;
+            for (number, member) in learner.members.iter().enumerate() {
+                let MemberState { weights, optimizer, average, best } = member;
+                for (name, record) in RECORDS.into_iter().zip([weights, optimizer, average, best]) {
+                    archive.start_file(record_name(number, name), options).map_err(failed_zip)?;
+                    archive.write_all(record).map_err(failed("write", &path))?;
+                }
+            }
+        }
+        Ok(archive.finish().map_err(failed_zip)?.finish()?)
+    }
+
+    fn checkpoint(&self, stage: Stage) -> PathBuf {
+        self.path.join(format!("{}.checkpoint", stage.name()))
+    }
+
+    /// The file that a stage spools a split to.
+    pub fn spool(&self, stage: Stage, split: Split) -> PathBuf {
+        self.path.join(format!("{}.{}.arrow", stage.name(), split.name()))
+    }
+
+    /// Removes what a stage has spooled.
+    pub fn remove_spools(&self, stage: Stage) {
+        for split in [Split::Train, Split::Validation] {
+            // At worst it takes room until the run is complete.
+            let _ = fs::remove_file(self.spool(stage, split));
+        }
+    }
+
+    /// Removes the folder: the run is complete.
+    pub fn remove(self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, "{} is of no use any more but could not be removed.", self.path.display());
+        }
+    }
+}
+
+fn record_name(member: usize, record: &str) -> String {
+    format!("member-{member}/{record}")
+}
+
+fn read_value<T: DeserializeOwned>(path: &Path, from: impl Read) -> Result<T, Error> {
+    ciborium::from_reader(from).map_err(|cause| damaged(path, cause))
+}
+
+fn write_value(path: &Path, value: &impl Serialize, into: impl Write) -> Result<(), Error> {
+    ciborium::into_writer(value, into).map_err(|cause| match cause {
+        ciborium::ser::Error::Io(cause) => failed("write", path)(cause),
+        ciborium::ser::Error::Value(cause) => damaged(path, cause),
+    })
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |cause| storage::Error::File { action, path: path.to_owned(), cause }.into()
+}
+
+fn damaged(path: &Path, cause: impl std::fmt::Display) -> Error {
+    Error::DamagedCheckpoint { path: path.to_owned(), cause: cause.to_string() }
+}

@@ -1,0 +1,55 @@
+//! What is hidden from the network while it learns.
+
+use domain::feature::{CATEGORICAL, NUMERIC};
+use domain::{Column, TabularBatch};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::config::TrainConfig;
+use crate::stream::is_maskable;
+
+/// Hides known values from the network, so that it learns what to do without them: everywhere a few
+/// categories, so that a key is never all that a price rests on; and in a share of the rows, each value with
+/// a probability that is itself drawn at random, so that every degree of completeness occurs.
+pub(super) struct Masks {
+    share: f64,
+    category_dropout: f64,
+}
+
+impl Masks {
+    pub(super) fn new(config: &TrainConfig) -> Self {
+        Self { share: config.mask, category_dropout: config.category_dropout }
+    }
+
+    pub(super) fn masked(&self, batch: &TabularBatch, mut random: ChaCha8Rng) -> TabularBatch {
+        let mut masked = batch.clone();
+        let rows = masked.ids.chunks_mut(CATEGORICAL.len()).zip(masked.numbers.chunks_mut(NUMERIC.len()));
+        for (ids, numbers) in rows {
+            for id in ids.iter_mut() {
+                if random.random_bool(self.category_dropout) {
+                    *id = 0;
+                }
+            }
+            if !random.random_bool(self.share) {
+                continue;
+            }
+            let probability: f64 = random.random();
+            let hidden: Vec<Column> = Column::descriptive()
+                .iter()
+                .copied()
+                .filter(|column| is_maskable(*column) && random.random_bool(probability))
+                .collect();
+            for (id, feature) in ids.iter_mut().zip(&CATEGORICAL) {
+                if feature.columns.iter().any(|column| hidden.contains(column)) {
+                    *id = 0;
+                }
+            }
+            for (number, column) in numbers.iter_mut().zip(&NUMERIC) {
+                if hidden.contains(column) {
+                    *number = f32::NAN;
+                }
+            }
+        }
+        masked
+    }
+}
