@@ -20,5 +20,7 @@ mod market;
 mod model_file;
 #[path = "integration/registry.rs"]
 mod registry;
+#[path = "integration/resume.rs"]
+mod resume;
 #[path = "integration/up.rs"]
 mod up;

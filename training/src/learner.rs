@@ -11,7 +11,7 @@ mod member_thread;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::ScopedJoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::prelude::Device;
@@ -25,7 +25,7 @@ use crate::config::TrainConfig;
 use crate::model::{Members, Preprocessing, Statistics, TabularRegressor};
 use crate::stream::{ListingStream, Order, Position};
 use crate::{Error, budget};
-use epochs::Epochs;
+use epochs::{Epochs, Saved};
 use measures::Mean;
 pub use member_thread::MemberState;
 use member_thread::MemberThread;
@@ -223,8 +223,8 @@ impl Learning<'_> {
                 jobs.push(jobs_in);
             }
             drop(replies_in);
-            let outcome =
-                Epochs { learning: self, jobs, replies, callbacks, saved: Instant::now() }.run(state, &batches);
+            let saved = Saved { at: Instant::now(), took: Duration::ZERO };
+            let outcome = Epochs { learning: self, jobs, replies, callbacks, saved }.run(state, &batches);
             // The loader ends when nobody takes its batches.
             drop(batches);
             loader.join().map_err(|_| Error::ThreadStopped)?;

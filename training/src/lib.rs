@@ -11,7 +11,7 @@ pub mod import;
 mod learner;
 pub mod model;
 mod statistics;
-mod stream;
+pub mod stream;
 pub mod synth;
 pub mod train;
 

@@ -69,7 +69,7 @@ fn graph(base: f32) -> pb::GraphProto {
 }
 
 fn signature() -> Signature {
-    let mut counter = VocabularyCounter::default();
+    let mut counter = VocabularyCounter::new(100);
     for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
         counter.add(|column| match column {
             Column::Brand => Some(brand),

@@ -9,3 +9,4 @@ mod models;
 mod runs;
 mod sandbox;
 mod snapshot;
+mod spool;

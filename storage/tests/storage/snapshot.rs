@@ -22,7 +22,7 @@ async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
     let (database, _) = database().await;
     import(&database, 0..3000).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
-    let blocks = snapshot.blocks(7).await.unwrap();
+    let blocks = snapshot.blocks(7);
     assert!(blocks.len() > 5, "{} blocks", blocks.len());
     let mut seen = BTreeSet::new();
     for split in [Split::Train, Split::Validation, Split::Test] {
@@ -36,7 +36,7 @@ async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
                 check_row(&chunk, row, number);
             }
         }
-        assert_eq!(snapshot.rows(split).await.unwrap(), count);
+        assert_eq!(snapshot.rows([split.into()]).await.unwrap(), [count]);
     }
     assert_eq!(seen.len(), 3000);
     let all = snapshot.read(blocks[0], Part::All).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_snapshot_does_not_see_what_comes_later() {
     import(&database, 100..300).await;
     sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&inside).await.unwrap();
     let mut count = 0;
-    for block in snapshot.blocks(1).await.unwrap() {
+    for block in snapshot.blocks(1) {
         count += snapshot.read(block, Part::All).await.unwrap().len();
     }
     assert_eq!(count, 100);
@@ -81,29 +81,37 @@ async fn the_newest_days_are_set_apart() {
     assert_eq!(snapshot.newest_day(0.05).await.unwrap(), Some(day(27)));
     assert_eq!(snapshot.newest_day(0.1).await.unwrap(), Some(day(25)));
     assert_eq!(snapshot.newest_day(1.0).await.unwrap(), None, "nothing would be left");
-    assert_eq!(snapshot.rows(Part::Since(day(27))).await.unwrap(), 100);
-    let mut before = 0;
-    for split in [Split::Train, Split::Validation, Split::Test] {
-        before += snapshot.rows(Part::Before(split, day(27))).await.unwrap();
-    }
-    assert_eq!(before, 2700, "without a date is not new");
+    assert_eq!(snapshot.rows([Part::Since(day(27)), Part::All]).await.unwrap(), [100, 2800]);
+    let before = [Split::Train, Split::Validation, Split::Test].map(|split| Part::Before(split, day(27)));
+    let before = snapshot.rows(before).await.unwrap();
+    assert_eq!(before.iter().sum::<u64>(), 2700, "without a date is not new");
 }
 
 #[tokio::test]
 async fn an_empty_table_has_no_blocks() {
     let (database, _) = database().await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
-    assert!(snapshot.blocks(8).await.unwrap().is_empty());
-    assert_eq!(snapshot.rows(Split::Train).await.unwrap(), 0);
+    assert!(snapshot.blocks(8).is_empty());
+    assert_eq!(snapshot.rows([Split::Train.into()]).await.unwrap(), [0]);
     assert_eq!(snapshot.newest_day(0.05).await.unwrap(), None);
 }
 
+/// The numbers of all rows, block by block.
+async fn numbers(snapshot: &mut Snapshot) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for block in snapshot.blocks(1) {
+        let chunk = snapshot.read(block, Part::All).await.unwrap();
+        numbers.extend((0..chunk.len()).map(|row| mileage(&chunk, row)));
+    }
+    numbers
+}
+
 #[tokio::test]
-async fn a_read_that_is_abandoned_ends_the_snapshot() {
+async fn an_abandoned_read_leaves_no_rows_to_the_next() {
     let (database, inside) = database().await;
     import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
-    let block = snapshot.blocks(1000).await.unwrap()[0];
+    let block = snapshot.blocks(1000)[0];
     let server: i32 = sqlx::query_scalar(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'",
     )
@@ -120,25 +128,58 @@ async fn a_read_that_is_abandoned_ends_the_snapshot() {
     let abandoned = tokio::time::timeout(patience, snapshot.read(block, Part::All)).await;
     signal("-CONT");
     assert!(abandoned.is_err());
-    let error = snapshot.read(block, Part::All).await.unwrap_err();
-    assert!(matches!(error, storage::Error::SnapshotOver), "{error}");
+    assert_eq!(snapshot.read(block, Part::All).await.unwrap().len(), 100);
 }
 
-#[tokio::test]
-async fn a_server_that_goes_away_ends_the_snapshot() {
-    let (database, inside) = database().await;
-    import(&database, 0..100).await;
-    let mut snapshot = Snapshot::begin(&database).await.unwrap();
-    let block = snapshot.blocks(1000).await.unwrap()[0];
+async fn terminate_readers(inside: &sqlx::PgPool) {
     sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND state = 'idle in transaction'",
     )
-    .execute(&inside)
+    .execute(inside)
     .await
     .unwrap();
-    assert!(snapshot.read(block, Part::All).await.is_err());
-    assert!(matches!(snapshot.rows(Split::Train).await, Err(storage::Error::SnapshotOver)));
+}
+
+#[tokio::test]
+async fn without_retries_a_server_that_goes_away_is_told() {
+    let (database, inside) = database().await;
+    import(&database, 0..100).await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    terminate_readers(&inside).await;
+    let error = snapshot.read(snapshot.blocks(1000)[0], Part::All).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_imported_since_stays_out_whoever_reads_on() {
+    let (database, inside) = database().await;
+    import(&database, 0..2000).await;
+    let snapshot = Snapshot::begin(&database).await.unwrap();
+    let mut snapshot = snapshot.retrying(std::time::Duration::from_secs(10));
+    let mut reader = snapshot.reader();
+    let before = numbers(&mut snapshot).await;
+    assert_eq!(before.len(), 2000);
+    assert_eq!(numbers(&mut reader).await, before);
+    import(&database, 2000..3000).await;
+    assert_eq!(numbers(&mut reader).await, before);
+    terminate_readers(&inside).await;
+    assert_eq!(numbers(&mut reader).await, before);
+    assert_eq!(numbers(&mut snapshot).await, before);
+    assert_eq!(snapshot.rows([Part::All]).await.unwrap(), [2000]);
+    assert_eq!(snapshot.newest_day(0.05).await.unwrap(), Some(day(27)));
+    let mut again = Snapshot::again(&database, snapshot.extent());
+    assert_eq!(numbers(&mut again).await, before);
+}
+
+#[tokio::test]
+async fn rows_that_were_moved_are_told() {
+    let (database, inside) = database().await;
+    import(&database, 0..100).await;
+    let extent = Snapshot::begin(&database).await.unwrap().extent();
+    sqlx::query("VACUUM FULL listings").execute(&inside).await.unwrap();
+    let error = Snapshot::again(&database, extent).rows([Part::All]).await.unwrap_err();
+    assert!(matches!(error, storage::Error::ListingsMoved), "{error}");
 }
 
 #[tokio::test]

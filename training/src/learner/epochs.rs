@@ -12,8 +12,10 @@ use super::member_thread::{Job, MemberState, Reply};
 use super::{Callbacks, EpochMetrics, LearnerState, Learning, Loaded, Step, Until};
 use crate::Error;
 
-/// A kill costs what was learned since the last checkpoint: no more than this.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(15);
+/// A kill costs what was learned since the last checkpoint: little more than this.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
+/// Of a large network, or on a slow disk, checkpoints are rarer, so that they take no more than one second in so many.
+const SECONDS_A_SECOND_OF_SAVING: u32 = 50;
 
 /// Hands batches to the members, epoch by epoch.
 pub(super) struct Epochs<'a, 'c> {
@@ -23,8 +25,20 @@ pub(super) struct Epochs<'a, 'c> {
     /// From all members.
     pub(super) replies: Receiver<Reply>,
     pub(super) callbacks: Callbacks<'c>,
-    /// When the last checkpoint was written.
-    pub(super) saved: Instant,
+    /// The last checkpoint.
+    pub(super) saved: Saved,
+}
+
+/// When a checkpoint was written, and what it took.
+pub(super) struct Saved {
+    pub(super) at: Instant,
+    pub(super) took: Duration,
+}
+
+impl Saved {
+    fn is_old(&self) -> bool {
+        self.at.elapsed() >= CHECKPOINT_EVERY.max(self.took * SECONDS_A_SECOND_OF_SAVING)
+    }
 }
 
 impl Epochs<'_, '_> {
@@ -38,7 +52,7 @@ impl Epochs<'_, '_> {
                 self.end_epoch(&mut state, &measured)
             });
             match epoch {
-                Ok(()) if !state.is_over && self.saved.elapsed() < CHECKPOINT_EVERY => {}
+                Ok(()) if !state.is_over && !self.saved.is_old() => {}
                 Ok(()) => self.checkpoint(&mut state)?,
                 // Between two steps the state is whole at any time.
                 Err(error @ (Error::Interrupted | Error::Storage(_))) => {
@@ -74,7 +88,7 @@ impl Epochs<'_, '_> {
                         }
                     }
                     self.tell_step(state);
-                    if self.saved.elapsed() >= CHECKPOINT_EVERY {
+                    if self.saved.is_old() {
                         self.checkpoint(state)?;
                     }
                 }
@@ -144,6 +158,7 @@ impl Epochs<'_, '_> {
 
     /// Has the state kept, the members' included.
     fn checkpoint(&mut self, state: &mut LearnerState) -> Result<(), Error> {
+        let began = Instant::now();
         self.tell(&Job::Save)?;
         let mut members: Vec<Option<MemberState>> = vec![None; self.jobs.len()];
         while members.iter().any(Option::is_none) {
@@ -157,7 +172,7 @@ impl Epochs<'_, '_> {
         let saved = (self.callbacks.on_checkpoint)(state);
         // They are of no use here and take as much memory as the members themselves.
         state.members.clear();
-        self.saved = Instant::now();
+        self.saved = Saved { at: Instant::now(), took: began.elapsed() };
         saved
     }
 

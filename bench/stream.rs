@@ -1,0 +1,65 @@
+//! What `bench/streaming` times inside a process: goes over the training split of `DATABASE_URL` and prints how many
+//! rows there were and how long it took.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use domain::identity::Split;
+use domain::vocabulary::VocabularyCounter;
+use onnx_model::Encoder;
+use storage::{Database, Snapshot};
+use training::stream::{ListingStream, Order, Position};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<()> {
+    let what = std::env::args().nth(1).context("usage: stream chunks|batches|spool")?;
+    let url = std::env::var("DATABASE_URL").context("DATABASE_URL names the database to read")?;
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stop = AtomicBool::new(false);
+    let snapshot = tokio.block_on(async { Snapshot::begin(&Database::connect(&url, 2).await?).await })?;
+    let mut stream = ListingStream::new(snapshot, 0, false, tokio.handle(), &stop);
+    let rows = usize::try_from(stream.rows()?.train)?;
+    let order = Order { seed: 0, epoch: 0, shuffle_rows: 1 << 18, batch_size: 512, is_shuffled: true };
+    let mut read = 0;
+    let seconds = match what.as_str() {
+        // Decoded into arrow2's columns, and nothing else.
+        "chunks" => {
+            let began = Instant::now();
+            stream.scan(Split::Train, |chunk| {
+                read += chunk.len();
+                Ok(true)
+            })?;
+            began.elapsed()
+        }
+        // As an epoch hands them to the network: encoded, shuffled, in mini-batches.
+        "batches" | "spool" => {
+            let encoder = encoder(&mut stream)?;
+            let folder = tempfile::tempdir()?;
+            if what == "spool" {
+                stream.encode(Split::Train, &encoder, Some(&folder.path().join("train.arrow")), |_| {})?;
+            }
+            let began = Instant::now();
+            stream.shuffled(order, Position::default(), rows, &encoder, |batch, _| {
+                read += batch.len();
+                true
+            })?;
+            began.elapsed()
+        }
+        other => bail!("{other:?} is none of chunks, batches and spool"),
+    };
+    anyhow::ensure!(read == rows, "{read} rows were read of {rows}");
+    println!("{}", serde_json::json!({ "rows": rows, "seconds": seconds.as_secs_f64() }));
+    Ok(())
+}
+
+fn encoder(stream: &mut ListingStream<'_>) -> Result<Encoder> {
+    let mut counter = VocabularyCounter::new(1 << 16);
+    stream.scan(Split::Train, |chunk| {
+        (0..chunk.len()).for_each(|row| counter.add(|column| chunk.text(column, row)));
+        Ok(true)
+    })?;
+    Ok(Encoder::new(&counter.into_schema(1, 1 << 16))?)
+}

@@ -1,0 +1,79 @@
+use domain::TabularBatch;
+use domain::feature::{CATEGORICAL, NUMERIC};
+use proptest::prelude::*;
+use storage::{AtomicFile, Spool, SpoolWriter};
+
+/// Rows with any numbers, missing ones too.
+fn rows() -> impl Strategy<Value = TabularBatch> {
+    (0..40_usize).prop_flat_map(|rows| {
+        let numbers = prop_oneof![any::<f32>(), Just(f32::NAN)];
+        (
+            prop::collection::vec(any::<i32>(), rows * CATEGORICAL.len()),
+            prop::collection::vec(numbers, rows * NUMERIC.len()),
+            prop::collection::vec(any::<f32>(), rows),
+        )
+            .prop_map(|(ids, numbers, log_prices)| TabularBatch { ids, numbers, log_prices })
+    })
+}
+
+/// Bit by bit, which is how NaN equals itself.
+fn bits(rows: &TabularBatch) -> (Vec<i32>, Vec<u32>, Vec<u32>) {
+    let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect();
+    (rows.ids.clone(), bits(&rows.numbers), bits(&rows.log_prices))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn blocks_come_back_as_they_were_written_in_any_order(
+        blocks in prop::collection::vec(rows(), 1..12),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 1..30),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.arrow");
+        let mut writer = SpoolWriter::create(&path).unwrap();
+        blocks.iter().for_each(|block| writer.write(block.clone()).unwrap());
+        let mut spool = writer.finish().unwrap();
+        let mut opened = Spool::open(&path).unwrap().unwrap();
+        for place in places {
+            let place = place.index(blocks.len());
+            prop_assert_eq!(bits(&spool.read(place).unwrap()), bits(&blocks[place]));
+            prop_assert_eq!(bits(&opened.read(place).unwrap()), bits(&blocks[place]));
+        }
+        prop_assert!(spool.read(blocks.len()).is_err());
+    }
+}
+
+#[test]
+fn a_spool_that_is_not_finished_was_never_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.arrow");
+    let mut writer = SpoolWriter::create(&path).unwrap();
+    writer.write(TabularBatch::default()).unwrap();
+    drop(writer);
+    assert!(Spool::open(&path).unwrap().is_none());
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_that_is_no_spool_is_told_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.arrow");
+    std::fs::write(&path, b"ARROW1 but nothing else").unwrap();
+    assert!(Spool::open(&path).unwrap_err().to_string().contains("spool.arrow"));
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_what_was_there() {
+    // `/dev/full` takes no byte; its name is that of the file that is not yet complete.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    std::fs::write(&path, "the last good one").unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("checkpoint.partial")).unwrap();
+    let mut file = AtomicFile::create(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"the next one").unwrap();
+    let error = file.finish().unwrap_err().to_string();
+    assert!(error.contains("No space left"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "the last good one");
+}

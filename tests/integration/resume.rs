@@ -1,0 +1,177 @@
+//! Training that is killed, stopped or cut off from its database ends as if nothing had happened.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::market::{Home, SMALL};
+
+/// Long enough to be disturbed, and read from the database in every epoch.
+const LONGER: [&str; 4] = ["--json", "--no-spool", "--set=epochs=12", "--set=patience=12"];
+
+fn longer() -> Vec<&'static str> {
+    [&["train"], SMALL.as_slice(), LONGER.as_slice()].concat()
+}
+
+fn market() -> Home {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "4000", "--clustered"]);
+    home
+}
+
+/// All figures of the accuracy card, which no other weights have.
+fn accuracy(told: &str) -> Value {
+    serde_json::from_str::<Value>(told).unwrap()["accuracy"].clone()
+}
+
+fn start(home: &Home, arguments: &[&str]) -> Child {
+    home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn status(home: &Home, run: usize) -> String {
+    let told: Value = serde_json::from_str(&home.ok(&["runs", "list", "--json"])).unwrap();
+    let runs = told.as_array().unwrap();
+    runs.iter().find(|told| told["run"] == run).unwrap()["status"].as_str().unwrap().to_owned()
+}
+
+/// Waits until a run has learned for some epochs.
+fn wait_for_epochs(home: &Home, run: &str, epochs: usize) {
+    let began = Instant::now();
+    loop {
+        let output = home.run(&["runs", "show", run, "--json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if told["epochs"].as_array().is_some_and(|told| told.len() >= epochs) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(120), "run {run} never learned for {epochs} epochs");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
+    let home = market();
+    let undisturbed = accuracy(&home.ok(&longer()));
+    let mut training = start(&home, &longer());
+    for kill in 1..=6 {
+        // From the first statement to the second learning.
+        std::thread::sleep(Duration::from_millis(250 * kill));
+        training.kill().unwrap();
+        training.wait().unwrap();
+        training = start(&home, &["train", "--resume", "2", "--json"]);
+    }
+    let output = training.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), undisturbed);
+    assert_eq!(status(&home, 2), "completed");
+    assert!(!home.path("home/runs/2").exists(), "what a complete run needs no more is removed");
+    assert!(home.fails(1, &["train", "--resume", "2"]).contains("run 2 is complete"));
+}
+
+#[test]
+fn a_run_that_is_stopped_says_how_to_go_on() {
+    let home = market();
+    let mut arguments = longer();
+    arguments.extend(["--set=epochs=400", "--set=patience=400"]);
+    let training = start(&home, &arguments);
+    wait_for_epochs(&home, "1", 2);
+    assert!(home.fails(1, &["train", "--resume", "1"]).contains("run 1 is under way in another process"));
+    assert!(Command::new("kill").args(["-TERM", &training.id().to_string()]).status().unwrap().success());
+    let output = training.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && told.contains("`probeg train --resume 1`"), "{told}");
+    assert_eq!(status(&home, 1), "interrupted");
+    assert!(home.fails(1, &["train", "--resume", "7"]).contains("there is no run 7"));
+    assert!(home.fails(2, &["train", "--resume", "1", "--set=k=1"]).contains("cannot be used with"));
+}
+
+#[test]
+fn listings_that_come_and_servers_that_go_change_nothing() {
+    let home = market();
+    let undisturbed = accuracy(&home.ok(&longer()));
+    let training = start(&home, &longer());
+    wait_for_epochs(&home, "2", 1);
+    home.ok(&["synth", "--rows", "500", "--seed", "9"]);
+    let backends = backends(&home);
+    assert!(backends.len() >= 2, "{backends:?}");
+    backends.iter().take(2).for_each(|pid| signal("-TERM", pid));
+    wait_for_epochs(&home, "2", 3);
+    // A fast shutdown; the next command starts the server again.
+    signal("-INT", &server(&home));
+    wait_for_epochs(&home, "2", 5);
+    let output = training.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("The database is away"), "{told}");
+    assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), undisturbed);
+}
+
+#[test]
+fn a_database_that_stays_away_leaves_a_run_to_resume() {
+    let home = market();
+    let undisturbed = accuracy(&home.ok(&longer()));
+    let mut arguments = longer();
+    arguments.extend(["--retry-for", "1"]);
+    let training = start(&home, &arguments);
+    wait_for_epochs(&home, "2", 2);
+    signal("-INT", &server(&home));
+    let output = training.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("did not come back within 1 seconds") && told.contains("--resume 2"), "{told}");
+    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_a_run_to_resume() {
+    let home = market();
+    let undisturbed = accuracy(&home.ok(&longer()));
+    let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();
+    let mut training = start(&home, &spooled);
+    wait_for_epochs(&home, "2", 2);
+    training.kill().unwrap();
+    training.wait().unwrap();
+    // Without its spool the run must write another, onto a device that takes no byte.
+    let folder = home.path("home/runs/2");
+    std::fs::remove_file(folder.join("learning.train.arrow")).unwrap();
+    let partial = folder.join("learning.train.arrow.partial");
+    std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
+    let told = home.fails(1, &["train", "--resume", "2"]);
+    assert!(told.contains("No space left") && told.contains("--resume 2"), "{told}");
+    assert_eq!(status(&home, 2), "failed");
+    assert!(!partial.exists());
+    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
+}
+
+/// The server's process.
+fn server(home: &Home) -> String {
+    let pid = std::fs::read_to_string(data(home).join("postmaster.pid")).unwrap();
+    pid.lines().next().unwrap().to_owned()
+}
+
+fn data(home: &Home) -> PathBuf {
+    match std::fs::read_to_string(home.path("home/cluster.location")) {
+        Ok(elsewhere) => PathBuf::from(elsewhere.trim()).join("data"),
+        Err(_) => home.path("home/cluster/data"),
+    }
+}
+
+/// The processes of the server that read listings for the training.
+fn backends(home: &Home) -> Vec<String> {
+    let server = server(home);
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    pids.filter(|pid| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let parent =
+            read("status").lines().find_map(|line| line.strip_prefix("PPid:").map(|pid| pid.trim().to_owned()));
+        let title = read("cmdline");
+        parent.as_ref() == Some(&server) && (title.contains("COPY") || title.contains("idle in transaction"))
+    })
+    .collect()
+}
+
+fn signal(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+}
