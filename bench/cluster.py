@@ -62,12 +62,12 @@ class Database:
 
     def __init__(self, url: str, psql: Path) -> None:
         self.url = url
-        self._psql = psql
+        self.psql = psql
 
     def query(self, statement: str) -> pandas.DataFrame:
         """The rows of a statement. Texts stay texts: a model called `9-3` is not a number, `NA` not a missing one."""
         copy = f"COPY ({statement}) TO STDOUT (FORMAT csv, HEADER, NULL '\\N')"
-        command = [str(self._psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", copy, self.url]
+        command = [str(self.psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", copy, self.url]
         table = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
         return pandas.read_csv(io.BytesIO(table), dtype="str", keep_default_na=False, na_values=["\\N"])
 

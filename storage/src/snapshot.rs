@@ -40,7 +40,7 @@ pub struct Extent {
     file: i64,
 }
 
-/// A server that sends nothing for this long while it is read from is away.
+/// A server that takes longer than this for a block is away, even if the network does not say so.
 const SILENCE: Duration = Duration::from_mins(1);
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Between two reads the training may compute for longer than a server lets others idle.
@@ -201,7 +201,11 @@ impl Snapshot {
     /// A database that is away, [`Error::ListingsMoved`], or a stream that cannot be read.
     pub async fn read(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
         let statement = statement(block, part.into(), self.extent.last_id);
-        self.retried(async |connection| copy(connection, &statement).await).await
+        self.retried(async |connection| {
+            let chunk = timeout(SILENCE, copy(connection, &statement)).await;
+            chunk.unwrap_or_else(|_| Err(Error::silence(SILENCE)))
+        })
+        .await
     }
 
     async fn retried<T>(&mut self, work: impl AsyncFn(&mut PgConnection) -> Result<T>) -> Result<T> {
@@ -251,7 +255,7 @@ impl Snapshot {
 async fn copy(connection: &mut PgConnection, statement: &str) -> Result<ListingChunk> {
     let mut decoder = Decoder::new();
     let mut pieces = connection.copy_out_raw(statement).await?;
-    while let Some(piece) = timeout(SILENCE, pieces.next()).await.map_err(|_| Error::silence(SILENCE))? {
+    while let Some(piece) = pieces.next().await {
         decoder.push(&piece?)?;
     }
     Ok(decoder.finish()?)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Hyper-parameters, named as in the paper of `TabM` (arXiv 2410.24210) where it has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each turns another part of a run off")]
 pub struct TrainConfig {
     /// Seed of initial weights, order, masks and dropout.
     pub seed: u64,

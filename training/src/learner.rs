@@ -98,11 +98,11 @@ pub struct Learned {
 /// Told how learning goes.
 pub struct Callbacks<'a> {
     /// A step was made.
-    pub on_step: &'a dyn Fn(Step),
+    pub step: &'a dyn Fn(Step),
     /// What was measured on the validation split at the end of an epoch.
-    pub on_epoch: &'a mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
+    pub epoch: &'a mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
     /// To be kept, so that learning can go on from here.
-    pub on_checkpoint: &'a mut dyn FnMut(&LearnerState) -> Result<(), Error>,
+    pub checkpoint: &'a mut dyn FnMut(&LearnerState) -> Result<(), Error>,
 }
 
 /// Where learning stands between two steps: all that it takes to go on as if nothing had happened.

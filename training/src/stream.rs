@@ -67,6 +67,7 @@ impl<'a> ListingStream<'a> {
     /// Reads a snapshot. Unless it is to be read as it lies, the seed decides in which order [`Self::scan`] and
     /// [`Self::batches`] go over the blocks, so that where they stop early they have seen a sample of all. All ends
     /// with [`Error::Interrupted`] once `stop` is set.
+    #[must_use]
     pub fn new(snapshot: Snapshot, seed: u64, as_it_lies: bool, handle: &'a Handle, stop: &'a AtomicBool) -> Self {
         let mut blocks = snapshot.blocks(PAGES_PER_BLOCK);
         if !as_it_lies {
@@ -79,6 +80,9 @@ impl<'a> ListingStream<'a> {
     }
 
     /// How many listings each split has.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn rows(&mut self) -> Result<Rows, Error> {
         let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
         let [train, validation, test] = self.handle.block_on(self.readers[0].rows(parts))?;
@@ -87,6 +91,9 @@ impl<'a> ListingStream<'a> {
 
     /// From now on takes the newest listings out of every split: as few whole days as hold this share
     /// of the dated listings. Gives back the first of those days; `None` when nothing would be left.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
         self.held_out_since = self.handle.block_on(self.readers[0].newest_day(share))?;
         self.close_spools();
@@ -114,12 +121,18 @@ impl<'a> ListingStream<'a> {
     }
 
     /// Goes once over a split, chunk by chunk, until `take` says false.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn scan(&mut self, split: Split, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         self.read(&blocks, self.part(split), take)
     }
 
     /// Goes once over the listings that are held out, chunk by chunk, until `take` says false.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         match self.held_out_since {
@@ -129,6 +142,9 @@ impl<'a> ListingStream<'a> {
     }
 
     /// Goes once over a split, in batches, until `take` says false.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn batches(
         &mut self,
         split: Split,
@@ -147,6 +163,9 @@ impl<'a> ListingStream<'a> {
 
     /// Goes once over a split; where a file is given, it becomes the split's spool, and the split is no longer read
     /// from the database.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn encode(
         &mut self,
         split: Split,
@@ -170,6 +189,9 @@ impl<'a> ListingStream<'a> {
     }
 
     /// Makes the split's spool of a file that [`Self::encode`] has written before; false where there is none.
+    ///
+    /// # Errors
+    /// A file that is no spool, or cannot be read.
     pub fn open_spool(&mut self, split: Split, file: &Path) -> Result<bool, Error> {
         let Some(spool) = self.spools.of(split) else { return Ok(false) };
         *spool = Spool::open(file)?;
@@ -183,6 +205,9 @@ impl<'a> ListingStream<'a> {
 
     /// Goes over the training split in the order of an epoch, from a position on, in batches, until `take` says false.
     /// It is given each batch with the position behind it. While one buffer is given away the next one is filled.
+    ///
+    /// # Errors
+    /// A database that is away, or [`Error::Interrupted`].
     pub fn shuffled(
         &mut self,
         order: Order,
@@ -192,8 +217,8 @@ impl<'a> ListingStream<'a> {
         mut take: impl FnMut(TabularBatch, Position) -> bool,
     ) -> Result<(), Error> {
         thread::scope(|scope| {
-            let (filled, buffers) = crossbeam_channel::bounded(0);
-            let filler = scope.spawn(move || self.fill(order, from, rows, encoder, &filled));
+            let (ready, buffers) = crossbeam_channel::bounded(0);
+            let filler = scope.spawn(move || self.fill(order, from, rows, encoder, &ready));
             for buffer in &buffers {
                 if !order.batches(&buffer, from).all(|(batch, behind)| take(batch, behind)) {
                     return Ok(());
@@ -209,18 +234,18 @@ impl<'a> ListingStream<'a> {
         from: Position,
         rows: usize,
         encoder: &Encoder,
-        filled: &Sender<Buffer>,
+        ready: &Sender<Buffer>,
     ) -> Result<(), Error> {
         let places = order.blocks(self.blocks.len());
         let mut cutter = Cutter::new(order, from, rows);
         let mut is_wanted = true;
         self.encoded(Split::Train, encoder, &places[from.block..], |block| {
-            is_wanted = cutter.add(&block, |buffer| filled.send(buffer).is_ok());
+            is_wanted = cutter.add(&block, |buffer| ready.send(buffer).is_ok());
             Ok(is_wanted)
         })?;
         if let Some(rest) = cutter.rest().filter(|_| is_wanted) {
             // Who takes buffers may have had enough.
-            let _ = filled.send(rest);
+            let _ = ready.send(rest);
         }
         Ok(())
     }
@@ -301,6 +326,7 @@ fn encode(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {
 
 /// Whether a column may be hidden from the network in training: all but those that a valuation
 /// always has.
+#[must_use]
 pub fn is_maskable(column: Column) -> bool {
     !matches!(column, Column::Year | Column::Mileage | Column::ListingDate)
 }

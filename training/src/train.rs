@@ -283,34 +283,33 @@ impl Run<'_> {
         on_epoch: &mut OnEpoch<'_>,
     ) -> Result<(FeatureSchema, Learned), Error> {
         let Surroundings { report, stop, .. } = self.surroundings;
-        let (prepared, state) = match self.folder.load(stage)? {
-            Some(saved) => saved,
-            None => {
-                report(Progress::Fitting);
-                let spool = config.spool.then(|| self.folder.spool(stage, Split::Train));
-                let prepared = statistics::fit(stream, config, spool.as_deref())?;
-                self.folder.save(stage, &prepared, None)?;
-                (prepared, None)
-            }
+        let (prepared, saved) = if let Some(saved) = self.folder.load(stage)? {
+            saved
+        } else {
+            report(Progress::Fitting);
+            let spool = config.spool.then(|| self.folder.spool(stage, Split::Train));
+            let prepared = statistics::fit(stream, config, spool.as_deref())?;
+            self.folder.save(stage, &prepared, None)?;
+            (prepared, None)
         };
         if stage == Stage::Learning {
             self.describe(&prepared.schema)?;
         }
         let encoder = Encoder::new(&prepared.schema)?;
-        let goes_on_in = state.as_ref().map_or(Some(1), LearnerState::goes_on_in);
+        let goes_on_in = saved.as_ref().map_or(Some(1), LearnerState::goes_on_in);
         if let Some(epoch) = goes_on_in {
             self.open_spools(stage, until, stream, &encoder)?;
-            if state.is_some() {
+            if saved.is_some() {
                 report(Progress::GoesOn(epoch));
             }
         }
         let learning = Learning { config, statistics: &prepared.statistics, encoder: &encoder, rows, until, stop };
         let callbacks = Callbacks {
-            on_step: &|step| report(Progress::Step(step)),
-            on_epoch,
-            on_checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
+            step: &|step| report(Progress::Step(step)),
+            epoch: on_epoch,
+            checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
         };
-        let learned = learning.learn(stream, state, callbacks)?;
+        let learned = learning.learn(stream, saved, callbacks)?;
         stream.close_spools();
         self.folder.remove_spools(stage);
         Ok((prepared.schema, learned))

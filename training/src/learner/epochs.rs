@@ -129,7 +129,7 @@ impl Epochs<'_, '_> {
                     rows_per_second: *rows_per_second,
                     seconds: state.seconds,
                 };
-                (self.callbacks.on_epoch)(state.epoch, metrics)?;
+                (self.callbacks.epoch)(state.epoch, metrics)?;
                 validation.loss() < state.best_loss
             }
             Until::Epochs(_) => true,
@@ -148,7 +148,7 @@ impl Epochs<'_, '_> {
 
     fn tell_step(&self, state: &LearnerState) {
         let rows = self.learning.rows;
-        (self.callbacks.on_step)(Step {
+        (self.callbacks.step)(Step {
             epoch: state.epoch,
             rows: rows * (state.epoch as u64 - 1) + state.rows,
             rows_at_most: rows * self.learning.epochs_at_most() as u64,
@@ -169,7 +169,7 @@ impl Epochs<'_, '_> {
             }
         }
         state.members = members.into_iter().flatten().collect();
-        let saved = (self.callbacks.on_checkpoint)(state);
+        let saved = (self.callbacks.checkpoint)(state);
         // They are of no use here and take as much memory as the members themselves.
         state.members.clear();
         self.saved = Saved { at: Instant::now(), took: began.elapsed() };

@@ -46,6 +46,7 @@ pub struct Buffer {
 
 impl Order {
     /// The order in which so many blocks are read.
+    #[must_use]
     pub fn blocks(self, count: usize) -> Vec<usize> {
         let mut places: Vec<usize> = (0..count).collect();
         if self.is_shuffled {
