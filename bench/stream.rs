@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = AtomicBool::new(false);
     let snapshot = tokio.block_on(async { Snapshot::begin(&Database::connect(&url, 2).await?).await })?;
-    let mut stream = ListingStream::new(snapshot, 0, false, tokio.handle(), &stop);
+    let mut stream = ListingStream::new(snapshot, 0, false, tokio.handle(), &stop)?;
     let rows = usize::try_from(stream.rows()?.train)?;
     let order = Order { seed: 0, epoch: 0, shuffle_rows: 1 << 18, batch_size: 512, is_shuffled: true };
     let mut read = 0;

@@ -46,11 +46,13 @@ pub const VARYING: [Column; 3] = [Column::ListingDate, Column::Region, Column::O
 /// The canonical form of a listing, in which it is stored: every text folded, synonyms resolved.
 #[must_use]
 pub fn canonical_listing(listing: &Listing) -> Listing {
-    let mut folded = listing.clone();
+    let mut folded = Listing::default();
     for column in Column::descriptive() {
-        if let Some(text) = listing.text(*column) {
-            folded.set(*column, Some(Value::Text(canonical(*column, text))));
-        }
+        let value = match listing.get(*column) {
+            Some(Value::Text(text)) => Some(Value::Text(canonical(*column, text))),
+            other => other.cloned(),
+        };
+        folded.set(*column, value);
     }
     folded
 }

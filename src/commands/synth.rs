@@ -2,8 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
+use domain::PricedListing;
 use indicatif::HumanCount;
 use storage::{Import, ImportCounts};
+use tokio::sync::mpsc;
 use training::synth::{Market, SOURCE};
 
 use crate::context::Context;
@@ -25,7 +27,7 @@ pub struct Arguments {
 }
 
 /// Listings that are sent to the database together.
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
@@ -41,22 +43,35 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Writes a synthetic market into the database: all of it or nothing.
 pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<ImportCounts> {
     let shown = RowsShown::new("making up a market");
-    let mut market = Market::new(seed);
+    let (batches, mut received) = mpsc::channel(2);
+    let maker = context.tokio.spawn_blocking(move || make_up(rows, seed, &batches));
     let counts = context.block_on(async {
         let mut import = Import::begin(&context.database, SOURCE).await?;
         if clustered {
             import = import.clustered();
         }
         let mut written = 0;
-        while written < rows {
-            let count = usize::try_from(rows - written).unwrap_or(usize::MAX).min(BATCH);
-            let batch: Vec<_> = market.by_ref().take(count).collect();
+        while let Some(batch) = received.recv().await {
             import.write(&batch).await?;
             written += batch.len() as u64;
             shown.rows(written);
         }
-        import.finish(0).await
+        maker.await?;
+        anyhow::Ok(import.finish(0).await?)
     })?;
     shown.end();
     Ok(counts)
+}
+
+fn make_up(rows: u64, seed: u64, batches: &mpsc::Sender<Vec<PricedListing>>) {
+    let mut market = Market::new(seed);
+    let mut left = rows;
+    while left > 0 {
+        let batch: Vec<_> = market.by_ref().take(usize::try_from(left).unwrap_or(BATCH).min(BATCH)).collect();
+        left -= batch.len() as u64;
+        // A receiver that is gone has an error of its own to tell.
+        if batches.blocking_send(batch).is_err() {
+            return;
+        }
+    }
 }

@@ -143,6 +143,9 @@ pub enum Error {
     /// Weights in a checkpoint that are not those of the network.
     #[error("the weights of the checkpoint do not fit the network: {0}")]
     Record(#[from] burn::store::RecordError),
+    /// The system has no room for another connection or thread.
+    #[error("the system has no resources left: {0}")]
+    Resources(std::io::Error),
     /// A thread of the training ended before its work was done.
     #[error("a training thread stopped unexpectedly; please report this, with the log")]
     ThreadStopped,

@@ -17,7 +17,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use storage::{Block, ListingChunk, Part, Snapshot, Spool, SpoolWriter};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::Error;
 use shuffle::{Buffer, Cutter};
@@ -27,8 +27,8 @@ pub use shuffle::{Order, Position};
 /// outside the async runtime.
 #[derive(Debug)]
 pub struct ListingStream<'a> {
-    /// One a connection.
-    readers: Vec<Snapshot>,
+    snapshot: Snapshot,
+    readers: Vec<Reader>,
     blocks: Vec<Block>,
     handle: &'a Handle,
     stop: &'a AtomicBool,
@@ -36,6 +36,14 @@ pub struct ListingStream<'a> {
     validation_is_learned_from: bool,
     /// What is read instead of the database, of the training split and of the validation split.
     spools: Spools,
+}
+
+/// A connection that reads blocks. It has a runtime of its own, in the thread that reads: waking another thread for
+/// each packet takes longer than decoding it.
+#[derive(Debug)]
+struct Reader {
+    snapshot: Snapshot,
+    runtime: Runtime,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +62,8 @@ impl Spools {
     }
 }
 
-/// Pages of 8 KiB that are read in one go: some two thousand listings.
-const PAGES_PER_BLOCK: u32 = 64;
+/// Pages of 8 KiB that are read in one go: some three thousand listings.
+const PAGES_PER_BLOCK: u32 = 128;
 /// Connections that read at once.
 const CONNECTIONS: usize = 2;
 /// Blocks that each has ready.
@@ -67,16 +75,35 @@ impl<'a> ListingStream<'a> {
     /// Reads a snapshot. Unless it is to be read as it lies, the seed decides in which order [`Self::scan`] and
     /// [`Self::batches`] go over the blocks, so that where they stop early they have seen a sample of all. All ends
     /// with [`Error::Interrupted`] once `stop` is set.
-    #[must_use]
-    pub fn new(snapshot: Snapshot, seed: u64, as_it_lies: bool, handle: &'a Handle, stop: &'a AtomicBool) -> Self {
+    ///
+    /// # Errors
+    /// The system has no resources for another connection.
+    pub fn new(
+        snapshot: Snapshot,
+        seed: u64,
+        as_it_lies: bool,
+        handle: &'a Handle,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, Error> {
         let mut blocks = snapshot.blocks(PAGES_PER_BLOCK);
         if !as_it_lies {
             blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         }
-        let mut readers: Vec<Snapshot> = (1..CONNECTIONS).map(|_| snapshot.reader()).collect();
-        readers.push(snapshot);
-        let spools = Spools::default();
-        Self { readers, blocks, handle, stop, held_out_since: None, validation_is_learned_from: false, spools }
+        let reader = |_| {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            Ok(Reader { snapshot: snapshot.reader(), runtime })
+        };
+        let readers: std::io::Result<Vec<Reader>> = (0..CONNECTIONS).map(reader).collect();
+        Ok(Self {
+            readers: readers.map_err(Error::Resources)?,
+            snapshot,
+            blocks,
+            handle,
+            stop,
+            held_out_since: None,
+            validation_is_learned_from: false,
+            spools: Spools::default(),
+        })
     }
 
     /// How many listings each split has.
@@ -85,7 +112,7 @@ impl<'a> ListingStream<'a> {
     /// A database that is away, or [`Error::Interrupted`].
     pub fn rows(&mut self) -> Result<Rows, Error> {
         let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
-        let [train, validation, test] = self.handle.block_on(self.readers[0].rows(parts))?;
+        let [train, validation, test] = self.handle.block_on(self.snapshot.rows(parts))?;
         Ok(Rows { train, validation, test })
     }
 
@@ -95,7 +122,7 @@ impl<'a> ListingStream<'a> {
     /// # Errors
     /// A database that is away, or [`Error::Interrupted`].
     pub fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
-        self.held_out_since = self.handle.block_on(self.readers[0].newest_day(share))?;
+        self.held_out_since = self.handle.block_on(self.snapshot.newest_day(share))?;
         self.close_spools();
         Ok(self.held_out_since)
     }
@@ -279,14 +306,15 @@ impl<'a> ListingStream<'a> {
         part: Part,
         mut take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
     ) -> Result<(), Error> {
-        let (handle, stop) = (self.handle, self.stop);
+        let stop = self.stop;
         let connections = self.readers.len();
         thread::scope(|scope| {
             let queues = self.readers.iter_mut().enumerate().map(|(number, reader)| {
                 let (read, queue) = crossbeam_channel::bounded(BLOCKS_AHEAD);
                 scope.spawn(move || {
+                    let Reader { snapshot, runtime } = reader;
                     for block in blocks.iter().skip(number).step_by(connections) {
-                        let chunk = handle.block_on(reader.read(*block, part));
+                        let chunk = runtime.block_on(snapshot.read(*block, part));
                         let is_over = chunk.is_err();
                         if read.send(chunk).is_err() || is_over {
                             break;

@@ -218,7 +218,7 @@ impl Run<'_> {
         };
         let snapshot = snapshot.retrying(retry_for);
         let extent = snapshot.extent();
-        let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop);
+        let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop)?;
         let rows = count_rows(&mut stream)?;
         match beginning {
             Some(beginning) if beginning.rows != rows => {

@@ -66,6 +66,51 @@ async fn clustered_rows_are_stored_by_brand_and_date() {
 }
 
 #[tokio::test]
+async fn the_first_import_leaves_every_index_as_it_was() {
+    let (database, inside) = database().await;
+    let indexes = async || {
+        let query = "SELECT indexdef FROM pg_indexes WHERE tablename = 'listings' ORDER BY indexdef";
+        sqlx::query_scalar::<_, String>(query).fetch_all(&inside).await.unwrap()
+    };
+    let before = indexes().await;
+    assert_eq!(before.len(), 3);
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap();
+    import.write(&rows(0..50)).await.unwrap();
+    import.finish(0).await.unwrap();
+    assert_eq!(indexes().await, before);
+}
+
+#[tokio::test]
+async fn a_reader_that_stays_does_not_hold_up_the_first_import() {
+    let (database, inside) = database().await;
+    let mut reader = inside.begin().await.unwrap();
+    let read: i64 = sqlx::query_scalar("SELECT count(*) FROM listings").fetch_one(&mut *reader).await.unwrap();
+    assert_eq!(read, 0);
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap();
+    import.write(&rows(0..50)).await.unwrap();
+    import.write(&rows(0..10)).await.unwrap();
+    let counts = import.finish(0).await.unwrap();
+    assert_eq!(counts, ImportCounts { rows: 60, added: 50, repeated_in_file: 10, already_known: 0 });
+    reader.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_is_told_before_the_last_row() {
+    let (database, inside) = database().await;
+    let mut import = Import::begin(&database, "cars.csv").await.unwrap();
+    let query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'";
+    sqlx::query(query).execute(&inside).await.unwrap();
+    let file = rows(0..10_000);
+    let mut written = Ok(());
+    for _ in 0..10 {
+        written = written.and(import.write(&file).await);
+    }
+    assert!(written.is_err());
+    assert!(import.finish(0).await.is_err());
+}
+
+#[tokio::test]
 async fn an_import_that_is_dropped_leaves_nothing_and_holds_up_nobody() {
     let (database, _) = database().await;
     let mut import = Import::begin(&database, "a.csv").await.unwrap();
