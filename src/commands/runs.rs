@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use storage::{EpochMetrics, Run};
+use storage::{EpochMetrics, Run, RunStatus};
 
 use crate::context::Context;
 use crate::output::say;
@@ -83,6 +83,9 @@ fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) -> Result<()> {
     say!("run {}, {}, began {}", run.id, format!("{:?}", run.status).to_lowercase(), run.started_at)?;
     if let Some(error) = &run.error {
         say!("it failed: {error}")?;
+    }
+    if matches!(run.status, RunStatus::Interrupted | RunStatus::Failed) {
+        say!("`probeg train --resume {}` goes on with it, if anything of it was kept", run.id)?;
     }
     say!("configuration: {:#}", run.config)?;
     for epoch in epochs {

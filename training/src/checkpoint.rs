@@ -1,5 +1,5 @@
-//! What a run leaves on the disk so that it can go on after it was stopped, killed or cut off: one folder a run,
-//! `PROBEG_HOME/runs/N`, gone when the run is complete.
+//! What a run leaves on the disk so that it can go on after it was stopped, killed or cut off: one folder a run, under
+//! `PROBEG_HOME/runs`, gone when the run is complete.
 //!
 //! A run is a sequence of stages, and everything in it follows from its configuration, the listings and the day it
 //! began. So a resumed run does the same again, and only the learning of each stage goes on from its checkpoint.
@@ -14,7 +14,7 @@ use domain::identity::Split;
 use onnx_model::signature::Rows;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use storage::{AtomicFile, Extent};
+use storage::{AtomicFile, Extent, Run};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -47,8 +47,6 @@ impl Stage {
 /// What a run is begun with, and what it goes on with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Beginning {
-    /// When the run was begun, as it stands in the database: tells runs of one number in several databases apart.
-    pub started_at: String,
     /// The configuration.
     pub config: TrainConfig,
     /// The day of the run.
@@ -75,6 +73,7 @@ pub struct RunFolder {
     _lock: File,
 }
 
+const RUNS: &str = "runs";
 const BEGINNING: &str = "run";
 const PREPARED: &str = "prepared";
 const LEARNER: &str = "learner";
@@ -82,28 +81,37 @@ const LEARNER: &str = "learner";
 const RECORDS: [&str; 4] = ["weights", "optimizer", "average", "best"];
 
 impl RunFolder {
-    /// Whether a run of this number was begun here.
-    pub fn exists(home: &Path, run: i64) -> bool {
-        home.join("runs").join(run.to_string()).exists()
+    /// Makes the folder that the folders of runs are in.
+    ///
+    /// # Errors
+    /// A folder that cannot be written to.
+    pub fn prepare(home: &Path) -> Result<(), Error> {
+        let path = home.join(RUNS);
+        fs::create_dir_all(&path).map_err(failed("create", &path))
+    }
+
+    /// Whether a run was begun here.
+    pub fn exists(home: &Path, run: &Run) -> bool {
+        folder(home, run).exists()
     }
 
     /// Makes or finds the folder of a run.
     ///
     /// # Errors
     /// A folder that cannot be written to, or [`Error::RunIsBusy`].
-    pub fn open(home: &Path, run: i64) -> Result<Self, Error> {
-        let path = home.join("runs").join(run.to_string());
+    pub fn open(home: &Path, run: &Run) -> Result<Self, Error> {
+        let path = folder(home, run);
         fs::create_dir_all(&path).map_err(failed("create", &path))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(failed("open", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::RunIsBusy(run)),
+            Err(TryLockError::WouldBlock) => Err(Error::RunIsBusy(run.id)),
             Err(TryLockError::Error(cause)) => Err(failed("lock", &lock_path)(cause)),
         }
     }
 
-    /// How the run was begun; `None` when it was not, or not here.
+    /// How the run was begun; `None` when it was killed before it was, or not here.
     pub fn beginning(&self) -> Result<Option<Beginning>, Error> {
         let path = self.path.join(BEGINNING);
         match File::open(&path) {
@@ -119,16 +127,6 @@ impl RunFolder {
         let mut file = AtomicFile::create(&path)?;
         write_value(&path, beginning, &mut file)?;
         Ok(file.finish()?)
-    }
-
-    /// Forgets how another run of this number was begun.
-    pub fn clear(&self) -> Result<(), Error> {
-        for entry in fs::read_dir(&self.path).map_err(failed("read", &self.path))?.flatten() {
-            if entry.file_name() != "lock" {
-                fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
-            }
-        }
-        Ok(())
     }
 
     /// How far a stage is; `None` before its vocabularies are fitted.
@@ -204,6 +202,11 @@ impl RunFolder {
             tracing::warn!(%error, "{} is of no use any more but could not be removed.", self.path.display());
         }
     }
+}
+
+/// The time tells runs of one number in several databases apart.
+fn folder(home: &Path, run: &Run) -> PathBuf {
+    home.join(RUNS).join(format!("{}-{}", run.id, run.started_at.format("%Y%m%dT%H%M%S%6f")))
 }
 
 fn record_name(member: usize, record: &str) -> String {

@@ -21,7 +21,7 @@ use crate::stream::ListingStream;
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;
 /// Keys that are counted at once, for each that may become known.
-const KEYS_COUNTED_PER_KNOWN: usize = 4;
+const KEYS_COUNTED_PER_KNOWN: usize = 2;
 
 /// Reads the training split twice, in memory that does not grow with it. The second time it is spooled, where a file
 /// is given.

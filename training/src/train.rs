@@ -109,11 +109,11 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// [`Error::Resumable`] where [`resume`] can go on.
 pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
     let Surroundings { database, handle, home, report, .. } = surroundings;
+    RunFolder::prepare(home)?;
     let new_run = NewRun { label: None, seed: config.seed, config: json!(config) };
     let id = handle.block_on(database.runs().create(&new_run))?;
-    let folder = RunFolder::open(home, id)?;
-    folder.clear()?;
     let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+    let folder = RunFolder::open(home, &run)?;
     report(Progress::Begun(id));
     go(&run, config, folder, None, surroundings)
 }
@@ -127,25 +127,18 @@ pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error>
     let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     match run.status {
         RunStatus::Completed => return Err(Error::RunIsComplete(id)),
-        RunStatus::Running if !RunFolder::exists(home, id) => return Err(Error::RunIsElsewhere(id)),
+        RunStatus::Running if !RunFolder::exists(home, &run) => return Err(Error::RunIsElsewhere(id)),
         _ => {}
     }
-    let folder = RunFolder::open(home, id)?;
-    let beginning = folder.beginning()?.filter(|beginning| beginning.started_at == timestamp(run.started_at));
+    let folder = RunFolder::open(home, &run)?;
+    let beginning = folder.beginning()?;
     let config = match &beginning {
         Some(beginning) => beginning.config.clone(),
         None => serde_json::from_value(run.config.clone()).map_err(|cause| Error::RunConfig { run: id, cause })?,
     };
-    if beginning.is_none() {
-        folder.clear()?;
-    }
     handle.block_on(database.runs().resume(id))?;
     report(if beginning.is_some() { Progress::Resumed(id) } else { Progress::BegunAnew(id) });
     go(&run, &config, folder, beginning, surroundings)
-}
-
-fn timestamp(time: chrono::DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 /// Brings a run to its end, whatever that is, and notes it.
@@ -176,7 +169,7 @@ fn go(
     };
     let today = beginning.as_ref().map_or(surroundings.today, |beginning| beginning.today);
     let surroundings = Surroundings { today, ..surroundings };
-    let result = Run { config, surroundings, summary, folder: &folder }.complete(timestamp(run.started_at), beginning);
+    let result = Run { config, surroundings, summary, folder: &folder }.complete(beginning);
     heart.abort();
     let outcome = match &result {
         Ok(_) => Outcome::Completed,
@@ -210,7 +203,7 @@ struct Run<'a> {
 type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
 
 impl Run<'_> {
-    fn complete(mut self, started_at: String, beginning: Option<Beginning>) -> Result<Trained, Error> {
+    fn complete(mut self, beginning: Option<Beginning>) -> Result<Trained, Error> {
         let Surroundings { database, handle, report, retry_for, today, stop, .. } = self.surroundings;
         let snapshot = match &beginning {
             Some(beginning) => Snapshot::again(database, beginning.extent),
@@ -225,7 +218,7 @@ impl Run<'_> {
                 return Err(Error::ListingsChanged { expected: beginning.rows.train, found: rows.train });
             }
             Some(_) => {}
-            None => self.folder.begin(&Beginning { started_at, config: self.config.clone(), today, extent, rows })?,
+            None => self.folder.begin(&Beginning { config: self.config.clone(), today, extent, rows })?,
         }
         self.summary.rows = rows;
 
