@@ -25,6 +25,8 @@ const WITHOUT_REPETITIONS: &str = "DELETE FROM staging WHERE ctid IN (
         SELECT ctid, row_number() OVER (PARTITION BY content_hash ORDER BY place) AS turn FROM staging
     ) AS numbered WHERE turn > 1
 )";
+/// No other import adds any meanwhile, so what stays is new.
+const WITHOUT_KNOWN: &str = "DELETE FROM staging USING listings WHERE staging.content_hash = listings.content_hash";
 
 /// The listings that are stored.
 #[derive(Clone, Debug)]
@@ -123,7 +125,7 @@ impl Import {
         // A connection of its own: dropping it, as `send` does once nobody asks for it any more, is
         // what rolls everything back, even half a COPY.
         let mut connection = database.own_connection().await?;
-        // What fits the processor's cache sorts as fast as more, and leaves memory to others.
+        // More memory gains little, and the machine may be small.
         sqlx::raw_sql("BEGIN; SET LOCAL work_mem = '32MB'; SET LOCAL maintenance_work_mem = '16MB'")
             .execute(&mut connection)
             .await?;
@@ -170,15 +172,14 @@ impl Import {
         let Self { pieces, sending, file, rows, is_clustered, .. } = self;
         drop(pieces);
         let mut connection = sent(sending).await?;
-        let repeated = sqlx::raw_sql(WITHOUT_REPETITIONS).execute(&mut connection).await?.rows_affected();
+        let repeated_in_file = execute(&mut connection, WITHOUT_REPETITIONS).await?;
+        let already_known = execute(&mut connection, WITHOUT_KNOWN).await?;
         let indexes = indexes::set_aside(&mut connection).await?;
-        let added =
-            sqlx::raw_sql(AssertSqlSafe(insertion(is_clustered))).execute(&mut connection).await?.rows_affected();
+        let added = execute(&mut connection, &insertion(is_clustered)).await?;
         for index in indexes {
-            sqlx::raw_sql(AssertSqlSafe(index)).execute(&mut connection).await?;
+            execute(&mut connection, &index).await?;
         }
-        let already_known = rows.saturating_sub(repeated + added);
-        let counts = ImportCounts { rows, added, repeated_in_file: repeated, already_known };
+        let counts = ImportCounts { rows, added, repeated_in_file, already_known };
         note(&mut connection, &file, &counts, rejected).await?;
         sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
         if let Err(error) = sqlx::raw_sql("ANALYZE listings").execute(&mut connection).await {
@@ -217,6 +218,11 @@ async fn sent(sending: Option<JoinHandle<Result<PgConnection>>>) -> Result<PgCon
     }
 }
 
+/// Executes a statement of ours, and returns how many rows it changed.
+async fn execute(connection: &mut PgConnection, statement: &str) -> Result<u64> {
+    Ok(sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await?.rows_affected())
+}
+
 async fn note(connection: &mut PgConnection, file: &str, counts: &ImportCounts, rejected: u64) -> Result<()> {
     sqlx::query(
         "INSERT INTO imports (file, rows, added, repeated_in_file, already_known, rejected)
@@ -245,7 +251,7 @@ fn insertion(is_clustered: bool) -> String {
     };
     format!(
         "INSERT INTO listings (content_hash, listing_group, bucket, source, {columns}) \
-         SELECT content_hash, listing_group, bucket, source, {columns} FROM {rows} ON CONFLICT DO NOTHING"
+         SELECT content_hash, listing_group, bucket, source, {columns} FROM {rows}"
     )
 }
 
