@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +24,38 @@ class Cost:
     peak_bytes: int
 
 
+class PeakMemory(threading.Thread):
+    """Looks at a process until it ends. What the system tells of it afterwards includes this interpreter, which it was
+    forked from."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self.bytes = 0
+        self._status = Path(f"/proc/{process}/status")
+
+    def run(self) -> None:
+        try:
+            while peak := re.search(r"VmHWM:\s+(\d+) kB", self._status.read_text()):
+                self.bytes = int(peak[1]) * 1024
+                time.sleep(0.02)
+        except OSError:
+            pass
+
+
 def run_measured(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, Cost]:
     """Runs a command to its end; returns what it printed and what it took. What it logs is passed on."""
     began = time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
+    peak = PeakMemory(process.pid)
+    peak.start()
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
+    peak.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return output, Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+    return output, Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, peak.bytes)
 
 
 @dataclass(frozen=True)

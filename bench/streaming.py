@@ -45,8 +45,12 @@ class Line:
         return self.value / self.reference
 
     def __str__(self) -> str:
-        reference = f"{self.reference_name} {self.reference:,.5g}"
-        return f"| {self.name} | {self.value:,.5g} | {reference} | {self.ratio:.3f} |"
+        return f"| {self.name} | {plain(self.value)} | {self.reference_name} {plain(self.reference)} | {self.ratio:.3f} |"
+
+
+def plain(figure: float) -> str:
+    """As people write it."""
+    return f"{figure:,.0f}" if figure >= 100 else f"{figure:.4g}"
 
 
 def main() -> None:

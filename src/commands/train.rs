@@ -70,7 +70,7 @@ fn config(arguments: &Arguments) -> Result<TrainConfig> {
         .as_ref()
         .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
     let mut settings = arguments.set.clone();
-    settings.extend(arguments.memory.map(|memory| format!("memory=\"{memory}\"")));
+    settings.extend(arguments.memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
     settings.extend(arguments.no_spool.then(|| "spool=false".to_owned()));
     Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
 }

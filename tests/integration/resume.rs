@@ -77,6 +77,16 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
 }
 
 #[test]
+fn a_budget_that_is_too_small_is_refused_with_one_that_suffices() {
+    let home = market();
+    let told = home.fails(1, &["train", "--memory", "64MiB"]);
+    assert!(told.contains("64.0 MiB of memory are too little"), "{told}");
+    let least = told.split("--memory ").nth(1).unwrap().split(" or").next().unwrap().replace(' ', "");
+    home.ok(&[["train", "--memory", &least].as_slice(), &SMALL].concat());
+    assert!(home.fails(2, &["train", "--memory", "plenty"]).contains("--memory"));
+}
+
+#[test]
 fn a_run_that_is_stopped_says_how_to_go_on() {
     let home = market();
     let mut arguments = longer();

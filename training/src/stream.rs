@@ -6,6 +6,7 @@ mod shuffle;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use crossbeam_channel::Sender;
@@ -68,6 +69,7 @@ const PAGES_PER_BLOCK: u32 = 128;
 const CONNECTIONS: usize = 2;
 /// Blocks that each has ready.
 const BLOCKS_AHEAD: usize = 2;
+const LOOK_AT_STOP: Duration = Duration::from_millis(100);
 /// Listings of a batch that is not learned from.
 const ROWS_PER_BATCH: usize = 1024;
 
@@ -314,7 +316,12 @@ impl<'a> ListingStream<'a> {
                 scope.spawn(move || {
                     let Reader { snapshot, runtime } = reader;
                     for block in blocks.iter().skip(number).step_by(connections) {
-                        let chunk = runtime.block_on(snapshot.read(*block, part));
+                        let chunk = runtime.block_on(async {
+                            tokio::select! {
+                                chunk = snapshot.read(*block, part) => chunk.map_err(Error::from),
+                                () = stopped(stop) => Err(Error::Interrupted),
+                            }
+                        });
                         let is_over = chunk.is_err();
                         if read.send(chunk).is_err() || is_over {
                             break;
@@ -338,6 +345,13 @@ impl<'a> ListingStream<'a> {
 
 fn check(stop: &AtomicBool) -> Result<(), Error> {
     if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+/// Resolves once `stop` is set: a database that is away is not waited for then.
+async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(LOOK_AT_STOP).await;
+    }
 }
 
 fn encode(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {

@@ -126,7 +126,12 @@ pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error>
     let Surroundings { database, handle, home, report, .. } = surroundings;
     let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     match run.status {
-        RunStatus::Completed => return Err(Error::RunIsComplete(id)),
+        RunStatus::Completed => {
+            if RunFolder::exists(home, &run) {
+                RunFolder::open(home, &run)?.remove();
+            }
+            return Err(Error::RunIsComplete(id));
+        }
         RunStatus::Running if !RunFolder::exists(home, &run) => return Err(Error::RunIsElsewhere(id)),
         _ => {}
     }
