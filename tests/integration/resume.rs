@@ -61,7 +61,10 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
     let home = market();
     let undisturbed = accuracy(&home.ok(&longer()));
     let mut training = start(&home, &longer());
-    for kill in 1..=6 {
+    while folder(&home, "2").is_none() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for kill in 0..=6 {
         // From the first statement to the second learning.
         std::thread::sleep(Duration::from_millis(250 * kill));
         training.kill().unwrap();
@@ -79,7 +82,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
 #[test]
 fn a_budget_that_is_too_small_is_refused_with_one_that_suffices() {
     let home = market();
-    let told = home.fails(1, &["train", "--memory", "64MiB"]);
+    let told = home.fails(1, &[["train", "--memory", "64MiB"].as_slice(), &SMALL].concat());
     assert!(told.contains("64.0 MiB of memory are too little"), "{told}");
     let least = told.split("--memory ").nth(1).unwrap().split(" or").next().unwrap().replace(' ', "");
     home.ok(&[["train", "--memory", &least].as_slice(), &SMALL].concat());
