@@ -1,5 +1,6 @@
 //! The command `probeg`: parses the command line, wires, and tells how it ended.
 
+mod address_space;
 mod commands;
 mod context;
 mod output;
@@ -34,6 +35,7 @@ ORT_DYLIB_PATH (a native ONNX Runtime), RUST_LOG, PROBEG_LOG (text or json).
 Example: probeg up --data listings.csv.gz";
 
 fn main() -> ExitCode {
+    address_space::reserve_little_where_limited();
     let cli = Cli::parse();
     start_log();
     match commands::run(cli.command) {

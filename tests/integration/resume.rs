@@ -90,6 +90,17 @@ fn a_budget_that_is_too_small_is_refused_with_one_that_suffices() {
 }
 
 #[test]
+fn address_space_is_enough_where_it_is_what_is_limited() {
+    let home = market();
+    let train = home.command(&[["train"].as_slice(), &SMALL].concat());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -v 1048576 && exec \"$0\" \"$@\""]).arg(train.get_program()).args(train.get_args());
+    shell.current_dir(home.path("")).env("PROBEG_HOME", home.path("home")).env_remove("DATABASE_URL");
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_run_that_is_stopped_says_how_to_go_on() {
     let home = market();
     let mut arguments = longer();

@@ -20,6 +20,14 @@ pub struct Model {
     give_back: Sender<Session>,
 }
 
+/// What the graph said of some listings.
+#[derive(Debug)]
+pub struct Predicted {
+    dated: Vec<Listing>,
+    ids: Vec<i64>,
+    quantiles: Vec<f32>,
+}
+
 /// Rows of one run of a session: larger batches cost memory and gain nothing.
 const BATCH: usize = 256;
 
@@ -66,18 +74,26 @@ impl Model {
     pub fn value(&self, listings: &[Listing], today: NaiveDate, level: f64) -> Result<Vec<Valuation>, Error> {
         let mut valuations = Vec::with_capacity(listings.len());
         for batch in listings.chunks(BATCH) {
-            let dated: Vec<Listing> = batch.iter().map(|listing| listing.clone().dated(today)).collect();
-            let (mut ids, mut numbers) = (Vec::new(), Vec::new());
-            for listing in &dated {
-                self.encoder.encode(listing, &mut ids, &mut numbers);
-            }
-            let prices = self.run(&ids, &numbers)?;
-            let rows = ids.chunks(self.encoder.categorical_width()).zip(prices.chunks(self.signature.quantiles.len()));
-            for (listing, (ids, quantiles)) in dated.iter().zip(rows) {
-                valuations.push(self.valuation(listing, ids, quantiles, today, level)?);
+            let dated = batch.iter().map(|listing| listing.clone().dated(today)).collect();
+            let predicted = self.predict(dated)?;
+            for row in 0..batch.len() {
+                valuations.push(self.valuation(&predicted, row, level)?);
             }
         }
         Ok(valuations)
+    }
+
+    /// Runs the graph once on listings that have a date each. Blocks as [`Self::value`].
+    ///
+    /// # Errors
+    /// When the runtime fails.
+    pub fn predict(&self, dated: Vec<Listing>) -> Result<Predicted, Error> {
+        let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+        for listing in &dated {
+            self.encoder.encode(listing, &mut ids, &mut numbers);
+        }
+        let quantiles = self.run(&ids, &numbers)?;
+        Ok(Predicted { dated, ids, quantiles })
     }
 
     /// The look-ups that turn a listing into inputs.
@@ -99,15 +115,20 @@ impl Model {
         prices
     }
 
-    fn valuation(
-        &self,
-        listing: &Listing,
-        ids: &[i64],
-        quantiles: &[f32],
-        today: NaiveDate,
-        level: f64,
-    ) -> Result<Valuation, Error> {
-        let as_of = listing.date().unwrap_or(today);
+    /// The valuation of one of the listings that were predicted, counted from 0, with an interval of one of the
+    /// trained levels.
+    ///
+    /// # Errors
+    /// When the level is not one of [`Calibration::levels`].
+    ///
+    /// # Panics
+    /// There is no such listing.
+    pub fn valuation(&self, predicted: &Predicted, row: usize, level: f64) -> Result<Valuation, Error> {
+        let of_row = |width: usize| row * width..(row + 1) * width;
+        let listing = &predicted.dated[row];
+        let ids = &predicted.ids[of_row(self.encoder.categorical_width())];
+        let quantiles = &predicted.quantiles[of_row(self.signature.quantiles.len())];
+        let as_of = listing.date().unwrap_or_default();
         let age = listing.number(Column::Year).map_or(f64::NAN, |year| domain::identity::age(as_of, year));
         let calibration = &self.signature.calibration;
         let (low, high) = calibration.interval(level, quantiles, age).ok_or_else(|| Error::Metadata {
