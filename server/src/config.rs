@@ -17,7 +17,8 @@ pub struct Config {
     pub api_keys: Vec<Secret>,
     /// `PROBEG_MAX_UPLOAD_BYTES`: the largest workbook or batch. Default 32 MiB.
     pub max_upload_bytes: usize,
-    /// `PROBEG_SESSIONS`: how many valuations are computed at a time. Default: one a processor.
+    /// `PROBEG_SESSIONS`: how many threads value single cars, and how many batches and workbooks are valued beside them.
+    /// Default: half as many as processors, for the other half reads requests and writes answers.
     pub sessions: usize,
     /// `PROBEG_QUEUE`: how many more may wait before the server refuses. Default 256.
     pub queue: usize,
@@ -50,7 +51,7 @@ impl Default for Config {
             admin_token: None,
             api_keys: Vec::new(),
             max_upload_bytes: 32 << 20,
-            sessions: std::thread::available_parallelism().map_or(1, usize::from),
+            sessions: std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
             queue: 256,
             request_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_mins(5),

@@ -1,4 +1,4 @@
-//! The model that serves, and the lanes in which it computes.
+//! The model that serves, and where it computes: single cars in threads of their own, many at once in a lane beside them.
 
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use onnx_model::Model;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
+use crate::inference::Inference;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 /// A model in service.
@@ -30,13 +32,26 @@ pub(crate) struct ReloadFailure {
     pub(crate) since: DateTime<Utc>,
 }
 
+/// The model in service, swapped while requests go on.
+#[derive(Debug, Default)]
+pub(crate) struct Models {
+    served: ArcSwapOption<Served>,
+    failure: ArcSwapOption<ReloadFailure>,
+}
+
+impl Models {
+    /// The model that serves now. Whoever answers a request asks once and keeps it to the end.
+    pub(crate) fn served(&self) -> Result<Arc<Served>, Problem> {
+        self.served.load_full().ok_or(Problem::NoModel)
+    }
+}
+
 /// The served model and the room to compute.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    served: ArcSwapOption<Served>,
-    failure: ArcSwapOption<ReloadFailure>,
+    models: Arc<Models>,
     /// Single cars.
-    pub(crate) single: Lane,
+    pub(crate) inference: Inference,
     /// Batches and workbooks: a lane of their own, so that they never stand before a single car.
     pub(crate) bulk: Lane,
 }
@@ -45,32 +60,29 @@ pub(crate) struct Engine {
 const BULK_QUEUE: usize = 8;
 
 impl Engine {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            served: ArcSwapOption::empty(),
-            failure: ArcSwapOption::empty(),
-            single: Lane::new(config.sessions, config.queue),
-            bulk: Lane::new(config.sessions.div_ceil(2), BULK_QUEUE),
-        }
+    pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> std::io::Result<Self> {
+        let models = Arc::new(Models::default());
+        let inference = Inference::start(config.sessions, config.queue, &models, metrics)?;
+        Ok(Self { models, inference, bulk: Lane::new(config.sessions, BULK_QUEUE) })
     }
 
     /// The model that serves now. Whoever answers a request asks once and keeps it to the end.
     pub(crate) fn served(&self) -> Result<Arc<Served>, Problem> {
-        self.served.load_full().ok_or(Problem::NoModel)
+        self.models.served()
     }
 
     pub(crate) fn failure(&self) -> Option<Arc<ReloadFailure>> {
-        self.failure.load_full()
+        self.models.failure.load_full()
     }
 
     /// Puts a model into service. Requests under way end with the one they began with.
     pub(crate) fn serve(&self, served: Served) {
-        self.served.store(Some(Arc::new(served)));
-        self.failure.store(None);
+        self.models.served.store(Some(Arc::new(served)));
+        self.models.failure.store(None);
     }
 
     pub(crate) fn set_failure(&self, failure: Option<ReloadFailure>) {
-        self.failure.store(failure.map(Arc::new));
+        self.models.failure.store(failure.map(Arc::new));
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::{MatchedPath, Request, State as Extracted};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
@@ -21,8 +21,8 @@ const LONGEST_ID: usize = 128;
 /// What an answer that is no page may do in a browser: nothing.
 const STRICTEST_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// Gives each request an id, and the log one sentence on it.
-pub(crate) async fn log(request: Request, next: Next) -> Response {
+/// Gives each request an id, counts it, and gives the log one sentence on it.
+pub(crate) async fn log(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
@@ -30,8 +30,10 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let begun = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
-    let duration_ms = begun.elapsed().as_secs_f64() * 1000.0;
+    let duration = begun.elapsed();
+    let duration_ms = duration.as_secs_f64() * 1000.0;
     let status = response.status().as_u16();
+    state.metrics().answered(known_method(&method), &route, status, duration);
     span.in_scope(|| {
         tracing::info!(
             http.method = %method, http.route = route, http.status = status, duration_ms,
@@ -40,6 +42,18 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     });
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// A method's name, of those that there are: others would be as many as callers invent.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// The caller's id, or a new one.

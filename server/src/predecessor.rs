@@ -3,13 +3,11 @@
 use axum::Json;
 use axum::extract::{Request, State as Extracted};
 use axum::response::Response;
-use chrono::NaiveDate;
-use domain::Listing;
 use onnx_model::model::DEFAULT_LEVEL;
 use utoipa::ToSchema;
 
 use crate::body::JsonBody;
-use crate::engine::Served;
+use crate::inference::{Answer, Question};
 use crate::problem::Problem;
 use crate::problem::document::{OfListing, OfWorkbook};
 use crate::state::State;
@@ -68,9 +66,10 @@ pub(crate) async fn value_one(
     let today = state.today();
     let item = json::parse(&body)?;
     let listing = listing_request::read_leniently(&item, today).map_err(Problem::Invalid)?;
-    let served = state.engine().served()?;
-    let place = state.engine().single.enter()?;
-    place.run(move || price(&served, listing, today)).await.map(Json)
+    let question = Question { listings: vec![listing], level: DEFAULT_LEVEL, today };
+    let Answer { valuations, .. } = state.engine().inference.ask(question).await?;
+    let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
+    Ok(Json((valuation.price * 10.0).round() / 10.0))
 }
 
 /// Values a workbook (predecessor's path)
@@ -92,13 +91,6 @@ pub(crate) async fn value_one(
 pub(crate) async fn value_many(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
     let (_, bytes) = value_upload(&state, request).await?;
     Ok(attachment("attachment;filename=predictions.xlsx", bytes))
-}
-
-fn price(served: &Served, listing: Listing, today: NaiveDate) -> Result<f64, Problem> {
-    let valuations = served.model.value(&[listing], today, DEFAULT_LEVEL);
-    let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-    let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
-    Ok((valuation.price * 10.0).round() / 10.0)
 }
 
 fn example() -> serde_json::Value {

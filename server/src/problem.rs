@@ -44,6 +44,8 @@ pub(crate) enum Problem {
     NoModel,
     /// Too many requests wait.
     Overloaded,
+    /// A thread that computes hangs.
+    Stuck,
     /// It took too long.
     TimedOut { seconds: u64 },
     /// The database is away.
@@ -156,7 +158,7 @@ impl Problem {
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::UnreadableTable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoModel | Self::Overloaded | Self::TimedOut { .. } | Self::DatabaseAway => {
+            Self::NoModel | Self::Overloaded | Self::Stuck | Self::TimedOut { .. } | Self::DatabaseAway => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -180,6 +182,7 @@ impl Problem {
             Self::Internal => ("internal", "The server failed"),
             Self::NoModel => ("no-model", "There is no model yet"),
             Self::Overloaded => ("overloaded", "Too many requests are waiting"),
+            Self::Stuck => ("stuck", "The server hangs"),
             Self::TimedOut { .. } => ("timed-out", "It took too long"),
             Self::DatabaseAway => ("database-away", "The database does not answer"),
         }
@@ -208,6 +211,7 @@ impl Problem {
             Self::Internal => "the cause is in the server's log, beside the x-request-id of this answer".to_owned(),
             Self::NoModel => "train one (`probeg train --promote`); the server takes it up by itself".to_owned(),
             Self::Overloaded => "try again in a second".to_owned(),
+            Self::Stuck => "a thread that values cars does not come back; restart the server".to_owned(),
             Self::TimedOut { seconds } => format!("no answer within {seconds} seconds"),
             Self::DatabaseAway => "try again later; valuations go on meanwhile".to_owned(),
         }

@@ -59,6 +59,7 @@ pub async fn refresh(state: &State, alias_moved: bool) {
         Ok(Some(served)) => {
             let version = served.version;
             state.engine().serve(served);
+            state.metrics().reloaded(true);
             tracing::info!(model.version = version, "Model version {version} serves now.");
         }
         Ok(None) => {}
@@ -85,7 +86,8 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
     })?;
     let Some(bytes) = bytes else { return Ok(None) };
     let (runtime, today) = (state.runtime().clone(), state.today());
-    let sessions = state.config().sessions;
+    // One a thread and one a bulk job, so that neither waits for the other.
+    let sessions = 2 * state.config().sessions;
     let task = tokio::task::spawn_blocking(move || {
         let opened = Model::open(&runtime, &bytes, sessions);
         let model = opened.map_err(|source| Failure::Model { version, source })?;
@@ -128,6 +130,7 @@ fn note(state: &State, failure: &Failure) {
         return;
     }
     if let Some(version) = version {
+        state.metrics().reloaded(false);
         tracing::error!(
             model.version = version,
             cause = message,

@@ -16,7 +16,9 @@ use utoipa_axum::routes;
 use crate::body::BodyLimit;
 use crate::problem::{Problem, ProblemDetails};
 use crate::state::State;
-use crate::{health, listing_request, middleware, models, pages, predecessor, reload, runs, valuations, vocabulary};
+use crate::{
+    health, listing_request, metrics, middleware, models, pages, predecessor, reload, runs, valuations, vocabulary,
+};
 
 /// The largest body of a single car.
 const JSON_LIMIT: usize = 1 << 20;
@@ -74,7 +76,10 @@ fn admin() -> OpenApiRouter<State> {
 
 /// Open to everybody.
 fn open() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(health::get_live)).routes(routes!(health::get_ready))
+    OpenApiRouter::new()
+        .routes(routes!(health::get_live))
+        .routes(routes!(health::get_ready))
+        .routes(routes!(metrics::get_metrics))
 }
 
 /// The document of the API, the same on every machine and at every time.
@@ -89,6 +94,7 @@ pub fn build(state: State) -> Router {
     let config = state.config().clone();
     let keys = from_fn_with_state(state.clone(), middleware::require_key);
     let token = from_fn_with_state(state.clone(), middleware::require_admin);
+    let logged = from_fn_with_state(state.clone(), middleware::log);
     let short = from_fn_with_state(config.request_timeout, middleware::limit_time);
     let long = from_fn_with_state(config.upload_timeout, middleware::limit_time);
     let quick = limited(quick(), JSON_LIMIT).route_layer(short.clone());
@@ -106,7 +112,7 @@ pub fn build(state: State) -> Router {
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(middleware::crashed))
         .layer(from_fn(middleware::secure))
-        .layer(from_fn(middleware::log))
+        .layer(logged)
 }
 
 fn limited(routes: OpenApiRouter<State>, bytes: usize) -> Router<State> {

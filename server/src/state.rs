@@ -8,6 +8,7 @@ use storage::Database;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::metrics::Metrics;
 
 /// The server's state; clones share it.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ struct Shared {
     database: Database,
     runtime: Runtime,
     engine: Engine,
+    metrics: Arc<Metrics>,
     today: fn() -> NaiveDate,
 }
 
@@ -28,10 +30,18 @@ impl State {
     /// The state of a server that values by the calendar `today`. The runtime is the caller's, since a process
     /// has one only. The database need not answer yet; nothing is served before [`crate::reload`] has
     /// found a champion.
-    #[must_use]
-    pub fn new(config: Config, database: Database, runtime: Runtime, today: fn() -> NaiveDate) -> Self {
-        let engine = Engine::new(&config);
-        Self { shared: Arc::new(Shared { config, database, runtime, engine, today }) }
+    ///
+    /// # Errors
+    /// The system has no room for the threads that compute.
+    pub fn new(
+        config: Config,
+        database: Database,
+        runtime: Runtime,
+        today: fn() -> NaiveDate,
+    ) -> std::io::Result<Self> {
+        let metrics = Metrics::new();
+        let engine = Engine::new(&config, &metrics)?;
+        Ok(Self { shared: Arc::new(Shared { config, database, runtime, engine, metrics, today }) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -48,6 +58,10 @@ impl State {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.shared.engine
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
     }
 
     pub(crate) fn today(&self) -> NaiveDate {

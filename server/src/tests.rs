@@ -4,6 +4,7 @@ mod access;
 mod document;
 mod fixture;
 mod model_file;
+mod operations;
 mod predecessor;
 mod valuations;
 mod workbooks;

@@ -43,7 +43,7 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
     context.tokio.block_on(async {
         let listener = listen(config.bind).await?;
         let address = listener.local_addr()?;
-        let state = State::new(config, context.database.clone(), context.inference()?.clone(), today);
+        let state = State::new(config, context.database.clone(), context.inference()?.clone(), today)?;
         // Loaded before anybody is told to come, so that nobody is turned away.
         server::reload::refresh(&state, true).await;
         say!("Probeg serves on http://{address}/ (stop it with Ctrl-C)")?;

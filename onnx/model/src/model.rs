@@ -28,6 +28,20 @@ pub struct Predicted {
     quantiles: Vec<f32>,
 }
 
+impl Predicted {
+    /// How many listings they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.dated.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.dated.is_empty()
+    }
+}
+
 /// Rows of one run of a session: larger batches cost memory and gain nothing.
 const BATCH: usize = 256;
 

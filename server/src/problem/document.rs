@@ -28,6 +28,8 @@ pub(crate) struct OfPromotion;
 pub(crate) struct OfRollback;
 /// What readiness may be refused for.
 pub(crate) struct OfReadiness;
+/// What the figures may be refused for.
+pub(crate) struct OfMetrics;
 
 impl IntoResponses for OfListing {
     fn responses() -> Responses {
@@ -100,7 +102,13 @@ impl IntoResponses for OfRollback {
 
 impl IntoResponses for OfReadiness {
     fn responses() -> Responses {
-        describe(&[Problem::NoModel], &[])
+        describe(&[Problem::NoModel, Problem::Stuck], &[])
+    }
+}
+
+impl IntoResponses for OfMetrics {
+    fn responses() -> Responses {
+        describe(&[Problem::Internal], &[])
     }
 }
 

@@ -110,15 +110,18 @@ async fn slow_requests_are_ended() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once() {
-    let state = state(Config { sessions: 1, queue: 1, ..Config::default() });
+async fn a_full_lane_refuses_at_once() {
+    let state = state(Config { sessions: 1, ..Config::default() });
     let service = crate::build(state.clone());
-    let held = [state.engine().single.enter().unwrap(), state.engine().single.enter().unwrap()];
-    let answer = post(&service, "/v1/valuations", CAR).await;
+    let held: Vec<_> = std::iter::from_fn(|| state.engine().bulk.enter().ok()).collect();
+    let cars = format!("[{CAR}]");
+    let answer = post(&service, "/v1/valuations/batch", &cars).await;
     assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
     assert_eq!(answer.header("retry-after"), "1");
-    drop(held);
+    // Single cars have threads of their own.
     assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 200);
+    drop(held);
+    assert_eq!(post(&service, "/v1/valuations/batch", &cars).await.status, 200);
 }
 
 #[tokio::test]

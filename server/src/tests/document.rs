@@ -33,6 +33,7 @@ fn the_paths_are_those_of_the_design() {
         [
             "get /health/live",
             "get /health/ready",
+            "get /metrics",
             "get /v1/models",
             "get /v1/models/champion",
             "get /v1/models/{version}",

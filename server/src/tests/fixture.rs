@@ -31,7 +31,7 @@ static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 pub fn bare(config: Config) -> State {
     let database = Database::connect_lazy(AWAY, 2).unwrap();
     let runtime = RUNTIME.get_or_init(|| Runtime::load(None).unwrap()).clone();
-    State::new(config, database, runtime, today)
+    State::new(config, database, runtime, today).unwrap()
 }
 
 /// A state with the model as version 3.

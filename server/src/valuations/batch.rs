@@ -72,7 +72,7 @@ pub(crate) async fn value_batch(
         let items = read(&body, today)?;
         let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
-        let answers = value(&served, items, query.level, today)?;
+        let answers = value(&state, &served, items, query.level, today)?;
         serde_json::to_vec(&answers).map_err(|error| Problem::internal(&error))
     });
     Ok(([(CONTENT_TYPE, "application/json")], answer.await?).into_response())
@@ -95,9 +95,16 @@ fn read(body: &[u8], today: NaiveDate) -> Result<Vec<Reading>, Problem> {
     }
 }
 
-fn value(served: &Served, items: Vec<Reading>, level: f64, today: NaiveDate) -> Result<Vec<BatchItem>, Problem> {
+fn value(
+    state: &State,
+    served: &Served,
+    items: Vec<Reading>,
+    level: f64,
+    today: NaiveDate,
+) -> Result<Vec<BatchItem>, Problem> {
     let good: Vec<Listing> = items.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
     let valuations = served.model.value(&good, today, level).map_err(|error| Problem::internal(&error))?;
+    state.metrics().valued(served.version, &valuations);
     let mut valuations = valuations.into_iter();
     let answers = items.into_iter().map(|item| match item {
         Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details() }),

@@ -2,13 +2,11 @@
 
 use axum::Json;
 use axum::extract::{Query, State as Extracted};
-use chrono::NaiveDate;
-use domain::Listing;
 
 use super::query::{OneQuery, check_level};
 use super::{Valuation, comparables, factors};
 use crate::body::JsonBody;
-use crate::engine::Served;
+use crate::inference::{Answer, Question};
 use crate::json;
 use crate::listing_request::{self, ListingRequest};
 use crate::problem::Problem;
@@ -39,25 +37,19 @@ pub(crate) async fn value_one(
             return Err(Problem::Invalid(errors.collect()));
         }
     };
-    let served = state.engine().served()?;
-    check_level(&served.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
-    let place = state.engine().single.enter()?;
-    let car = listing.clone();
-    let valuation = place.run(move || value(&served, listing, query, today)).await?;
+    check_level(&state.engine().served()?.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
+    let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
+    let mut listings = vec![listing.clone()];
+    listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));
+    let question = Question { listings, level: query.level, today };
+    let Answer { served, valuations } = state.engine().inference.ask(question).await?;
+    let mut valuations = valuations.into_iter();
+    let valued = valuations.next().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
+    let prices = valuations.map(|other| other.price);
+    let factors = query.explain.then(|| factors::factors(valued.price, comparisons, prices));
+    let valuation = Valuation::new(&served, valued, factors);
     if query.comparables == 0 {
         return Ok(Json(valuation));
     }
-    Ok(Json(valuation.with_comparables(comparables::find(&state, &car, query.comparables).await)))
-}
-
-fn value(served: &Served, listing: Listing, query: OneQuery, today: NaiveDate) -> Result<Valuation, Problem> {
-    let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
-    let mut listings = vec![listing];
-    listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));
-    let valuations = served.model.value(&listings, today, query.level);
-    let mut valuations = valuations.map_err(|error| Problem::internal(&error))?.into_iter();
-    let Some(valuation) = valuations.next() else { return Err(Problem::internal(&"the model gave no valuation")) };
-    let prices = valuations.map(|other| other.price);
-    let factors = query.explain.then(|| factors::factors(valuation.price, comparisons, prices));
-    Ok(Valuation::new(served, valuation, factors))
+    Ok(Json(valuation.with_comparables(comparables::find(&state, &listing, query.comparables).await)))
 }

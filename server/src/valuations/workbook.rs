@@ -14,6 +14,7 @@ use onnx_model::model::DEFAULT_LEVEL;
 use tables::{Format, Options, Source, TableError, ValueError};
 
 use crate::engine::Served;
+use crate::metrics::Metrics;
 use crate::problem::Problem;
 use crate::problem::document::{OfTemplate, OfWorkbook};
 use crate::state::State;
@@ -84,7 +85,8 @@ pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(Str
     let abandoned = Arc::new(AtomicBool::new(false));
     let _guard = Abandon(Arc::clone(&abandoned));
     let file = name.clone();
-    let valued = place.run(move || value(&served, &file, &bytes, today, &abandoned)).await?;
+    let metrics = Arc::clone(state.metrics());
+    let valued = place.run(move || value(&served, &metrics, (&file, &bytes), today, &abandoned)).await?;
     Ok((name, valued))
 }
 
@@ -108,8 +110,8 @@ impl Drop for Abandon {
 
 fn value(
     served: &Served,
-    name: &str,
-    bytes: &[u8],
+    metrics: &Metrics,
+    (name, bytes): (&str, &[u8]),
     today: NaiveDate,
     abandoned: &AtomicBool,
 ) -> Result<Vec<u8>, Problem> {
@@ -124,7 +126,10 @@ fn value(
         if abandoned.load(Ordering::Relaxed) {
             return Err(Problem::Internal);
         }
-        served.model.value(&listings, today, DEFAULT_LEVEL).map_err(|error| Problem::internal(&error))
+        let valuations = served.model.value(&listings, today, DEFAULT_LEVEL);
+        let valuations = valuations.map_err(|error| Problem::internal(&error))?;
+        metrics.valued(served.version, &valuations);
+        Ok(valuations)
     };
     match tables::value_table(source, &mut output, Options::default(), today, &mut price) {
         Ok(summary) => {

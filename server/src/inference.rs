@@ -1,0 +1,239 @@
+//! Threads that value single cars. Each takes what is waiting as one batch: a server with much to do works at the cost
+//! of batches, and on one with little nobody waits for company.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use domain::{Listing, Valuation};
+use tokio::sync::oneshot;
+
+use crate::engine::{Models, Served};
+use crate::metrics::Metrics;
+use crate::problem::Problem;
+
+/// Listings of a batch: more would cost as much each, and keep the first waiting.
+const BATCH: usize = 64;
+/// Batches take milliseconds: a thread that is at one for this long will not come back.
+const STUCK: Duration = Duration::from_millis(1500);
+
+/// What a request asks.
+#[derive(Debug)]
+pub(crate) struct Question {
+    /// One car, or several that one version is to value.
+    pub(crate) listings: Vec<Listing>,
+    /// The share of prices that the ranges are to hold.
+    pub(crate) level: f64,
+    /// The day of listings without one.
+    pub(crate) today: NaiveDate,
+}
+
+/// What it is told.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The version that valued all of the cars.
+    pub(crate) served: Arc<Served>,
+    /// In the order of the cars.
+    pub(crate) valuations: Vec<Valuation>,
+}
+
+/// A question on its way, dropped by its thread when nobody waits for the answer any more.
+#[derive(Debug)]
+struct Job {
+    question: Question,
+    answer: oneshot::Sender<Result<Answer, Problem>>,
+}
+
+/// The threads and their queue.
+#[derive(Debug)]
+pub(crate) struct Inference {
+    jobs: Sender<Job>,
+    threads: Vec<(JoinHandle<()>, Arc<Pulse>)>,
+}
+
+/// What a thread is doing, for those who watch it.
+#[derive(Debug)]
+struct Pulse {
+    began: Instant,
+    /// Milliseconds from the beginning to the batch that is being computed, and one more; 0 between batches.
+    busy_since: AtomicU64,
+}
+
+impl Inference {
+    /// Starts threads, at least one, before which so many questions may wait.
+    ///
+    /// # Errors
+    /// The system has no room for another thread.
+    pub(crate) fn start(
+        threads: usize,
+        waiting: usize,
+        models: &Arc<Models>,
+        metrics: &Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = crossbeam_channel::bounded(waiting.max(1));
+        let began = Instant::now();
+        let start = |number| {
+            let pulse = Arc::new(Pulse { began, busy_since: AtomicU64::new(0) });
+            let (queue, models, metrics) = (queue.clone(), Arc::clone(models), Arc::clone(metrics));
+            let worker = Worker { queue, models, metrics, threads, pulse: Arc::clone(&pulse) };
+            let thread = thread::Builder::new().name(format!("inference-{number}")).spawn(move || worker.run())?;
+            Ok((thread, pulse))
+        };
+        let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
+        Ok(Self { jobs, threads })
+    }
+
+    /// Asks, and waits for the answer; refused at once when too many wait already.
+    pub(crate) async fn ask(&self, question: Question) -> Result<Answer, Problem> {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.try_send(Job { question, answer }).map_err(|error| match error {
+            TrySendError::Full(_) => Problem::Overloaded,
+            TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
+        })?;
+        answered.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")))
+    }
+
+    /// How many questions wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether a thread has ended or hangs in the runtime.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.threads.iter().any(|(thread, pulse)| thread.is_finished() || pulse.is_stuck())
+    }
+}
+
+impl Pulse {
+    fn begin(&self) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.busy_since.store(now + 1, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.busy_since.store(0, Ordering::Relaxed);
+    }
+
+    fn is_stuck(&self) -> bool {
+        let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis);
+        since.is_some_and(|since| self.began.elapsed().saturating_sub(since) >= STUCK)
+    }
+}
+
+struct Worker {
+    queue: Receiver<Job>,
+    models: Arc<Models>,
+    metrics: Arc<Metrics>,
+    threads: usize,
+    pulse: Arc<Pulse>,
+}
+
+impl Worker {
+    fn run(self) {
+        while let Ok(first) = self.queue.recv() {
+            let mut jobs = self.batch(first);
+            // Whoever has given up waiting costs nothing more.
+            jobs.retain(|job| !job.answer.is_closed());
+            self.pulse.begin();
+            let answers = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &jobs)));
+            self.pulse.end();
+            let answers = answers.unwrap_or_else(|_| {
+                // The panic has told the log what happened.
+                jobs.iter().map(|_| Err(Problem::Internal)).collect()
+            });
+            for (job, answer) in jobs.into_iter().zip(answers) {
+                // Nobody may be waiting any more.
+                let _ = job.answer.send(answer);
+            }
+        }
+    }
+
+    /// A fair share of what is waiting, so that no thread idles while another has all the work.
+    fn batch(&self, first: Job) -> Vec<Job> {
+        let share = self.queue.len().div_ceil(self.threads);
+        let mut listings = first.question.listings.len();
+        let mut jobs = vec![first];
+        while jobs.len() <= share && listings < BATCH {
+            let Ok(job) = self.queue.try_recv() else { break };
+            listings += job.question.listings.len();
+            jobs.push(job);
+        }
+        jobs
+    }
+}
+
+/// Values the cars of all jobs by one version, in one run of the graph.
+fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<Answer, Problem>> {
+    let all = |problem: &Problem| jobs.iter().map(|_| Err(problem.clone())).collect();
+    let served = match models.served() {
+        Ok(served) => served,
+        Err(problem) => return all(&problem),
+    };
+    let questions = jobs.iter().map(|job| &job.question);
+    let dated = questions
+        .clone()
+        .flat_map(|Question { listings, today, .. }| listings.iter().map(|listing| listing.clone().dated(*today)));
+    let predicted = match served.model.predict(dated.collect()) {
+        Ok(predicted) => predicted,
+        Err(error) => return all(&Problem::internal(&error)),
+    };
+    metrics.batch(predicted.len());
+    let mut first = 0;
+    let answers = questions.map(|Question { listings, level, .. }| {
+        let rows = first..first + listings.len();
+        first = rows.end;
+        let valuations: Result<Vec<_>, _> = rows.map(|row| served.model.valuation(&predicted, row, *level)).collect();
+        let valuations = valuations.map_err(|error| Problem::internal(&error))?;
+        metrics.valued(served.version, &valuations);
+        Ok(Answer { served: Arc::clone(&served), valuations })
+    });
+    answers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Question {
+        Question { listings: vec![Listing::default()], level: 0.8, today: NaiveDate::default() }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_takes_questions_again() {
+        let (jobs, queue) = crossbeam_channel::bounded(1);
+        let inference = Inference { jobs, threads: Vec::new() };
+        let waiting = inference.ask(question());
+        tokio::pin!(waiting);
+        assert!(is_pending(waiting.as_mut()).await);
+        assert_eq!(inference.ask(question()).await.unwrap_err(), Problem::Overloaded);
+        drop(queue.recv());
+        assert_eq!(waiting.await.unwrap_err(), Problem::Internal);
+        assert!(is_pending(std::pin::pin!(inference.ask(question()))).await);
+    }
+
+    async fn is_pending(future: std::pin::Pin<&mut impl Future>) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), future).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn without_a_model_every_question_is_answered_so() {
+        let inference = Inference::start(2, 8, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        assert_eq!(inference.ask(question()).await.unwrap_err(), Problem::NoModel);
+        assert!(!inference.is_stuck());
+    }
+
+    #[test]
+    fn a_thread_that_is_long_at_one_batch_is_stuck() {
+        let Some(began) = Instant::now().checked_sub(2 * STUCK) else { return };
+        let pulse = Pulse { began, busy_since: AtomicU64::new(1) };
+        assert!(pulse.is_stuck());
+        pulse.begin();
+        assert!(!pulse.is_stuck());
+        pulse.end();
+        assert!(!pulse.is_stuck());
+    }
+}
