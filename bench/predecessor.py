@@ -1,0 +1,109 @@
+"""A service of the predecessor's shape, for `bench/serving` to be measured against: FastAPI, pandas, CatBoost.
+
+With MODEL_ONNX set it answers with Probeg's own model file through onnxruntime instead of CatBoost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from datetime import date
+
+import catboost
+import numpy
+import onnxruntime
+import pandas
+from fastapi import FastAPI, UploadFile
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from predecessor_features import features
+
+class Car(BaseModel):
+    """One car, as the JSON path takes it."""
+
+    brand: str
+    year: float
+    mileage: float
+    model: str | None = None
+    body_type: str | None = None
+    fuel_type: str | None = None
+    engine_volume: float | None = None
+    engine_power: float | None = None
+    transmission: str | None = None
+    drive: str | None = None
+    wheel: str | None = None
+    state: str | None = None
+    pts: str | None = None
+    customs: str | None = None
+
+
+class Boosted:
+    """CatBoost's side."""
+
+    def __init__(self, file: str) -> None:
+        self._model = catboost.CatBoostRegressor().load_model(file)
+
+    def price(self, table: pandas.DataFrame) -> numpy.ndarray:
+        return numpy.exp(self._model.predict(features(table)))
+
+
+class Exported:
+    """Probeg's model file in onnxruntime, its inputs prepared from the metadata."""
+
+    def __init__(self, file: str) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self._schema = json.loads(metadata["probeg.schema"])
+        self._median = json.loads(metadata["probeg.quantiles"]).index(0.5)
+        self._ids = [
+            {tuple(key): place for place, key in enumerate(feature["values"], start=1)}
+            for feature in self._schema["categorical"]
+        ]
+
+    def price(self, table: pandas.DataFrame) -> numpy.ndarray:
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        ids = [[self._identifier(row, place) for place in range(len(self._ids))] for row in rows]
+        numbers = [[self._number(row, feature) for feature in self._schema["numeric"]] for row in rows]
+        inputs = {"categorical": numpy.array(ids, numpy.int64), "numeric": numpy.array(numbers, numpy.float32)}
+        return self._session.run(["price_quantiles"], inputs)[0][:, self._median]
+
+    def _identifier(self, row: dict, place: int) -> int:
+        key = tuple(self._canonical(row, column) for column in self._schema["categorical"][place]["columns"])
+        return self._ids[place].get(key, 0)
+
+    def _canonical(self, row: dict, column: str) -> str | None:
+        text = row.get(column)
+        if text is None:
+            return None
+        folded = " ".join(str(text).split()).lower().replace("ё", "е")
+        return self._schema["synonyms"].get(column, {}).get(folded, folded)
+
+    def _number(self, row: dict, feature: dict) -> float:
+        if feature["unit"] == "days since 1970-01-01":
+            return (date.today() - date(1970, 1, 1)).days
+        value = row.get(feature["name"])
+        return float("nan") if value is None else float(value)
+
+
+app = FastAPI()
+model = Exported(os.environ["MODEL_ONNX"]) if "MODEL_ONNX" in os.environ else Boosted(os.environ["MODEL_CATBOOST"])
+
+
+@app.post("/get_sale_prediction_for_one_car")
+def value_one(car: Car) -> float:
+    """A bare number."""
+    return float(model.price(pandas.DataFrame([car.model_dump()]))[0])
+
+
+@app.post("/get_sale_prediction_for_multiple_cars")
+def value_many(file: UploadFile) -> StreamingResponse:
+    """The workbook with a column more."""
+    table = pandas.read_excel(io.BytesIO(file.file.read()))
+    table["predict_value"] = model.price(table)
+    answer = io.BytesIO()
+    table.to_excel(answer, index=False)
+    answer.seek(0)
+    return StreamingResponse(answer, media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")

@@ -1,0 +1,194 @@
+"""Loads Probeg and the services that it is measured against with the same requests, and prints the ratios."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator
+
+import catboost
+import numpy
+import pandas
+
+from cluster import Cluster, Database
+from predecessor_features import NUMBERS, TEXTS, features
+from probeg import Probeg, find_program
+
+EXAMPLE = "Example: bench/serving listings.csv.gz"
+CONNECTIONS = (1, 16, 128)
+CAR = {
+    "brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "бензин",
+    "engine_volume": 1.6, "engine_power": 123, "transmission": "АКПП", "drive": "передний",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a service bore."""
+
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+def main() -> None:
+    """The command `bench/serving`."""
+    options = parse_arguments()
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is not installed (Debian: wrk)")
+    program = find_program(options.probeg)
+    limit = program.parent / "examples" / "limit"
+    if not limit.exists():
+        raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --example limit`")
+    with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder, Cluster() as cluster:
+        scratch = Path(folder)
+        probeg = Probeg(program, cluster.create_database("listings"))
+        probeg.import_file(options.file, scratch)
+        probeg.run("train", "--promote", *(part for setting in options.set for part in ("--set", setting)))
+        probeg.export(1, scratch / "model.onnx")
+        train_catboost(probeg.database, options.trees, scratch / "model.cbm")
+        workbook = write_workbook(probeg.database, options.rows, scratch / "cars.xlsx")
+        predecessor = [sys.executable, "-m", "uvicorn", "predecessor:app", "--workers", str(os.cpu_count()), "--log-level", "warning"]
+        services = {
+            "Probeg": ([str(program), "serve"], "/v1/valuations", "/v1/valuations/xlsx", {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
+            "FastAPI + CatBoost": (predecessor, *predecessor_paths(), {"MODEL_CATBOOST": str(scratch / "model.cbm")}),
+            "FastAPI + onnxruntime": (predecessor, *predecessor_paths(), {"MODEL_ONNX": str(scratch / "model.onnx")}),
+            "the route without a valuation": ([str(limit), "serve"], "/v1/valuations", None, {}),
+        }
+        loads, workbooks = {}, {}
+        for name, (command, path, bulk, environment) in services.items():
+            with running(command, environment) as address:
+                loads[name] = {connections: load(f"http://{address}{path}", connections, options.seconds, scratch) for connections in CONNECTIONS}
+                if bulk:
+                    workbooks[name] = min(upload(f"http://{address}{bulk}", workbook) for _ in range(options.repeat))
+        copied = min(float(subprocess.check_output([str(limit), "copy", str(workbook), str(scratch / "copy.xlsx")])) for _ in range(options.repeat))
+    report(loads, workbooks, copied, options)
+
+
+def predecessor_paths() -> tuple[str, str]:
+    return "/get_sale_prediction_for_one_car", "/get_sale_prediction_for_multiple_cars"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser("bench/serving", description=__doc__, epilog=EXAMPLE)
+    parser.add_argument("file", type=Path, help="listings with prices: CSV or CSV.gz")
+    parser.add_argument("--rows", type=int, default=10_000, help="cars of the workbook (default: 10000)")
+    parser.add_argument("--trees", type=int, default=1000, help="of CatBoost, of depth 8 (default: 1000)")
+    parser.add_argument("--seconds", type=int, default=5, help="of each load (default: 5)")
+    parser.add_argument("--repeat", type=int, default=3, help="how often a workbook is sent; the fastest counts (default: 3)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
+    parser.add_argument("--probeg", help="the program (default: target/release/probeg)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
+    return parser.parse_args()
+
+
+def train_catboost(database: Database, trees: int, file: Path) -> None:
+    """The predecessor's model: its columns, the logarithm of the price."""
+    table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])}, price FROM listings WHERE bucket < 80")
+    model = catboost.CatBoostRegressor(iterations=trees, depth=8, learning_rate=0.1, verbose=False)
+    model.fit(features(table), numpy.log(table["price"].astype(float)), cat_features=TEXTS)
+    model.save_model(str(file))
+
+
+def write_workbook(database: Database, rows: int, file: Path) -> Path:
+    """Cars without prices."""
+    table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])} FROM listings WHERE bucket >= 90 ORDER BY id")
+    table[NUMBERS] = table[NUMBERS].astype(float)
+    pandas.concat([table] * (rows // len(table) + 1)).head(rows).to_excel(file, index=False)
+    return file
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str]) -> Iterator[str]:
+    """A service for the time of a `with` block, once it answers; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"127.0.0.1:{port}"
+    is_python = command[0] == sys.executable
+    bind = ["--port", str(port)] if is_python else [address] if command[-1] == "serve" and "limit" in command[0] else ["--bind", address]
+    process = subprocess.Popen([*command, *bind], env={**os.environ, **environment}, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL)
+    try:
+        path = "/v1/valuations" if not is_python else predecessor_paths()[0]
+        for _ in range(600):
+            try:
+                post(f"http://{address}{path}", json.dumps(CAR).encode(), "application/json")
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            raise SystemExit(f"{' '.join(command)} does not answer")
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def post(url: str, body: bytes, media_type: str) -> bytes:
+    request = urllib.request.Request(url, body, {"Content-Type": media_type})
+    with urllib.request.urlopen(request) as answer:
+        return answer.read()
+
+
+def upload(url: str, workbook: Path) -> float:
+    """Seconds from the first byte sent to the last received."""
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="cars.xlsx"\r\n\r\n'
+    body = head.encode() + workbook.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    began = time.monotonic()
+    assert post(url, body, f"multipart/form-data; boundary={boundary}")[:2] == b"PK"
+    return time.monotonic() - began
+
+
+def load(url: str, connections: int, seconds: int, scratch: Path) -> Load:
+    """What wrk measures with one thread."""
+    script = scratch / "one.lua"
+    body = json.dumps(CAR, ensure_ascii=False)
+    script.write_text(f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[[{body}]]\n")
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script), url]
+    output = subprocess.check_output(command, text=True)
+    assert "Non-2xx" not in output and "Socket errors" not in output, output
+    found = {percent: milliseconds(output, percent) for percent in (50, 99)}
+    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), found[50], found[99])
+
+
+def milliseconds(output: str, percent: int) -> float:
+    value, unit = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", output).groups()
+    return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+
+
+def report(loads: dict[str, dict[int, Load]], workbooks: dict[str, float], copied: float, options: argparse.Namespace) -> None:
+    """Tables in Markdown."""
+    print("| single cars a second | " + " | ".join(f"{count} connections" for count in CONNECTIONS) + " |")
+    print("|---|" + "---:|" * len(CONNECTIONS))
+    for name, by_connections in loads.items():
+        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f} / {it.p99_ms:.2f} ms)" for it in by_connections.values()]
+        print(f"| {name} (p50 / p99) | " + " | ".join(cells) + " |")
+    own = loads["Probeg"]
+    for name in list(loads)[1:]:
+        ratios = [own[count].requests_per_second / loads[name][count].requests_per_second for count in CONNECTIONS]
+        print(f"| Probeg to {name} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
+    print(f"\n| workbook of {options.rows:,} cars | seconds | Probeg takes of it |\n|---|---:|---:|")
+    for name, seconds in {**workbooks, "reading and writing it without valuations": copied}.items():
+        print(f"| {name} | {seconds:.2f} | {workbooks['Probeg'] / seconds:.3f} |")
+    if options.json:
+        figures = {name: {count: vars(it) for count, it in by.items()} for name, by in loads.items()}
+        options.json.write_text(json.dumps({"loads": figures, "workbooks": workbooks, "copied": copied}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
