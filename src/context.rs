@@ -71,7 +71,7 @@ impl Context {
         let bytes = self.block_on(self.database.models().bytes(version))?;
         let bytes = bytes.with_context(|| format!("there is no model version {version}"))?;
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok((version, Model::open(self.inference()?, &bytes, sessions)?))
+        Ok((version, Model::open(self.inference()?, &bytes, sessions)?.in_threads(sessions)))
     }
 
     /// The version that a name stands for.

@@ -13,6 +13,9 @@ use crate::state::State;
 /// How often to look without being told: a net under the notifications.
 const POLL: Duration = Duration::from_secs(5);
 
+/// Threads of one batch or workbook.
+const BULK_THREADS: usize = 2;
+
 /// Why a champion was not put into service.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -86,11 +89,11 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
     })?;
     let Some(bytes) = bytes else { return Ok(None) };
     let (runtime, today) = (state.runtime().clone(), state.today());
-    // One a thread and one a bulk job, so that neither waits for the other.
-    let sessions = 2 * state.config().sessions;
+    // One a thread for single cars, and as many as a batch or workbook takes, so that none waits for another.
+    let sessions = (1 + BULK_THREADS) * state.config().sessions;
     let task = tokio::task::spawn_blocking(move || {
         let opened = Model::open(&runtime, &bytes, sessions);
-        let model = opened.map_err(|source| Failure::Model { version, source })?;
+        let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
         warm_up(&model, version, today)?;
         Ok(Served { version, model })
     });

@@ -18,6 +18,8 @@ pub struct Model {
     encoder: Encoder,
     idle: Receiver<Session>,
     give_back: Sender<Session>,
+    /// Threads that value many listings at once.
+    threads: usize,
 }
 
 /// What the graph said of some listings.
@@ -64,7 +66,7 @@ impl Model {
             // The channel holds as many as are made and its other end lives in `self`.
             let _ = give_back.send(session);
         }
-        Ok(Self { signature, encoder, idle, give_back })
+        Ok(Self { signature, encoder, idle, give_back, threads: 1 })
     }
 
     /// The same model with other intervals.
@@ -72,6 +74,12 @@ impl Model {
     pub fn calibrated(mut self, calibration: Calibration) -> Self {
         self.signature.calibration = calibration;
         self
+    }
+
+    /// The same model, which values many listings in so many threads, as far as it has sessions for them.
+    #[must_use]
+    pub fn in_threads(self, threads: usize) -> Self {
+        Self { threads: threads.max(1), ..self }
     }
 
     /// What the file says of itself.
@@ -86,15 +94,28 @@ impl Model {
     /// # Errors
     /// When the level is not one of [`Calibration::levels`] or the runtime fails.
     pub fn value(&self, listings: &[Listing], today: NaiveDate, level: f64) -> Result<Vec<Valuation>, Error> {
-        let mut valuations = Vec::with_capacity(listings.len());
-        for batch in listings.chunks(BATCH) {
-            let dated = batch.iter().map(|listing| listing.clone().dated(today)).collect();
-            let predicted = self.predict(dated)?;
-            for row in 0..batch.len() {
-                valuations.push(self.valuation(&predicted, row, level)?);
+        let batches: Vec<&[Listing]> = listings.chunks(BATCH).collect();
+        let share = batches.len().div_ceil(self.threads).max(1);
+        let value = |batches: &[&[Listing]]| -> Result<Vec<Valuation>, Error> {
+            let mut valuations = Vec::with_capacity(batches.len() * BATCH);
+            for batch in batches {
+                let predicted = self.predict(batch.iter().map(|listing| listing.clone().dated(today)).collect())?;
+                for row in 0..batch.len() {
+                    valuations.push(self.valuation(&predicted, row, level)?);
+                }
             }
+            Ok(valuations)
+        };
+        if batches.len() <= share {
+            return value(&batches);
         }
-        Ok(valuations)
+        let parts: Vec<Result<Vec<Valuation>, Error>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = batches.chunks(share).map(|batches| scope.spawn(|| value(batches))).collect();
+            let stopped = |_| Err(Error::Graph("a thread that runs it stopped".to_owned()));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(stopped)).collect()
+        });
+        let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     /// Runs the graph once on listings that have a date each. Blocks as [`Self::value`].
