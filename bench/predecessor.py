@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from predecessor_features import features
 
+
 class Car(BaseModel):
     """One car, as the JSON path takes it."""
 

@@ -61,16 +61,16 @@ def main() -> None:
         probeg.export(1, scratch / "model.onnx")
         train_catboost(probeg.database, options.trees, scratch / "model.cbm")
         workbook = write_workbook(probeg.database, options.rows, scratch / "cars.xlsx")
-        predecessor = [sys.executable, "-m", "uvicorn", "predecessor:app", "--workers", str(os.cpu_count()), "--log-level", "warning"]
+        predecessor = [sys.executable, "-m", "uvicorn", "predecessor:app", "--workers", str(os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
         services = {
-            "Probeg": ([str(program), "serve"], "/v1/valuations", "/v1/valuations/xlsx", {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
+            "Probeg": ([str(program), "serve", "--bind", "127.0.0.1:PORT"], "/v1/valuations", "/v1/valuations/xlsx", {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
             "FastAPI + CatBoost": (predecessor, *predecessor_paths(), {"MODEL_CATBOOST": str(scratch / "model.cbm")}),
             "FastAPI + onnxruntime": (predecessor, *predecessor_paths(), {"MODEL_ONNX": str(scratch / "model.onnx")}),
-            "the route without a valuation": ([str(limit), "serve"], "/v1/valuations", None, {}),
+            "the route without a valuation": ([str(limit), "serve", "127.0.0.1:PORT"], "/v1/valuations", None, {}),
         }
         loads, workbooks = {}, {}
         for name, (command, path, bulk, environment) in services.items():
-            with running(command, environment) as address:
+            with running(command, path, environment) as address:
                 loads[name] = {connections: load(f"http://{address}{path}", connections, options.seconds, scratch) for connections in CONNECTIONS}
                 if bulk:
                     workbooks[name] = min(upload(f"http://{address}{bulk}", workbook) for _ in range(options.repeat))
@@ -99,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
 def train_catboost(database: Database, trees: int, file: Path) -> None:
     """The predecessor's model: its columns, the logarithm of the price."""
     table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])}, price FROM listings WHERE bucket < 80")
-    model = catboost.CatBoostRegressor(iterations=trees, depth=8, learning_rate=0.1, verbose=False)
+    model = catboost.CatBoostRegressor(iterations=trees, depth=8, learning_rate=0.1, verbose=False, allow_writing_files=False)
     model.fit(features(table), numpy.log(table["price"].astype(float)), cat_features=TEXTS)
     model.save_model(str(file))
 
@@ -113,17 +113,15 @@ def write_workbook(database: Database, rows: int, file: Path) -> Path:
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[str]:
-    """A service for the time of a `with` block, once it answers; gives its address."""
+def running(command: list[str], path: str, environment: dict[str, str]) -> Iterator[str]:
+    """A service for the time of a `with` block, PORT in its command replaced, once it answers; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"127.0.0.1:{port}"
-    is_python = command[0] == sys.executable
-    bind = ["--port", str(port)] if is_python else [address] if command[-1] == "serve" and "limit" in command[0] else ["--bind", address]
-    process = subprocess.Popen([*command, *bind], env={**os.environ, **environment}, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL)
+    command = [argument.replace("PORT", str(port)) for argument in command]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL)
     try:
-        path = "/v1/valuations" if not is_python else predecessor_paths()[0]
         for _ in range(600):
             try:
                 post(f"http://{address}{path}", json.dumps(CAR).encode(), "application/json")
