@@ -64,7 +64,7 @@ struct Pulse {
 }
 
 impl Inference {
-    /// Starts threads, at least one, before which so many questions may wait.
+    /// Starts so many threads, which must be one at least, before which so many questions may wait.
     ///
     /// # Errors
     /// The system has no room for another thread.
@@ -138,6 +138,9 @@ impl Worker {
             let mut jobs = self.batch(first);
             // Whoever has given up waiting costs nothing more.
             jobs.retain(|job| !job.answer.is_closed());
+            if jobs.is_empty() {
+                continue;
+            }
             self.pulse.begin();
             let answers = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &jobs)));
             self.pulse.end();
@@ -222,6 +225,18 @@ mod tests {
     #[tokio::test]
     async fn without_a_model_every_question_is_answered_so() {
         let inference = Inference::start(2, 8, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        assert_eq!(inference.ask(question()).await.unwrap_err(), Problem::NoModel);
+        assert!(!inference.is_stuck());
+    }
+
+    #[tokio::test]
+    async fn questions_that_nobody_waits_for_are_dropped_and_the_next_is_answered() {
+        let inference = Inference::start(1, 8, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        for _ in 0..8 {
+            let (answer, answered) = oneshot::channel();
+            drop(answered);
+            inference.jobs.send(Job { question: question(), answer }).unwrap();
+        }
         assert_eq!(inference.ask(question()).await.unwrap_err(), Problem::NoModel);
         assert!(!inference.is_stuck());
     }

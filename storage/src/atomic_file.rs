@@ -29,12 +29,6 @@ impl AtomicFile {
         Ok(Self { path: path.to_owned(), partial, file: BufWriter::with_capacity(1 << 16, file), is_finished: false })
     }
 
-    /// The name that it will take.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Gives the file its name.
     ///
     /// # Errors

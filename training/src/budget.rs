@@ -2,9 +2,11 @@
 
 use bytesize::ByteSize;
 use domain::TabularBatch;
+use domain::feature::CATEGORICAL;
 
 use crate::Error;
 use crate::config::TrainConfig;
+use crate::model::DERIVED;
 
 /// The program, the ONNX runtime, blocks and batches on their way, sketches and samples.
 const PROGRAM: u64 = 192 << 20;
@@ -24,7 +26,9 @@ pub fn shuffle_rows(config: &TrainConfig, batch_size: usize, weights: usize) -> 
     let bytes_per_row = BUFFERS * TabularBatch::BYTES_PER_ROW as u64;
     let members = 4 * COPIES_OF_WEIGHTS * (config.k * weights) as u64;
     // The widest layers of a step, forth and back, in each member.
-    let widths = config.d_block * config.n_blocks + 13 * config.d_embedding + 7 * (config.d_numeric + config.n_bins);
+    let widths = config.d_block * config.n_blocks
+        + CATEGORICAL.len() * config.d_embedding
+        + DERIVED * (config.d_numeric + config.n_bins);
     let steps = 4 * 6 * (config.k * config.batch_size * widths) as u64;
     let taken = PROGRAM + members + steps;
     let batch_size = batch_size as u64;
