@@ -231,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn questions_that_nobody_waits_for_are_dropped_and_the_next_is_answered() {
-        let inference = Inference::start(1, 8, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        let inference = Inference::start(1, 16, &Arc::new(Models::default()), &Metrics::new()).unwrap();
         for _ in 0..8 {
             let (answer, answered) = oneshot::channel();
             drop(answered);
