@@ -29,7 +29,9 @@ pub struct Context {
 impl Context {
     /// Connects to `DATABASE_URL`, or opens the private cluster, and brings the tables up to date.
     pub fn open() -> Result<Self> {
-        let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        // The other processors learn, or value cars.
+        let threads = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
+        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let home = PathBuf::from(variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned()));
         let (url, cluster) = if let Some(url) = variable("DATABASE_URL") {
             (url, None)

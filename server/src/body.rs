@@ -1,11 +1,19 @@
 //! Bodies of JSON, read whole under the limit of their path.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use futures_util::StreamExt;
 
 use crate::problem::Problem;
+
+/// The most bytes of a refused body that are read for nothing.
+const MOST_DISCARDED: usize = 64 << 20;
+/// The longest that a refused body is read for nothing.
+const LONGEST_DISCARD: Duration = Duration::from_secs(10);
 
 /// The most bytes of a body, known to those who have to say so.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +37,29 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             Err(_) => Err(Problem::MalformedJson { detail: "the body broke off before its end".to_owned() }),
         }
     }
+}
+
+/// Refuses a request before its body is read. The body is read for nothing, beside the answer: a connection that is
+/// closed with bytes unread is reset, and the caller may never see the answer.
+pub(crate) fn refuse(request: Request, problem: Problem) -> Problem {
+    tokio::spawn(tokio::time::timeout(LONGEST_DISCARD, discard(request.into_body())));
+    problem
+}
+
+async fn discard(body: Body) {
+    let mut chunks = body.into_data_stream();
+    let mut size = 0;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        size += chunk.len();
+        if size > MOST_DISCARDED {
+            return;
+        }
+    }
+}
+
+/// How many bytes a request says that its body has.
+pub(crate) fn announced_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What to answer when the body of a request turns out to be over its limit.

@@ -1,10 +1,14 @@
 //! How the server is set up, from the environment.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 /// The server's settings.
 #[derive(Clone, Debug)]
@@ -15,8 +19,20 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// `PROBEG_API_KEYS`, separated by commas: one of them must come with each request. Unset: open.
     pub api_keys: Vec<Secret>,
+    /// `PROBEG_RATE_LIMIT`: how many requests a second each API key may make, with as many at once. Unset: no limit.
+    pub rate_limit: Option<NonZeroU32>,
+    /// `PROBEG_CORS_ORIGINS`, separated by commas: the origins whose pages may call the API. Unset: none.
+    pub cors_origins: Vec<HeaderValue>,
     /// `PROBEG_MAX_UPLOAD_BYTES`: the largest workbook or batch. Default 32 MiB.
     pub max_upload_bytes: usize,
+    /// `PROBEG_MAX_JSON_BYTES`: the largest body of any other request. Default 1 MiB.
+    pub max_json_bytes: usize,
+    /// `PROBEG_MAX_JSON_DEPTH`: how deep JSON may be nested. Default 16.
+    pub max_json_depth: usize,
+    /// `PROBEG_MAX_ROWS`: the most rows of a workbook. Default 200,000.
+    pub max_rows: usize,
+    /// `PROBEG_MAX_CONNECTIONS`: how many may be connected; more wait in the system's queue. Default 8,192.
+    pub max_connections: usize,
     /// `PROBEG_SESSIONS`: how many threads value single cars, and how many batches and workbooks are valued beside them.
     /// Default: half as many as processors, for the other half reads requests and writes answers.
     pub sessions: usize,
@@ -26,6 +42,14 @@ pub struct Config {
     pub request_timeout: Duration,
     /// `PROBEG_UPLOAD_TIMEOUT_SECONDS`: the longest that a workbook or a batch may take. Default 300.
     pub upload_timeout: Duration,
+    /// `PROBEG_IDLE_TIMEOUT_SECONDS`: the longest that a caller may take to ask, or to take in some of an answer.
+    /// Default 30.
+    pub idle_timeout: Duration,
+    /// `PROBEG_DRAIN_SECONDS`: how long a server that is stopped goes on to answer, not ready any more. Default 2.
+    pub drain: Duration,
+    /// Where the server keeps files: the last model that it served, uploads, results. Set by the command to a folder of
+    /// `PROBEG_HOME`.
+    pub folder: PathBuf,
 }
 
 /// A secret, of which only the hash is kept.
@@ -50,11 +74,20 @@ impl Default for Config {
             bind: SocketAddr::from(([127, 0, 0, 1], 8000)),
             admin_token: None,
             api_keys: Vec::new(),
+            rate_limit: None,
+            cors_origins: Vec::new(),
             max_upload_bytes: 32 << 20,
+            max_json_bytes: 1 << 20,
+            max_json_depth: 16,
+            max_rows: 200_000,
+            max_connections: 8192,
             sessions: std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
             queue: 256,
             request_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_mins(5),
+            idle_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(2),
+            folder: std::env::temp_dir().join("probeg-server"),
         }
     }
 }
@@ -71,26 +104,42 @@ impl Config {
     fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let text = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let defaults = Self::default();
-        let seconds = |name, default: Duration| {
-            read(name, text(name), "a number of seconds above 0", |seconds: &u64| *seconds > 0)
+        let number = |name, expected, default: usize| {
+            read(name, text(name), expected, |number: &usize| *number > 0).map(|number| number.unwrap_or(default))
+        };
+        let seconds = |name, least: u64, default: Duration| {
+            let expected = if least == 0 { "a number of seconds" } else { "a number of seconds above 0" };
+            read(name, text(name), expected, |seconds: &u64| *seconds >= least)
                 .map(|seconds| seconds.map_or(default, Duration::from_secs))
         };
-        let above_zero = |number: &usize| *number > 0;
-        let number = |name, expected| read(name, text(name), expected, above_zero);
+        let secrets = |name| texts(text(name)).map(|secret| Secret::read(name, &secret)).collect::<Result<Vec<_>, _>>();
+        let bytes = "a number of bytes above 0";
+        let count = "a number above 0";
         Ok(Self {
             bind: read("PROBEG_BIND", text("PROBEG_BIND"), "an address such as 127.0.0.1:8000", |_| true)?
                 .unwrap_or(defaults.bind),
-            admin_token: text("PROBEG_ADMIN_TOKEN").map(|token| Secret::new(&token)),
-            api_keys: text("PROBEG_API_KEYS").map(|keys| split_keys(&keys)).unwrap_or_default(),
-            max_upload_bytes: number("PROBEG_MAX_UPLOAD_BYTES", "a number of bytes above 0")?
-                .unwrap_or(defaults.max_upload_bytes),
-            sessions: number("PROBEG_SESSIONS", "a number above 0")?.unwrap_or(defaults.sessions),
-            queue: number("PROBEG_QUEUE", "a number above 0")?.unwrap_or(defaults.queue),
-            request_timeout: seconds("PROBEG_REQUEST_TIMEOUT_SECONDS", defaults.request_timeout)?,
-            upload_timeout: seconds("PROBEG_UPLOAD_TIMEOUT_SECONDS", defaults.upload_timeout)?,
+            admin_token: text("PROBEG_ADMIN_TOKEN").map(|it| Secret::read("PROBEG_ADMIN_TOKEN", &it)).transpose()?,
+            api_keys: secrets("PROBEG_API_KEYS")?,
+            rate_limit: read("PROBEG_RATE_LIMIT", text("PROBEG_RATE_LIMIT"), "a number above 0", |_| true)?,
+            cors_origins: texts(text("PROBEG_CORS_ORIGINS")).map(read_origin).collect::<Result<_, _>>()?,
+            max_upload_bytes: number("PROBEG_MAX_UPLOAD_BYTES", bytes, defaults.max_upload_bytes)?,
+            max_json_bytes: number("PROBEG_MAX_JSON_BYTES", bytes, defaults.max_json_bytes)?,
+            max_json_depth: number("PROBEG_MAX_JSON_DEPTH", count, defaults.max_json_depth)?,
+            max_rows: number("PROBEG_MAX_ROWS", count, defaults.max_rows)?,
+            max_connections: number("PROBEG_MAX_CONNECTIONS", count, defaults.max_connections)?,
+            sessions: number("PROBEG_SESSIONS", count, defaults.sessions)?,
+            queue: number("PROBEG_QUEUE", count, defaults.queue)?,
+            request_timeout: seconds("PROBEG_REQUEST_TIMEOUT_SECONDS", 1, defaults.request_timeout)?,
+            upload_timeout: seconds("PROBEG_UPLOAD_TIMEOUT_SECONDS", 1, defaults.upload_timeout)?,
+            idle_timeout: seconds("PROBEG_IDLE_TIMEOUT_SECONDS", 1, defaults.idle_timeout)?,
+            drain: seconds("PROBEG_DRAIN_SECONDS", 0, defaults.drain)?,
+            folder: defaults.folder,
         })
     }
 }
+
+/// How a secret is written that is given by its hash.
+const HASHED: &str = "sha256:";
 
 impl Secret {
     /// Keeps the hash of a secret.
@@ -99,10 +148,28 @@ impl Secret {
         Self(Sha256::digest(secret).into())
     }
 
-    /// Whether this is the secret. Hashes are compared, so the time it takes tells nothing of it.
+    /// A secret as it is, or `sha256:` and its hash in hexadecimal, which is no use to whoever reads it.
+    fn read(variable: &'static str, text: &str) -> Result<Self, ConfigError> {
+        let Some(hash) = text.strip_prefix(HASHED) else { return Ok(Self::new(text)) };
+        let digits = |place| hash.get(place..place + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..hash.len()).step_by(2).map(digits).collect();
+        // Not told with its value, which may be a secret that was mistyped.
+        let wrong =
+            ConfigError { variable, value: HASHED.to_owned() + "…", expected: "64 hexadecimal digits behind it" };
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(wrong)
+    }
+
+    /// Whether this is the secret. Hashes are compared, all of each, so the time it takes tells nothing of it.
     #[must_use]
     pub fn is(&self, candidate: &str) -> bool {
-        *self == Self::new(candidate)
+        self.0.ct_eq(&Self::new(candidate).0).into()
+    }
+
+    /// A name for the log, from which nobody finds the secret.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let [a, b, c, d, ..] = self.0;
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 }
 
@@ -112,8 +179,21 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-fn split_keys(keys: &str) -> Vec<Secret> {
-    keys.split(',').map(str::trim).filter(|key| !key.is_empty()).map(Secret::new).collect()
+fn texts(list: Option<String>) -> impl Iterator<Item = String> {
+    let list = list.unwrap_or_default();
+    let texts: Vec<String> = list.split(',').map(|text| text.trim().to_owned()).collect();
+    texts.into_iter().filter(|text| !text.is_empty())
+}
+
+/// Browsers name an origin without a path.
+fn read_origin(value: String) -> Result<HeaderValue, ConfigError> {
+    let is_origin = value.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+    match HeaderValue::from_str(&value) {
+        Ok(origin) if is_origin => Ok(origin),
+        _ => {
+            Err(ConfigError { variable: "PROBEG_CORS_ORIGINS", value, expected: "origins such as https://example.org" })
+        }
+    }
 }
 
 fn read<T: FromStr>(
@@ -153,6 +233,23 @@ mod tests {
         assert_eq!(config.api_keys.len(), 2);
         assert!(config.api_keys[1].is("bob-2") && !config.api_keys[1].is("bob-"));
         assert!(!format!("{config:?}").contains("bob"));
+    }
+
+    #[test]
+    fn a_secret_may_be_given_by_its_hash() {
+        let own: String = Sha256::digest("ann-1").iter().map(|byte| format!("{byte:02x}")).collect();
+        let hashed = config(&[("PROBEG_API_KEYS", &format!("sha256:{own}"))]).unwrap();
+        assert!(hashed.api_keys[0].is("ann-1") && !hashed.api_keys[0].is(&own));
+        let error = config(&[("PROBEG_ADMIN_TOKEN", "sha256:secret")]).unwrap_err();
+        assert_eq!(error.to_string(), "PROBEG_ADMIN_TOKEN=sha256:…: expected 64 hexadecimal digits behind it");
+    }
+
+    #[test]
+    fn origins_have_no_path() {
+        let config_of = config(&[("PROBEG_CORS_ORIGINS", "https://a.example, http://localhost:3000")]).unwrap();
+        assert_eq!(config_of.cors_origins.len(), 2);
+        assert!(config(&[("PROBEG_CORS_ORIGINS", "https://a.example/")]).is_err());
+        assert!(config(&[("PROBEG_CORS_ORIGINS", "*")]).is_err());
     }
 
     #[test]

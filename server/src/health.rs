@@ -52,6 +52,9 @@ pub(crate) async fn get_live() -> Json<Live> {
 )]
 pub(crate) async fn get_ready(Extracted(state): Extracted<State>) -> Result<Json<Ready>, Problem> {
     let served = state.engine().served()?;
+    if state.is_draining() {
+        return Err(Problem::Draining);
+    }
     if state.engine().inference.is_stuck() {
         return Err(Problem::Stuck);
     }

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 /// Listings of a batch: more would cost as much each, and keep the first waiting.
-const BATCH: usize = 64;
+const BATCH: usize = 32;
 /// Batches take milliseconds: a thread that is at one for this long will not come back.
 const STUCK: Duration = Duration::from_millis(1500);
 
@@ -95,6 +95,11 @@ impl Inference {
             TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
         })?;
         answered.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")))
+    }
+
+    /// Whether a question would be refused now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.jobs.is_full()
     }
 
     /// How many questions wait for a thread.

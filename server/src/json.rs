@@ -29,12 +29,36 @@ pub(crate) enum List {
 /// The longest list that is accepted.
 pub(crate) const MOST_ITEMS: usize = 10_000;
 
-/// Reads JSON.
+/// Reads JSON that is nested no deeper than so.
 ///
 /// # Errors
 /// [`Problem::MalformedJson`] with line and column.
-pub(crate) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(text: &[u8], max_depth: usize) -> Result<T, Problem> {
+    if depth(text) > max_depth {
+        let detail = format!("it is nested deeper than {max_depth} levels");
+        return Err(Problem::MalformedJson { detail });
+    }
     serde_json::from_slice(text).map_err(|error| Problem::MalformedJson { detail: error.to_string() })
+}
+
+/// How deep lists and objects stand in each other.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_text, mut is_escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 impl<'de> Deserialize<'de> for Item {
@@ -153,6 +177,21 @@ impl<'de> Visitor<'de> for ListVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+        super::parse(text, 16)
+    }
+
+    #[test]
+    fn what_stands_too_deep_is_refused_unread() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse::<Item>(nested(16).as_bytes()).is_ok());
+        let problem = parse::<Item>(nested(17).as_bytes()).unwrap_err();
+        assert_eq!(problem, Problem::MalformedJson { detail: "it is nested deeper than 16 levels".into() });
+        let in_a_text = format!("[\"{} \\\" {}\"]", "[".repeat(50), "{".repeat(50));
+        assert_eq!(depth(in_a_text.as_bytes()), 1);
+        assert!(parse::<Item>(in_a_text.as_bytes()).is_ok());
+    }
 
     #[test]
     fn repeated_fields_are_seen() {

@@ -5,10 +5,12 @@
 
 mod body;
 pub mod config;
+mod connections;
 mod engine;
 mod health;
 mod inference;
 mod json;
+mod keys;
 mod listing_request;
 mod metrics;
 mod middleware;
@@ -27,5 +29,6 @@ mod valuations;
 mod vocabulary;
 
 pub use config::{Config, ConfigError};
-pub use router::{build, document, serve};
+pub use connections::serve;
+pub use router::{build, document};
 pub use state::State;

@@ -240,7 +240,11 @@ fn example_of(column: Column) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::parse;
+    use crate::problem::Problem;
+
+    fn parse(text: &[u8]) -> Result<Item, Problem> {
+        crate::json::parse(text, 16)
+    }
 
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()

@@ -1,47 +1,90 @@
-//! What happens around every request: its id, its line in the log, keys, time limits, headers.
+//! What happens around every request: its id, its line in the log, keys, limits, headers.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{MatchedPath, Request, State as Extracted};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
+use uuid::Uuid;
 
+use crate::body::{BodyLimit, announced_length, refuse};
 use crate::problem::Problem;
 use crate::state::State;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// Longest id of a caller's that is taken over.
 const LONGEST_ID: usize = 128;
 /// What an answer that is no page may do in a browser: nothing.
 const STRICTEST_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Gives each request an id, counts it, and gives the log one sentence on it.
-pub(crate) async fn log(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
+pub(crate) async fn log(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let route = route.unwrap_or_else(|| "an unknown path".to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let begun = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let duration = begun.elapsed();
     let duration_ms = duration.as_secs_f64() * 1000.0;
-    let status = response.status().as_u16();
-    state.metrics().answered(known_method(&method), &route, status, duration);
+    let status = response.status();
+    let route = route.as_ref().map_or("an unknown path", MatchedPath::as_str);
+    state.metrics().answered(known_method(&method), route, status.as_u16(), duration);
     span.in_scope(|| {
-        tracing::info!(
-            http.method = %method, http.route = route, http.status = status, duration_ms,
-            "Answered {method} {route} with {status} in {duration_ms:.1} ms."
-        );
+        let status = status.as_u16();
+        if response.extensions().get::<Refused>().is_some() {
+            // Those who are too many would fill the log as well. They are counted.
+            tracing::debug!(http.method = %method, http.route = route, http.status = status, "Refused {method} {route}.");
+        } else {
+            tracing::info!(
+                http.method = %method, http.route = route, http.status = status, duration_ms,
+                "Answered {method} {route} with {status} in {duration_ms:.1} ms."
+            );
+        }
     });
-    response.headers_mut().insert(REQUEST_ID, id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    if state.is_draining() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
+}
+
+/// The id of a request, for those who write a line of their own on it.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Marks the answer to one who was too many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused;
+
+/// Refuses single cars at once where too many wait already, before anything is spent on them.
+pub(crate) async fn shed(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
+    if state.engine().inference.is_full() {
+        return refuse(request, Problem::Overloaded).into_response();
+    }
+    next.run(request).await
+}
+
+/// Refuses a body that says itself that it is too large.
+pub(crate) async fn limit_length(request: Request, next: Next) -> Response {
+    let limit = request.extensions().get::<BodyLimit>().map_or(usize::MAX, |limit| limit.0);
+    if announced_length(request.headers()).is_some_and(|length| length > limit) {
+        return refuse(request, Problem::TooLarge { limit }).into_response();
+    }
+    next.run(request).await
 }
 
 /// A method's name, of those that there are: others would be as many as callers invent.
@@ -60,8 +103,15 @@ fn known_method(method: &Method) -> &'static str {
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given =
         headers.get(REQUEST_ID).filter(|id| id.len() <= LONGEST_ID && id.to_str().is_ok_and(|id| !id.is_empty()));
-    let fresh = || HeaderValue::from_str(&uuid::Uuid::now_v7().to_string()).ok();
+    let fresh = || HeaderValue::from_str(&fresh_id().hyphenated().to_string()).ok();
     given.cloned().or_else(fresh).unwrap_or_else(|| HeaderValue::from_static("none"))
+}
+
+/// Ids that sort by time. Their randomness is no secret and need not come from the system each time.
+fn fresh_id() -> Uuid {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = u64::try_from(since.as_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &rand::random()).into_uuid()
 }
 
 /// Headers that keep browsers from guessing, framing and telling; a page brings its own policy.
@@ -76,27 +126,46 @@ pub(crate) async fn secure(request: Request, next: Next) -> Response {
     response
 }
 
-/// Asks for one of the API keys, where there are any. The admin token is as good.
+/// Asks for one of the API keys, where there are any.
 pub(crate) async fn require_key(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
-    let config = state.config();
-    let given = [bearer(request.headers()), api_key(request.headers())];
-    let mut known = config.api_keys.iter().chain(&config.admin_token);
-    if config.api_keys.is_empty() || known.any(|key| given.iter().flatten().any(|given| key.is(given))) {
-        next.run(request).await
-    } else {
-        Problem::Unauthorized { admin: false }.into_response()
+    match state.keys().admit(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => refuse(request, problem).into_response(),
     }
 }
 
 /// Asks for the admin token.
-pub(crate) async fn require_admin(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
-    let Some(token) = &state.config().admin_token else { return Problem::AdminOff.into_response() };
-    if bearer(request.headers()).is_some_and(|given| token.is(given)) {
-        next.run(request).await
-    } else {
-        Problem::Unauthorized { admin: true }.into_response()
+pub(crate) async fn require_admin(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
+    let id = request.extensions().get().cloned().unwrap_or(RequestId(HeaderValue::from_static("none")));
+    match state.keys().admit_admin(request.headers()) {
+        Ok(token) => {
+            request.extensions_mut().insert(Admin { token, request: id });
+            next.run(request).await
+        }
+        Err(problem) => {
+            let reason = problem.kind().1;
+            tracing::warn!(target: AUDIT, { request.id = id.as_str(), reason }, "A change was refused: {reason}.");
+            refuse(request, problem).into_response()
+        }
     }
 }
+
+/// Who is about to change something, and with which request.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    token: String,
+    pub(crate) request: RequestId,
+}
+
+impl Admin {
+    /// The name for the log and the history.
+    pub(crate) fn who(&self) -> String {
+        format!("admin {} over HTTP", self.token)
+    }
+}
+
+/// The part of the log that tells who changed what, or tried to.
+pub(crate) const AUDIT: &str = "probeg::audit";
 
 /// Ends a request that takes longer than it may.
 pub(crate) async fn limit_time(Extracted(limit): Extracted<Duration>, request: Request, next: Next) -> Response {
@@ -111,13 +180,4 @@ pub(crate) async fn limit_time(Extracted(limit): Extracted<Duration>, request: R
 pub(crate) fn crashed(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     Problem::internal(&text.unwrap_or("a panic without words")).into_response()
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn api_key(headers: &HeaderMap) -> Option<&str> {
-    headers.get(API_KEY)?.to_str().ok()
 }

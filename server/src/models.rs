@@ -1,17 +1,18 @@
 //! The model registry: what there is, what serves, and moving the champion.
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extracted};
+use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use storage::{CHAMPION, ModelRecord};
+use storage::{Action, AliasChange, CHAMPION, ModelRecord};
 use utoipa::ToSchema;
 
 use crate::body::JsonBody;
 use crate::engine::ReloadFailure;
 use crate::json::{self, Item};
+use crate::middleware::{AUDIT, Admin};
 use crate::problem::document::{OfItem, OfList, OfPromotion, OfRollback};
 use crate::problem::{FieldError, Problem};
 use crate::state::State;
@@ -97,6 +98,25 @@ pub(crate) struct Champion {
     champion: i64,
 }
 
+/// A change of the champion.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChampionChange {
+    /// When.
+    at: DateTime<Utc>,
+    /// `promote`: to a version of somebody's choice; `rollback`: to the one before.
+    #[schema(example = "promote")]
+    action: &'static str,
+    /// The version that is the champion since.
+    #[schema(example = 3)]
+    version: i64,
+    /// The champion before; null at the first promotion.
+    #[schema(example = 2)]
+    previous_version: Option<i64>,
+    /// Who, as they named themselves: a user of the command, or a token of the API by the first digits of its hash.
+    #[schema(example = "admin 4813494d over HTTP")]
+    who: String,
+}
+
 /// Lists the models
 ///
 /// All registered versions with their accuracy, the champion, and what this server serves.
@@ -155,12 +175,12 @@ pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<J
 )]
 pub(crate) async fn promote_model(
     Extracted(state): Extracted<State>,
+    Extension(admin): Extension<Admin>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Champion>, Problem> {
-    let version = read_version(&json::parse(&body)?)?;
-    let promoted = state.database().models().promote(version, "admin over HTTP").await;
-    promoted.map_err(|error| Problem::of_storage(&error))?;
-    Ok(Json(Champion { champion: version }))
+    let version = read_version(&json::parse(&body, state.config().max_json_depth)?)?;
+    let promoted = state.database().models().promote(version, &admin.who()).await;
+    Ok(Json(audit(&admin, "promote", promoted.map(|()| version))?))
 }
 
 /// Goes back to the champion before
@@ -170,9 +190,48 @@ pub(crate) async fn promote_model(
     post, path = "/v1/models/rollback", operation_id = "rollback_model", tag = "models", security(("admin" = [])),
     responses((status = 200, description = "The champion", body = Champion), OfRollback)
 )]
-pub(crate) async fn rollback_model(Extracted(state): Extracted<State>) -> Result<Json<Champion>, Problem> {
-    let champion = state.database().models().rollback("admin over HTTP").await;
-    champion.map(|champion| Json(Champion { champion })).map_err(|error| Problem::of_storage(&error))
+pub(crate) async fn rollback_model(
+    Extracted(state): Extracted<State>,
+    Extension(admin): Extension<Admin>,
+) -> Result<Json<Champion>, Problem> {
+    let champion = state.database().models().rollback(&admin.who()).await;
+    Ok(Json(audit(&admin, "rollback", champion)?))
+}
+
+/// Tells who served when
+///
+/// Every change of the champion, the newest first.
+#[utoipa::path(
+    get, path = "/v1/models/history", operation_id = "list_changes", tag = "models",
+    responses((status = 200, description = "The changes", body = Vec<ChampionChange>), OfList)
+)]
+pub(crate) async fn list_changes(Extracted(state): Extracted<State>) -> Result<Json<Vec<ChampionChange>>, Problem> {
+    let changes = state.database().models().history().await.map_err(|error| Problem::of_storage(&error))?;
+    let changes = changes.into_iter().filter(|change| change.alias == CHAMPION);
+    Ok(Json(changes.map(ChampionChange::from).collect()))
+}
+
+/// Gives the log a line on a change that was made or tried.
+fn audit(admin: &Admin, action: &str, champion: Result<i64, storage::Error>) -> Result<Champion, Problem> {
+    let (who, id) = (admin.who(), admin.request.as_str());
+    match champion {
+        Ok(champion) => {
+            tracing::info!(
+                target: AUDIT,
+                { request.id = id, who, action, model.version = champion },
+                "Model version {champion} is the champion now, by {who} ({action})."
+            );
+            Ok(Champion { champion })
+        }
+        Err(error) => {
+            tracing::warn!(
+                target: AUDIT,
+                { request.id = id, who, action, cause = %error },
+                "The champion stays: the {action} by {who} failed."
+            );
+            Err(Problem::of_storage(&error))
+        }
+    }
 }
 
 async fn find(state: &State, name: &str) -> Result<ModelSummary, Problem> {
@@ -202,6 +261,17 @@ fn read_version(item: &Item) -> Result<i64, Problem> {
             _ => Err(version_needed()),
         },
         Item::Other(_) => Err(version_needed()),
+    }
+}
+
+impl From<AliasChange> for ChampionChange {
+    fn from(change: AliasChange) -> Self {
+        let action = match change.action {
+            Action::Promote => "promote",
+            Action::Rollback => "rollback",
+        };
+        let AliasChange { version, previous_version, at, who, .. } = change;
+        Self { at, action, version, previous_version, who }
     }
 }
 

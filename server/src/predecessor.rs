@@ -64,7 +64,7 @@ pub(crate) async fn value_one(
     JsonBody(body): JsonBody,
 ) -> Result<Json<f64>, Problem> {
     let today = state.today();
-    let item = json::parse(&body)?;
+    let item = json::parse(&body, state.config().max_json_depth)?;
     let listing = listing_request::read_leniently(&item, today).map_err(Problem::Invalid)?;
     let question = Question { listings: vec![listing], level: DEFAULT_LEVEL, today };
     let Answer { valuations, .. } = state.engine().inference.ask(question).await?;

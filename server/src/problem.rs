@@ -2,16 +2,19 @@
 
 pub(crate) mod document;
 
+use std::time::Duration;
+
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::keys::whole_seconds;
+use crate::middleware::Refused;
+
 /// The media type of a problem.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
-/// When to come back after a refusal for lack of room, in seconds.
-const RETRY_SECONDS: &str = "1";
 
 /// Everything that a request may be refused for.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,8 @@ pub(crate) enum Problem {
     Conflict { detail: String },
     /// The body is over the limit.
     TooLarge { limit: usize },
+    /// The table is over a limit; the detail says over which.
+    TableTooLarge { detail: String },
     /// The body is of another media type.
     UnsupportedMediaType { expected: &'static str },
     /// Fields of the body or of the query are wrong.
@@ -42,10 +47,14 @@ pub(crate) enum Problem {
     Internal,
     /// No model was promoted yet.
     NoModel,
+    /// The caller's key has used its allowance up.
+    TooManyRequests { wait: Duration },
     /// Too many requests wait.
     Overloaded,
     /// A thread that computes hangs.
     Stuck,
+    /// The server is about to stop.
+    Draining,
     /// It took too long.
     TimedOut { seconds: u64 },
     /// The database is away.
@@ -154,13 +163,17 @@ impl Problem {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } => StatusCode::CONFLICT,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::TableTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::UnreadableTable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoModel | Self::Overloaded | Self::Stuck | Self::TimedOut { .. } | Self::DatabaseAway => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoModel
+            | Self::Overloaded
+            | Self::Stuck
+            | Self::Draining
+            | Self::TimedOut { .. }
+            | Self::DatabaseAway => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -176,13 +189,16 @@ impl Problem {
             Self::MethodNotAllowed => ("method-not-allowed", "The path takes other methods"),
             Self::Conflict { .. } => ("conflict", "That is not possible now"),
             Self::TooLarge { .. } => ("too-large", "The body is too large"),
+            Self::TableTooLarge { .. } => ("table-too-large", "The table is too large"),
             Self::UnsupportedMediaType { .. } => ("unsupported-media-type", "The body is of another type"),
             Self::Invalid(_) => ("invalid-fields", "Some fields are wrong"),
             Self::UnreadableTable { .. } => ("unreadable-table", "The table cannot be valued"),
             Self::Internal => ("internal", "The server failed"),
             Self::NoModel => ("no-model", "There is no model yet"),
+            Self::TooManyRequests { .. } => ("too-many-requests", "The key has made too many requests"),
             Self::Overloaded => ("overloaded", "Too many requests are waiting"),
             Self::Stuck => ("stuck", "The server hangs"),
+            Self::Draining => ("draining", "The server is about to stop"),
             Self::TimedOut { .. } => ("timed-out", "It took too long"),
             Self::DatabaseAway => ("database-away", "The database does not answer"),
         }
@@ -194,6 +210,7 @@ impl Problem {
             | Self::MalformedForm { detail }
             | Self::NotFound { detail }
             | Self::Conflict { detail }
+            | Self::TableTooLarge { detail }
             | Self::UnreadableTable { detail } => detail.clone(),
             Self::Unauthorized { admin: false } => {
                 "send one of the API keys as `X-API-Key: KEY` or `Authorization: Bearer KEY`".to_owned()
@@ -210,10 +227,22 @@ impl Problem {
             Self::Invalid(errors) => errors.iter().map(|error| error.msg.as_str()).collect::<Vec<_>>().join("; "),
             Self::Internal => "the cause is in the server's log, beside the x-request-id of this answer".to_owned(),
             Self::NoModel => "train one (`probeg train --promote`); the server takes it up by itself".to_owned(),
+            Self::TooManyRequests { wait } => format!("try again in {} s", whole_seconds(*wait)),
             Self::Overloaded => "try again in a second".to_owned(),
             Self::Stuck => "a thread that values cars does not come back; restart the server".to_owned(),
+            Self::Draining => "ask another one; this one answers its last requests".to_owned(),
             Self::TimedOut { seconds } => format!("no answer within {seconds} seconds"),
             Self::DatabaseAway => "try again later; valuations go on meanwhile".to_owned(),
+        }
+    }
+
+    /// When to come back, in seconds, where coming back may help.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests { wait } => Some(whole_seconds(*wait)),
+            Self::Overloaded => Some(1),
+            Self::NoModel | Self::Stuck | Self::Draining | Self::TimedOut { .. } | Self::DatabaseAway => Some(5),
+            _ => None,
         }
     }
 
@@ -239,8 +268,11 @@ impl IntoResponse for Problem {
         if let Self::Unauthorized { .. } = self {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Self::Overloaded = self {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::Overloaded | Self::TooManyRequests { .. } = self {
+            response.extensions_mut().insert(Refused);
         }
         response
     }

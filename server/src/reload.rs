@@ -89,10 +89,10 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
     })?;
     let Some(bytes) = bytes else { return Ok(None) };
     let (runtime, today) = (state.runtime().clone(), state.today());
-    // One a thread for single cars, and as many as a batch or workbook takes, so that none waits for another.
-    let sessions = (1 + BULK_THREADS) * state.config().sessions;
+    let sessions = state.config().sessions;
     let task = tokio::task::spawn_blocking(move || {
-        let opened = Model::open(&runtime, &bytes, sessions);
+        let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
+            .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
         let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
         warm_up(&model, version, today)?;
         Ok(Served { version, model })

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::Uri;
+use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
-use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
@@ -16,14 +17,7 @@ use utoipa_axum::routes;
 use crate::body::BodyLimit;
 use crate::problem::{Problem, ProblemDetails};
 use crate::state::State;
-use crate::{
-    health, listing_request, metrics, middleware, models, pages, predecessor, reload, runs, valuations, vocabulary,
-};
-
-/// The largest body of a single car.
-const JSON_LIMIT: usize = 1 << 20;
-/// How long requests under way may take to end when the server is stopped.
-const FAREWELL: Duration = Duration::from_secs(20);
+use crate::{health, listing_request, metrics, middleware, models, pages, predecessor, runs, valuations, vocabulary};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,7 +25,7 @@ const FAREWELL: Duration = Duration::from_secs(20);
         title = "Probeg",
         description = "What a used car is worth: the asking price to expect in listings (not a sale price), the range, \
                        and why. Errors are problems as RFC 9457 has them.",
-        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+        license(name = "MIT", identifier = "MIT")
     ),
     servers((url = "/", description = "This server")),
     tags(
@@ -47,18 +41,22 @@ const FAREWELL: Duration = Duration::from_secs(20);
 struct Document;
 
 /// Answers one car: small bodies, short work.
-fn quick() -> OpenApiRouter<State> {
+fn single() -> OpenApiRouter<State> {
+    OpenApiRouter::new().routes(routes!(valuations::one::value_one)).routes(routes!(predecessor::value_one))
+}
+
+/// Looks something up.
+fn lookups() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(valuations::one::value_one))
         .routes(routes!(valuations::workbook::get_template))
         .routes(routes!(vocabulary::get_vocabulary))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(models::get_champion))
+        .routes(routes!(models::list_changes))
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::get_run))
         .routes(routes!(runs::get_run_metrics))
-        .routes(routes!(predecessor::value_one))
 }
 
 /// Answers many cars: large bodies, long work.
@@ -86,72 +84,54 @@ fn open() -> OpenApiRouter<State> {
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     let documented = OpenApiRouter::with_openapi(Document::openapi());
-    documented.merge(quick()).merge(bulk()).merge(admin()).merge(open()).into_openapi()
+    documented.merge(single()).merge(lookups()).merge(bulk()).merge(admin()).merge(open()).into_openapi()
 }
 
 /// The whole service as a function of its state.
-pub fn build(state: State) -> Router {
-    let config = state.config().clone();
+pub fn build(state: &State) -> Router {
+    let config = state.config();
     let keys = from_fn_with_state(state.clone(), middleware::require_key);
     let token = from_fn_with_state(state.clone(), middleware::require_admin);
     let logged = from_fn_with_state(state.clone(), middleware::log);
     let short = from_fn_with_state(config.request_timeout, middleware::limit_time);
     let long = from_fn_with_state(config.upload_timeout, middleware::limit_time);
-    let quick = limited(quick(), JSON_LIMIT).route_layer(short.clone());
+    let shed = from_fn_with_state(state.clone(), middleware::shed);
+    let single = limited(single(), config.max_json_bytes).route_layer(short.clone()).route_layer(shed);
+    let lookups = limited(lookups(), config.max_json_bytes).route_layer(short.clone());
     let bulk = limited(bulk(), config.max_upload_bytes).route_layer(long);
-    let admin = limited(admin(), JSON_LIMIT).route_layer(short.clone());
+    let admin = limited(admin(), config.max_json_bytes).route_layer(short.clone());
     let open = Router::from(open()).route_layer(short);
-    quick
+    let service = single
+        .merge(lookups)
         .merge(bulk)
         .route_layer(keys)
         .merge(admin.route_layer(token))
         .merge(open)
-        .with_state(state)
+        .with_state(state.clone())
         .merge(pages::routes(document()))
         .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(middleware::crashed))
         .layer(from_fn(middleware::secure))
-        .layer(logged)
+        .layer(logged);
+    if config.cors_origins.is_empty() { service } else { service.layer(cors(&config.cors_origins)) }
 }
 
 fn limited(routes: OpenApiRouter<State>, bytes: usize) -> Router<State> {
-    Router::from(routes).layer(DefaultBodyLimit::max(bytes)).layer(Extension(BodyLimit(bytes)))
+    Router::from(routes)
+        .layer(from_fn(middleware::limit_length))
+        .layer(DefaultBodyLimit::max(bytes))
+        .layer(Extension(BodyLimit(bytes)))
 }
 
-/// Serves until `shutdown` ends; requests under way are then given some seconds to end.
-///
-/// # Errors
-/// The listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    state: State,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let follower = tokio::spawn(reload::follow(state.clone()));
-    let (tell, told) = tokio::sync::oneshot::channel::<()>();
-    let stopping = async move {
-        shutdown.await;
-        // The receiver is gone when the server has ended by itself.
-        let _ = tell.send(());
-    };
-    let server = axum::serve(listener, build(state)).with_graceful_shutdown(stopping);
-    let deadline = async {
-        if told.await.is_ok() {
-            tokio::time::sleep(FAREWELL).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    let result = tokio::select! {
-        result = server => result,
-        () = deadline => {
-            tracing::warn!("Some requests did not end in time and were cut off.");
-            Ok(())
-        }
-    };
-    follower.abort();
-    result
+/// Lets pages of other origins call the API with a key. Cookies mean nothing here.
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(origins.to_vec())
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-api-key")])
+        .expose_headers([CONTENT_DISPOSITION, RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .max_age(Duration::from_hours(1))
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -1,6 +1,7 @@
 //! What every request may reach.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::NaiveDate;
 use onnx_model::Runtime;
@@ -8,6 +9,7 @@ use storage::Database;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::keys::Keys;
 use crate::metrics::Metrics;
 
 /// The server's state; clones share it.
@@ -23,6 +25,8 @@ struct Shared {
     runtime: Runtime,
     engine: Engine,
     metrics: Arc<Metrics>,
+    keys: Keys,
+    draining: AtomicBool,
     today: fn() -> NaiveDate,
 }
 
@@ -41,7 +45,9 @@ impl State {
     ) -> std::io::Result<Self> {
         let metrics = Metrics::new();
         let engine = Engine::new(&config, &metrics)?;
-        Ok(Self { shared: Arc::new(Shared { config, database, runtime, engine, metrics, today }) })
+        let keys = Keys::new(&config);
+        let draining = AtomicBool::new(false);
+        Ok(Self { shared: Arc::new(Shared { config, database, runtime, engine, metrics, keys, draining, today }) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -62,6 +68,19 @@ impl State {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.shared.metrics
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.shared.keys
+    }
+
+    /// The server is about to stop: it is not ready any more, and each answer is the last of its connection.
+    pub(crate) fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
     }
 
     pub(crate) fn today(&self) -> NaiveDate {

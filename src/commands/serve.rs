@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use server::{Config, State};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::context::{Context, stop_signal, today};
 use crate::output::say;
@@ -31,9 +31,19 @@ pub fn config(bind: Option<SocketAddr>) -> Result<Config> {
     Ok(config)
 }
 
+/// Connections that the system holds for the server until it takes them.
+const BACKLOG: u32 = 4096;
+
 /// Listens on an address, or says who may be in the way.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
+pub fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let socket = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A server that was just stopped leaves connections behind that hold the address for a minute.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    socket().with_context(|| {
         format!("{address} cannot be listened on; is another server there? choose another address with --bind")
     })
 }
@@ -41,7 +51,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 /// Serves until asked to stop.
 pub fn serve(context: &Context, config: Config) -> Result<()> {
     context.tokio.block_on(async {
-        let listener = listen(config.bind).await?;
+        let listener = listen(config.bind)?;
         let address = listener.local_addr()?;
         let state = State::new(config, context.database.clone(), context.inference()?.clone(), today)?;
         // Loaded before anybody is told to come, so that nobody is turned away.

@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments.bind)?;
     let context = Context::open()?;
     // An address that is taken is better told now than after minutes of training.
-    context.block_on(async { listen(config.bind).await.map(drop) })?;
+    context.block_on(async { listen(config.bind).map(drop) })?;
     prepare(&context, &arguments.data)?;
     serve(&context, config)
 }

@@ -4,6 +4,7 @@
 
 pub mod encoder;
 pub mod model;
+mod pool;
 pub mod runtime;
 pub mod signature;
 mod warning;

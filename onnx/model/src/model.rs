@@ -1,23 +1,25 @@
 //! A model that is ready to value listings.
 
 use chrono::NaiveDate;
-use crossbeam_channel::{Receiver, Sender};
 use domain::calibration::Calibration;
 use domain::{Column, Listing, Valuation};
 
 use crate::Error;
 use crate::encoder::Encoder;
-use crate::runtime::{Runtime, Session};
+use crate::pool::Pool;
+use crate::runtime::{Runtime, Session, Widths};
 use crate::signature::Signature;
 use crate::warning::unknown_values;
 
-/// A model file with its look-ups and a pool of sessions.
+/// A model file with its look-ups and its sessions.
 #[derive(Debug)]
 pub struct Model {
     signature: Signature,
     encoder: Encoder,
-    idle: Receiver<Session>,
-    give_back: Sender<Session>,
+    /// For many listings at a time.
+    bulk: Pool,
+    /// For a few listings at a time; without it, those of many are used.
+    quick: Option<Pool>,
     /// Threads that value many listings at once.
     threads: usize,
 }
@@ -46,27 +48,36 @@ impl Predicted {
 
 /// Rows of one run of a session: larger batches cost memory and gain nothing.
 const BATCH: usize = 256;
+/// Rows that sessions for many listings are made for.
+const BULK_ROWS: [usize; 2] = [32, BATCH];
+/// Rows that sessions for a few listings are made for.
+const QUICK_ROWS: [usize; 3] = [2, 8, 32];
 
 /// The level of the interval where the caller names none.
 pub const DEFAULT_LEVEL: f64 = 0.8;
 
 impl Model {
-    /// Opens a model file with `sessions` sessions, so that as many threads may run it at a time.
+    /// Opens a model file with sessions for many listings, so that `threads` threads may run it at a time.
     ///
     /// # Errors
     /// When the file is not a model file of Probeg or the runtime refuses it.
-    pub fn open(runtime: &Runtime, file: &[u8], sessions: usize) -> Result<Self, Error> {
+    pub fn open(runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
         let signature = Signature::of_file(file)?;
         let encoder = Encoder::new(&signature.schema)?;
-        let (give_back, idle) = crossbeam_channel::bounded(sessions.max(1));
-        for _ in 0..sessions.max(1) {
-            let quantiles = signature.quantiles.len();
-            let session =
-                Session::open(runtime, file, encoder.categorical_width(), encoder.numeric_width(), quantiles)?;
-            // The channel holds as many as are made and its other end lives in `self`.
-            let _ = give_back.send(session);
-        }
-        Ok(Self { signature, encoder, idle, give_back, threads: 1 })
+        let widths = widths(&signature, &encoder);
+        let bulk = Pool::open(threads, &BULK_ROWS, |rows| Session::open(runtime, file, widths, rows))?;
+        Ok(Self { signature, encoder, bulk, quick: None, threads: 1 })
+    }
+
+    /// The same model, with sessions of its own for callers of [`Self::predict`] with a few listings, so that as many
+    /// threads may do so at a time without waiting for those with many. The file is that of [`Self::open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with_quick_sessions(self, runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
+        let widths = widths(&self.signature, &self.encoder);
+        let quick = Pool::open(threads, &QUICK_ROWS, |rows| Session::open(runtime, file, widths, rows))?;
+        Ok(Self { quick: Some(quick), ..self })
     }
 
     /// The same model with other intervals.
@@ -99,7 +110,8 @@ impl Model {
         let value = |batches: &[&[Listing]]| -> Result<Vec<Valuation>, Error> {
             let mut valuations = Vec::with_capacity(batches.len() * BATCH);
             for batch in batches {
-                let predicted = self.predict(batch.iter().map(|listing| listing.clone().dated(today)).collect())?;
+                let dated = batch.iter().map(|listing| listing.clone().dated(today)).collect();
+                let predicted = self.predict_in(&self.bulk, dated)?;
                 for row in 0..batch.len() {
                     valuations.push(self.valuation(&predicted, row, level)?);
                 }
@@ -118,16 +130,20 @@ impl Model {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// Runs the graph once on listings that have a date each. Blocks as [`Self::value`].
+    /// Runs the graph on a few listings that have a date each. Blocks as [`Self::value`].
     ///
     /// # Errors
     /// When the runtime fails.
     pub fn predict(&self, dated: Vec<Listing>) -> Result<Predicted, Error> {
+        self.predict_in(self.quick.as_ref().unwrap_or(&self.bulk), dated)
+    }
+
+    fn predict_in(&self, pool: &Pool, dated: Vec<Listing>) -> Result<Predicted, Error> {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         for listing in &dated {
             self.encoder.encode(listing, &mut ids, &mut numbers);
         }
-        let quantiles = self.run(&ids, &numbers)?;
+        let quantiles = pool.run(dated.len(), &ids, &numbers)?;
         Ok(Predicted { dated, ids, quantiles })
     }
 
@@ -143,11 +159,7 @@ impl Model {
     /// # Errors
     /// When the lengths do not fit each other or the runtime fails.
     pub fn run(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
-        let closed = || Error::Graph("its sessions are closed".to_owned());
-        let mut session = self.idle.recv().map_err(|_| closed())?;
-        let prices = session.run(ids, numbers);
-        self.give_back.send(session).map_err(|_| closed())?;
-        prices
+        self.bulk.run(ids.len() / self.encoder.categorical_width(), ids, numbers)
     }
 
     /// The valuation of one of the listings that were predicted, counted from 0, with an interval of one of the
@@ -180,4 +192,9 @@ impl Model {
             warnings: unknown_values(&self.signature, &self.encoder, listing, ids),
         })
     }
+}
+
+fn widths(signature: &Signature, encoder: &Encoder) -> Widths {
+    let (categorical, numeric) = (encoder.categorical_width(), encoder.numeric_width());
+    Widths { categorical, numeric, quantiles: signature.quantiles.len() }
 }

@@ -5,6 +5,10 @@ use std::path::Path;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
+use prost::Message;
+use tract_onnx::pb::ModelProto;
+use tract_onnx::pb::tensor_shape_proto::dimension;
+use tract_onnx::pb::type_proto::Value;
 
 use crate::{CATEGORICAL_INPUT, Error, NUMERIC_INPUT, OUTPUT};
 
@@ -40,61 +44,101 @@ impl Runtime {
     }
 }
 
-/// One loaded graph. Runs one batch at a time.
+/// One loaded graph, made for a fixed number of rows: with sizes that it knows, a runtime does without a third of the
+/// work. Runs one batch at a time.
 #[derive(Debug)]
 pub struct Session {
     inner: ort::session::Session,
-    categorical: usize,
-    numeric: usize,
-    quantiles: usize,
+    widths: Widths,
+    rows: usize,
+    /// The inputs of a run, with rows of nothing behind the last one.
+    ids: Vec<i64>,
+    numbers: Vec<f32>,
+}
+
+/// What each row of a graph has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Widths {
+    /// Ids: `C`.
+    pub categorical: usize,
+    /// Numbers: `F`.
+    pub numeric: usize,
+    /// Outputs: `Q`.
+    pub quantiles: usize,
 }
 
 impl Session {
-    /// Opens a graph with `categorical` ids, `numeric` numbers and `quantiles` outputs a row, and
-    /// runs it once to see that it answers.
+    /// Opens a graph of these widths for `rows` rows a run, and runs it once to see that it answers.
     ///
     /// # Errors
     /// When the runtime refuses the file, or its graph has other inputs or outputs.
-    pub fn open(
-        runtime: &Runtime,
-        file: &[u8],
-        categorical: usize,
-        numeric: usize,
-        quantiles: usize,
-    ) -> Result<Self, Error> {
+    pub fn open(runtime: &Runtime, file: &[u8], widths: Widths, rows: usize) -> Result<Self, Error> {
         let session = ort::session::Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(ort::Error::from)?
             // One thread a session: requests run beside each other in several sessions instead.
             .with_intra_threads(1)
             .map_err(ort::Error::from)?
-            .commit_from_memory(file)?;
+            .commit_from_memory(&with_rows(file, rows)?)?;
         let inputs: Vec<&str> = session.inputs().iter().map(ort::value::Outlet::name).collect();
         if inputs != [CATEGORICAL_INPUT, NUMERIC_INPUT] {
             return Err(Error::Graph(format!("its inputs are {inputs:?}")));
         }
-        let mut session = Self { inner: session, categorical, numeric, quantiles };
-        session.run(&vec![0; categorical], &vec![f32::NAN; numeric])?;
+        let mut session = Self { inner: session, widths, rows, ids: Vec::new(), numbers: Vec::new() };
+        session.run(&vec![0; widths.categorical], &vec![f32::NAN; widths.numeric], &mut Vec::new())?;
         Ok(session)
     }
 
-    /// Runs a batch: ids `[N, C]` and numbers `[N, F]`, row by row; the answer is `[N, Q]`, row by
-    /// row, in currency units.
+    /// The most rows of a run. One of fewer rows costs the same.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Runs a batch: ids `[N, C]` and numbers `[N, F]`, row by row; appends the answer, `[N, Q]`, row by row, in
+    /// currency units.
     ///
     /// # Errors
     /// When the lengths do not fit each other or the runtime fails.
-    pub fn run(&mut self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
-        let rows = ids.len() / self.categorical;
-        let categorical = TensorRef::from_array_view(([rows, self.categorical], ids))?;
-        let numeric = TensorRef::from_array_view(([rows, self.numeric], numbers))?;
+    pub fn run(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
+        let Widths { categorical, numeric, quantiles: width } = self.widths;
+        let count = ids.len() / categorical;
+        if count > self.rows || ids.len() != count * categorical || numbers.len() != count * numeric {
+            let given = format!("{} ids and {} numbers do not make up to {} rows", ids.len(), numbers.len(), self.rows);
+            return Err(Error::Graph(given));
+        }
+        self.ids.clear();
+        self.ids.extend_from_slice(ids);
+        self.ids.resize(self.rows * categorical, 0);
+        self.numbers.clear();
+        self.numbers.extend_from_slice(numbers);
+        self.numbers.resize(self.rows * numeric, f32::NAN);
+        let categorical = TensorRef::from_array_view(([self.rows, categorical], self.ids.as_slice()))?;
+        let numeric = TensorRef::from_array_view(([self.rows, numeric], self.numbers.as_slice()))?;
         let inputs = ort::inputs! { CATEGORICAL_INPUT => categorical, NUMERIC_INPUT => numeric };
         let outputs = self.inner.run(inputs)?;
         let output = outputs.get(OUTPUT).ok_or_else(|| Error::Graph(format!("it has no output `{OUTPUT}`")))?;
         let (_, prices) = output.try_extract_tensor::<f32>()?;
-        if prices.len() == rows * self.quantiles {
-            Ok(prices.to_vec())
-        } else {
-            Err(Error::Graph(format!("it answered {} numbers for {rows} rows", prices.len())))
+        if prices.len() != self.rows * width {
+            return Err(Error::Graph(format!("it answered {} numbers for {} rows", prices.len(), self.rows)));
+        }
+        quantiles.extend_from_slice(&prices[..count * width]);
+        Ok(())
+    }
+}
+
+/// The file with the first dimension of its inputs and its output fixed.
+fn with_rows(file: &[u8], rows: usize) -> Result<Vec<u8>, Error> {
+    let mut file = ModelProto::decode(file)?;
+    let rows = i64::try_from(rows).map_err(|_| Error::Graph(format!("{rows} rows are too many")))?;
+    let graph = file.graph.as_mut().ok_or_else(|| Error::Graph("the file holds none".to_owned()))?;
+    for value in graph.input.iter_mut().chain(&mut graph.output) {
+        let Some(Value::TensorType(tensor)) = value.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
+            continue;
+        };
+        if let Some(first) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut()) {
+            first.value = Some(dimension::Value::DimValue(rows));
         }
     }
+    Ok(file.encode_to_vec())
 }

@@ -1,6 +1,7 @@
 //! The problems in the document: each status of an operation with real examples.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use utoipa::IntoResponses;
 use utoipa::openapi::example::{Example, ExampleBuilder};
@@ -46,12 +47,13 @@ impl IntoResponses for OfWorkbook {
         let limit = Problem::TooLarge { limit: 32 << 20 };
         let media_type = Problem::UnsupportedMediaType { expected: "multipart/form-data" };
         let missing = crate::upload::missing_file();
+        let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
         let table = Problem::UnreadableTable {
             detail: "cars.xlsx: no column for mileage (its header may be mileage / пробег); the headers found are \
                      brand, year"
                 .to_owned(),
         };
-        describe(&[malformed, limit, media_type, missing, table], &[API, MODEL])
+        describe(&[malformed, limit, rows, media_type, missing, table], &[API, MODEL])
     }
 }
 
@@ -102,7 +104,7 @@ impl IntoResponses for OfRollback {
 
 impl IntoResponses for OfReadiness {
     fn responses() -> Responses {
-        describe(&[Problem::NoModel, Problem::Stuck], &[])
+        describe(&[Problem::NoModel, Problem::Stuck, Problem::Draining], &[])
     }
 }
 
@@ -115,7 +117,12 @@ impl IntoResponses for OfMetrics {
 type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// What any path of the API may be refused for.
-const API: &[Problem] = &[Problem::Unauthorized { admin: false }, Problem::Internal, Problem::TimedOut { seconds: 30 }];
+const API: &[Problem] = &[
+    Problem::Unauthorized { admin: false },
+    Problem::TooManyRequests { wait: Duration::from_secs(1) },
+    Problem::Internal,
+    Problem::TimedOut { seconds: 30 },
+];
 const ADMIN: &[Problem] =
     &[Problem::Unauthorized { admin: true }, Problem::AdminOff, Problem::Internal, Problem::TimedOut { seconds: 30 }];
 /// What a computation may be refused for.
@@ -151,8 +158,8 @@ fn response(problems: &[&Problem]) -> Response {
         let header = HeaderBuilder::new().schema(Some(text())).description(Some("How to authenticate"));
         response = response.header("WWW-Authenticate", header.build());
     }
-    if problems.contains(&&Problem::Overloaded) {
-        let header = HeaderBuilder::new().schema(Some(text())).description(Some("Seconds to wait, when overloaded"));
+    if problems.iter().any(|problem| problem.retry_after().is_some()) {
+        let header = HeaderBuilder::new().schema(Some(text())).description(Some("Seconds to wait before coming back"));
         response = response.header("Retry-After", header.build());
     }
     response.build()

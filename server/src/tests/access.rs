@@ -21,7 +21,7 @@ fn with_header(request: axum::http::request::Builder, name: &str, value: &str) -
 
 #[tokio::test]
 async fn without_a_model_valuations_wait_for_one() {
-    let service = crate::build(bare(Config::default()));
+    let service = crate::build(&bare(Config::default()));
     assert_eq!(get(&service, "/health/live").await.json(), json!({ "status": "live" }));
     assert_eq!(get(&service, "/health/ready").await.problem(), (503, "no-model".to_owned()));
     let answer = post(&service, "/v1/valuations", CAR).await;
@@ -41,7 +41,7 @@ async fn without_the_database_valuations_go_on() {
 
 #[tokio::test]
 async fn one_of_the_keys_opens_the_api() {
-    let service = crate::build(state(guarded()));
+    let service = crate::build(&state(guarded()));
     let answer = post(&service, "/v1/valuations", CAR).await;
     assert_eq!(answer.problem(), (401, "unauthorized".to_owned()));
     assert_eq!(answer.header("www-authenticate"), "Bearer");
@@ -60,12 +60,12 @@ async fn one_of_the_keys_opens_the_api() {
 
 #[tokio::test]
 async fn the_champion_needs_the_admin_token() {
-    let off = crate::build(state(Config::default()));
+    let off = crate::build(&state(Config::default()));
     let request = || Request::put("/v1/models/champion");
     let answer = send(&off, with_header(request(), "authorization", "Bearer x")).await;
     assert_eq!(answer.problem(), (403, "admin-off".to_owned()));
     let config = Config { admin_token: Some(Secret::new("root")), ..guarded() };
-    let on = crate::build(state(config));
+    let on = crate::build(&state(config));
     let answer = send(&on, with_header(request(), "authorization", "Bearer ann")).await;
     assert_eq!(answer.problem(), (401, "unauthorized".to_owned()));
     let answer = send(&on, with_header(request(), "authorization", "Bearer root")).await;
@@ -104,7 +104,7 @@ async fn every_answer_has_an_id_and_guards_the_browser() {
 #[tokio::test]
 async fn slow_requests_are_ended() {
     let config = Config { request_timeout: Duration::from_millis(50), ..Config::default() };
-    let service = crate::build(state(config));
+    let service = crate::build(&state(config));
     // The database that is away is waited for longer.
     assert_eq!(get(&service, "/v1/models").await.problem(), (503, "timed-out".to_owned()));
 }
@@ -112,7 +112,7 @@ async fn slow_requests_are_ended() {
 #[tokio::test]
 async fn a_full_lane_refuses_at_once() {
     let state = state(Config { sessions: 1, ..Config::default() });
-    let service = crate::build(state.clone());
+    let service = crate::build(&state);
     let held: Vec<_> = std::iter::from_fn(|| state.engine().bulk.enter().ok()).collect();
     let cars = format!("[{CAR}]");
     let answer = post(&service, "/v1/valuations/batch", &cars).await;

@@ -44,7 +44,7 @@ pub fn state(config: Config) -> State {
 
 /// The service with the model and the default settings.
 pub fn service() -> Router {
-    crate::build(state(Config::default()))
+    crate::build(&state(Config::default()))
 }
 
 /// An answer, read whole.

@@ -87,7 +87,7 @@ async fn large_uploads_are_refused() {
 
 #[tokio::test]
 async fn the_template_is_there_with_and_without_a_model() {
-    for service in [service(), crate::build(bare(Config::default()))] {
+    for service in [service(), crate::build(&bare(Config::default()))] {
         let answer = get(&service, "/v1/valuations/template.xlsx").await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, XLSX));
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"template.xlsx\"");

@@ -13,7 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Valuation;
 use super::query::{BatchQuery, check_level};
-use crate::body::JsonBody;
+use crate::body::{JsonBody, refuse};
 use crate::engine::Served;
 use crate::json::{self, List, MOST_ITEMS};
 use crate::listing_request;
@@ -65,11 +65,14 @@ pub(crate) async fn value_batch(
 ) -> Result<Response, Problem> {
     let query = BatchQuery::read(&pairs).map_err(Problem::Invalid)?;
     // The place comes before the body, so that waiting bodies are bounded.
-    let place = state.engine().bulk.enter()?;
+    let place = match state.engine().bulk.enter() {
+        Ok(place) => place,
+        Err(problem) => return Err(refuse(request, problem)),
+    };
     let JsonBody(body) = JsonBody::from_request(request, &()).await?;
     let today = state.today();
     let answer = place.run(move || {
-        let items = read(&body, today)?;
+        let items = read(&body, state.config().max_json_depth, today)?;
         let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
         let answers = value(&state, &served, items, query.level, today)?;
@@ -80,9 +83,9 @@ pub(crate) async fn value_batch(
 
 type Reading = Result<Listing, Vec<FieldError>>;
 
-fn read(body: &[u8], today: NaiveDate) -> Result<Vec<Reading>, Problem> {
+fn read(body: &[u8], max_depth: usize, today: NaiveDate) -> Result<Vec<Reading>, Problem> {
     let refuse = |msg: String, code| Err(Problem::Invalid(vec![FieldError::in_body(&[], msg, code)]));
-    match json::parse(body)? {
+    match json::parse(body, max_depth)? {
         List::Other => refuse("the body must be a list of listings".to_owned(), "not_a_list"),
         List::Items(_, 0) => refuse("the list holds no listing".to_owned(), "too_short"),
         List::Items(_, count) if count > MOST_ITEMS => {

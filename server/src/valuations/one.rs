@@ -29,7 +29,7 @@ pub(crate) async fn value_one(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Valuation>, Problem> {
     let today = state.today();
-    let item = json::parse(&body)?;
+    let item = json::parse(&body, state.config().max_json_depth)?;
     let (query, listing) = match (OneQuery::read(&pairs), listing_request::read(&item, &[], today)) {
         (Ok(query), Ok(listing)) => (query, listing),
         (query, listing) => {
