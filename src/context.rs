@@ -31,7 +31,9 @@ impl Context {
     pub fn open() -> Result<Self> {
         // The other processors learn, or value cars.
         let threads = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
-        let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+        let mut tokio = tokio::runtime::Builder::new_multi_thread();
+        // Answers come from other threads: when there is much to do, they take turns with what is new.
+        let tokio = tokio.worker_threads(threads).global_queue_interval(2).enable_all().build()?;
         let home = PathBuf::from(variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned()));
         let (url, cluster) = if let Some(url) = variable("DATABASE_URL") {
             (url, None)

@@ -56,6 +56,8 @@ pub(crate) struct Engine {
     pub(crate) bulk: Lane,
 }
 
+/// Threads of one batch or workbook.
+pub(crate) const BULK_THREADS: usize = 2;
 /// Bulk work that may wait. Each place may hold an upload in memory.
 const BULK_QUEUE: usize = 8;
 
@@ -96,7 +98,8 @@ pub(crate) struct Lane {
 /// A place in a lane.
 #[derive(Debug)]
 pub(crate) struct Place {
-    held: OwnedSemaphorePermit,
+    /// None for work that holds nothing while it waits.
+    held: Option<OwnedSemaphorePermit>,
     running: Arc<Semaphore>,
 }
 
@@ -109,7 +112,17 @@ impl Lane {
     /// A place, or a refusal at once when too many wait already.
     pub(crate) fn enter(&self) -> Result<Place, Problem> {
         let held = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Problem::Overloaded)?;
-        Ok(Place { held, running: Arc::clone(&self.running) })
+        Ok(Place { held: Some(held), running: Arc::clone(&self.running) })
+    }
+
+    /// Whether nobody would be refused now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.places.available_permits() > 0
+    }
+
+    /// A place for work that holds nothing in memory while it waits, and may be waited for as long as it takes.
+    pub(crate) fn wait(&self) -> Place {
+        Place { held: None, running: Arc::clone(&self.running) }
     }
 }
 

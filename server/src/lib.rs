@@ -9,6 +9,7 @@ mod connections;
 mod engine;
 mod health;
 mod inference;
+mod jobs;
 mod json;
 mod keys;
 mod listing_request;

@@ -55,6 +55,8 @@ pub(crate) enum Problem {
     Stuck,
     /// The server is about to stop.
     Draining,
+    /// The caller took too long to send the body.
+    TooSlow { seconds: u64 },
     /// It took too long.
     TimedOut { seconds: u64 },
     /// The database is away.
@@ -163,6 +165,7 @@ impl Problem {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge { .. } | Self::TableTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::UnreadableTable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
@@ -199,6 +202,7 @@ impl Problem {
             Self::Overloaded => ("overloaded", "Too many requests are waiting"),
             Self::Stuck => ("stuck", "The server hangs"),
             Self::Draining => ("draining", "The server is about to stop"),
+            Self::TooSlow { .. } => ("too-slow", "The body came too slowly"),
             Self::TimedOut { .. } => ("timed-out", "It took too long"),
             Self::DatabaseAway => ("database-away", "The database does not answer"),
         }
@@ -231,6 +235,7 @@ impl Problem {
             Self::Overloaded => "try again in a second".to_owned(),
             Self::Stuck => "a thread that values cars does not come back; restart the server".to_owned(),
             Self::Draining => "ask another one; this one answers its last requests".to_owned(),
+            Self::TooSlow { seconds } => format!("no more of the body came within {seconds} seconds"),
             Self::TimedOut { seconds } => format!("no answer within {seconds} seconds"),
             Self::DatabaseAway => "try again later; valuations go on meanwhile".to_owned(),
         }

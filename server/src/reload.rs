@@ -7,14 +7,11 @@ use domain::{Cell, Column, Listing};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 
-use crate::engine::{ReloadFailure, Served};
+use crate::engine::{BULK_THREADS, ReloadFailure, Served};
 use crate::state::State;
 
 /// How often to look without being told: a net under the notifications.
 const POLL: Duration = Duration::from_secs(5);
-
-/// Threads of one batch or workbook.
-const BULK_THREADS: usize = 2;
 
 /// Why a champion was not put into service.
 #[derive(Debug, thiserror::Error)]

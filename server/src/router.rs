@@ -17,7 +17,9 @@ use utoipa_axum::routes;
 use crate::body::BodyLimit;
 use crate::problem::{Problem, ProblemDetails};
 use crate::state::State;
-use crate::{health, listing_request, metrics, middleware, models, pages, predecessor, runs, valuations, vocabulary};
+use crate::{
+    health, jobs, listing_request, metrics, middleware, models, pages, predecessor, runs, valuations, vocabulary,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,6 +51,8 @@ fn single() -> OpenApiRouter<State> {
 fn lookups() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(valuations::workbook::get_template))
+        .routes(routes!(jobs::get_job, jobs::end_job))
+        .routes(routes!(jobs::get_result))
         .routes(routes!(vocabulary::get_vocabulary))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
@@ -64,6 +68,7 @@ fn bulk() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(valuations::batch::value_batch))
         .routes(routes!(valuations::workbook::value_workbook))
+        .routes(routes!(jobs::start_job))
         .routes(routes!(predecessor::value_many))
 }
 

@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::NaiveDate;
 use onnx_model::Runtime;
 use storage::Database;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
+use crate::upload::MOST_IN_MEMORY;
 
 /// The server's state; clones share it.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ struct Shared {
     engine: Engine,
     metrics: Arc<Metrics>,
     keys: Keys,
+    upload_room: Semaphore,
+    jobs: Jobs,
     draining: AtomicBool,
     today: fn() -> NaiveDate,
 }
@@ -46,8 +51,20 @@ impl State {
         let metrics = Metrics::new();
         let engine = Engine::new(&config, &metrics)?;
         let keys = Keys::new(&config);
-        let draining = AtomicBool::new(false);
-        Ok(Self { shared: Arc::new(Shared { config, database, runtime, engine, metrics, keys, draining, today }) })
+        let (upload_room, draining) = (Semaphore::new(MOST_IN_MEMORY), AtomicBool::new(false));
+        let shared = Shared {
+            config,
+            database,
+            runtime,
+            engine,
+            metrics,
+            keys,
+            upload_room,
+            jobs: Jobs::default(),
+            draining,
+            today,
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -72,6 +89,15 @@ impl State {
 
     pub(crate) fn keys(&self) -> &Keys {
         &self.shared.keys
+    }
+
+    /// Room for files that stay in memory while they arrive.
+    pub(crate) fn upload_room(&self) -> &Semaphore {
+        &self.shared.upload_room
+    }
+
+    pub(crate) fn jobs(&self) -> &Jobs {
+        &self.shared.jobs
     }
 
     /// The server is about to stop: it is not ready any more, and each answer is the last of its connection.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use domain::Listing;
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Encoding, Limits, Options, Source, value_table};
+use tables::{Encoding, Limits, Options, Source, Valuing, value_table};
 
 use crate::context::{Context, today};
 use crate::output::say;
@@ -38,13 +39,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))
         .with_context(|| format!("{} cannot be written", arguments.output.display()))?;
     let day = today();
-    let summary = value_table(
-        Source::file(&arguments.file),
-        BufWriter::new(File::options().write(true).open(written.path())?),
-        options,
-        day,
-        &mut |listings| model.value(&listings, day, DEFAULT_LEVEL),
-    )?;
+    let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
+    let valuing = Valuing { today: day, threads: model.threads(), value: &value };
+    let output = BufWriter::new(File::options().write(true).open(written.path())?);
+    let summary = value_table(Source::file(&arguments.file), output, options, &valuing)?;
     written.persist(&arguments.output).with_context(|| format!("{} cannot be written", arguments.output.display()))?;
     say!(
         "{}: {} of {} rows valued by model version {version}",

@@ -1,6 +1,7 @@
 //! What can be wrong with a file as a whole.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::Column;
 
@@ -88,6 +89,9 @@ pub enum Fault {
     /// The file could not be read from where it lies.
     #[error("the file could not be read: {0}")]
     Read(#[source] io::Error),
+    /// Whoever asked for it has gone away.
+    #[error("the work was given up")]
+    Abandoned,
     /// The result could not be written.
     #[error("the result could not be written: {0}")]
     Write(#[source] io::Error),
@@ -97,7 +101,7 @@ impl TableError {
     /// Whether another file would do better: false for failures of the disk and of the network.
     #[must_use]
     pub fn is_users_fault(&self) -> bool {
-        !matches!(self.fault, Fault::Read(_) | Fault::Write(_))
+        !matches!(self.fault, Fault::Read(_) | Fault::Write(_) | Fault::Abandoned)
     }
 
     /// Whether the file is over a limit.
@@ -112,18 +116,21 @@ impl Fault {
         TableError { file: file.to_owned(), fault: self }
     }
 
-    /// The fault behind a failed read: our own that travelled through a reader, damage that a
-    /// decoder met, or a failure of the disk.
+    /// The fault behind a failed read: a failure of the disk, which the system numbers; our own that travelled through
+    /// a reader; or damage that a decoder met.
     pub(crate) fn from_read(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::Other => match error.downcast::<Self>() {
-                Ok(fault) => fault,
-                Err(error) => Self::Read(error),
-            },
+            _ if error.raw_os_error().is_some() => Self::Read(error),
+            io::ErrorKind::Other => error.downcast::<Self>().unwrap_or_else(|error| Self::Damaged(error.to_string())),
             io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut off".to_owned()),
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
-            _ => Self::Read(error),
+            _ => Self::Damaged(error.to_string()),
         }
+    }
+
+    /// Runs a reader that is not ours, and takes a panic of it for the file's fault.
+    pub(crate) fn guard<T>(read: impl FnOnce() -> Result<T, Self>) -> Result<T, Self> {
+        let gave_up = |_| Err(Self::Damaged("the reader of workbooks gave up on it".to_owned()));
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(gave_up)
     }
 }
 
@@ -134,6 +141,10 @@ fn guess(looks_like_windows_1251: bool) -> &'static str {
         ": save the file as CSV UTF-8, or name its encoding (--encoding)"
     }
 }
+
+/// Headers that a message repeats, and how many characters of each.
+const MOST_HEADERS: usize = 40;
+const LONGEST_HEADER: usize = 60;
 
 fn describe_missing(missing: &[Column], found: &[String]) -> String {
     let missing: Vec<String> = missing
@@ -147,7 +158,10 @@ fn describe_missing(missing: &[Column], found: &[String]) -> String {
             crate::header::SEARCHED_ROWS
         );
     }
-    format!("no column for {missing}; the headers found are {}", found.join(", "))
+    let cut = |header: &String| header.chars().take(LONGEST_HEADER).collect::<String>();
+    let more = if found.len() > MOST_HEADERS { ", …" } else { "" };
+    let found: Vec<String> = found.iter().take(MOST_HEADERS).map(cut).collect();
+    format!("no column for {missing}; the headers found are {}{more}", found.join(", "))
 }
 
 fn accepted_headers(column: Column) -> String {

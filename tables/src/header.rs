@@ -59,6 +59,11 @@ impl Header {
         unknown.map(|(header, _)| header.as_str()).collect()
     }
 
+    /// For each column whether it means anything.
+    pub(crate) fn wanted(&self) -> Vec<bool> {
+        self.meanings.iter().map(|meaning| *meaning != Meaning::Nothing).collect()
+    }
+
     /// How many fields a line may have: up to the last header that is not empty, up to the last.
     pub(crate) fn width(&self) -> RangeInclusive<usize> {
         let named = self.headers.iter().rposition(|header| !header.trim().is_empty());

@@ -28,4 +28,4 @@ pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
 pub use template::template;
-pub use value::{Summary, ValueError, value_table};
+pub use value::{Summary, ValueError, Valuing, value_table};

@@ -7,13 +7,13 @@ pub struct Limits {
     pub max_rows: u64,
     /// Most columns, counted from the first of the sheet. Default 256.
     pub max_columns: usize,
-    /// Most cells of a sheet, empty ones that are only formatted included. Default 20 million.
+    /// Most cells of a sheet, empty ones that are only formatted included. Default 8 million.
     pub max_cells: u64,
-    /// Most bytes after inflation, over all parts of a workbook or all of a CSV. Default 512 MiB.
+    /// Most bytes after inflation, over all parts of a workbook or all of a CSV. Default 192 MiB.
     pub max_inflated_bytes: u64,
-    /// Most bytes of a workbook's shared texts and styles, which are held in memory. Default 128 MiB.
+    /// Most bytes of memory that a workbook's shared texts and styles take. Default 48 MiB.
     pub max_shared_bytes: u64,
-    /// Most inflated bytes a compressed byte, once a part is over 1 MiB. Default 400.
+    /// Most inflated bytes a compressed byte, once a part is over 1 MiB. Default 200.
     pub max_ratio: u64,
     /// Most parts in a workbook's ZIP container. Default 2,000.
     pub max_entries: usize,
@@ -26,10 +26,10 @@ impl Default for Limits {
         Self {
             max_rows: 1_048_576,
             max_columns: 256,
-            max_cells: 20_000_000,
-            max_inflated_bytes: 512 << 20,
-            max_shared_bytes: 128 << 20,
-            max_ratio: 400,
+            max_cells: 8_000_000,
+            max_inflated_bytes: 192 << 20,
+            max_shared_bytes: 48 << 20,
+            max_ratio: 200,
             max_entries: 2_000,
             max_text: 32_767,
         }
@@ -40,6 +40,12 @@ impl Limits {
     /// For files of the operator's own: as many rows as fit on the disk, the other bounds as they are.
     #[must_use]
     pub fn trusted() -> Self {
-        Self { max_rows: u64::MAX, max_inflated_bytes: 1 << 40, ..Self::default() }
+        Self {
+            max_rows: u64::MAX,
+            max_cells: u64::MAX,
+            max_inflated_bytes: 1 << 40,
+            max_shared_bytes: 1 << 30,
+            ..Self::default()
+        }
     }
 }

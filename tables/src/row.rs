@@ -32,6 +32,8 @@ pub(crate) enum SheetCell {
     Number(f64),
     Date(NaiveDate),
     Error(String),
+    /// Something that nobody asks for.
+    Unwanted,
 }
 
 /// Why a row was not taken: one of its cells, or the row as a whole.
@@ -151,7 +153,7 @@ impl SheetCell {
         match self {
             Self::Empty => true,
             Self::Text(text) => text.trim().is_empty(),
-            Self::Number(_) | Self::Date(_) | Self::Error(_) => false,
+            Self::Number(_) | Self::Date(_) | Self::Error(_) | Self::Unwanted => false,
         }
     }
 
@@ -162,7 +164,7 @@ impl SheetCell {
 
     fn as_cell(&self) -> Cell<'_> {
         match self {
-            Self::Empty => Cell::Empty,
+            Self::Empty | Self::Unwanted => Cell::Empty,
             Self::Text(text) => Cell::Text(text),
             Self::Number(number) => Cell::Number(*number),
             Self::Date(date) => Cell::Date(*date),

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Fault;
 
@@ -11,6 +13,7 @@ use crate::error::Fault;
 pub struct Source<'a> {
     name: String,
     content: Content<'a>,
+    abandoned: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,13 +27,25 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { name: path.display().to_string(), content: Content::File(path) }
+        Self { name: path.display().to_string(), content: Content::File(path), abandoned: None }
     }
 
     /// Bytes in memory, and the name of the file they came as.
     #[must_use]
     pub fn bytes(name: impl Into<String>, bytes: &'a [u8]) -> Self {
-        Self { name: name.into(), content: Content::Bytes(bytes) }
+        Self { name: name.into(), content: Content::Bytes(bytes), abandoned: None }
+    }
+
+    /// The same file under another name.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
+    /// The same file, which nobody can read any more once the flag is set: work on it ends soon.
+    #[must_use]
+    pub fn until(self, abandoned: Arc<AtomicBool>) -> Self {
+        Self { abandoned: Some(abandoned), ..self }
     }
 
     /// The name by which messages call the file.
@@ -40,37 +55,47 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn open(&self) -> Result<Stream<'a>, Fault> {
-        match &self.content {
+        let content = match &self.content {
             Content::File(path) => {
                 let file = File::open(path).map_err(Fault::Read)?;
-                Ok(Stream::File(BufReader::with_capacity(1 << 16, file)))
+                Open::File(BufReader::with_capacity(1 << 16, file))
             }
-            Content::Bytes(bytes) => Ok(Stream::Bytes(Cursor::new(bytes))),
-        }
+            Content::Bytes(bytes) => Open::Bytes(Cursor::new(bytes)),
+        };
+        Ok(Stream { content, abandoned: self.abandoned.clone() })
     }
 }
 
 /// The bytes of a source.
 #[derive(Debug)]
-pub(crate) enum Stream<'a> {
+pub(crate) struct Stream<'a> {
+    content: Open<'a>,
+    abandoned: Option<Arc<AtomicBool>>,
+}
+
+#[derive(Debug)]
+enum Open<'a> {
     File(BufReader<File>),
     Bytes(Cursor<&'a [u8]>),
 }
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read(buffer),
-            Self::Bytes(bytes) => bytes.read(buffer),
+        if self.abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Ordering::Relaxed)) {
+            return Err(io::Error::other(Fault::Abandoned));
+        }
+        match &mut self.content {
+            Open::File(file) => file.read(buffer),
+            Open::Bytes(bytes) => bytes.read(buffer),
         }
     }
 }
 
 impl Seek for Stream<'_> {
     fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        match self {
-            Self::File(file) => file.seek(position),
-            Self::Bytes(bytes) => bytes.seek(position),
+        match &mut self.content {
+            Open::File(file) => file.seek(position),
+            Open::Bytes(bytes) => bytes.seek(position),
         }
     }
 }

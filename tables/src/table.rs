@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
                     .map(|rows| RowsOf::Delimited(Box::new(rows)))
             }
             Content::Workbook(workbook) => workbook
-                .rows(self.header.sheet.as_deref().unwrap_or_default())
+                .rows(self.header.sheet.as_deref().unwrap_or_default(), Some(self.header.wanted()))
                 .map(|rows| RowsOf::Sheet(Box::new(rows))),
         };
         let content = opened.map_err(|fault| fault.in_file(&file))?;

@@ -7,15 +7,17 @@ mod xml;
 
 use std::borrow::Cow;
 use std::io::{Seek, Write};
+use std::ops::AddAssign;
 
 use chrono::NaiveDate;
+use crossbeam_channel::{Receiver, Sender};
 use domain::{Listing, Valuation};
 
 use crate::error::{Fault, TableError};
 use crate::header::Header;
 use crate::row::{Rejection, Row};
 use crate::source::Source;
-use crate::table::{Content, Options, Table};
+use crate::table::{Content, Options, Rows, Table};
 
 /// How many rows were valued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +39,18 @@ pub enum ValueError<E> {
     Value(E),
 }
 
+/// How the rows of a table are valued.
+pub struct Valuing<'v, E> {
+    /// The day of listings without one.
+    pub today: NaiveDate,
+    /// Threads in which a workbook's rows are valued, beside the one that reads them.
+    pub threads: usize,
+    /// Gives back a valuation for each listing, in order.
+    pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
+}
+
 /// Writes the table of `source` to `output` in its own format (CSV.gz as CSV) with the columns
-/// `predict_value`, `predict_low`, `predict_high` and `predict_status` behind its last one. `value`
-/// is given up to 1,024 listings at a time and gives back one valuation for each, in order.
+/// `predict_value`, `predict_low`, `predict_high` and `predict_status` behind its last one.
 ///
 /// In a workbook nothing else changes: other sheets, formats, formulas and texts stay, byte for byte.
 /// A row that cannot be valued says why in `predict_status`; an empty row stays empty.
@@ -49,15 +60,13 @@ pub enum ValueError<E> {
 ///
 /// # Panics
 /// `value` gives back another number of values than it was given listings.
-pub fn value_table<E>(
+pub fn value_table<E: Send>(
     source: Source<'_>,
     mut output: impl Write + Seek,
     options: Options,
-    today: NaiveDate,
-    value: &mut dyn FnMut(Vec<Listing>) -> Result<Vec<Valuation>, E>,
+    valuing: &Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
     let mut table = Table::open(source, options)?;
-    let valuing = Valuing { today, value, summary: Summary::default() };
     if let Content::Delimited { format, delimiter } = table.content {
         return delimited::value(&table, format, delimiter, &mut output, valuing);
     }
@@ -65,10 +74,10 @@ pub fn value_table<E>(
 }
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
-/// The listings that are valued together.
-const BATCH: usize = 1024;
+/// The rows of a workbook that are valued together.
+const BATCH: usize = 256;
 /// Longest status, in characters.
-const LONGEST_STATUS: usize = 2_000;
+const LONGEST_STATUS: usize = 500;
 
 /// The columns of a sheet.
 const EXCEL_COLUMNS: u32 = 16_384;
@@ -81,16 +90,9 @@ struct Outcome {
     status: Cow<'static, str>,
 }
 
-/// The valuation of rows, a batch at a time.
-struct Valuing<'v, E> {
-    today: NaiveDate,
-    value: &'v mut dyn FnMut(Vec<Listing>) -> Result<Vec<Valuation>, E>,
-    summary: Summary,
-}
-
 impl<E> Valuing<'_, E> {
-    /// The outcomes of rows, in order.
-    fn value(&mut self, header: &Header, rows: &[Row]) -> Result<Vec<Outcome>, E> {
+    /// The outcomes of rows, in order, and how many of them were valued.
+    fn outcomes(&self, header: &Header, rows: &[Row]) -> Result<(Vec<Outcome>, Summary), E> {
         let mut listings = Vec::with_capacity(rows.len());
         let mut rejected: Vec<Option<Vec<Rejection>>> = Vec::with_capacity(rows.len());
         for row in rows {
@@ -105,14 +107,19 @@ impl<E> Valuing<'_, E> {
         let expected = listings.len();
         let values = if expected == 0 { Vec::new() } else { (self.value)(listings)? };
         assert_eq!(values.len(), expected, "a value for each listing");
-        self.summary.rows += rows.len() as u64;
-        self.summary.valued += expected as u64;
         let mut values = values.into_iter();
         let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
             Some(rejections) => Some(Outcome::rejected(&rejections)),
             None => values.next().map(|value| Outcome::valued(&value)),
         });
-        Ok(outcomes.collect())
+        Ok((outcomes.collect(), Summary { rows: rows.len() as u64, valued: expected as u64 }))
+    }
+}
+
+impl AddAssign for Summary {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.valued += other.valued;
     }
 }
 
@@ -149,38 +156,80 @@ fn titles(header: &Header) -> [String; 4] {
 
 /// Values the rows of a sheet first and adds the outcomes to its XML then, so that nothing but
 /// them differs from the user's workbook.
-fn value_workbook<E>(
+fn value_workbook<E: Send>(
     table: &mut Table<'_>,
     output: &mut (impl Write + Seek),
-    mut valuing: Valuing<'_, E>,
+    valuing: &Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
     let header = table.header().clone();
     let source = table.source().clone();
     let failed = |fault: Fault| ValueError::Table(fault.in_file(source.name()));
-    let mut outcomes: Vec<(u32, Outcome)> = Vec::new();
-    let mut batch = Vec::with_capacity(BATCH);
     let mut rows = table.rows()?;
-    loop {
-        let row = rows.next().transpose()?;
-        let ended = row.is_none();
-        batch.extend(row);
-        if batch.len() == BATCH || ended {
-            let values = valuing.value(&header, &batch).map_err(ValueError::Value)?;
-            let numbers = batch.drain(..).map(|row| u32::try_from(row.number()).unwrap_or(u32::MAX));
-            outcomes.extend(numbers.zip(values));
-        }
-        if ended {
-            break;
-        }
-    }
+    let (outcomes, summary) = value_rows(&mut rows, &header, valuing)?;
     let first_column = rows.columns();
     drop(rows);
     if first_column + 4 > EXCEL_COLUMNS {
         return Err(failed(Fault::TooLarge("its sheet has no room for four more columns".to_owned())));
     }
-    let Content::Workbook(workbook) = &table.content else { return Ok(valuing.summary) };
+    let Content::Workbook(workbook) = &table.content else { return Ok(summary) };
     let place = header.sheet.as_deref().and_then(|sheet| workbook.place_of(sheet)).unwrap_or_default();
     let additions = sheet::Additions::new(&header, first_column, outcomes);
     package::rewrite(&source, place, &additions, output).map_err(failed)?;
-    Ok(valuing.summary)
+    Ok(summary)
+}
+
+/// An outcome beside the number of its row.
+type Numbered = (u32, Outcome);
+
+/// Values rows in threads, while this one reads on. The outcomes are in the order of the rows.
+fn value_rows<E: Send>(
+    rows: &mut Rows<'_, '_>,
+    header: &Header,
+    valuing: &Valuing<'_, E>,
+) -> Result<(Vec<Numbered>, Summary), ValueError<E>> {
+    let threads = valuing.threads.max(1);
+    let (give, batches) = crossbeam_channel::bounded::<(usize, Vec<Row>)>(threads);
+    let work = |batches: Receiver<(usize, Vec<Row>)>| -> Result<Vec<_>, E> {
+        let value = |(place, rows): (usize, Vec<Row>)| {
+            let (outcomes, summary) = valuing.outcomes(header, &rows)?;
+            let numbers = rows.iter().map(|row| u32::try_from(row.number()).unwrap_or(u32::MAX));
+            Ok((place, numbers.zip(outcomes).collect::<Vec<Numbered>>(), summary))
+        };
+        batches.iter().map(value).collect()
+    };
+    let results = std::thread::scope(|scope| {
+        let start = |batches| scope.spawn(move || work(batches));
+        let workers: Vec<_> = (0..threads).map(|_| start(batches.clone())).collect();
+        // Those who take batches are all gone once each has failed.
+        drop(batches);
+        let read = give_batches(rows, &give);
+        drop(give);
+        let results: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        read.map(|()| results)
+    })?;
+    let mut batches = Vec::new();
+    for result in results {
+        // A panic of the caller's own goes on here.
+        let result = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        batches.extend(result.map_err(ValueError::Value)?);
+    }
+    batches.sort_unstable_by_key(|(place, ..)| *place);
+    let mut summary = Summary::default();
+    let mut outcomes = Vec::new();
+    for (_, batch, part) in batches {
+        summary += part;
+        outcomes.extend(batch);
+    }
+    Ok((outcomes, summary))
+}
+
+/// Reads batches until the rows, or those who take them, come to an end.
+fn give_batches(rows: &mut Rows<'_, '_>, give: &Sender<(usize, Vec<Row>)>) -> Result<(), TableError> {
+    for place in 0.. {
+        let batch = rows.take(BATCH).collect::<Result<Vec<Row>, _>>()?;
+        if batch.is_empty() || give.send((place, batch)).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -1,10 +1,14 @@
 //! An XLSX workbook: its container checked, its sheets read a row at a time.
 
 mod container;
+mod markup;
+pub(crate) mod package;
 
 pub(crate) use container::from_zip;
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, Xlsx, XlsxCellReader, XlsxError};
+
+use domain::column::LONGEST_TEXT;
 
 use crate::error::Fault;
 use crate::header::{Candidate, SEARCHED_ROWS, Search};
@@ -18,13 +22,17 @@ pub(crate) struct Workbook<'a> {
     limits: Limits,
 }
 
+/// Cells that are looked at in search of a header, over all sheets.
+const SEARCHED_CELLS: u64 = 1_000_000;
+
 /// A row of a sheet, counted from 0, with its cells from the first column on.
 pub(crate) type SheetRow = (u32, Vec<SheetCell>);
 
 impl<'a> Workbook<'a> {
     pub(crate) fn open(source: &Source<'a>, limits: &Limits) -> Result<Self, Fault> {
         container::check(source.open()?, limits)?;
-        let xlsx = Xlsx::new(source.open()?).map_err(from_xlsx)?;
+        let stream = source.open()?;
+        let xlsx = Fault::guard(|| Xlsx::new(stream).map_err(from_xlsx))?;
         Ok(Self { xlsx, limits: limits.clone() })
     }
 
@@ -39,10 +47,14 @@ impl<'a> Workbook<'a> {
         let sheets = self.xlsx.sheets_metadata().iter().filter(|sheet| sheet.typ == SheetType::WorkSheet);
         let names: Vec<String> = sheets.map(|sheet| sheet.name.clone()).collect();
         let mut nearest = Search::default();
+        let mut cells = 0;
         for name in names {
             let mut search = Search::default();
-            if self.search(&name, &mut search)? {
+            if self.search(&name, &mut search, &mut cells)? {
                 return Ok((Some(name), search.into_best()));
+            }
+            if cells > SEARCHED_CELLS {
+                break;
             }
             if search.recognised() > nearest.recognised() || nearest.is_unused() {
                 nearest = search;
@@ -51,11 +63,14 @@ impl<'a> Workbook<'a> {
         Ok((None, nearest.into_best()))
     }
 
-    fn search(&mut self, sheet: &str, search: &mut Search) -> Result<bool, Fault> {
-        let mut rows = self.rows(sheet)?;
+    fn search(&mut self, sheet: &str, search: &mut Search, cells_read: &mut u64) -> Result<bool, Fault> {
+        let mut rows = self.rows(sheet, None)?;
+        rows.limits.max_cells = rows.limits.max_cells.min(SEARCHED_CELLS);
+        let before = *cells_read;
         while let Some((row, cells)) = rows.next_row()? {
+            *cells_read = before + rows.cells_read;
             let number = u64::from(row) + 1;
-            if number > SEARCHED_ROWS {
+            if number > SEARCHED_ROWS || *cells_read > SEARCHED_CELLS {
                 break;
             }
             let headers: Vec<String> = cells.iter().map(SheetCell::header).collect();
@@ -66,11 +81,11 @@ impl<'a> Workbook<'a> {
         Ok(false)
     }
 
-    /// All rows of a sheet that hold a value, from the top.
-    pub(crate) fn rows(&mut self, sheet: &str) -> Result<SheetRows<'_, 'a>, Fault> {
+    /// All rows of a sheet that hold a value, from the top, with what they hold in the `wanted` columns, or in all.
+    pub(crate) fn rows(&mut self, sheet: &str, wanted: Option<Vec<bool>>) -> Result<SheetRows<'_, 'a>, Fault> {
         let limits = self.limits.clone();
-        let cells = self.xlsx.worksheet_cells_reader(sheet).map_err(from_xlsx)?;
-        Ok(SheetRows { cells, limits, pending: None, cells_read: 0, next_row: 0, columns: 0, ended: false })
+        let cells = Fault::guard(|| self.xlsx.worksheet_cells_reader(sheet).map_err(from_xlsx))?;
+        Ok(SheetRows { cells, limits, wanted, pending: None, cells_read: 0, next_row: 0, columns: 0, ended: false })
     }
 }
 
@@ -78,6 +93,7 @@ impl<'a> Workbook<'a> {
 pub(crate) struct SheetRows<'w, 'a> {
     cells: XlsxCellReader<'w, Stream<'a>>,
     limits: Limits,
+    wanted: Option<Vec<bool>>,
     pending: Option<(u32, u32, SheetCell)>,
     cells_read: u64,
     next_row: u32,
@@ -88,6 +104,10 @@ pub(crate) struct SheetRows<'w, 'a> {
 impl SheetRows<'_, '_> {
     /// The next row that holds a value.
     pub(crate) fn next_row(&mut self) -> Result<Option<SheetRow>, Fault> {
+        Fault::guard(|| self.read_row())
+    }
+
+    fn read_row(&mut self) -> Result<Option<SheetRow>, Fault> {
         let Some((row, column, cell)) = self.next_value()? else { return Ok(None) };
         if row < self.next_row {
             return Err(Fault::Damaged(format!("the rows of its sheet are out of order at row {}", row + 1)));
@@ -120,34 +140,38 @@ impl SheetRows<'_, '_> {
                 return Err(Fault::TooLarge(format!("a sheet has more than {} cells", self.limits.max_cells)));
             }
             let is_formula = record.formula.is_some();
-            let cell = read_cell(&record.value, is_formula);
+            let (row, column) = record.pos;
+            let is_wanted = self.wanted.as_ref().is_none_or(|wanted| wanted.get(column as usize) == Some(&true));
+            let cell = read_cell(&record.value, is_formula, is_wanted);
             // A formula takes up its place even where its value is an empty text.
             if cell == SheetCell::Empty && !is_formula {
                 continue;
             }
-            let (row, column) = record.pos;
-            self.check(row, column, &cell)?;
+            check(&self.limits, row, column, &record.value)?;
             self.columns = self.columns.max(column + 1);
             return Ok(Some((row, column, cell)));
         }
         self.ended = true;
         Ok(None)
     }
+}
 
-    fn check(&self, row: u32, column: u32, cell: &SheetCell) -> Result<(), Fault> {
-        let Limits { max_rows, max_columns, max_text, .. } = self.limits;
-        if u64::from(row) >= max_rows || column as usize >= max_columns {
-            let what = format!("the cell {} lies beyond {max_columns} columns and {max_rows} rows", name(row, column));
-            return Err(Fault::TooLarge(what));
-        }
-        match cell {
-            SheetCell::Text(text) if text.len() > max_text && text.chars().count() > max_text => {
-                let what = format!("the cell {} holds more than {max_text} characters", name(row, column));
-                Err(Fault::TooLarge(what))
-            }
-            _ => Ok(()),
-        }
+fn check(limits: &Limits, row: u32, column: u32, value: &DataRef<'_>) -> Result<(), Fault> {
+    let Limits { max_rows, max_columns, max_text, .. } = *limits;
+    if u64::from(row) >= max_rows || column as usize >= max_columns {
+        let what = format!("the cell {} lies beyond {max_columns} columns and {max_rows} rows", name(row, column));
+        return Err(Fault::TooLarge(what));
     }
+    let text = match value {
+        DataRef::String(text) => text.as_str(),
+        DataRef::SharedString(text) => text,
+        _ => "",
+    };
+    if text.len() > max_text && text.chars().count() > max_text {
+        let what = format!("the cell {} holds more than {max_text} characters", name(row, column));
+        return Err(Fault::TooLarge(what));
+    }
+    Ok(())
 }
 
 /// The letters of a column counted from 0.
@@ -175,8 +199,14 @@ fn put(cells: &mut Vec<SheetCell>, column: u32, cell: SheetCell) {
     cells[place] = cell;
 }
 
-fn read_cell(value: &DataRef<'_>, is_formula: bool) -> SheetCell {
-    let text = |text: &str| if text.is_empty() { SheetCell::Empty } else { SheetCell::Text(text.to_owned()) };
+/// The content of a cell, of which nobody wants more than that there is one unless `is_wanted`.
+fn read_cell(value: &DataRef<'_>, is_formula: bool, is_wanted: bool) -> SheetCell {
+    let text = |text: &str| match text.trim_end() {
+        "" => SheetCell::Empty,
+        _ if !is_wanted => SheetCell::Unwanted,
+        // What is longer is refused for its length, all of which nobody needs for that.
+        text => SheetCell::Text(text.chars().take(LONGEST_TEXT + 1).collect()),
+    };
     match value {
         DataRef::Empty if is_formula => SheetCell::Error("a formula without a computed value".to_owned()),
         DataRef::Empty => SheetCell::Empty,
@@ -191,10 +221,15 @@ fn read_cell(value: &DataRef<'_>, is_formula: bool) -> SheetCell {
     }
 }
 
-/// A day, unless the number stands for hours or for a time of day.
+/// The day after the last one that a sheet can hold, 9999-12-31.
+const LAST_DAY: f64 = 2_958_466.0;
+
+/// A day, unless the number stands for hours or for a time of day, or is none that a sheet knows.
 fn read_time(time: &ExcelDateTime) -> SheetCell {
-    let day = time.as_datetime().filter(|_| time.is_datetime() && time.as_f64() >= 1.0);
-    day.map_or(SheetCell::Number(time.as_f64()), |day| SheetCell::Date(day.date()))
+    let number = time.as_f64();
+    let is_day = time.is_datetime() && (1.0..LAST_DAY).contains(&number);
+    let day = is_day.then(|| time.as_datetime()).flatten();
+    day.map_or(SheetCell::Number(number), |day| SheetCell::Date(day.date()))
 }
 
 fn from_xlsx(error: XlsxError) -> Fault {

@@ -93,6 +93,12 @@ impl Model {
         Self { threads: threads.max(1), ..self }
     }
 
+    /// How many threads value many listings at once.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// What the file says of itself.
     #[must_use]
     pub fn signature(&self) -> &Signature {

@@ -15,6 +15,10 @@ use super::{FieldError, PROBLEM_JSON, Problem};
 pub(crate) struct OfListing;
 /// What a valuation of a workbook may be refused for.
 pub(crate) struct OfWorkbook;
+/// What a job may be refused for.
+pub(crate) struct OfJob;
+/// What a result may be refused for.
+pub(crate) struct OfResult;
 /// What a read that needs the model may be refused for.
 pub(crate) struct OfVocabulary;
 /// What the template may be refused for.
@@ -53,7 +57,22 @@ impl IntoResponses for OfWorkbook {
                      brand, year"
                 .to_owned(),
         };
-        describe(&[malformed, limit, rows, media_type, missing, table], &[API, MODEL])
+        describe(&[malformed, Problem::TooSlow { seconds: 30 }, limit, rows, media_type, missing, table], &[API, MODEL])
+    }
+}
+
+impl IntoResponses for OfJob {
+    fn responses() -> Responses {
+        describe(&[crate::jobs::no_job()], &[API])
+    }
+}
+
+impl IntoResponses for OfResult {
+    fn responses() -> Responses {
+        let unfinished = Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() };
+        let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
+        let table = Problem::UnreadableTable { detail: "cars.xlsx: the file is damaged: it is cut off".to_owned() };
+        describe(&[crate::jobs::no_job(), unfinished, rows, table], &[API])
     }
 }
 

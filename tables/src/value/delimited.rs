@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
-use super::{BATCH, Outcome, Summary, ValueError, Valuing, titles};
+use super::{Outcome, Summary, ValueError, Valuing, titles};
 use crate::delimited::{Delimited, Record};
 use crate::error::Fault;
 use crate::format::Format;
 use crate::row::Row;
 use crate::table::Table;
+
+/// The rows that are valued together: enough for several threads.
+const BATCH: usize = 1024;
 
 /// Writes the table with its outcomes as UTF-8, with a byte order mark where the table had one or
 /// was in another encoding, which tells a reader such as Excel what it is.
@@ -16,7 +19,7 @@ pub(super) fn value<E>(
     format: Format,
     delimiter: u8,
     output: &mut impl Write,
-    mut valuing: Valuing<'_, E>,
+    valuing: &Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
     let failed = |fault: Fault| ValueError::Table(fault.in_file(table.source().name()));
     let options = table.options();
@@ -27,19 +30,20 @@ pub(super) fn value<E>(
     }
     let mut writer = Writer::new(table, delimiter, output);
     let mut batch = Vec::with_capacity(BATCH);
+    let mut summary = Summary::default();
     loop {
         let record = records.next_record().map_err(failed)?;
         let ended = record.is_none();
         batch.extend(record);
         if batch.len() == BATCH || ended {
-            writer.write_batch(&mut batch, &mut valuing)?;
+            summary += writer.write_batch(&mut batch, valuing)?;
         }
         if ended {
             break;
         }
     }
     writer.csv.flush().map_err(|error| failed(Fault::Write(error)))?;
-    Ok(valuing.summary)
+    Ok(summary)
 }
 
 struct Writer<'t, 'a, W: Write> {
@@ -55,19 +59,24 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         Self { table, csv, line: 1 }
     }
 
-    fn write_batch<E>(&mut self, records: &mut Vec<Record>, valuing: &mut Valuing<'_, E>) -> Result<(), ValueError<E>> {
+    fn write_batch<E>(
+        &mut self,
+        records: &mut Vec<Record>,
+        valuing: &Valuing<'_, E>,
+    ) -> Result<Summary, ValueError<E>> {
         let header = self.table.header();
         let rows: Vec<Row> =
             records.iter().map(|record| Row::of_line(record.line, record.fields.clone(), header)).collect();
         let is_valued = |row: &Row| row.number() > header.row && !row.is_empty();
         let valued: Vec<Row> = rows.iter().filter(|row| is_valued(row)).cloned().collect();
-        let mut outcomes = valuing.value(header, &valued).map_err(ValueError::Value)?.into_iter();
+        let (outcomes, summary) = valuing.outcomes(header, &valued).map_err(ValueError::Value)?;
+        let mut outcomes = outcomes.into_iter();
         for (record, row) in records.drain(..).zip(&rows) {
             let outcome = if is_valued(row) { outcomes.next() } else { None };
             self.write(&record, outcome.as_ref())
                 .map_err(|error| Fault::Write(std::io::Error::other(error)).in_file(self.table.source().name()))?;
         }
-        Ok(())
+        Ok(summary)
     }
 
     fn write(&mut self, record: &Record, outcome: Option<&Outcome>) -> Result<(), csv::Error> {

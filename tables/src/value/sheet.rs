@@ -7,11 +7,12 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::QName;
 use quick_xml::{Reader, Writer};
 
-use super::xml::{as_event, attribute, column_of, from_xml, is_xml, prefix_of};
+use super::xml::{as_event, attribute, column_of, is_xml, prefix_of};
 use super::{Outcome, titles};
 use crate::error::Fault;
 use crate::header::Header;
 use crate::workbook::column_letters;
+use crate::workbook::package::from_xml;
 
 /// What is added to a sheet.
 pub(super) struct Additions {

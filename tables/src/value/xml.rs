@@ -3,15 +3,6 @@
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::QName;
 
-use crate::error::Fault;
-
-pub(super) fn from_xml(error: quick_xml::Error) -> Fault {
-    match error {
-        quick_xml::Error::Io(error) => Fault::Damaged(error.to_string()),
-        other => Fault::Damaged(format!("its XML cannot be read ({other})")),
-    }
-}
-
 pub(super) fn as_event(tag: BytesStart<'_>, is_empty: bool) -> Event<'_> {
     if is_empty { Event::Empty(tag) } else { Event::Start(tag) }
 }

@@ -7,7 +7,7 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
 use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{Options, Source, Summary, ValueError, value_table};
+use tables::{Options, Source, Summary, ValueError, Valuing, value_table};
 
 use crate::made::{read_sheet, row, today, with_part, workbook};
 
@@ -25,10 +25,14 @@ fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     Ok(listings.into_iter().map(value).collect())
 }
 
+fn valuing<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuing<'_, E> {
+    Valuing { today: today(), threads: 3, value }
+}
+
 fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, Summary) {
     let mut output = Cursor::new(Vec::new());
     let source = Source::bytes(name, bytes);
-    let summary = value_table(source, &mut output, Options::default(), today(), &mut price).unwrap();
+    let summary = value_table(source, &mut output, Options::default(), &valuing(&price)).unwrap();
     (output.into_inner(), summary)
 }
 
@@ -139,13 +143,25 @@ fn a_csv_of_another_encoding_comes_back_marked_as_utf_8() {
 
 #[test]
 fn a_failed_valuation_is_told_apart_from_a_bad_table() {
-    let mut fail = |_: Vec<Listing>| Err("the model is gone".to_owned());
+    let fail = |_: Vec<Listing>| Err("the model is gone".to_owned());
     let input = b"brand,year,mileage\nKia,2018,1\n";
     let source = Source::bytes("cars.csv", input);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), today(), &mut fail).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&fail)).unwrap_err();
     assert!(matches!(error, ValueError::Value(_)));
     let macros = with_part("xl/vbaProject.bin", b"x");
     let source = Source::bytes("cars.xlsm", &macros);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), today(), &mut price).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
     assert!(error.to_string().contains("a workbook with macros"), "{error}");
+}
+
+#[test]
+fn a_valuation_that_fails_ends_the_reading_too() {
+    let input = workbook(|sheet| {
+        row(sheet, 0, &["brand", "year", "mileage"]);
+        (1..20_000).for_each(|number| row(sheet, number, &["Kia", "2018", "5"]));
+    });
+    let fail = |_: Vec<Listing>| Err("the model is gone");
+    let source = Source::bytes("cars.xlsx", &input);
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&fail)).unwrap_err();
+    assert!(matches!(error, ValueError::Value("the model is gone")));
 }

@@ -1,0 +1,231 @@
+//! Workbooks that are too long to wait for: sent once, asked after, fetched when they are done.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State as Extracted};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::body::refuse;
+use crate::problem::document::{OfJob, OfResult, OfWorkbook};
+use crate::problem::{Problem, ProblemDetails};
+use crate::state::State;
+use crate::upload::{self, Content, WorkbookForm};
+use crate::valuations::workbook::{Work, WorkbookFile, attachment, valued_name};
+
+/// How long a result is kept.
+const KEPT: Duration = Duration::from_hours(1);
+/// The most jobs, finished ones included.
+const MOST_JOBS: usize = 64;
+
+/// The jobs of this server. They end with it.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    by_id: Mutex<HashMap<Uuid, Arc<Entry>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    created_at: DateTime<Utc>,
+    valued: Arc<AtomicU64>,
+    abandoned: Arc<AtomicBool>,
+    outcome: Mutex<Option<Result<Arc<Content>, Problem>>>,
+}
+
+/// A workbook that is being valued, or was.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Job {
+    /// Its address is `/v1/valuations/jobs/{id}`.
+    #[schema(example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")]
+    id: String,
+    /// `running`, `done` or `failed`.
+    #[schema(example = "running")]
+    state: &'static str,
+    /// The name of the workbook.
+    #[schema(example = "cars.xlsx")]
+    file: String,
+    /// How many rows have a price so far.
+    #[schema(example = 48_128)]
+    valued: u64,
+    /// When it was sent.
+    created_at: DateTime<Utc>,
+    /// Where the workbook with prices is, for an hour; null before it is done.
+    #[schema(example = json!(null))]
+    result: Option<String>,
+    /// Why it failed; null unless it did.
+    #[schema(example = json!(null))]
+    error: Option<ProblemDetails>,
+}
+
+impl Jobs {
+    fn add(&self, entry: Arc<Entry>) -> Result<Uuid, Problem> {
+        let mut jobs = self.lock();
+        if jobs.len() >= MOST_JOBS {
+            return Err(Problem::Overloaded);
+        }
+        // Whoever knows the id may fetch the result, so nobody must guess it.
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        jobs.insert(id, entry);
+        Ok(id)
+    }
+
+    fn has_room(&self) -> bool {
+        self.lock().len() < MOST_JOBS
+    }
+
+    fn find(&self, id: &str) -> Result<(Uuid, Arc<Entry>), Problem> {
+        let id = Uuid::parse_str(id).map_err(|_| no_job())?;
+        self.lock().get(&id).map(|entry| (id, Arc::clone(entry))).ok_or_else(no_job)
+    }
+
+    fn remove(&self, id: Uuid) {
+        if let Some(entry) = self.lock().remove(&id) {
+            entry.abandoned.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A panic leaves the map whole: nothing is done within that could.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Entry>>> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn outcome(&self) -> MutexGuard<'_, Option<Result<Arc<Content>, Problem>>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn describe(&self, id: Uuid) -> Job {
+        let (state, result, error) = match &*self.outcome() {
+            None => ("running", None, None),
+            Some(Ok(_)) => ("done", Some(format!("/v1/valuations/jobs/{id}/result")), None),
+            Some(Err(problem)) => ("failed", None, Some(problem.details())),
+        };
+        let valued = self.valued.load(Ordering::Relaxed);
+        Job { id: id.to_string(), state, file: self.name.clone(), valued, created_at: self.created_at, result, error }
+    }
+}
+
+/// No job has this id.
+pub(crate) fn no_job() -> Problem {
+    Problem::NotFound { detail: "there is no such job; it may have been removed, or an hour has passed".to_owned() }
+}
+
+/// Values a workbook while its sender does something else
+///
+/// For workbooks of many rows. The answer comes at once and names the job in `Location`: ask there how far it is, and
+/// fetch `result` when it is done. A job that is not fetched within an hour is gone, and so are all jobs of a server
+/// that stops.
+#[utoipa::path(
+    post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations",
+    request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
+    responses(
+        (
+            status = 202, description = "The job", body = Job,
+            headers(("Location" = String, description = "Where to ask after it"))
+        ),
+        OfWorkbook
+    )
+)]
+pub(crate) async fn start_job(
+    Extracted(state): Extracted<State>,
+    request: Request,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Job>), Problem> {
+    let served = match state.engine().served() {
+        Ok(served) if state.jobs().has_room() => served,
+        Ok(_) => return Err(refuse(request, Problem::Overloaded)),
+        Err(problem) => return Err(refuse(request, problem)),
+    };
+    let upload = upload::read(&state, request).await?;
+    let abandoned = Arc::new(AtomicBool::new(false));
+    let work = Work::new(&state, served, Arc::clone(&abandoned));
+    let entry = Arc::new(Entry {
+        name: upload.name.clone(),
+        created_at: Utc::now(),
+        valued: Arc::clone(&work.valued),
+        abandoned,
+        outcome: Mutex::new(None),
+    });
+    let id = state.jobs().add(Arc::clone(&entry))?;
+    let job = entry.describe(id);
+    tokio::spawn(async move {
+        let outcome = state.engine().bulk.wait().run(move || work.value(&upload)).await;
+        *entry.outcome() = Some(outcome.map(Arc::new));
+        drop(entry);
+        tokio::time::sleep(KEPT).await;
+        state.jobs().remove(id);
+    });
+    Ok((StatusCode::ACCEPTED, [(LOCATION, format!("/v1/valuations/jobs/{id}"))], Json(job)))
+}
+
+/// Tells how far a job is
+///
+/// Ask again every second or so while its state is `running`.
+#[utoipa::path(
+    get, path = "/v1/valuations/jobs/{id}", operation_id = "get_job", tag = "valuations",
+    params(("id" = String, Path, description = "The job", example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")),
+    responses((status = 200, description = "The job", body = Job), OfJob)
+)]
+pub(crate) async fn get_job(
+    Extracted(state): Extracted<State>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Job>, Problem> {
+    let (id, entry) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
+    Ok(Json(entry.describe(id)))
+}
+
+/// Removes a job
+///
+/// What it has not done yet is given up, and its result is gone.
+#[utoipa::path(
+    delete, path = "/v1/valuations/jobs/{id}", operation_id = "end_job", tag = "valuations",
+    params(("id" = String, Path, description = "The job", example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")),
+    responses((status = 204, description = "It is gone"), OfJob)
+)]
+pub(crate) async fn end_job(
+    Extracted(state): Extracted<State>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let (id, _) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
+    state.jobs().remove(id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Fetches the workbook of a job
+///
+/// May be fetched again until the job is removed.
+#[utoipa::path(
+    get, path = "/v1/valuations/jobs/{id}/result", operation_id = "get_result", tag = "valuations",
+    params(("id" = String, Path, description = "The job", example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")),
+    responses(
+        (
+            status = 200, description = "The workbook with prices", body = inline(WorkbookFile),
+            content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            headers(("Content-Disposition" = String, description = "The name to save it under"))
+        ),
+        OfResult
+    )
+)]
+pub(crate) async fn get_result(
+    Extracted(state): Extracted<State>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let (_, entry) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
+    let content = match &*entry.outcome() {
+        Some(Ok(content)) => Arc::clone(content),
+        Some(Err(problem)) => return Err(problem.clone()),
+        None => return Err(Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() }),
+    };
+    attachment(&valued_name(&entry.name), &content).await
+}

@@ -1,0 +1,262 @@
+//! A look at XML as it streams by, for what would cost a parser too much: a parser holds a tag, a text or a comment whole
+//! before anybody can measure it.
+
+/// Longest text between two tags, in bytes: far more than any cell needs.
+const LONGEST_TEXT: u64 = 1 << 20;
+/// Longest tag, comment or instruction, in bytes.
+const LONGEST_TAG: u64 = 64 << 10;
+/// Longest cell or shared text with all its parts, in bytes.
+const LONGEST_ITEM: u64 = 1 << 20;
+/// Most attributes of a tag: parsers compare each with each.
+const MOST_ATTRIBUTES: u32 = 200;
+/// Longest name of an element that is told from others, in bytes.
+const LONGEST_NAME: usize = 40;
+
+/// Why XML is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excess {
+    /// What is too long or too many.
+    TooMuch(&'static str),
+    /// A document type definition, or the like.
+    Declaration,
+}
+
+/// What stands in a part.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    /// The local name of its first element.
+    pub(crate) root: Vec<u8>,
+    /// Texts of a table of shared texts.
+    pub(crate) shared_texts: u64,
+    /// Formats of cells.
+    pub(crate) formats: u64,
+    /// The longest tag, in bytes.
+    pub(crate) longest_tag: u64,
+}
+
+/// Reads XML a buffer at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Markup {
+    state: State,
+    /// Bytes of what is being read: a text, a tag, a comment.
+    length: u64,
+    name: Vec<u8>,
+    is_closing: bool,
+    is_empty: bool,
+    attributes: u32,
+    /// Bytes since a cell or a shared text began, within one.
+    item: Option<u64>,
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum State {
+    #[default]
+    Text,
+    /// Behind `<`.
+    Opening,
+    Name,
+    Tag,
+    /// A value, until this quotation mark.
+    Value(u8),
+    /// Behind `<!`, as much of it as tells what it is.
+    Declaration,
+    /// Until `?>`, `-->` or `]]>`: how many bytes of that have just been read.
+    Until(&'static [u8], usize),
+}
+
+impl Markup {
+    /// Looks at the next bytes.
+    pub(crate) fn look(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
+        if let Some(item) = &mut self.item {
+            *item += bytes.len() as u64;
+            if *item > LONGEST_ITEM + bytes.len() as u64 {
+                return Err(Excess::TooMuch("a cell of more than a megabyte"));
+            }
+        }
+        while let Some((byte, rest)) = bytes.split_first() {
+            let skipped = match self.state {
+                State::Text => memchr::memchr(b'<', bytes).unwrap_or(bytes.len()),
+                State::Value(quote) => memchr::memchr(quote, bytes).unwrap_or(bytes.len()),
+                _ => 0,
+            };
+            if skipped > 0 {
+                self.grow(skipped as u64)?;
+                bytes = &bytes[skipped..];
+            } else {
+                self.grow(1)?;
+                self.step(*byte)?;
+                bytes = rest;
+            }
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, bytes: u64) -> Result<(), Excess> {
+        self.length += bytes;
+        match self.state {
+            State::Text | State::Until(b"]]>", _) if self.length > LONGEST_TEXT => {
+                Err(Excess::TooMuch("a text of more than a megabyte"))
+            }
+            State::Text | State::Until(b"]]>", _) => Ok(()),
+            _ if self.length > LONGEST_TAG => Err(Excess::TooMuch("a tag or a comment of more than 64 kilobytes")),
+            _ => Ok(()),
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> Result<(), Excess> {
+        match (self.state, byte) {
+            (State::Text, _) => {
+                (self.state, self.length, self.attributes) = (State::Opening, 1, 0);
+                (self.is_closing, self.is_empty) = (false, false);
+                self.name.clear();
+            }
+            (State::Opening, b'!') => self.state = State::Declaration,
+            (State::Opening, b'?') => self.state = State::Until(b"?>", 0),
+            (State::Opening, b'/') => {
+                (self.is_closing, self.state) = (true, State::Name);
+            }
+            (State::Opening | State::Name | State::Tag, b'>') => {
+                self.end_tag();
+                self.begin_text();
+            }
+            // Everything before the quotation mark was skipped.
+            (State::Value(_), _) | (State::Opening | State::Name, b' ' | b'\t' | b'\n' | b'\r') => {
+                self.state = State::Tag;
+            }
+            (State::Name | State::Tag, b'/') => (self.state, self.is_empty) = (State::Tag, true),
+            // What stands before a colon is a prefix.
+            (State::Name, b':') => self.name.clear(),
+            (State::Opening | State::Name, _) => {
+                self.state = State::Name;
+                if self.name.len() < LONGEST_NAME {
+                    self.name.push(byte);
+                }
+            }
+            (State::Tag, b'"' | b'\'') => self.state = State::Value(byte),
+            (State::Tag, b'=') => {
+                (self.attributes, self.is_empty) = (self.attributes + 1, false);
+                if self.attributes > MOST_ATTRIBUTES {
+                    return Err(Excess::TooMuch("a tag of more than 200 attributes"));
+                }
+            }
+            (State::Tag, _) => self.is_empty = false,
+            (State::Declaration, _) => self.declare(byte)?,
+            (State::Until(end, seen), _) => self.until(end, seen, byte),
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, byte: u8) -> Result<(), Excess> {
+        self.name.push(byte);
+        let kinds: [(&[u8], &'static [u8]); 2] = [(b"--", b"-->"), (b"[CDATA[", b"]]>")];
+        match kinds.iter().find(|(begin, _)| begin.starts_with(&self.name)) {
+            None => Err(Excess::Declaration),
+            Some((begin, end)) => {
+                if begin.len() == self.name.len() {
+                    self.state = State::Until(end, 0);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn until(&mut self, end: &'static [u8], seen: usize, byte: u8) {
+        let seen = if byte == end[seen] {
+            seen + 1
+        } else if seen + 1 == end.len() && end.len() == 3 && byte == end[0] {
+            // Of three equal characters, the last two count.
+            seen
+        } else {
+            usize::from(byte == end[0])
+        };
+        self.state = State::Until(end, seen);
+        if seen == end.len() {
+            self.begin_text();
+        }
+    }
+
+    fn begin_text(&mut self) {
+        (self.state, self.length) = (State::Text, 0);
+    }
+
+    fn end_tag(&mut self) {
+        let content = &mut self.content;
+        content.longest_tag = content.longest_tag.max(self.length);
+        if content.root.is_empty() {
+            content.root.clone_from(&self.name);
+        }
+        match (self.name.as_slice(), self.is_closing) {
+            (b"si", false) => content.shared_texts += 1,
+            (b"xf", false) => content.formats += 1,
+            _ => {}
+        }
+        if matches!(self.name.as_slice(), b"si" | b"c") {
+            self.item = (!self.is_closing && !self.is_empty).then_some(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(xml: &[u8]) -> Result<Content, Excess> {
+        let whole = look_in(xml, usize::MAX)?;
+        // It does not matter where buffers end.
+        for size in [1, 2, 3, 7] {
+            assert_eq!(format!("{:?}", look_in(xml, size)?), format!("{whole:?}"));
+        }
+        Ok(whole)
+    }
+
+    fn look_in(xml: &[u8], size: usize) -> Result<Content, Excess> {
+        let mut markup = Markup::default();
+        for bytes in xml.chunks(size.min(xml.len().max(1))) {
+            markup.look(bytes)?;
+        }
+        Ok(markup.content)
+    }
+
+    #[test]
+    fn elements_are_told_by_their_local_names() {
+        let xml = b"<?xml version='1.0'?><!-- <si> ---><x:sst a='>' b=\"<si>\"><x:si><t/></x:si><si/><![CDATA[<si>]]]></x:sst>";
+        let content = look(xml).unwrap();
+        assert_eq!((content.root.as_slice(), content.shared_texts, content.formats), (b"sst".as_slice(), 2, 0));
+        assert_eq!(look(b"<a><xf/><xf b='1'></xf></a>").unwrap().formats, 2);
+    }
+
+    #[test]
+    fn declarations_are_refused() {
+        for xml in ["<!DOCTYPE a>", "<a/><!ENTITY b>", "<!doctype a>", "<![INCLUDE[", "<!-a"] {
+            assert_eq!(look(xml.as_bytes()).unwrap_err(), Excess::Declaration, "{xml}");
+        }
+    }
+
+    #[test]
+    fn what_a_parser_would_hold_whole_is_limited() {
+        let many = |part: &str, count: usize| part.repeat(count);
+        for xml in [
+            format!("<a>{}", many("b ", 100_000)),
+            format!("<c r='A1'/>{}", many("<d/>", 500_000)),
+            format!("<si/>{}", many("<d/>", 500_000)),
+            format!("<c><v>1</v></c>{}", many("<d/>", 500_000)),
+        ] {
+            assert!(look_in(xml.as_bytes(), 65_536).is_ok(), "{}", &xml[..12]);
+        }
+        for xml in [
+            format!("<a>{}", many("b", 1_100_000)),
+            format!("<a b='{}", many("<", 70_000)),
+            format!("<!-- {}", many("<a>", 30_000)),
+            format!("<?{}", many("a", 70_000)),
+            format!("<![CDATA[{}", many("]", 1_100_000)),
+            format!("<a {}>", many("b=''", 201)),
+            format!("<c>{}", many("<is/>", 500_000)),
+            format!("<si>{}", many("<!---->", 500_000)),
+            format!("<c r=''>{}", many("<is/>", 500_000)),
+        ] {
+            let result = look_in(xml.as_bytes(), 65_536);
+            assert!(matches!(result, Err(Excess::TooMuch(_))), "{}", &xml[..20]);
+        }
+    }
+}
