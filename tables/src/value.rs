@@ -6,6 +6,7 @@ mod sheet;
 mod xml;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 use std::ops::AddAssign;
 
@@ -62,7 +63,7 @@ pub struct Valuing<'v, E> {
 /// `value` gives back another number of values than it was given listings.
 pub fn value_table<E: Send>(
     source: Source<'_>,
-    mut output: impl Write + Seek,
+    mut output: impl Write + Seek + Send,
     options: Options,
     valuing: &Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
@@ -114,6 +115,11 @@ impl<E> Valuing<'_, E> {
         });
         Ok((outcomes.collect(), Summary { rows: rows.len() as u64, valued: expected as u64 }))
     }
+
+    fn batch(&self, header: &Header, rows: &[Row]) -> Batch<E> {
+        let (outcomes, summary) = self.outcomes(header, rows)?;
+        Ok((rows.iter().map(number).zip(outcomes).collect(), summary))
+    }
 }
 
 impl AddAssign for Summary {
@@ -154,82 +160,116 @@ fn titles(header: &Header) -> [String; 4] {
     })
 }
 
-/// Values the rows of a sheet first and adds the outcomes to its XML then, so that nothing but
-/// them differs from the user's workbook.
+/// Values the rows of a sheet, and then reads its XML again to add the outcomes, so that nothing but
+/// them differs from the user's workbook. Rows are valued in threads of their own meanwhile.
 fn value_workbook<E: Send>(
     table: &mut Table<'_>,
-    output: &mut (impl Write + Seek),
+    output: &mut (impl Write + Seek + Send),
     valuing: &Valuing<'_, E>,
 ) -> Result<Summary, ValueError<E>> {
     let header = table.header().clone();
     let source = table.source().clone();
     let failed = |fault: Fault| ValueError::Table(fault.in_file(source.name()));
-    let mut rows = table.rows()?;
-    let (outcomes, summary) = value_rows(&mut rows, &header, valuing)?;
-    let first_column = rows.columns();
-    drop(rows);
-    if first_column + 4 > EXCEL_COLUMNS {
-        return Err(failed(Fault::TooLarge("its sheet has no room for four more columns".to_owned())));
+    let (give, batches) = crossbeam_channel::bounded::<(usize, Vec<Row>)>(WAITING);
+    let (answer, answers) = crossbeam_channel::unbounded();
+    let work = |batches: Receiver<(usize, Vec<Row>)>, answer: Sender<_>| {
+        // Nobody takes answers any more once the writing has failed.
+        batches.iter().try_for_each(|(place, rows)| answer.send((place, valuing.batch(&header, &rows))).ok());
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..valuing.threads.max(1) {
+            let (batches, answer) = (batches.clone(), answer.clone());
+            scope.spawn(move || work(batches, answer));
+        }
+        drop((batches, answer));
+        let mut rows = table.rows()?;
+        let last_row = give_batches(&mut rows, &give)?;
+        drop(give);
+        let first_column = rows.columns();
+        drop(rows);
+        if first_column + 4 > EXCEL_COLUMNS {
+            return Err(failed(Fault::TooLarge("its sheet has no room for four more columns".to_owned())));
+        }
+        let Content::Workbook(workbook) = &table.content else { return Ok(Summary::default()) };
+        let place = header.sheet.as_deref().and_then(|sheet| workbook.place_of(sheet)).unwrap_or_default();
+        let additions = sheet::Additions::new(&header, first_column, last_row);
+        let mut outcomes = Outcomes::new(answers);
+        let written = package::rewrite(&source, place, &additions, &mut outcomes, output);
+        match outcomes.failure {
+            Some(failure) => Err(ValueError::Value(failure)),
+            None => written.map(|()| outcomes.summary).map_err(failed),
+        }
+    })
+}
+
+/// Batches that may wait to be valued: so many that a short sheet is read before it is valued, and can be written
+/// meanwhile.
+const WAITING: usize = 64;
+
+/// Reads batches until the rows, or those who take them, come to an end. Returns the number of the last row.
+fn give_batches(rows: &mut Rows<'_, '_>, give: &Sender<(usize, Vec<Row>)>) -> Result<Option<u32>, TableError> {
+    let mut last = None;
+    for place in 0.. {
+        let batch = rows.take(BATCH).collect::<Result<Vec<Row>, _>>()?;
+        let Some(row) = batch.last() else { break };
+        last = Some(number(row));
+        if give.send((place, batch)).is_err() {
+            break;
+        }
     }
-    let Content::Workbook(workbook) = &table.content else { return Ok(summary) };
-    let place = header.sheet.as_deref().and_then(|sheet| workbook.place_of(sheet)).unwrap_or_default();
-    let additions = sheet::Additions::new(&header, first_column, outcomes);
-    package::rewrite(&source, place, &additions, output).map_err(failed)?;
-    Ok(summary)
+    Ok(last)
+}
+
+fn number(row: &Row) -> u32 {
+    u32::try_from(row.number()).unwrap_or(u32::MAX)
 }
 
 /// An outcome beside the number of its row.
 type Numbered = (u32, Outcome);
+/// What came of a batch.
+type Batch<E> = Result<(Vec<Numbered>, Summary), E>;
 
-/// Values rows in threads, while this one reads on. The outcomes are in the order of the rows.
-fn value_rows<E: Send>(
-    rows: &mut Rows<'_, '_>,
-    header: &Header,
-    valuing: &Valuing<'_, E>,
-) -> Result<(Vec<Numbered>, Summary), ValueError<E>> {
-    let threads = valuing.threads.max(1);
-    let (give, batches) = crossbeam_channel::bounded::<(usize, Vec<Row>)>(threads);
-    let work = |batches: Receiver<(usize, Vec<Row>)>| -> Result<Vec<_>, E> {
-        let value = |(place, rows): (usize, Vec<Row>)| {
-            let (outcomes, summary) = valuing.outcomes(header, &rows)?;
-            let numbers = rows.iter().map(|row| u32::try_from(row.number()).unwrap_or(u32::MAX));
-            Ok((place, numbers.zip(outcomes).collect::<Vec<Numbered>>(), summary))
-        };
-        batches.iter().map(value).collect()
-    };
-    let results = std::thread::scope(|scope| {
-        let start = |batches| scope.spawn(move || work(batches));
-        let workers: Vec<_> = (0..threads).map(|_| start(batches.clone())).collect();
-        // Those who take batches are all gone once each has failed.
-        drop(batches);
-        let read = give_batches(rows, &give);
-        drop(give);
-        let results: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        read.map(|()| results)
-    })?;
-    let mut batches = Vec::new();
-    for result in results {
-        // A panic of the caller's own goes on here.
-        let result = result.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        batches.extend(result.map_err(ValueError::Value)?);
-    }
-    batches.sort_unstable_by_key(|(place, ..)| *place);
-    let mut summary = Summary::default();
-    let mut outcomes = Vec::new();
-    for (_, batch, part) in batches {
-        summary += part;
-        outcomes.extend(batch);
-    }
-    Ok((outcomes, summary))
+/// The outcomes in the order of the rows, as they come.
+struct Outcomes<E> {
+    answers: Receiver<(usize, Batch<E>)>,
+    /// Batches before which others are still missing.
+    early: BTreeMap<usize, Vec<Numbered>>,
+    next_batch: usize,
+    batch: std::vec::IntoIter<Numbered>,
+    summary: Summary,
+    failure: Option<E>,
 }
 
-/// Reads batches until the rows, or those who take them, come to an end.
-fn give_batches(rows: &mut Rows<'_, '_>, give: &Sender<(usize, Vec<Row>)>) -> Result<(), TableError> {
-    for place in 0.. {
-        let batch = rows.take(BATCH).collect::<Result<Vec<Row>, _>>()?;
-        if batch.is_empty() || give.send((place, batch)).is_err() {
-            break;
+impl<E> Outcomes<E> {
+    fn new(answers: Receiver<(usize, Batch<E>)>) -> Self {
+        let (early, batch) = (BTreeMap::new(), Vec::new().into_iter());
+        Self { answers, early, next_batch: 0, batch, summary: Summary::default(), failure: None }
+    }
+}
+
+impl<E> Iterator for Outcomes<E> {
+    type Item = Numbered;
+
+    fn next(&mut self) -> Option<Numbered> {
+        loop {
+            if let Some(outcome) = self.batch.next() {
+                return Some(outcome);
+            }
+            if let Some(batch) = self.early.remove(&self.next_batch) {
+                self.batch = batch.into_iter();
+                self.next_batch += 1;
+                continue;
+            }
+            match self.answers.recv().ok()? {
+                (place, Ok((batch, summary))) => {
+                    self.summary += summary;
+                    self.early.insert(place, batch);
+                }
+                (_, Err(failure)) => {
+                    self.failure = Some(failure);
+                    return None;
+                }
+            }
         }
     }
-    Ok(())
 }

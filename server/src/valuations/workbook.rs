@@ -172,7 +172,7 @@ impl Work {
         }
     }
 
-    fn write(&self, source: Source<'_>, output: &mut (impl Write + Seek)) -> Result<(), Problem> {
+    fn write(&self, source: Source<'_>, output: &mut (impl Write + Seek + Send)) -> Result<(), Problem> {
         let config = self.state.config();
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
         let options = Options { limits, ..Options::default() };

@@ -1,6 +1,7 @@
 //! Adding columns to the XML of a sheet. All that was there is written as it was read.
 
 use std::io::{BufRead, Write};
+use std::iter::Peekable;
 
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
@@ -8,7 +9,7 @@ use quick_xml::name::QName;
 use quick_xml::{Reader, Writer};
 
 use super::xml::{as_event, attribute, column_of, is_xml, prefix_of};
-use super::{Outcome, titles};
+use super::{Numbered, titles};
 use crate::error::Fault;
 use crate::header::Header;
 use crate::workbook::column_letters;
@@ -20,32 +21,35 @@ pub(super) struct Additions {
     header_row: u32,
     /// The first of the four new columns, counted from 0.
     first_column: u32,
-    /// By row, counted from 1, rising.
-    outcomes: Vec<(u32, Outcome)>,
+    /// The last row that an outcome stands in.
+    last_row: u32,
 }
 
 const WIDTHS: [u32; 4] = [15, 15, 15, 40];
 
 impl Additions {
-    pub(super) fn new(header: &Header, columns: u32, outcomes: Vec<(u32, Outcome)>) -> Self {
+    pub(super) fn new(header: &Header, columns: u32, last_row: Option<u32>) -> Self {
         let header_row = u32::try_from(header.row).unwrap_or(u32::MAX);
-        Self { titles: titles(header), header_row, first_column: columns, outcomes }
+        let last_row = last_row.unwrap_or(header_row);
+        Self { titles: titles(header), header_row, first_column: columns, last_row }
     }
 
     fn last_column(&self) -> u32 {
         self.first_column + 3
     }
-
-    fn last_row(&self) -> u32 {
-        self.outcomes.last().map_or(self.header_row, |(row, _)| *row)
-    }
 }
 
-/// Copies the XML of a sheet, the additions put in.
-pub(super) fn rewrite(input: impl BufRead, output: impl Write, additions: &Additions) -> Result<(), Fault> {
+/// Copies the XML of a sheet, the additions and the outcomes put in, which are numbered by their rows, from 1 and
+/// rising.
+pub(super) fn rewrite(
+    input: impl BufRead,
+    output: impl Write,
+    additions: &Additions,
+    outcomes: impl Iterator<Item = Numbered>,
+) -> Result<(), Fault> {
     let mut xml = Reader::from_reader(input);
     xml.config_mut().check_end_names = false;
-    let mut rewriter = Rewriter::new(Writer::new(output), additions);
+    let mut rewriter = Rewriter::new(Writer::new(output), additions, outcomes.peekable());
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
@@ -55,18 +59,20 @@ pub(super) fn rewrite(input: impl BufRead, output: impl Write, additions: &Addit
         }
     }
     // The header and every outcome stand in rows that were met on the way.
-    if rewriter.placed == additions.outcomes.len() + 1 {
+    if rewriter.titles.is_none() && rewriter.outcomes.peek().is_none() {
         Ok(())
     } else {
         Err(Fault::Damaged("the rows of its sheet are not numbered in order".to_owned()))
     }
 }
 
-struct Rewriter<'p, W: Write> {
+struct Rewriter<'p, W: Write, O: Iterator<Item = Numbered>> {
     writer: Writer<W>,
     additions: &'p Additions,
-    /// How many outcomes, and the titles, have been written.
-    placed: usize,
+    /// Those that have not been written yet.
+    outcomes: Peekable<O>,
+    /// None once they have been written.
+    titles: Option<&'p [String; 4]>,
     /// The row that is being read, counted from 1.
     row: u32,
     /// Whether the row has got what is added to it.
@@ -82,12 +88,13 @@ struct Rewriter<'p, W: Write> {
     widths_until: Option<u32>,
 }
 
-impl<'p, W: Write> Rewriter<'p, W> {
-    fn new(writer: Writer<W>, additions: &'p Additions) -> Self {
+impl<'p, W: Write, O: Iterator<Item = Numbered>> Rewriter<'p, W, O> {
+    fn new(writer: Writer<W>, additions: &'p Additions, outcomes: Peekable<O>) -> Self {
         Self {
             writer,
             additions,
-            placed: 0,
+            outcomes,
+            titles: Some(&additions.titles),
             row: 1,
             row_is_done: false,
             column: 0,
@@ -178,24 +185,20 @@ impl<'p, W: Write> Rewriter<'p, W> {
             return Ok(());
         }
         self.row_is_done = true;
-        let additions = self.additions;
         let prefix = prefix_of(element);
-        if self.row == additions.header_row {
+        if let Some(titles) = self.titles.take_if(|_| self.row == self.additions.header_row) {
             let style = self.style.as_ref().map_or(String::new(), |style| format!(" s=\"{style}\""));
-            for (place, title) in (0..).zip(&additions.titles) {
+            for (place, title) in (0..).zip(titles) {
                 self.write_text(&prefix, place, &style, title)?;
             }
-            self.placed += 1;
         }
-        // The titles are counted too, once they are placed above.
-        let next = self.placed.checked_sub(1).and_then(|next| additions.outcomes.get(next));
-        if let Some((_, outcome)) = next.filter(|(row, _)| *row == self.row) {
+        let row = self.row;
+        if let Some((_, outcome)) = self.outcomes.next_if(|(next, _)| *next == row) {
             for (place, price) in (0..).zip(outcome.prices.iter().flatten()) {
                 let reference = self.reference(place);
                 self.raw(&format!("<{prefix}c r=\"{reference}\"><{prefix}v>{price}</{prefix}v></{prefix}c>"))?;
             }
             self.write_text(&prefix, 3, "", &outcome.status)?;
-            self.placed += 1;
         }
         Ok(())
     }
@@ -218,7 +221,7 @@ impl<'p, W: Write> Rewriter<'p, W> {
     fn write_dimension(&mut self, tag: &BytesStart<'_>, is_empty: bool) -> Result<(), Fault> {
         let last = column_letters(self.additions.last_column());
         let mut written = BytesStart::new(tag.name().as_ref().to_owned());
-        written.push_attribute(("ref", format!("A1:{last}{}", self.additions.last_row()).as_str()));
+        written.push_attribute(("ref", format!("A1:{last}{}", self.additions.last_row).as_str()));
         self.write(as_event(written, is_empty))
     }
 
@@ -257,18 +260,16 @@ impl<'p, W: Write> Rewriter<'p, W> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Outcome;
     use super::*;
 
     fn rewritten(xml: &str) -> Result<String, Fault> {
         let outcome = |prices, status: &'static str| Outcome { prices, status: status.into() };
-        let additions = Additions {
-            titles: ["p", "l", "h", "s"].map(str::to_owned),
-            header_row: 2,
-            first_column: 2,
-            outcomes: vec![(3, outcome(Some([5.0, 4.0, 6.0]), "ok")), (5, outcome(None, "a < b"))],
-        };
+        let additions =
+            Additions { titles: ["p", "l", "h", "s"].map(str::to_owned), header_row: 2, first_column: 2, last_row: 5 };
+        let mut outcomes = [(3, outcome(Some([5.0, 4.0, 6.0]), "ok")), (5, outcome(None, "a < b"))].into_iter();
         let mut output = Vec::new();
-        rewrite(xml.as_bytes(), &mut output, &additions)?;
+        rewrite(xml.as_bytes(), &mut output, &additions, &mut outcomes)?;
         Ok(String::from_utf8(output).unwrap())
     }
 

@@ -93,8 +93,8 @@ pub(crate) fn from_zip(error: ZipError) -> Fault {
 const CHUNK: usize = 1 << 16;
 /// Parts that nobody parses. One of them cannot be a sheet: see [`package::check_sheets`].
 const OPAQUE: [&str; 12] = ["bin", "bmp", "emf", "gif", "jpeg", "jpg", "odttf", "png", "tif", "tiff", "wdp", "wmf"];
-/// What a parser holds for each shared text and each format, beyond what they say.
-const ITEM: u64 = 48;
+/// What a parser holds for each element and each format, beyond what they say.
+const ELEMENT: u64 = 24;
 const FORMAT: u64 = 256;
 /// The largest list of sheets, or of what a part refers to.
 const LONGEST_LIST: u64 = 1 << 20;
@@ -127,9 +127,9 @@ impl Part {
     fn held(&self) -> u64 {
         let Some(Markup { content, .. }) = &self.markup else { return 0 };
         let streams = content.root == b"worksheet" && content.shared_texts == 0;
-        let texts = if streams { 0 } else { self.size };
+        let texts = if streams { 0 } else { self.size + content.elements * ELEMENT };
         // A format has a name and a pattern of its own, whatever it refers to.
-        texts + content.shared_texts * ITEM + content.formats * (FORMAT + content.longest_tag)
+        texts + content.formats * (FORMAT + content.longest_tag)
     }
 
     /// Looks at some more bytes; false at the end of the part.

@@ -26,6 +26,8 @@ pub(crate) enum Excess {
 pub(crate) struct Content {
     /// The local name of its first element.
     pub(crate) root: Vec<u8>,
+    /// Elements of any name.
+    pub(crate) elements: u64,
     /// Texts of a table of shared texts.
     pub(crate) shared_texts: u64,
     /// Formats of cells.
@@ -186,6 +188,7 @@ impl Markup {
         if content.root.is_empty() {
             content.root.clone_from(&self.name);
         }
+        content.elements += u64::from(!self.is_closing);
         match (self.name.as_slice(), self.is_closing) {
             (b"si", false) => content.shared_texts += 1,
             (b"xf", false) => content.formats += 1,
