@@ -1,7 +1,7 @@
 //! What every command stands on: the database, its cluster, the async runtime, the inference runtime.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +12,8 @@ use storage::{CHAMPION, Cluster, Database};
 
 /// Connections of one command.
 const CONNECTIONS: u32 = 8;
+/// An address where nobody listens.
+const NOWHERE: &str = "postgres://probeg@127.0.0.1:1/probeg";
 
 /// What a command works with. Dropped last, it stops the private cluster if nobody else uses it.
 pub struct Context {
@@ -29,22 +31,51 @@ pub struct Context {
 impl Context {
     /// Connects to `DATABASE_URL`, or opens the private cluster, and brings the tables up to date.
     pub fn open() -> Result<Self> {
+        Self::open_with(|tokio, url| Ok(tokio.block_on(Database::connect(url, CONNECTIONS))?), Err)
+    }
+
+    /// The same for a server, which comes up without the database where it has a model of its own.
+    pub fn open_to_serve() -> Result<Self> {
+        Self::open_with(
+            |tokio, url| {
+                // The pool belongs to the runtime that it is made in.
+                let _within = tokio.enter();
+                Ok(Database::connect_lazy(url, CONNECTIONS)?)
+            },
+            |error| if server::cache::holds_model(&server_folder(&home())) { Ok(()) } else { Err(error) },
+        )
+    }
+
+    fn open_with(
+        connect: impl FnOnce(&tokio::runtime::Runtime, &str) -> Result<Database>,
+        without_cluster: impl FnOnce(storage::Error) -> Result<(), storage::Error>,
+    ) -> Result<Self> {
         // The other processors learn, or value cars.
         let threads = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
         let mut tokio = tokio::runtime::Builder::new_multi_thread();
         // Answers come from other threads: when there is much to do, they take turns with what is new.
         let tokio = tokio.worker_threads(threads).global_queue_interval(2).enable_all().build()?;
-        let home = PathBuf::from(variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned()));
+        let home = home();
         let (url, cluster) = if let Some(url) = variable("DATABASE_URL") {
             (url, None)
         } else {
             let programs = variable("PG_BIN_DIR").map(PathBuf::from);
-            let cluster = Cluster::open(&home, programs.as_deref())?;
-            (cluster.url(), Some(cluster))
+            match Cluster::open(&home, programs.as_deref()) {
+                Ok(cluster) => (cluster.url(), Some(cluster)),
+                Err(error) => {
+                    let reason = error.to_string();
+                    without_cluster(error)?;
+                    tracing::warn!(
+                        cause = reason,
+                        "The private cluster does not start; the server goes on without it."
+                    );
+                    (NOWHERE.to_owned(), None)
+                }
+            }
         };
         let stop = Arc::new(AtomicBool::new(false));
         watch_for_stop(&tokio, Arc::clone(&stop));
-        let database = tokio.block_on(Database::connect(&url, CONNECTIONS))?;
+        let database = connect(&tokio, &url)?;
         Ok(Self { database, tokio, home, stop, inference: OnceCell::new(), _cluster: cluster })
     }
 
@@ -89,6 +120,16 @@ impl Context {
             }
         })
     }
+}
+
+/// `PROBEG_HOME`.
+fn home() -> PathBuf {
+    PathBuf::from(variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned()))
+}
+
+/// Where a server keeps its own files.
+pub fn server_folder(home: &Path) -> PathBuf {
+    home.join("server")
 }
 
 /// The day of today where the program runs.

@@ -18,6 +18,8 @@ mod import;
 mod market;
 #[path = "integration/model_file.rs"]
 mod model_file;
+#[path = "integration/operations.rs"]
+mod operations;
 #[path = "integration/registry.rs"]
 mod registry;
 #[path = "integration/resume.rs"]

@@ -14,7 +14,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::Config;
 use crate::state::State;
@@ -22,6 +22,8 @@ use crate::{build, reload};
 
 /// How long requests under way may take to end when the server is stopped.
 const FAREWELL: Duration = Duration::from_secs(20);
+/// How long a new connection may take to bring its first request, once the server ends.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// The most bytes of a request's head.
 const LONGEST_HEAD: usize = 64 << 10;
 /// How long to wait where the system has no room for another connection.
@@ -107,6 +109,7 @@ impl Connections {
         let silence = self.config.idle_timeout;
         tokio::spawn(async move {
             let _held = (place, open);
+            let opened = Instant::now();
             prepare(&stream, silence);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -118,6 +121,10 @@ impl Connections {
                 ended = connection.as_mut() => Some(ended),
                 _ = ending.wait_for(|ending| *ending) => None,
             };
+            if ended.is_none() {
+                // Who has just come has a question on the way, which a shutdown would not wait for.
+                ended = timeout_at(opened + ON_THE_WAY, connection.as_mut()).await.ok();
+            }
             if ended.is_none() {
                 connection.as_mut().graceful_shutdown();
                 ended = Some(connection.await);

@@ -190,6 +190,9 @@ fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<Answer,
         Err(error) => return all(&Problem::internal(&error)),
     };
     metrics.batch(predicted.len());
+    // Of each question the car that was asked for, not those that it is compared with.
+    let firsts = jobs.iter().scan(0, |next, job| Some(std::mem::replace(next, *next + job.question.listings.len())));
+    served.model.observe(&predicted, firsts);
     let mut first = 0;
     let answers = questions.map(|Question { listings, level, .. }| {
         let rows = first..first + listings.len();

@@ -45,26 +45,25 @@ struct Entry {
 
 /// A workbook that is being valued, or was.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e", "state": "done", "file": "cars.xlsx", "valued": 99_812,
+    "created_at": "2026-11-22T09:30:00Z", "result": "/v1/valuations/jobs/0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e/result",
+    "error": null
+}))]
 pub(crate) struct Job {
     /// Its address is `/v1/valuations/jobs/{id}`.
-    #[schema(example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")]
     id: String,
     /// `running`, `done` or `failed`.
-    #[schema(example = "running")]
     state: &'static str,
     /// The name of the workbook.
-    #[schema(example = "cars.xlsx")]
     file: String,
     /// How many rows have a price so far.
-    #[schema(example = 48_128)]
     valued: u64,
     /// When it was sent.
     created_at: DateTime<Utc>,
     /// Where the workbook with prices is, for an hour; null before it is done.
-    #[schema(example = json!(null))]
     result: Option<String>,
     /// Why it failed; null unless it did.
-    #[schema(example = json!(null))]
     error: Option<ProblemDetails>,
 }
 

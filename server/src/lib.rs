@@ -4,6 +4,7 @@
 //! its end, while [`reload`] swaps in the next champion. Knows nothing of training.
 
 mod body;
+pub mod cache;
 pub mod config;
 mod connections;
 mod engine;
@@ -31,5 +32,6 @@ mod vocabulary;
 
 pub use config::{Config, ConfigError};
 pub use connections::serve;
+pub use listing_request::is_listing;
 pub use router::{build, document};
 pub use state::State;

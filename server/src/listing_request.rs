@@ -49,6 +49,13 @@ pub(crate) fn example() -> Json {
     Json::Object(fields.map(|column| (column.name().to_owned(), example_of(*column))).collect::<Map<_, _>>())
 }
 
+/// Whether a body is one listing that would be valued.
+#[must_use]
+pub fn is_listing(body: &[u8], today: NaiveDate) -> bool {
+    let item = crate::json::parse(body, crate::Config::default().max_json_depth);
+    item.is_ok_and(|item| read(&item, &[], today).is_ok())
+}
+
 /// Reads one listing, strictly: numbers are numbers, texts are texts, unknown and repeated fields are
 /// refused.
 ///

@@ -36,6 +36,14 @@ pub(crate) struct Metrics {
     reloads: Family<OutcomeLabels, Counter>,
     model_version: Gauge,
     stuck: Gauge<u64, AtomicU64>,
+    drift: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    draining: Gauge<u64, AtomicU64>,
+    refusals: Family<ReasonLabels, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -82,6 +90,9 @@ impl Metrics {
             reloads: Family::default(),
             model_version: Gauge::default(),
             stuck: Gauge::default(),
+            drift: Family::default(),
+            draining: Gauge::default(),
+            refusals: Family::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Answered requests, refusals included", metrics.requests.clone());
@@ -94,6 +105,10 @@ impl Metrics {
         registry.register("reloads", "Attempts to put a model into service", metrics.reloads.clone());
         registry.register("model_version", "The version in service; 0 without one", metrics.model_version.clone());
         registry.register("inference_stuck", "1 when a computing thread hangs", metrics.stuck.clone());
+        let help = "Population stability index of what was asked lately against the training data";
+        registry.register("input_drift", help, metrics.drift.clone());
+        registry.register("draining", "1 once the server was asked to stop", metrics.draining.clone());
+        registry.register("refusals", "Refused requests by kind of problem", metrics.refusals.clone());
         Arc::new(metrics)
     }
 
@@ -102,6 +117,11 @@ impl Metrics {
         let (method, route) = (method.to_owned(), route.to_owned());
         self.durations.get_or_create(&RouteLabels { route: route.clone() }).observe(duration.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    }
+
+    /// A request was refused, or failed.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// A version valued cars.
@@ -128,7 +148,7 @@ impl Metrics {
 /// The figures that operators watch
 ///
 /// Requests by route and status with their durations, valuations by model version, values that the model did not know,
-/// batch sizes, queue depth, reloads: in the format of Prometheus (`OpenMetrics`).
+/// how far what is asked has drifted from the training data, batch sizes, queue depth, refusals, reloads: in the format of Prometheus (`OpenMetrics`).
 #[utoipa::path(
     get, path = "/metrics", operation_id = "get_metrics", tag = "operations", security(()),
     responses(
@@ -145,6 +165,11 @@ pub(crate) async fn get_metrics(Extracted(state): Extracted<State>) -> Result<Re
     metrics.waiting.set(i64::try_from(engine.inference.waiting()).unwrap_or(i64::MAX));
     metrics.model_version.set(engine.served().map_or(0, |served| served.version));
     metrics.stuck.set(u64::from(engine.inference.is_stuck()));
+    metrics.draining.set(u64::from(state.is_draining()));
+    metrics.drift.clear();
+    for (field, index) in engine.served().map(|served| served.model.drift()).unwrap_or_default() {
+        metrics.drift.get_or_create(&FieldLabels { field }).set(index);
+    }
     let mut text = String::new();
     encode(&mut text, &metrics.registry).map_err(|error| Problem::internal(&error))?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())

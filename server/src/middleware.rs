@@ -36,9 +36,13 @@ pub(crate) async fn log(Extracted(state): Extracted<State>, mut request: Request
     let status = response.status();
     let route = route.as_ref().map_or("an unknown path", MatchedPath::as_str);
     state.metrics().answered(known_method(&method), route, status.as_u16(), duration);
+    let refused = response.extensions().get::<Refused>();
+    if let Some(refused) = refused {
+        state.metrics().refused(refused.kind);
+    }
     span.in_scope(|| {
         let status = status.as_u16();
-        if response.extensions().get::<Refused>().is_some() {
+        if refused.is_some_and(|refused| refused.is_one_too_many) {
             // Those who are too many would fill the log as well. They are counted.
             tracing::debug!(http.method = %method, http.route = route, http.status = status, "Refused {method} {route}.");
         } else {
@@ -66,9 +70,13 @@ impl RequestId {
     }
 }
 
-/// Marks the answer to one who was too many.
+/// Marks an answer that is a problem with its kind.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused;
+pub(crate) struct Refused {
+    pub(crate) kind: &'static str,
+    /// Whether there was nothing wrong with it but that there were too many.
+    pub(crate) is_one_too_many: bool,
+}
 
 /// Refuses single cars at once where too many wait already, before anything is spent on them.
 pub(crate) async fn shed(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {

@@ -276,9 +276,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Self::Overloaded | Self::TooManyRequests { .. } = self {
-            response.extensions_mut().insert(Refused);
-        }
+        let is_one_too_many = matches!(self, Self::Overloaded | Self::TooManyRequests { .. });
+        response.extensions_mut().insert(Refused { kind: self.kind().0, is_one_too_many });
         response
     }
 }

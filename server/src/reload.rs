@@ -6,10 +6,14 @@ use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
+use tokio::time::timeout;
 
+use crate::cache;
 use crate::engine::{BULK_THREADS, ReloadFailure, Served};
 use crate::state::State;
 
+/// How long to wait for the database before a server comes up.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look without being told: a net under the notifications.
 const POLL: Duration = Duration::from_secs(5);
 
@@ -18,12 +22,37 @@ const POLL: Duration = Duration::from_secs(5);
 enum Failure {
     #[error("{0}")]
     Registry(#[from] storage::Error),
+    #[error("the database does not answer")]
+    Silent,
     #[error("{source}")]
     Model { version: i64, source: onnx_model::Error },
+    #[error("it answers otherwise than it did when it was made: a price differs by {difference:.1e} of it")]
+    Changed { version: i64, difference: f64 },
     #[error("it values a common car at {price} with the range {low} to {high}, so it is not put into service")]
     Nonsense { version: i64, price: f64, low: f64, high: f64 },
     #[error("loading it failed: {reason}")]
     Crashed { version: i64, reason: String },
+}
+
+/// Brings the tables up to date and puts the champion into service, or else what was served last.
+pub async fn begin(state: &State) {
+    match timeout(PATIENCE, prepare(state)).await {
+        Ok(true) => refresh(state, true).await,
+        Ok(false) => {}
+        Err(_) => note(state, &Failure::Silent),
+    }
+    serve_cached(state).await;
+}
+
+/// Brings the tables up to date; false while the database is away.
+async fn prepare(state: &State) -> bool {
+    match state.database().migrate().await {
+        Ok(()) => true,
+        Err(error) => {
+            note(state, &Failure::Registry(error));
+            false
+        }
+    }
 }
 
 /// Follows the champion for ever.
@@ -33,15 +62,7 @@ pub async fn follow(state: State) {
     let mut was_told = true;
     loop {
         // The database may have been away when the server came up.
-        if !has_tables {
-            has_tables = match state.database().migrate().await {
-                Ok(()) => true,
-                Err(error) => {
-                    note(&state, &Failure::Registry(error));
-                    false
-                }
-            };
-        }
+        has_tables = has_tables || prepare(&state).await;
         if has_tables {
             refresh(&state, was_told).await;
         }
@@ -67,6 +88,30 @@ pub async fn refresh(state: &State, alias_moved: bool) {
     }
 }
 
+/// Puts the version into service that this server served last, from its own disk, where the champion could not be had:
+/// what a server does that comes up while the database is away.
+async fn serve_cached(state: &State) {
+    let Some(failure) = state.engine().failure().filter(|_| state.engine().served().is_err()) else { return };
+    let folder = state.config().folder.clone();
+    let cached = tokio::task::spawn_blocking(move || cache::read(&folder)).await;
+    let (version, bytes) = match cached {
+        Ok(Ok(Some(cached))) => cached,
+        Ok(Ok(None)) | Err(_) => return,
+        Ok(Err(error)) => return tracing::warn!(%error, "The last model served cannot be read from the disk."),
+    };
+    match open(state, version, bytes).await {
+        Ok(served) => {
+            state.engine().serve(served);
+            state.engine().set_failure(Some((*failure).clone()));
+            tracing::warn!(
+                model.version = version,
+                "Model version {version} serves, from the disk: whether it is still the champion, the database will tell."
+            );
+        }
+        Err(failure) => note(state, &failure),
+    }
+}
+
 async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served>, Failure> {
     let models = state.database().models();
     let champion = models.champion().await?;
@@ -85,16 +130,41 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
         error => Failure::Registry(error),
     })?;
     let Some(bytes) = bytes else { return Ok(None) };
+    let served = open(state, version, bytes.clone()).await?;
+    let folder = state.config().folder.clone();
+    // A server that comes up while the database is away serves this one.
+    let kept = tokio::task::spawn_blocking(move || cache::write(&folder, version, &bytes)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "The model cannot be kept on the disk; without the database, no server could start.");
+    }
+    Ok(Some(served))
+}
+
+/// Opens a model file, and has it prove itself.
+async fn open(state: &State, version: i64, bytes: Vec<u8>) -> Result<Served, Failure> {
     let (runtime, today) = (state.runtime().clone(), state.today());
     let sessions = state.config().sessions;
     let task = tokio::task::spawn_blocking(move || {
         let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
             .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
         let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
+        check_golden(&model, version)?;
         warm_up(&model, version, today)?;
         Ok(Served { version, model })
     });
-    task.await.map_err(|panic| Failure::Crashed { version, reason: panic.to_string() })?.map(Some)
+    task.await.map_err(|panic| Failure::Crashed { version, reason: panic.to_string() })?
+}
+
+/// Largest relative difference to the prices that came with the file: runtimes and processors round differently.
+const TOLERANCE: f64 = 1e-3;
+
+/// Values the rows that came with the file, and compares.
+fn check_golden(model: &Model, version: i64) -> Result<(), Failure> {
+    let difference = model.check_golden().map_err(|source| Failure::Model { version, source })?;
+    match difference {
+        Some(difference) if difference > TOLERANCE => Err(Failure::Changed { version, difference }),
+        _ => Ok(()),
+    }
 }
 
 /// Values the example of the documentation and refuses nonsense.
@@ -119,10 +189,11 @@ fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), Failure>
 /// Remembers a failure for `/v1/models`, and logs it unless it is the same as before.
 fn note(state: &State, failure: &Failure) {
     let version = match failure {
-        Failure::Registry(_) => None,
-        Failure::Model { version, .. } | Failure::Nonsense { version, .. } | Failure::Crashed { version, .. } => {
-            Some(*version)
-        }
+        Failure::Registry(_) | Failure::Silent => None,
+        Failure::Model { version, .. }
+        | Failure::Changed { version, .. }
+        | Failure::Nonsense { version, .. }
+        | Failure::Crashed { version, .. } => Some(*version),
     };
     let message = failure.to_string();
     let is_known = state.engine().failure().is_some_and(|known| known.version == version && known.message == message);

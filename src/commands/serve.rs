@@ -7,7 +7,7 @@ use clap::Args;
 use server::{Config, State};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::context::{Context, stop_signal, today};
+use crate::context::{Context, server_folder, stop_signal, today};
 use crate::output::say;
 
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let config = config(arguments.bind)?;
-    let context = Context::open()?;
+    let context = Context::open_to_serve()?;
     serve(&context, config)
 }
 
@@ -50,12 +50,13 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
 
 /// Serves until asked to stop.
 pub fn serve(context: &Context, config: Config) -> Result<()> {
+    let config = Config { folder: server_folder(&context.home), ..config };
     context.tokio.block_on(async {
         let listener = listen(config.bind)?;
         let address = listener.local_addr()?;
         let state = State::new(config, context.database.clone(), context.inference()?.clone(), today)?;
         // Loaded before anybody is told to come, so that nobody is turned away.
-        server::reload::refresh(&state, true).await;
+        server::reload::begin(&state).await;
         say!("Probeg serves on http://{address}/ (stop it with Ctrl-C)")?;
         say!("  a price for one car     http://{address}/")?;
         say!("  the API, to try out     http://{address}/docs")?;

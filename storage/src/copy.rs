@@ -7,6 +7,8 @@ mod tests;
 
 use domain::Column;
 
+use crate::chunk::ListingChunk;
+
 pub(crate) use decoder::Decoder;
 pub use decoder::Malformed;
 pub(crate) use encoder::Encoder;
@@ -48,6 +50,18 @@ fn sql_type(column: Column) -> SqlType {
         | Column::Region
         | Column::Color => SqlType::Text,
     }
+}
+
+/// Decodes a whole stream of listings with their prices, in pieces.
+///
+/// # Errors
+/// It is no such stream.
+pub fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingChunk, Malformed> {
+    let mut decoder = Decoder::new();
+    for piece in pieces {
+        decoder.push(piece)?;
+    }
+    decoder.finish()
 }
 
 /// The names of all columns of a listing, as a list for a statement.

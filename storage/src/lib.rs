@@ -22,7 +22,7 @@ pub use atomic_file::AtomicFile;
 pub use chunk::ListingChunk;
 pub use cluster::Cluster;
 pub use comparables::{Car, Comparable};
-pub use copy::Malformed;
+pub use copy::{Malformed, decode as decode_copy};
 pub use database::{Database, Guard, Lock};
 pub use error::{Error, Result};
 pub use listings::{Import, ImportCounts, Listings, Summary};

@@ -113,6 +113,17 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// Asks it to stop, and does not wait for that.
+    pub fn ask_to_stop(&self) {
+        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(asked.is_ok());
+    }
+
+    /// Waits until it has stopped, and tells its exit code.
+    pub fn wait(mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
+    }
+
     pub fn wait_until_ready(&self) {
         for _ in 0..300 {
             if block_on(async { Ok::<_, reqwest::Error>(reqwest::get(self.url("/health/ready")).await?.status()) })
@@ -128,9 +139,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
-        assert!(asked.is_ok());
-        let _ = self.process.wait();
+        // Nothing to ask of one that was waited for.
+        if matches!(self.process.try_wait(), Ok(None)) {
+            self.ask_to_stop();
+            let _ = self.process.wait();
+        }
     }
 }
 

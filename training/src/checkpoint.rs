@@ -9,6 +9,7 @@ use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use domain::drift::Reference;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use onnx_model::signature::Rows;
@@ -64,6 +65,8 @@ pub struct Prepared {
     pub schema: FeatureSchema,
     /// Bins, generations, the scale of the prices.
     pub statistics: Statistics,
+    /// How the values of what is learned from are spread.
+    pub reference: Reference,
 }
 
 /// The files of a run, which no other process uses while this lives.

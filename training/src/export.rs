@@ -4,6 +4,7 @@ use burn::prelude::*;
 use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use onnx_export::{Graph, Input, Traced};
+use onnx_model::signature::Golden;
 use onnx_model::{CATEGORICAL_INPUT, Model, NUMERIC_INPUT, OUTPUT, Signature};
 
 use crate::Error;
@@ -62,6 +63,25 @@ pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &Tabul
         Err(Error::Disagreement { difference: largest, tolerance: TOLERANCE })
     }
 }
+
+/// The first of these rows with what the network says of them, which a server checks before it takes the file up. One
+/// of them knows no category and one no number.
+#[must_use]
+pub fn golden(regressor: &TabularRegressor, rows: &TabularBatch) -> Golden {
+    let rows = rows.pick(&(0..rows.len().min(GOLDEN_ROWS)).filter_map(|row| row.try_into().ok()).collect::<Vec<u32>>());
+    let mut categorical: Vec<i64> = rows.ids.iter().map(|id| i64::from(*id)).collect();
+    let mut numbers = rows.numbers;
+    if rows.log_prices.len() == GOLDEN_ROWS {
+        categorical[..CATEGORICAL.len()].fill(0);
+        numbers[NUMERIC.len()..2 * NUMERIC.len()].fill(f32::NAN);
+    }
+    let price_quantiles = predict(regressor, &categorical, &numbers);
+    let numeric = numbers.into_iter().map(|number| (!number.is_nan()).then_some(number)).collect();
+    Golden { categorical, numeric, price_quantiles }
+}
+
+/// Rows that travel with the file.
+const GOLDEN_ROWS: usize = 32;
 
 fn predict(regressor: &TabularRegressor, ids: &[i64], numbers: &[f32]) -> Vec<f32> {
     let device = Device::flex();

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use burn::prelude::*;
-use domain::feature::{MODEL, NUMERIC};
+use domain::drift::{KeySpread, NumberSpread, Reference};
+use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::vocabulary::VocabularyCounter;
 use onnx_model::Encoder;
@@ -40,7 +41,19 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
     let schema = counter.into_schema(config.min_count, config.max_vocabulary);
     let encoder = Encoder::new(&schema)?;
     let mut generations = GenerationCounter::default();
-    stream.encode(Split::Train, &encoder, spool, |batch| generations.add(batch))?;
+    let mut keys: Vec<Vec<u64>> = schema.categorical.iter().map(|feature| vec![0; feature.values.len() + 1]).collect();
+    stream.encode(Split::Train, &encoder, spool, |batch| {
+        generations.add(batch);
+        for ids in batch.ids.chunks_exact(keys.len()) {
+            // An id is the place of a key, from 1, or 0.
+            keys.iter_mut().zip(ids).for_each(|(counts, id)| counts[id.unsigned_abs() as usize] += 1);
+        }
+    })?;
+    let spreads = schema.categorical.iter().zip(&keys);
+    let reference = Reference {
+        categorical: spreads.map(|(feature, counts)| KeySpread::new(&feature.name, counts)).collect(),
+        numeric: sample.spreads(&schema),
+    };
     let statistics = Statistics {
         generations: generations.most_frequent(schema.categorical[MODEL].values.len()),
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
@@ -49,7 +62,7 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
         // Prices that are all the same have no scale of their own.
         log_deviation: prices.deviation().max(1e-3),
     };
-    Ok(Prepared { schema, statistics })
+    Ok(Prepared { schema, statistics, reference })
 }
 
 /// A uniform sample of a stream of unknown length (Vitter 1985, algorithm R).
@@ -75,6 +88,13 @@ impl Reservoir {
         if place < SAMPLE {
             self.rows[place * NUMERIC.len()..(place + 1) * NUMERIC.len()].copy_from_slice(&numbers);
         }
+    }
+
+    /// How each number is spread.
+    fn spreads(&self, schema: &FeatureSchema) -> Vec<NumberSpread> {
+        let column = |place| self.rows.iter().skip(place).step_by(NUMERIC.len()).copied().collect::<Vec<_>>();
+        let features = schema.numeric.iter().enumerate();
+        features.map(|(place, feature)| NumberSpread::new(&feature.name, &column(place))).collect()
     }
 
     /// Quantiles of each derived number: at most `n_bins + 1` distinct ones.

@@ -17,10 +17,10 @@ use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, RunSta
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::checkpoint::{Beginning, RunFolder, Stage};
+use crate::checkpoint::{Beginning, Prepared, RunFolder, Stage};
 use crate::config::TrainConfig;
 use crate::evaluate::{Measuring, calibration_rows, stored_listing};
-use crate::export::{check_agreement, model_file};
+use crate::export::{check_agreement, golden, model_file};
 use crate::learner::{Callbacks, Learned, LearnerState, Learning, Until};
 pub use crate::learner::{EpochMetrics, Step};
 use crate::model::TabularRegressor;
@@ -227,7 +227,7 @@ impl Run<'_> {
         }
         self.summary.rows = rows;
 
-        let (schema, Learned { regressor, epoch }) =
+        let (prepared, Learned { regressor, epoch }) =
             self.learn(Stage::Learning, (self.config, Until::Best), rows.train, &mut stream, &mut |epoch, metrics| {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
                 let (runs, metrics_json) = (database.runs(), json!(metrics));
@@ -236,12 +236,12 @@ impl Run<'_> {
                 report(Progress::Epoch(epoch, metrics));
                 Ok(())
             })?;
-        let signature = self.signature(schema);
+        let signature = self.signature(prepared);
         let mut signature = self.calibrated_model(&regressor, &signature, &mut stream)?.signature().clone();
         let newest = if self.config.backtest { self.backtest(&mut stream)? } else { None };
         let regressor = if self.config.refit {
-            let (schema, learned) = self.refit(epoch, &mut stream)?;
-            signature.schema = schema;
+            let (prepared, learned) = self.refit(epoch, &mut stream)?;
+            (signature.schema, signature.reference) = (prepared.schema, Some(prepared.reference));
             learned.regressor
         } else {
             regressor
@@ -279,7 +279,7 @@ impl Run<'_> {
         rows: u64,
         stream: &mut ListingStream<'_>,
         on_epoch: &mut OnEpoch<'_>,
-    ) -> Result<(FeatureSchema, Learned), Error> {
+    ) -> Result<(Prepared, Learned), Error> {
         let Surroundings { report, stop, .. } = self.surroundings;
         let (prepared, saved) = if let Some(saved) = self.folder.load(stage)? {
             saved
@@ -310,7 +310,7 @@ impl Run<'_> {
         let learned = learning.learn(stream, saved, callbacks)?;
         stream.close_spools();
         self.folder.remove_spools(stage);
-        Ok((prepared.schema, learned))
+        Ok((prepared, learned))
     }
 
     /// From here on the splits that are learned from and validated on come from files, if they are to.
@@ -347,7 +347,7 @@ impl Run<'_> {
 
     /// Learns from the training and the validation split, which has had its say: it has told how long to learn and how
     /// wide the intervals must be.
-    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(FeatureSchema, Learned), Error> {
+    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(Prepared, Learned), Error> {
         (self.surroundings.report)(Progress::Refitting(epochs));
         stream.learn_from_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
@@ -367,9 +367,9 @@ impl Run<'_> {
         };
         report(Progress::Backtesting(since));
         let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
-        let (schema, Learned { regressor, .. }) =
+        let (prepared, Learned { regressor, .. }) =
             self.learn(Stage::Backtest, (&config, Until::Best), rows.train, stream, &mut |_, _| Ok(()))?;
-        let model = self.calibrated_model(&regressor, &self.signature(schema), stream)?;
+        let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
         let mut measuring = Measuring::new(&model, today);
         stream.scan_held_out(|chunk| measure(chunk, &mut measuring))?;
         stream.hold_out_nothing();
@@ -391,21 +391,24 @@ impl Run<'_> {
         let mut measuring = Measuring::new(&model, today);
         stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring))?;
         signature.accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
+        let test = agreement_rows(stream, model.encoder())?;
+        signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;
         let model = Model::open(runtime, &file, 1)?;
-        let test = agreement_rows(stream, model.encoder())?;
         report(Progress::Agreed(check_agreement(regressor, &model, &test)?));
         Ok((file, signature))
     }
 
     /// The signature before anything is measured.
-    fn signature(&self, schema: FeatureSchema) -> Signature {
+    fn signature(&self, prepared: Prepared) -> Signature {
         Signature {
-            schema,
+            schema: prepared.schema,
             quantiles: self.config.quantiles.clone(),
             calibration: Calibration::fit(&self.config.quantiles, &[]),
             accuracy: None,
             run: self.summary.clone(),
+            reference: Some(prepared.reference),
+            golden: None,
         }
     }
 

@@ -1,14 +1,17 @@
 //! A model that is ready to value listings.
 
+use std::sync::{Mutex, PoisonError};
+
 use chrono::NaiveDate;
 use domain::calibration::Calibration;
+use domain::drift::Drift;
 use domain::{Column, Listing, Valuation};
 
 use crate::Error;
 use crate::encoder::Encoder;
 use crate::pool::Pool;
 use crate::runtime::{Runtime, Session, Widths};
-use crate::signature::Signature;
+use crate::signature::{Golden, Signature};
 use crate::warning::unknown_values;
 
 /// A model file with its look-ups and its sessions.
@@ -22,6 +25,8 @@ pub struct Model {
     quick: Option<Pool>,
     /// Threads that value many listings at once.
     threads: usize,
+    /// What was observed, where the file tells what to expect.
+    drift: Option<Mutex<Drift>>,
 }
 
 /// What the graph said of some listings.
@@ -29,6 +34,7 @@ pub struct Model {
 pub struct Predicted {
     dated: Vec<Listing>,
     ids: Vec<i64>,
+    numbers: Vec<f32>,
     quantiles: Vec<f32>,
 }
 
@@ -66,7 +72,8 @@ impl Model {
         let encoder = Encoder::new(&signature.schema)?;
         let widths = widths(&signature, &encoder);
         let bulk = Pool::open(threads, &BULK_ROWS, |rows| Session::open(runtime, file, widths, rows))?;
-        Ok(Self { signature, encoder, bulk, quick: None, threads: 1 })
+        let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference)));
+        Ok(Self { signature, encoder, bulk, quick: None, threads: 1, drift })
     }
 
     /// The same model, with sessions of its own for callers of [`Self::predict`] with a few listings, so that as many
@@ -118,6 +125,7 @@ impl Model {
             for batch in batches {
                 let dated = batch.iter().map(|listing| listing.clone().dated(today)).collect();
                 let predicted = self.predict_in(&self.bulk, dated)?;
+                self.observe(&predicted, 0..batch.len());
                 for row in 0..batch.len() {
                     valuations.push(self.valuation(&predicted, row, level)?);
                 }
@@ -150,7 +158,50 @@ impl Model {
             self.encoder.encode(listing, &mut ids, &mut numbers);
         }
         let quantiles = pool.run(dated.len(), &ids, &numbers)?;
-        Ok(Predicted { dated, ids, quantiles })
+        Ok(Predicted { dated, ids, numbers, quantiles })
+    }
+
+    /// Counts some of the listings that were predicted, by their places from 0, as asked for by somebody.
+    ///
+    /// # Panics
+    /// There is no such listing.
+    pub fn observe(&self, predicted: &Predicted, rows: impl Iterator<Item = usize>) {
+        let Some(drift) = &self.drift else { return };
+        let (categorical, numeric) = (self.encoder.categorical_width(), self.encoder.numeric_width());
+        // Counts are whole whatever panicked.
+        let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            let ids = &predicted.ids[row * categorical..(row + 1) * categorical];
+            drift.add(ids, &predicted.numbers[row * numeric..(row + 1) * numeric]);
+        }
+    }
+
+    /// How far the listings that were observed differ from those learned from: see [`Drift::indices`].
+    #[must_use]
+    pub fn drift(&self) -> Vec<(String, f64)> {
+        let Some(drift) = &self.drift else { return Vec::new() };
+        let drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
+        drift.indices().into_iter().map(|(name, index)| (name.to_owned(), index)).collect()
+    }
+
+    /// Runs the rows that came with the file through the graph; tells the largest relative difference to the prices
+    /// that came with them. `None` for a file without such rows.
+    ///
+    /// # Errors
+    /// When the rows do not fit the graph or the runtime fails.
+    pub fn check_golden(&self) -> Result<Option<f64>, Error> {
+        let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else { return Ok(None) };
+        let numbers: Vec<f32> = numeric.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
+        let given = self.run(categorical, &numbers)?;
+        if given.is_empty() || given.len() != price_quantiles.len() {
+            let reason = format!("it holds {} prices, the graph gives {}", price_quantiles.len(), given.len());
+            return Err(Error::Metadata { key: "probeg.golden", reason });
+        }
+        let differences = given.iter().zip(price_quantiles).map(|(given, expected)| {
+            let difference = f64::from((given - expected).abs()) / f64::from(expected.abs());
+            if difference.is_nan() { f64::INFINITY } else { difference }
+        });
+        Ok(differences.max_by(f64::total_cmp))
     }
 
     /// The look-ups that turn a listing into inputs.

@@ -2,6 +2,7 @@
 
 use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
+use domain::drift::Reference;
 use domain::feature::FeatureSchema;
 use prost::Message;
 use serde::de::DeserializeOwned;
@@ -23,6 +24,21 @@ pub struct Signature {
     pub accuracy: Option<AccuracyCard>,
     /// `probeg.run`: the run that made the file.
     pub run: RunSummary,
+    /// `probeg.reference`: how the values of the training data are spread; missing in older files.
+    pub reference: Option<Reference>,
+    /// `probeg.golden`: rows with the prices that the file must give for them; missing in older files.
+    pub golden: Option<Golden>,
+}
+
+/// Rows with the prices that the network gave for them before it was exported.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Golden {
+    /// Ids, `[N, C]`, row by row.
+    pub categorical: Vec<i64>,
+    /// Numbers, `[N, F]`, row by row, null where missing.
+    pub numeric: Vec<Option<f32>>,
+    /// Quantiles of the price, `[N, Q]`, row by row.
+    pub price_quantiles: Vec<f32>,
 }
 
 /// The run that made a model file.
@@ -58,13 +74,15 @@ impl Signature {
     ///
     /// # Errors
     /// When a value cannot be said in JSON, such as a figure that is not finite.
-    pub fn to_metadata(&self) -> Result<[(&'static str, String); 5], Error> {
+    pub fn to_metadata(&self) -> Result<[(&'static str, String); 7], Error> {
         Ok([
             entry("probeg.schema", &self.schema)?,
             entry("probeg.quantiles", &self.quantiles)?,
             entry("probeg.calibration", &self.calibration)?,
             entry("probeg.accuracy", &self.accuracy)?,
             entry("probeg.run", &self.run)?,
+            entry("probeg.reference", &self.reference)?,
+            entry("probeg.golden", &self.golden)?,
         ])
     }
 
@@ -80,6 +98,8 @@ impl Signature {
             calibration: read(&file, "probeg.calibration")?,
             accuracy: read(&file, "probeg.accuracy")?,
             run: read(&file, "probeg.run")?,
+            reference: read_if_present(&file, "probeg.reference")?,
+            golden: read_if_present(&file, "probeg.golden")?,
         };
         signature.check()?;
         Ok(signature)
@@ -102,6 +122,10 @@ impl Signature {
 
 fn entry(key: &'static str, value: &impl Serialize) -> Result<(&'static str, String), Error> {
     serde_json::to_string(value).map(|json| (key, json)).map_err(|error| metadata(key, &error))
+}
+
+fn read_if_present<T: DeserializeOwned>(file: &ModelProto, key: &'static str) -> Result<Option<T>, Error> {
+    if file.metadata_props.iter().any(|entry| entry.key == key) { read(file, key) } else { Ok(None) }
 }
 
 fn read<T: DeserializeOwned>(file: &ModelProto, key: &'static str) -> Result<T, Error> {

@@ -131,3 +131,56 @@ async fn a_registry_that_cannot_be_asked_leaves_the_model() {
     assert_eq!(state.engine().served().unwrap().version, 3);
     assert_eq!(state.engine().failure().unwrap().version, None);
 }
+
+#[tokio::test]
+async fn what_is_too_large_by_its_own_account_is_refused_unread() {
+    let service = service();
+    let request = Request::post("/v1/valuations").header("content-type", "application/json");
+    let request = request.header("content-length", 1 << 30).body(Body::from("{")).unwrap();
+    assert_eq!(send(&service, request).await.problem(), (413, "too-large".to_owned()));
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
+    let config = Config { rate_limit: 1.try_into().ok(), ..guarded() };
+    let service = crate::build(&state(config));
+    let ask = || send(&service, with_header(Request::post("/v1/valuations"), "x-api-key", "ann"));
+    assert_eq!(ask().await.status, 200);
+    let answer = ask().await;
+    assert_eq!(answer.problem(), (429, "too-many-requests".to_owned()));
+    assert_eq!(answer.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_let_in_by_name_only() {
+    let origin = "https://dealer.example";
+    let preflight = || {
+        let request = Request::options("/v1/valuations").header("origin", origin);
+        request.header("access-control-request-method", "POST").body(Body::empty()).unwrap()
+    };
+    let closed = service();
+    assert_eq!(send(&closed, preflight()).await.header("access-control-allow-origin"), "");
+    let config = Config { cors_origins: vec![origin.parse().unwrap()], ..Config::default() };
+    let open = crate::build(&state(config));
+    let answer = send(&open, preflight()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, origin));
+    let request = Request::get("/health/live").header("origin", "https://else.example").body(Body::empty()).unwrap();
+    assert_eq!(send(&open, request).await.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn a_server_that_is_about_to_stop_says_so_and_answers() {
+    let state = state(Config::default());
+    let service = crate::build(&state);
+    state.drain();
+    assert_eq!(get(&service, "/health/ready").await.problem(), (503, "draining".to_owned()));
+    let answer = post(&service, "/v1/valuations", CAR).await;
+    assert_eq!((answer.status.as_u16(), answer.header("connection")), (200, "close"));
+}
+
+#[tokio::test]
+async fn json_that_is_nested_too_deep_is_refused() {
+    let service = service();
+    let body = format!(r#"{{"brand": {}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(post(&service, "/v1/valuations", body).await.problem(), (400, "malformed-json".to_owned()));
+}

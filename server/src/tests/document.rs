@@ -31,15 +31,19 @@ fn the_paths_are_those_of_the_design() {
     assert_eq!(
         names,
         [
+            "delete /v1/valuations/jobs/{id}",
             "get /health/live",
             "get /health/ready",
             "get /metrics",
             "get /v1/models",
             "get /v1/models/champion",
+            "get /v1/models/history",
             "get /v1/models/{version}",
             "get /v1/runs",
             "get /v1/runs/{id}",
             "get /v1/runs/{id}/metrics",
+            "get /v1/valuations/jobs/{id}",
+            "get /v1/valuations/jobs/{id}/result",
             "get /v1/valuations/template.xlsx",
             "get /v1/vocabulary",
             "post /get_sale_prediction_for_multiple_cars",
@@ -47,6 +51,7 @@ fn the_paths_are_those_of_the_design() {
             "post /v1/models/rollback",
             "post /v1/valuations",
             "post /v1/valuations/batch",
+            "post /v1/valuations/jobs",
             "post /v1/valuations/xlsx",
             "put /v1/models/champion",
         ]

@@ -96,6 +96,8 @@ fn signature() -> Signature {
             rows: Rows::default(),
             config: serde_json::json!({}),
         },
+        reference: None,
+        golden: None,
     }
 }
 

@@ -80,7 +80,7 @@ async fn what_is_no_workbook_is_explained() {
 #[tokio::test]
 async fn large_uploads_are_refused() {
     let config = Config { max_upload_bytes: 1000, ..Config::default() };
-    let service = crate::build(super::fixture::state(config));
+    let service = crate::build(&super::fixture::state(config));
     let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &[b'x'; 2000]).await;
     assert_eq!(answer.problem(), (413, "too-large".to_owned()));
 }
@@ -93,4 +93,89 @@ async fn the_template_is_there_with_and_without_a_model() {
         assert_eq!(answer.header("content-disposition"), "attachment; filename=\"template.xlsx\"");
         assert_eq!(cells(&answer)[0][0], Data::String("brand".into()));
     }
+}
+
+/// A workbook that does not fit into the memory that uploads have.
+fn large_workbook() -> Vec<u8> {
+    let mut workbook = rust_xlsxwriter::Workbook::new();
+    let sheet = workbook.add_worksheet();
+    for (place, title) in (0..).zip(["brand", "model", "year", "mileage", "note"]) {
+        sheet.write_string(0, place, title).unwrap();
+    }
+    for row in 1..=30_000_u32 {
+        sheet.write_string(row, 0, "Kia").unwrap();
+        sheet.write_string(row, 1, "Rio").unwrap();
+        sheet.write_number(row, 2, 2018).unwrap();
+        sheet.write_number(row, 3, row).unwrap();
+        let noise = |factor: u64| format!("{:x}", u64::from(row).wrapping_mul(factor));
+        let noise = [0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F, 0xD6E8_FEB8_6659_FD93].map(noise);
+        sheet.write_string(row, 4, noise.concat()).unwrap();
+    }
+    workbook.save_to_buffer().unwrap()
+}
+
+#[tokio::test]
+async fn a_large_workbook_goes_over_the_disk_and_leaves_nothing_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { folder: folder.path().join("server"), ..Config::default() };
+    let service = crate::build(&super::fixture::state(config.clone()));
+    let large = large_workbook();
+    assert!(large.len() > 1 << 20);
+    let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &large).await;
+    assert_eq!(answer.status, 200);
+    let cells = cells(&answer);
+    assert_eq!((cells.len(), cells[30_000][5].to_string().is_empty()), (30_001, false));
+    assert_eq!(cells[7][8], Data::String("ok".into()));
+    assert_eq!(std::fs::read_dir(&config.folder).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn more_rows_than_are_accepted_are_too_large() {
+    let service = crate::build(&super::fixture::state(Config { max_rows: 100, ..Config::default() }));
+    let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &large_workbook()).await;
+    assert_eq!(answer.problem(), (413, "table-too-large".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_asked_after_fetched_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { folder: folder.path().join("server"), ..Config::default() };
+    let service = crate::build(&super::fixture::state(config.clone()));
+    let answer = upload(&service, "/v1/valuations/jobs", "file", "машины.xlsx", &large_workbook()).await;
+    assert_eq!(answer.status, 202);
+    let job = answer.json();
+    assert_eq!((&job["state"], &job["file"]), (&"running".into(), &"машины.xlsx".into()));
+    let place = answer.header("location").to_owned();
+    assert_eq!(place, format!("/v1/valuations/jobs/{}", job["id"].as_str().unwrap()));
+    let early = get(&service, &format!("{place}/result")).await;
+    assert!(early.status == 200 || early.problem() == (409, "conflict".to_owned()));
+    let done = loop {
+        let job = get(&service, &place).await.json();
+        if job["state"] != "running" {
+            break job;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!((&done["state"], &done["valued"], &done["error"]), (&"done".into(), &30_000.into(), &().into()));
+    for _ in 0..2 {
+        let result = get(&service, done["result"].as_str().unwrap()).await;
+        assert_eq!(cells(&result).len(), 30_001);
+        assert!(result.header("content-disposition").contains("filename*=UTF-8''"));
+    }
+    let delete = || axum::http::Request::delete(&place).body(axum::body::Body::empty()).unwrap();
+    assert_eq!(super::fixture::send(&service, delete()).await.status, 204);
+    assert_eq!(super::fixture::send(&service, delete()).await.problem(), (404, "not-found".to_owned()));
+    assert_eq!(get(&service, &place).await.status, 404);
+
+    let answer = upload(&service, "/v1/valuations/jobs", "file", "cars.xlsx", b"PK no workbook").await;
+    let place = answer.header("location").to_owned();
+    let failed = loop {
+        let job = get(&service, &place).await.json();
+        if job["state"] != "running" {
+            break job;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!((&failed["state"], &failed["error"]["status"]), (&"failed".into(), &422.into()));
+    assert_eq!(get(&service, &format!("{place}/result")).await.problem().0, 422);
 }

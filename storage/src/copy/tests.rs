@@ -38,14 +38,6 @@ fn encode(rows: &[(Listing, f64)]) -> Vec<u8> {
     encoder.into_stream()
 }
 
-fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingChunk, Malformed> {
-    let mut decoder = Decoder::new();
-    for piece in pieces {
-        decoder.push(piece)?;
-    }
-    decoder.finish()
-}
-
 /// Cuts a stream at places that are given as fractions of its length.
 fn cut<'a>(stream: &'a [u8], cuts: &[f64]) -> Vec<&'a [u8]> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "short")]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
+use quick_xml::events::Event;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -27,6 +28,9 @@ pub(crate) fn check(mut stream: Stream<'_>, limits: &Limits) -> Result<(), Fault
         if held > limits.max_shared_bytes {
             let what = format!("the workbook's texts and styles take more than {} bytes", limits.max_shared_bytes);
             return Err(Fault::TooLarge(what));
+        }
+        if part.name.to_lowercase().ends_with("sharedstrings.xml") {
+            check_claim(&mut archive, place, limits)?;
         }
         if part.is(b"workbook") {
             workbooks.push(part.name);
@@ -81,6 +85,31 @@ fn inflate(archive: &mut ZipArchive<Stream<'_>>, place: usize, before: u64, limi
         }
     }
     Ok(part)
+}
+
+/// The table of texts says how many it has, and the parser reserves memory for as many unseen.
+fn check_claim(archive: &mut ZipArchive<Stream<'_>>, place: usize, limits: &Limits) -> Result<(), Fault> {
+    let entry = archive.by_index(place).map_err(from_zip)?;
+    // No text takes fewer bytes than `<si/>`.
+    let most = limits.max_shared_bytes / 5;
+    let mut xml = quick_xml::Reader::from_reader(BufReader::new(entry));
+    xml.config_mut().check_end_names = false;
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let tag = match xml.read_event_into(&mut buffer).map_err(package::from_xml)? {
+            Event::Start(tag) | Event::Empty(tag) if tag.local_name().as_ref() == "sst" => tag,
+            Event::Eof => return Ok(()),
+            _ => continue,
+        };
+        let mut counts = tag.attributes();
+        let counts = counts.with_checks(false).filter_map(Result::ok).filter(|one| one.key.as_ref() == "uniqueCount");
+        let is_plausible =
+            |count: &str| count.is_empty() || count.trim().parse::<u64>().is_ok_and(|count| count <= most);
+        if !counts.into_iter().all(|one| is_plausible(&one.value)) {
+            return Err(Fault::TooLarge("its table of texts claims more texts than it can hold".to_owned()));
+        }
+    }
 }
 
 pub(crate) fn from_zip(error: ZipError) -> Fault {

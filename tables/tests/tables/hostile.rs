@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tables::{Limits, TableError};
 
-use crate::made::{SHEET, open, row, rows, sheet_xml, with_part, workbook, zip_of};
+use crate::made::{SHEET, open, parts_of, row, rows, sheet_xml, with_part, workbook, zip_of};
 
 fn refused(bytes: &[u8]) -> TableError {
     let started = Instant::now();
@@ -33,10 +33,10 @@ fn a_cell_in_the_last_corner_costs_nothing() {
 
 #[test]
 fn bombs_are_counted_while_they_inflate() {
-    let bomb = with_part("xl/worksheets/sheet2.xml", &vec![b'<'; 50 << 20]);
+    let bomb = with_part("xl/worksheets/sheet2.xml", "<a>".repeat(10 << 20).as_bytes());
     assert!(bomb.len() < 200_000);
     let error = refused(&bomb);
-    assert!(error.is_too_large() && error.to_string().contains("inflates more than 400 times"), "{error}");
+    assert!(error.is_too_large() && error.to_string().contains("inflates more than 200 times"), "{error}");
 
     let limits = Limits { max_inflated_bytes: 10_000, ..Limits::default() };
     let good = workbook(|sheet| row(sheet, 0, &["brand", "year", "mileage"]));
@@ -64,6 +64,107 @@ fn a_table_of_texts_that_claims_too_many() {
     let claim = "<?xml version=\"1.0\"?><sst uniqueCount=\"18446744073709551615\"></sst>";
     let error = refused(&with_part("xl/sharedStrings.xml", claim.as_bytes()));
     assert!(error.is_too_large() && error.to_string().contains("claims more texts"), "{error}");
+}
+
+#[test]
+fn what_a_parser_would_hold_in_memory_is_counted() {
+    let shared = |texts: &str| with_part("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes());
+    let styles = |inside: &str| with_part("xl/styles.xml", format!("<styleSheet>{inside}</styleSheet>").as_bytes());
+    let noise = |seed: u64| format!("{:x}", seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let texts: String = (0..600_000).map(|text| format!("<si><t>{}</t></si>", noise(text))).collect();
+    let many = refused(&shared(&texts));
+    assert!(many.is_too_large() && many.to_string().contains("texts and styles take more than"), "{many}");
+    // The same where sheets usually are, which are not held.
+    let workbook = "<workbook><sheets/></workbook>";
+    let parts = [
+        ("xl/worksheets/workbook.xml".to_owned(), workbook.as_bytes().to_vec()),
+        ("xl/workbook.xml".to_owned(), workbook.as_bytes().to_vec()),
+        ("xl/worksheets/sharedStrings.xml".to_owned(), format!("<sst>{texts}</sst>").into_bytes()),
+    ];
+    assert!(refused(&zip_of(&parts)).is_too_large());
+    let name = format!("<fonts><font><name val=\"{}\"/></font></fonts>", noise(1).repeat(200));
+    let formats: String = (0..20_000).map(|id| format!("<xf numFmtId=\"{}\"/>", noise(id))).collect();
+    assert!(refused(&styles(&format!("{name}<cellXfs>{formats}</cellXfs>"))).is_too_large());
+    let comment = format!("<!-- {} -->", (0..20_000).map(|id| format!("<{}>", noise(id))).collect::<String>());
+    let error = refused(&with_part(SHEET, &sheet_xml(&comment)));
+    assert!(error.is_too_large() && error.to_string().contains("a comment of more than 64 kilobytes"), "{error}");
+    let runs: String = (0..60_000).map(|id| format!("<r><t>{}</t></r>", noise(id))).collect();
+    let error = refused(&sheet(&format!("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is>{runs}</is></c></row>")));
+    assert!(error.to_string().contains("a cell of more than a megabyte"), "{error}");
+}
+
+#[test]
+fn sheets_that_are_one_part_or_none() {
+    let workbook = |sheets: &str| {
+        format!(
+            "<workbook xmlns:r=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships\"><sheets>{sheets}\
+             </sheets></workbook>"
+        )
+    };
+    let twice = "<sheet name=\"a\" sheetId=\"1\" r:id=\"rId1\"/><sheet name=\"b\" sheetId=\"2\" r:id=\"rId1\"/>";
+    let error = refused(&with_part("xl/workbook.xml", workbook(twice).as_bytes()));
+    assert!(error.to_string().contains("two sheets are the same part"), "{error}");
+    let many: String = (0..600).map(|id| format!("<sheet name=\"{id}\" sheetId=\"{id}\" r:id=\"rId{id}\"/>")).collect();
+    let error = refused(&with_part("xl/workbook.xml", workbook(&many).as_bytes()));
+    assert!(error.to_string().contains("has 600 sheets, 512 are accepted"), "{error}");
+    let picture = "<Relationships><Relationship Id=\"rId1\" Type=\"worksheet\" Target=\"worksheets/sheet1.PNG\"/></Relationships>";
+    let error = refused(&with_part("xl/_rels/workbook.xml.rels", picture.as_bytes()));
+    assert!(error.to_string().contains("a sheet is no XML"), "{error}");
+}
+
+#[test]
+fn overlapping_parts_and_a_lying_directory() {
+    let mut bytes = zip_of(&[
+        ("xl/workbook.xml".to_owned(), b"<workbook/>".to_vec()),
+        (
+            "xl/media/a.png".to_owned(),
+            (0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect(),
+        ),
+        (
+            "xl/media/b.png".to_owned(),
+            (0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect(),
+        ),
+    ]);
+    // Half of the bytes go; the directory, which stays, still counts them.
+    let directory = bytes.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    bytes.drain(directory / 2..directory);
+    assert!(refused(&bytes).to_string().contains("damaged"));
+    let end = bytes.len() - 22;
+    bytes[end + 10..end + 12].copy_from_slice(&u16::MAX.to_le_bytes());
+    assert!(refused(&bytes).to_string().contains("has 65535 parts"));
+}
+
+#[test]
+fn cells_of_any_number_with_any_format() {
+    let dates = "<styleSheet><cellXfs><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>";
+    for number in ["1e300", "-1e300", "1e999", "-5", "0", "2958466", "NaN"] {
+        let cells = format!("{HEADER}<row r=\"2\"><c r=\"A2\" s=\"1\"><v>{number}</v></c></row>");
+        let mut parts = parts_of(&with_part(SHEET, &sheet_xml(&cells)));
+        parts.retain(|(name, _)| name != "xl/styles.xml");
+        parts.push(("xl/styles.xml".to_owned(), dates.into()));
+        // Read as something, or refused; nobody panics.
+        let _ = rows("cars.xlsx", &zip_of(&parts), Limits::default());
+    }
+}
+
+#[test]
+fn long_texts_where_nobody_looks_cost_nothing() {
+    let long = "ж".repeat(30_000);
+    let bytes = workbook(|sheet| {
+        row(sheet, 0, &["brand", "year", "mileage", "note"]);
+        (1..500).for_each(|number| row(sheet, number, &[&long, "2018", "5", &long]));
+    });
+    let rows = rows("cars.xlsx", &bytes, Limits::default()).unwrap();
+    assert_eq!(rows.len(), 499);
+    let kept: usize = rows.iter().map(|row| format!("{row:?}").len()).sum();
+    assert!(kept < 499 * 1000, "{kept}");
+}
+
+#[test]
+fn a_message_repeats_no_flood_of_headers() {
+    let headers: Vec<String> = (0..250).map(|place| format!("{place}{}", "x".repeat(5_000))).collect();
+    let bytes = workbook(|sheet| row(sheet, 0, &headers.iter().map(String::as_str).collect::<Vec<_>>()));
+    assert!(refused(&bytes).to_string().len() < 5_000);
 }
 
 #[test]

@@ -33,19 +33,23 @@ pub fn with_part(name: &str, content: &[u8]) -> Vec<u8> {
         row(sheet, 0, &["brand", "year", "mileage"]);
         row(sheet, 1, &["Kia", "2018", "83000"]);
     });
-    let mut archive = ZipArchive::new(Cursor::new(good)).unwrap();
-    let mut parts: Vec<(String, Vec<u8>)> = Vec::new();
-    for place in 0..archive.len() {
+    let mut parts = parts_of(&good);
+    parts.retain(|(stored, _)| stored != name);
+    parts.push((name.to_owned(), content.to_vec()));
+    zip_of(&parts)
+}
+
+/// The parts of a ZIP file with their names.
+pub fn parts_of(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = ZipArchive::new(Cursor::new(zip)).unwrap();
+    let places = 0..archive.len();
+    let part = |place| {
         let mut entry = archive.by_index(place).unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
-        let stored = entry.name().unwrap().into_owned();
-        if stored != name {
-            parts.push((stored, bytes));
-        }
-    }
-    parts.push((name.to_owned(), content.to_vec()));
-    zip_of(&parts)
+        (entry.name().unwrap().into_owned(), bytes)
+    };
+    places.map(part).collect()
 }
 
 pub fn zip_of(parts: &[(String, Vec<u8>)]) -> Vec<u8> {

@@ -1,0 +1,10 @@
+//! The body of a valuation: a listing, or not.
+
+#![no_main]
+
+use chrono::NaiveDate;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let _ = server::is_listing(body, NaiveDate::default());
+});

@@ -1,0 +1,264 @@
+//! What happens to a server while it serves: versions change, callers crash, the database goes, it is stopped.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+
+use crate::market::{Home, SMALL, Server, block_on, rio};
+
+const TOKEN: &str = "Bearer open sesame";
+
+/// A market with two versions, of which the first is the champion.
+fn two_versions() -> Home {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "1500"]);
+    home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
+    home.ok(&[&["train", "--set=seed=1"], SMALL.as_slice()].concat());
+    home
+}
+
+fn start(home: &Home, variables: &[(&str, &str)]) -> Server {
+    let mut command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
+    command.env("PROBEG_ADMIN_TOKEN", &TOKEN[7..]).env("RUST_LOG", "warn").envs(variables.iter().copied());
+    let server = Server::of(command.stdout(Stdio::piped()).spawn().unwrap());
+    server.wait_until_ready();
+    server
+}
+
+async fn value(client: &Client, server: &Server, car: &Value) -> reqwest::Result<(StatusCode, Value)> {
+    let answer = client.post(server.url("/v1/valuations")).json(car).send().await?;
+    Ok((answer.status(), answer.json().await?))
+}
+
+async fn promote(client: &Client, server: &Server, version: i64) {
+    let request = client.put(server.url("/v1/models/champion")).header("authorization", TOKEN);
+    assert_eq!(request.json(&json!({ "version": version })).send().await.unwrap().status(), 200);
+    for _ in 0..500 {
+        let models: Value = client.get(server.url("/v1/models")).send().await.unwrap().json().await.unwrap();
+        if models["served"] == version {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("version {version} never served");
+}
+
+fn cars() -> Vec<Value> {
+    (0..20)
+        .map(|place| {
+            let mut car = rio();
+            (car["year"], car["mileage"]) = ((2005 + place).into(), (20_000 * (place + 1)).into());
+            car
+        })
+        .collect()
+}
+
+/// Callers that ask without a pause, until they are told to stop; each answer goes to a check.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    callers: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(
+        server: &Server,
+        callers: usize,
+        check: impl Fn(usize, StatusCode, &Value) + Clone + Send + 'static,
+    ) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let caller = |number: usize| {
+            let (stop, answered, check) = (Arc::clone(&stop), Arc::clone(&answered), check.clone());
+            let url = server.url("/v1/valuations");
+            std::thread::spawn(move || {
+                block_on(async {
+                    let (client, cars) = (Client::new(), cars());
+                    for place in (number..).map(|number| number % cars.len()) {
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let answer = client.post(&url).json(&cars[place]).send().await.unwrap();
+                        let (status, body) = (answer.status(), answer.json().await.unwrap());
+                        check(place, status, &body);
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            })
+        };
+        let callers = (0..callers).map(caller).collect();
+        Self { stop, answered, callers }
+    }
+
+    /// How many answers there were, every one of which passed the check.
+    fn end(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.callers.into_iter().for_each(|caller| caller.join().unwrap());
+        self.answered.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn each_answer_is_of_one_version_while_versions_change() {
+    let home = two_versions();
+    let server = start(&home, &[]);
+    let prices: Vec<Vec<Value>> = block_on(async {
+        let client = Client::new();
+        let mut prices = Vec::new();
+        for version in [1, 2] {
+            promote(&client, &server, version).await;
+            let mut of_version = Vec::new();
+            for car in cars() {
+                of_version.push(value(&client, &server, &car).await.unwrap().1["quantiles"].clone());
+            }
+            prices.push(of_version);
+        }
+        prices
+    });
+    assert_ne!(prices[0], prices[1]);
+    let load = Load::start(&server, 8, move |place, status, answer| {
+        assert_eq!(status, 200, "{answer}");
+        let version = usize::try_from(answer["model"]["version"].as_u64().unwrap()).unwrap();
+        assert_eq!(answer["quantiles"], prices[version - 1][place]);
+    });
+    block_on(async {
+        let client = Client::new();
+        for swap in 0..10 {
+            promote(&client, &server, 1 + swap % 2).await;
+        }
+        let rollback = client.post(server.url("/v1/models/rollback")).header("authorization", TOKEN);
+        assert_eq!(rollback.send().await.unwrap().status(), 200);
+        let history: Value = client.get(server.url("/v1/models/history")).send().await.unwrap().json().await.unwrap();
+        assert_eq!(history[0]["action"], "rollback");
+        assert!(history[0]["who"].as_str().unwrap().starts_with("admin "), "{history}");
+    });
+    assert!(load.end() > 100);
+}
+
+#[test]
+fn a_stopped_server_answers_all_who_asked() {
+    let home = two_versions();
+    for _ in 0..3 {
+        let server = start(&home, &[]);
+        // Connections are refused once it is gone, and only then; whoever got through is answered.
+        let url = server.url("/v1/valuations");
+        let asking = std::thread::spawn(move || {
+            block_on(async {
+                let client = Client::new();
+                let mut answered = 0;
+                loop {
+                    match client.post(&url).json(&rio()).send().await {
+                        Ok(answer) => {
+                            assert_eq!(answer.status(), 200);
+                            answer.bytes().await.unwrap();
+                            answered += 1;
+                        }
+                        Err(error) => {
+                            assert!(error.is_connect(), "{error:?}");
+                            return answered;
+                        }
+                    }
+                }
+            })
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        server.ask_to_stop();
+        let ready = block_on(async {
+            for _ in 0..100 {
+                let ready = reqwest::get(server.url("/health/ready")).await.unwrap();
+                if ready.status() == 503 {
+                    return ready.json::<Value>().await.unwrap();
+                }
+            }
+            panic!("it stays ready");
+        });
+        assert_eq!(ready["type"], "urn:probeg:problem:draining");
+        assert_eq!(server.wait(), Some(0));
+        assert!(asking.join().unwrap() > 10);
+    }
+}
+
+#[test]
+fn callers_who_crash_stall_or_send_rubbish_disturb_nobody() {
+    let home = two_versions();
+    let server = start(&home, &[("PROBEG_IDLE_TIMEOUT_SECONDS", "2")]);
+    let expected = block_on(async {
+        let client = Client::new();
+        let mut prices = Vec::new();
+        for car in cars() {
+            prices.push(value(&client, &server, &car).await.unwrap().1["price"].clone());
+        }
+        prices
+    });
+    let load = Load::start(&server, 4, move |place, status, answer| {
+        assert_eq!((status, &answer["price"]), (StatusCode::OK, &expected[place]));
+    });
+    let connect = || TcpStream::connect(&server.address).unwrap();
+    let head =
+        "POST /v1/valuations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n";
+    let mut stalled = Vec::new();
+    for number in 0..200 {
+        let mut caller = connect();
+        match number % 4 {
+            // Gone in the middle of a request, or of its answer.
+            0 => caller.write_all(&head.as_bytes()[..number % head.len()]).unwrap(),
+            1 => caller
+                .write_all(format!("{head}{{\"brand\": \"Kia\", \"year\": 2018, \"mileage\": 83000    }}").as_bytes())
+                .unwrap(),
+            2 => caller.write_all(b"\x16\x03\x01\x02\x00\x01\x00").unwrap(),
+            _ => {
+                caller.write_all(&head.as_bytes()[..20]).unwrap();
+                stalled.push(caller);
+            }
+        }
+    }
+    for mut caller in stalled {
+        caller.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Closed by the server, with or without a word.
+        let _ = caller.read_to_end(&mut Vec::new());
+    }
+    assert!(load.end() > 50);
+    block_on(async {
+        let metrics = reqwest::get(server.url("/metrics")).await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("probeg_queue_depth 0"), "{metrics}");
+        assert!(metrics.contains("probeg_inference_stuck 0"), "{metrics}");
+    });
+}
+
+#[test]
+fn without_the_database_a_server_serves_on_and_comes_up_again() {
+    let home = two_versions();
+    let server = start(&home, &[]);
+    let load = Load::start(&server, 2, |_, status, answer| assert_eq!(status, 200, "{answer}"));
+    let cluster = home.path("home/cluster");
+    let process = std::fs::read_dir(&cluster).unwrap().find_map(|entry| {
+        let pid = entry.unwrap().path().join("postmaster.pid");
+        Some(std::fs::read_to_string(pid).ok()?.lines().next()?.to_owned())
+    });
+    assert!(Command::new("kill").args(["-QUIT", &process.unwrap()]).status().unwrap().success());
+    std::thread::sleep(Duration::from_secs(3));
+    block_on(async {
+        let ready: Value = reqwest::get(server.url("/health/ready")).await.unwrap().json().await.unwrap();
+        assert_eq!(ready["status"], "degraded");
+        let runs = reqwest::get(server.url("/v1/runs")).await.unwrap();
+        assert_eq!(
+            (runs.status(), runs.headers()["retry-after"].as_bytes()),
+            (StatusCode::SERVICE_UNAVAILABLE, b"5".as_slice())
+        );
+    });
+    assert!(load.end() > 20);
+    drop(server);
+
+    let nowhere = "postgres://probeg@127.0.0.1:1/probeg";
+    let server = start(&home, &[("DATABASE_URL", nowhere)]);
+    block_on(async {
+        let (status, answer) = value(&Client::new(), &server, &rio()).await.unwrap();
+        assert_eq!((status, &answer["model"]["version"]), (StatusCode::OK, &json!(1)));
+    });
+}
