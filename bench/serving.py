@@ -21,6 +21,8 @@ from typing import Iterator
 
 import catboost
 import numpy
+import onnx
+import onnx.numpy_helper
 import pandas
 
 from cluster import Cluster, Database
@@ -29,6 +31,7 @@ from probeg import Probeg, find_program
 
 EXAMPLE = "Example: bench/serving listings.csv.gz"
 CONNECTIONS = (1, 16, 128)
+WITHOUT_INFERENCE = "the same service without inference"
 CAR = {
     "brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "бензин",
     "engine_volume": 1.6, "engine_power": 123, "transmission": "АКПП", "drive": "передний",
@@ -61,21 +64,49 @@ def main() -> None:
         probeg.export(1, scratch / "model.onnx")
         train_catboost(probeg.database, options.trees, scratch / "model.cbm")
         workbook = write_workbook(probeg.database, options.rows, scratch / "cars.xlsx")
+        probeg.run("models", "import", str(write_constant_model(scratch / "model.onnx", scratch / "constant.onnx")))
         predecessor = [sys.executable, "-m", "uvicorn", "predecessor:app", "--workers", str(os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
         services = {
             "Probeg": ([str(program), "serve", "--bind", "127.0.0.1:PORT"], "/v1/valuations", "/v1/valuations/xlsx", {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
             "FastAPI + CatBoost": (predecessor, *predecessor_paths(), {"MODEL_CATBOOST": str(scratch / "model.cbm")}),
             "FastAPI + onnxruntime": (predecessor, *predecessor_paths(), {"MODEL_ONNX": str(scratch / "model.onnx")}),
-            "the route without a valuation": ([str(limit), "serve", "127.0.0.1:PORT"], "/v1/valuations", None, {}),
+            WITHOUT_INFERENCE: ([str(program), "serve", "--bind", "127.0.0.1:PORT"], "/v1/valuations", None, {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
+            "a bare axum route": ([str(limit), "serve", "127.0.0.1:PORT"], "/v1/valuations", None, {}),
         }
         loads, workbooks = {}, {}
         for name, (command, path, bulk, environment) in services.items():
+            probeg.run("models", "promote", "2" if name == WITHOUT_INFERENCE else "1")
             with running(command, path, environment) as address:
                 loads[name] = {connections: load(f"http://{address}{path}", connections, options.seconds, scratch) for connections in CONNECTIONS}
                 if bulk:
                     workbooks[name] = min(upload(f"http://{address}{bulk}", workbook) for _ in range(options.repeat))
         copied = min(float(subprocess.check_output([str(limit), "copy", str(workbook), str(scratch / "copy.xlsx")])) for _ in range(options.repeat))
     report(loads, workbooks, copied, options)
+
+
+def write_constant_model(file: Path, constant: Path) -> Path:
+    """Probeg's model file with a graph that computes nothing: the same service, without inference."""
+    model = onnx.load(file)
+    width = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    prices = numpy.linspace(1e6, 1.2e6, width, dtype=numpy.float32)[None]
+    del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
+    constants = {"prices": prices, "first": numpy.zeros(1, numpy.int64), "second": numpy.ones(1, numpy.int64), "width": numpy.array([width])}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())
+    node = onnx.helper.make_node
+    model.graph.node.extend(
+        [
+            node("Shape", ["categorical"], ["ids"]),
+            node("Slice", ["ids", "first", "second"], ["rows"]),
+            node("Concat", ["rows", "width"], ["shape"], axis=0),
+            node("Expand", ["prices", "shape"], [model.graph.output[0].name]),
+        ]
+    )
+    # Its prices are not those that the rows for checking came with.
+    kept = [entry for entry in model.metadata_props if entry.key != "probeg.golden"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, constant)
+    return constant
 
 
 def predecessor_paths() -> tuple[str, str]:

@@ -25,7 +25,7 @@ use crate::valuations::workbook::{Work, WorkbookFile, attachment, valued_name};
 
 /// How long a result is kept.
 const KEPT: Duration = Duration::from_hours(1);
-/// The most jobs, finished ones included.
+/// The most jobs. A new one takes the place of the one that was finished first.
 const MOST_JOBS: usize = 64;
 
 /// The jobs of this server. They end with it.
@@ -71,7 +71,9 @@ impl Jobs {
     fn add(&self, entry: Arc<Entry>) -> Result<Uuid, Problem> {
         let mut jobs = self.lock();
         if jobs.len() >= MOST_JOBS {
-            return Err(Problem::Overloaded);
+            let finished = jobs.iter().filter(|(_, entry)| entry.outcome().is_some());
+            let oldest = finished.min_by_key(|(_, entry)| entry.created_at).map(|(id, _)| *id);
+            jobs.remove(&oldest.ok_or(Problem::Overloaded)?);
         }
         // Whoever knows the id may fetch the result, so nobody must guess it.
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
@@ -80,7 +82,8 @@ impl Jobs {
     }
 
     fn has_room(&self) -> bool {
-        self.lock().len() < MOST_JOBS
+        let jobs = self.lock();
+        jobs.len() < MOST_JOBS || jobs.values().any(|entry| entry.outcome().is_some())
     }
 
     fn find(&self, id: &str) -> Result<(Uuid, Arc<Entry>), Problem> {
@@ -124,8 +127,8 @@ pub(crate) fn no_job() -> Problem {
 /// Values a workbook while its sender does something else
 ///
 /// For workbooks of many rows. The answer comes at once and names the job in `Location`: ask there how far it is, and
-/// fetch `result` when it is done. A job that is not fetched within an hour is gone, and so are all jobs of a server
-/// that stops.
+/// fetch `result` when it is done. A result is kept for an hour, unless there are many; jobs of a server that stops are
+/// gone.
 #[utoipa::path(
     post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations",
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
@@ -223,7 +226,10 @@ pub(crate) async fn get_result(
     let (_, entry) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
     let content = match &*entry.outcome() {
         Some(Ok(content)) => Arc::clone(content),
-        Some(Err(problem)) => return Err(problem.clone()),
+        Some(Err(problem)) => {
+            let detail = format!("the job failed, so there is no result: {}", problem.details().detail);
+            return Err(Problem::Conflict { detail });
+        }
         None => return Err(Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() }),
     };
     attachment(&valued_name(&entry.name), &content).await

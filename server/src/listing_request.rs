@@ -43,6 +43,38 @@ impl PartialSchema for ListingRequest {
     }
 }
 
+/// The schema of a listing as people write it: see [`read_leniently`].
+pub(crate) fn lenient_schema() -> ObjectBuilder {
+    Column::descriptive().iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, column| {
+        object.property(column.name(), lenient_property(*column))
+    })
+}
+
+/// Numbers within their bounds, texts that say one, or texts that are one; texts or numbers; days.
+fn lenient_property(column: Column) -> Object {
+    let strict = property(column);
+    let mut types = match column.kind() {
+        Kind::Date => vec![Type::String],
+        Kind::Text | Kind::Integer { .. } | Kind::Decimal { .. } => vec![Type::String, Type::Number],
+    };
+    let mut builder = ObjectBuilder::from(strict);
+    if !Column::REQUIRED.contains(&column) {
+        types.push(Type::Null);
+    }
+    if let Kind::Integer { .. } = column.kind() {
+        builder = builder.multiple_of(Some(1.0));
+    }
+    if let Kind::Integer { .. } | Kind::Decimal { .. } = column.kind() {
+        // Within the bounds of every column; an empty text is a number that is missing.
+        builder = builder.pattern(Some(match column {
+            Column::Year => "^20[01][0-9]$",
+            Column::Mileage => "^[0-9]$",
+            _ => "^[0-9]?$",
+        }));
+    }
+    builder.schema_type(SchemaType::from_iter(types)).build()
+}
+
 /// A listing with every column but the date, so that it is valued for today.
 pub(crate) fn example() -> Json {
     let fields = Column::descriptive().iter().filter(|column| **column != Column::ListingDate);
@@ -103,22 +135,32 @@ pub(crate) fn read_leniently(item: &Item, today: NaiveDate) -> Result<Listing, V
     let Item::Object(fields) = item else { return read(item, &[], today) };
     let mut errors = Vec::new();
     let mut cells = Vec::new();
+    let mut texts = Vec::new();
     for (name, value) in fields {
         match (column(name), value) {
             (None, _) => {}
+            // A day that the predecessor did not know is written as elsewhere.
+            (Some(column), Json::String(text)) if column.kind() == Kind::Date => match read_date(text) {
+                Ok(Value::Date(date)) => cells.push((column, Cell::Date(date))),
+                _ => errors.push(wrong(column, name, &Reason::NotADate, value)),
+            },
             (Some(column), Json::String(text)) => cells.push((column, Cell::Text(text))),
+            // As it was written: in full, a very small one is long.
+            (Some(column), Json::Number(number)) if column.kind() == Kind::Text && !is_whole(number) => {
+                texts.push((column, number.to_string()));
+            }
             (Some(column), Json::Number(number)) => {
                 cells.push((column, Cell::Number(number.as_f64().unwrap_or(f64::INFINITY))));
             }
             (Some(column), Json::Null) => cells.push((column, Cell::Empty)),
             (Some(column), Json::Bool(_) | Json::Array(_) | Json::Object(_)) => {
                 let reason = if column.kind() == Kind::Text { Reason::NotAText } else { Reason::NotANumber };
-                let msg = describe(column, &reason, Some(value));
-                errors.push(FieldError::in_body(&below(&[], name), msg, reason.code()));
+                errors.push(wrong(column, name, &reason, value));
             }
         }
     }
-    match Listing::from_cells(cells, today) {
+    let texts = texts.iter().map(|(column, text)| (*column, Cell::Text(text)));
+    match Listing::from_cells(cells.into_iter().chain(texts), today) {
         Ok(listing) if errors.is_empty() => Ok(listing),
         Ok(_) => Err(errors),
         Err(problems) => {
@@ -131,6 +173,15 @@ pub(crate) fn read_leniently(item: &Item, today: NaiveDate) -> Result<Listing, V
             Err(errors)
         }
     }
+}
+
+fn wrong(column: Column, name: &str, reason: &Reason, value: &Json) -> FieldError {
+    FieldError::in_body(&below(&[], name), describe(column, reason, Some(value)), reason.code())
+}
+
+/// Whether a number has no fraction and few digits, whether or not it was written with a point.
+fn is_whole(number: &Number) -> bool {
+    number.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < 1e15)
 }
 
 fn column(name: &str) -> Option<Column> {

@@ -81,7 +81,8 @@ pub(crate) struct ModelSummary {
 }
 
 /// The version to make champion.
-#[derive(ToSchema)]
+#[derive(serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({ "version": 3 }))]
 #[expect(dead_code, reason = "the body is read by hand; this is its description")]
 pub(crate) struct Promotion {
@@ -256,12 +257,19 @@ fn read_version(item: &Item) -> Result<i64, Problem> {
     match item {
         Item::Object(fields) => match fields.as_slice() {
             [(name, version)] if name == "version" => {
-                version.as_i64().filter(|version| *version > 0).ok_or_else(version_needed)
+                read_whole(version).filter(|version| *version > 0).ok_or_else(version_needed)
             }
             _ => Err(version_needed()),
         },
         Item::Other(_) => Err(version_needed()),
     }
+}
+
+/// A whole number, which JSON may write with a point.
+fn read_whole(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "what is larger than any version becomes the largest")]
+    let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
+    value.as_i64().or_else(|| whole(value.as_f64()?))
 }
 
 impl From<AliasChange> for ChampionChange {

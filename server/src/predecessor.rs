@@ -3,8 +3,10 @@
 use axum::Json;
 use axum::extract::{Request, State as Extracted};
 use axum::response::Response;
+use domain::Column;
 use onnx_model::model::DEFAULT_LEVEL;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::JsonBody;
 use crate::inference::{Answer, Question};
@@ -15,40 +17,25 @@ use crate::upload::WorkbookForm;
 use crate::valuations::workbook::{WorkbookFile, attachment, value_upload};
 use crate::{json, listing_request};
 
-/// A car in the words of the predecessor. Only brand, year and mileage are required; the further fields of a listing
-/// are taken too, numbers may be texts, and fields of other names are passed over, as they were there.
-#[derive(ToSchema)]
-#[schema(example = json!(example()))]
-#[expect(dead_code, reason = "the body is read by hand; this is its description")]
-pub(crate) struct PredecessorListing {
-    /// Make.
-    brand: String,
-    /// Year of manufacture.
-    year: f64,
-    /// Mileage in kilometres.
-    mileage: f64,
-    /// Body type.
-    body_type: Option<String>,
-    /// Fuel.
-    fuel_type: Option<String>,
-    /// Engine volume in litres.
-    engine_volume: Option<f64>,
-    /// Engine power in horsepower.
-    engine_power: Option<f64>,
-    /// Gearbox.
-    transmission: Option<String>,
-    /// Driven wheels.
-    drive: Option<String>,
-    /// Side of the steering wheel.
-    wheel: Option<String>,
-    /// Condition.
-    state: Option<String>,
-    /// Owners in the registration document.
-    owners_count: Option<f64>,
-    /// Registration document: original or duplicate.
-    pts: Option<String>,
-    /// Customs status.
-    customs: Option<String>,
+/// The schema of a car in the words of the predecessor.
+pub(crate) struct PredecessorListing;
+
+impl ToSchema for PredecessorListing {}
+
+impl PartialSchema for PredecessorListing {
+    fn schema() -> RefOr<Schema> {
+        let mut object = listing_request::lenient_schema()
+            .description(Some(
+                "A car in the words of the predecessor. Only brand, year and mileage are required; all fields of a \
+                 listing are taken, numbers may be texts and texts numbers, and fields of other names are passed over, \
+                 as they were there.",
+            ))
+            .examples([example()]);
+        for column in Column::REQUIRED {
+            object = object.required(column.name());
+        }
+        object.into()
+    }
 }
 
 /// Values one car (predecessor's path)
@@ -57,7 +44,13 @@ pub(crate) struct PredecessorListing {
 #[utoipa::path(
     post, path = "/get_sale_prediction_for_one_car", operation_id = "get_sale_prediction_for_one_car",
     tag = "predecessor", request_body(content = PredecessorListing, description = "The car"),
-    responses((status = 200, description = "The asking price in RUB", body = f64, example = json!(84213.7)), OfListing)
+    responses(
+        (
+            status = 200, description = "The asking price in RUB", body = f64, content_type = "application/json",
+            example = json!(84213.7)
+        ),
+        OfListing
+    )
 )]
 pub(crate) async fn value_one(
     Extracted(state): Extracted<State>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
 use onnx_model::Model;
-use onnx_model::model::DEFAULT_LEVEL;
+use onnx_model::model::{DEFAULT_LEVEL, GOLDEN_TOLERANCE};
 use tokio::time::timeout;
 
 use crate::cache;
@@ -155,14 +155,11 @@ async fn open(state: &State, version: i64, bytes: Vec<u8>) -> Result<Served, Fai
     task.await.map_err(|panic| Failure::Crashed { version, reason: panic.to_string() })?
 }
 
-/// Largest relative difference to the prices that came with the file: runtimes and processors round differently.
-const TOLERANCE: f64 = 1e-3;
-
 /// Values the rows that came with the file, and compares.
 fn check_golden(model: &Model, version: i64) -> Result<(), Failure> {
     let difference = model.check_golden().map_err(|source| Failure::Model { version, source })?;
     match difference {
-        Some(difference) if difference > TOLERANCE => Err(Failure::Changed { version, difference }),
+        Some(difference) if difference > GOLDEN_TOLERANCE => Err(Failure::Changed { version, difference }),
         _ => Ok(()),
     }
 }

@@ -7,9 +7,12 @@ use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
+use chrono::Datelike;
+use domain::Column;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -85,11 +88,21 @@ fn open() -> OpenApiRouter<State> {
         .routes(routes!(metrics::get_metrics))
 }
 
-/// The document of the API, the same on every machine and at every time.
+/// The document of the API, the same on every machine. The newest year of manufacture is the one after this.
 #[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
+pub fn document(this_year: i32) -> utoipa::openapi::OpenApi {
     let documented = OpenApiRouter::with_openapi(Document::openapi());
-    documented.merge(single()).merge(lookups()).merge(bulk()).merge(admin()).merge(open()).into_openapi()
+    let routes = documented.merge(single()).merge(lookups()).merge(bulk()).merge(admin()).merge(open());
+    let mut document = routes.into_openapi();
+    let schemas = document.components.iter_mut().flat_map(|components| components.schemas.values_mut());
+    for schema in schemas {
+        let RefOr::T(Schema::Object(listing)) = schema else { continue };
+        let year = listing.properties.get_mut(Column::Year.name());
+        if let (Some(RefOr::T(Schema::Object(year))), Some((_, newest))) = (year, Column::Year.bounds(this_year)) {
+            year.maximum = year.maximum.is_some().then(|| utoipa::Number::from(newest));
+        }
+    }
+    document
 }
 
 /// The whole service as a function of its state.
@@ -113,7 +126,7 @@ pub fn build(state: &State) -> Router {
         .merge(admin.route_layer(token))
         .merge(open)
         .with_state(state.clone())
-        .merge(pages::routes(document()))
+        .merge(pages::routes(document(state.today().year())))
         .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(middleware::crashed))

@@ -16,7 +16,8 @@ use crate::problem::{FieldError, Problem};
 use crate::state::State;
 
 /// A form with a workbook.
-#[derive(ToSchema)]
+#[derive(serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the form is read by hand; this is its description")]
 pub(crate) struct WorkbookForm {
     /// The workbook (.xlsx), with at least the columns brand, year and mileage.
@@ -66,12 +67,25 @@ pub(crate) async fn read(state: &State, request: Request) -> Result<Upload, Prob
         _ => Problem::MalformedForm { detail: error.body_text() },
     };
     let mut form = Multipart::from_request(request, &()).await.map_err(refused)?;
+    let mut upload = None;
     while let Some(part) = in_time(state, form.next_field()).await?.map_err(|error| broken(&error))? {
-        if part.name() == Some(FIELD) {
-            return receive(state, part, &broken).await;
+        match part.name() {
+            Some(FIELD) if upload.is_none() => upload = Some(receive(state, part, &broken).await?),
+            name => return Err(unexpected_part(name.unwrap_or_default())),
         }
     }
-    Err(missing_file())
+    upload.ok_or_else(missing_file)
+}
+
+/// The form has a part that means nothing, or a second file.
+fn unexpected_part(name: &str) -> Problem {
+    let name: String = name.chars().take(60).collect();
+    let (msg, code) = if name == FIELD {
+        ("the form has more than one file; send them one by one".to_owned(), "duplicate_field")
+    } else {
+        (format!("{name:?} is not a field of this form, which has the one field `file`"), "unknown_field")
+    };
+    Problem::Invalid(vec![FieldError::in_body(&[name.as_str().into()], msg, code)])
 }
 
 async fn receive(

@@ -23,7 +23,7 @@ pub(crate) struct VocabularyQuery {
     /// Only models and generations of this make.
     #[param(example = "kia", nullable = false)]
     brand: Option<String>,
-    /// Only generations of this model; needs `brand`.
+    /// Only generations of this model, of any make unless `brand` is given.
     #[param(example = "rio", nullable = false)]
     model: Option<String>,
 }
@@ -88,25 +88,21 @@ pub(crate) fn all(schema: &FeatureSchema) -> Vec<(Column, Vec<String>)> {
         .collect()
 }
 
-/// The canonical make and model to narrow by, as far as given.
-fn leading_texts(schema: &FeatureSchema, query: VocabularyQuery) -> Result<Vec<String>, Problem> {
-    let Some(brand) = query.brand else {
-        if query.model.is_none() {
-            return Ok(Vec::new());
-        }
-        let msg = "model needs brand beside it".to_owned();
-        return Err(Problem::Invalid(vec![FieldError::in_query("model", msg, "missing")]));
-    };
+/// The canonical make and model to narrow by; `None` where one is not given.
+fn leading_texts(schema: &FeatureSchema, query: VocabularyQuery) -> Result<Vec<Option<String>>, Problem> {
     let mut leading = Vec::new();
-    for (column, text) in [(Column::Brand, Some(brand)), (Column::Model, query.model)] {
-        let Some(text) = text else { break };
+    for (column, text) in [(Column::Brand, query.brand), (Column::Model, query.model)] {
+        let Some(text) = text else {
+            leading.push(None);
+            continue;
+        };
         let text = canonical(column, &text);
         let feature = schema.categorical.iter().find(|feature| feature.name == column.name());
         let known = feature.map(|feature| values_of(feature, &leading)).unwrap_or_default();
         if !known.contains(&text) {
             return Err(Problem::NotFound { detail: unknown(column, &text, &known) });
         }
-        leading.push(text);
+        leading.push(Some(text));
     }
     Ok(leading)
 }
@@ -119,9 +115,10 @@ fn unknown(column: Column, text: &str, known: &[String]) -> String {
 }
 
 /// The last texts of a feature's keys that begin with these texts, as far as a key has a place for them.
-fn values_of(feature: &CategoricalFeature, leading: &[String]) -> Vec<String> {
+fn values_of(feature: &CategoricalFeature, leading: &[Option<String>]) -> Vec<String> {
     let narrowing = feature.columns.len() > 1;
-    let fits = |key: &&Vec<String>| !narrowing || key.iter().take(key.len() - 1).zip(leading).all(|(a, b)| a == b);
+    let is_one = |(text, wanted): (&String, &Option<String>)| wanted.as_ref().is_none_or(|wanted| wanted == text);
+    let fits = |key: &&Vec<String>| !narrowing || key.iter().take(key.len() - 1).zip(leading).all(is_one);
     let texts: BTreeSet<&String> = feature.values.iter().filter(fits).filter_map(|key| key.last()).collect();
     texts.into_iter().cloned().collect()
 }

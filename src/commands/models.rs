@@ -1,13 +1,15 @@
 //! `probeg models`: the registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
+use onnx_model::Model;
+use onnx_model::model::GOLDEN_TOLERANCE;
 use serde_json::json;
-use storage::ModelRecord;
+use storage::{ModelRecord, NewModel};
 use training::synth::Market;
 
 use super::evaluate::print_card;
@@ -49,6 +51,11 @@ enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Register an ONNX file that another Probeg has exported; it serves nobody before it is promoted
+    Import {
+        /// The file
+        file: PathBuf,
+    },
     /// What a version costs to run: time a listing on one processor, alone and in batches
     Cost {
         /// A version or an alias
@@ -82,6 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             std::fs::write(output, bytes).with_context(|| format!("{} cannot be written", output.display()))?;
             say!("{}: model version {version}", output.display())?;
         }
+        Action::Import { file } => import(&context, file)?,
         Action::Cost { version } => cost(&context, version, arguments.json)?,
         Action::History => history(&context, arguments.json)?,
     }
@@ -124,6 +132,25 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         Ok(card) => print_card(version, &card, 0)?,
         Err(_) => say!("it carries no accuracy card")?,
     }
+    Ok(())
+}
+
+/// Registers a file that proves to be a model.
+fn import(context: &Context, file: &Path) -> Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let model = Model::open(context.inference()?, &bytes, 1).with_context(|| file.display().to_string())?;
+    let difference = model.check_golden().with_context(|| file.display().to_string())?;
+    ensure!(
+        difference.is_none_or(|difference| difference <= GOLDEN_TOLERANCE),
+        "{}: it answers otherwise than it did when it was made; export it again",
+        file.display()
+    );
+    let signature = model.signature();
+    let (summary, card) = (signature.summary(), json!(signature.accuracy));
+    // The run is one of another database.
+    let new = NewModel { run_id: None, bytes, signature: summary, card };
+    let version = context.block_on(context.database.models().register(&new))?;
+    say!("version {version} is registered; let it serve with `probeg models promote {version}`")?;
     Ok(())
 }
 

@@ -15,7 +15,20 @@ fn versions_are_trained_promoted_and_rolled_back() {
     assert_ne!(list[0]["sha256"], list[1]["sha256"]);
     assert!(list[0]["accuracy"]["mape"].as_f64().unwrap() > 0.0);
 
-    home.ok(&["models", "promote", "latest"]);
+    let file = home.path("exported.onnx");
+    home.ok(&["models", "export", "1", "-o", file.to_str().unwrap()]);
+    assert!(home.ok(&["models", "import", file.to_str().unwrap()]).contains("version 3 is registered"));
+    let bytes = std::fs::read(&file).unwrap();
+    let golden = bytes.windows(17).position(|window| window == b"\"price_quantiles\"").unwrap();
+    let mut changed = bytes.clone();
+    let digit = golden + 17 + changed[golden + 17..].iter().position(u8::is_ascii_digit).unwrap();
+    changed[digit] = if changed[digit] == b'9' { b'1' } else { b'9' };
+    let changed = home.write("changed.onnx", changed);
+    assert!(home.fails(1, &["models", "import", &changed]).contains("answers otherwise"));
+    let cut = home.write("cut.onnx", &bytes[..bytes.len() / 2]);
+    assert!(home.fails(1, &["models", "import", &cut]).contains("cut.onnx"));
+
+    home.ok(&["models", "promote", "2"]);
     assert!(home.ok(&["models", "show", "champion"]).contains("model version 2"));
     home.ok(&["models", "rollback"]);
     assert!(home.ok(&["models", "show", "champion"]).contains("model version 1"));

@@ -257,12 +257,8 @@ impl Run<'_> {
     fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
         let Surroundings { database, handle, retry_for, .. } = self.surroundings;
         let id = self.summary.id;
-        let model = NewModel {
-            run_id: Some(id),
-            bytes: file,
-            signature: json!({ "fingerprint": signature.schema.fingerprint, "quantiles": signature.quantiles }),
-            card: json!(signature.accuracy),
-        };
+        let model =
+            NewModel { run_id: Some(id), bytes: file, signature: signature.summary(), card: json!(signature.accuracy) };
         let (runs, models) = (database.runs(), database.models());
         let version = retried(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
             Some(version) => Ok(version),

@@ -59,6 +59,9 @@ const BULK_ROWS: [usize; 2] = [32, BATCH];
 /// Rows that sessions for a few listings are made for.
 const QUICK_ROWS: [usize; 3] = [2, 8, 32];
 
+/// Largest relative difference to the prices that came with a file: runtimes and processors round differently.
+pub const GOLDEN_TOLERANCE: f64 = 1e-3;
+
 /// The level of the interval where the caller names none.
 pub const DEFAULT_LEVEL: f64 = 0.8;
 

@@ -105,6 +105,12 @@ impl Signature {
         Ok(signature)
     }
 
+    /// What a registry keeps of it beside the file.
+    #[must_use]
+    pub fn summary(&self) -> serde_json::Value {
+        serde_json::json!({ "fingerprint": self.schema.fingerprint, "quantiles": self.quantiles })
+    }
+
     fn check(&self) -> Result<(), Error> {
         if !self.schema.is_intact() {
             return Err(metadata("probeg.schema", &"its fingerprint does not fit its content"));

@@ -70,16 +70,14 @@ impl IntoResponses for OfJob {
 impl IntoResponses for OfResult {
     fn responses() -> Responses {
         let unfinished = Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() };
-        let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
-        let table = Problem::UnreadableTable { detail: "cars.xlsx: the file is damaged: it is cut off".to_owned() };
-        describe(&[crate::jobs::no_job(), unfinished, rows, table], &[API])
+        describe(&[crate::jobs::no_job(), unfinished], &[API])
     }
 }
 
 impl IntoResponses for OfVocabulary {
     fn responses() -> Responses {
         let detail = "brand \"toyotta\" is not known; did you mean \"toyota\"?".to_owned();
-        let parameter = FieldError::in_query("model", "model needs brand beside it".to_owned(), "missing");
+        let parameter = crate::valuations::query::unknown_parameter("make");
         describe(&[Problem::NotFound { detail }, Problem::Invalid(vec![parameter])], &[API, &[Problem::NoModel]])
     }
 }

@@ -177,5 +177,5 @@ async fn a_job_is_asked_after_fetched_and_removed() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!((&failed["state"], &failed["error"]["status"]), (&"failed".into(), &422.into()));
-    assert_eq!(get(&service, &format!("{place}/result")).await.problem().0, 422);
+    assert_eq!(get(&service, &format!("{place}/result")).await.problem(), (409, "conflict".to_owned()));
 }

@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use domain::Listing;
 use serde::Serialize;
 
-use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ArrayItems, Object as SchemaObject, SchemaType};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -41,7 +41,10 @@ impl ToSchema for ListingList {}
 
 impl PartialSchema for ListingList {
     fn schema() -> RefOr<Schema> {
-        let items = RefOr::Ref(Ref::from_schema_name("Listing"));
+        // Another value does not make the list wrong, only its own place in the answer.
+        let anything = SchemaObject::with_type(SchemaType::AnyValue);
+        let items = AnyOfBuilder::new().item(Ref::from_schema_name("Listing")).item(anything);
+        let items = ArrayItems::RefOrSchema(Box::new(RefOr::T(items.build().into())));
         ArrayBuilder::new().items(items).min_items(Some(1)).max_items(Some(MOST_ITEMS)).into()
     }
 }

@@ -3,6 +3,7 @@
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use utoipa::IntoParams;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::problem::FieldError;
 
@@ -12,7 +13,7 @@ use crate::problem::FieldError;
 pub(crate) struct OneQuery {
     /// The share of asking prices that the range is to hold: one of the levels that the model was trained for, which
     /// are 0.5, 0.8 and 0.9 unless it was trained otherwise.
-    #[param(default = 0.8, minimum = 0.0, maximum = 1.0, required = false)]
+    #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
     /// Whether to add `factors`: what moves the price of this car.
     #[param(default = false, required = false)]
@@ -27,8 +28,14 @@ pub(crate) struct OneQuery {
 #[into_params(parameter_in = Query)]
 pub(crate) struct BatchQuery {
     /// As for one car.
-    #[param(default = 0.8, minimum = 0.0, maximum = 1.0, required = false)]
+    #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
+}
+
+/// The levels of a model that is trained as it is configured.
+fn level() -> Object {
+    let levels = [0.5, 0.8, 0.9];
+    ObjectBuilder::new().schema_type(Type::Number).enum_values(Some(levels)).default(Some(DEFAULT_LEVEL.into())).build()
 }
 
 impl OneQuery {
@@ -68,7 +75,7 @@ impl BatchQuery {
 /// Refuses a level that the model was not trained for.
 pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
     let levels = model.signature().calibration.levels();
-    if levels.iter().any(|known| (known - level).abs() < 1e-9) {
+    if levels.iter().any(|known| known.to_bits() == level.to_bits()) {
         return Ok(());
     }
     let known: Vec<String> = levels.iter().map(ToString::to_string).collect();
