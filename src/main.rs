@@ -29,8 +29,9 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Variables: DATABASE_URL (PostgreSQL to use; without it a private cluster is kept in PROBEG_HOME, default .probeg), \
-PG_BIN_DIR (its server programs), PROBEG_BIND, PROBEG_ADMIN_TOKEN, PROBEG_API_KEYS, PROBEG_MAX_UPLOAD_BYTES, \
-ORT_DYLIB_PATH (a native ONNX Runtime), RUST_LOG, PROBEG_LOG (text or json).
+PG_BIN_DIR (its server programs), PROBEG_BIND, PROBEG_ADMIN_TOKEN, PROBEG_API_KEYS, PROBEG_RATE_LIMIT, \
+PROBEG_CORS_ORIGINS, the server's limits (PROBEG_MAX_UPLOAD_BYTES and others: see the README), ORT_DYLIB_PATH \
+(a native ONNX Runtime), RUST_LOG, PROBEG_LOG (text or json).
 
 Example: probeg up --data listings.csv.gz";
 

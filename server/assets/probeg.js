@@ -224,6 +224,25 @@ async function save(response, fallback) {
   setTimeout(() => URL.revokeObjectURL(address), 60000);
 }
 
+/** Asks after a job until it is done, and saves its result. */
+async function follow(place, state) {
+  for (;;) {
+    const job = await (await call(place)).json();
+    if (job.state === "done") {
+      await save(await call(job.result), "valued.xlsx");
+      await call(place, { method: "DELETE" });
+      state.textContent = words().done;
+      return;
+    }
+    if (job.state !== "running") {
+      state.textContent = (job.error || job).detail;
+      return;
+    }
+    state.textContent = words().valued(new Intl.NumberFormat(words().date).format(job.valued));
+    await new Promise((resume) => setTimeout(resume, 300));
+  }
+}
+
 async function upload(event) {
   event.preventDefault();
   const button = event.submitter || event.target.querySelector("[type=submit]");
@@ -233,10 +252,9 @@ async function upload(event) {
   button.disabled = true;
   state.textContent = words().working;
   try {
-    const response = await call("/v1/valuations/xlsx", { method: "POST", body: form });
+    const response = await call("/v1/valuations/jobs", { method: "POST", body: form });
     if (response.ok) {
-      await save(response, "valued.xlsx");
-      state.textContent = words().done;
+      await follow(response.headers.get("Location"), state);
     } else {
       state.textContent = (await response.json()).detail;
     }

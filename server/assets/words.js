@@ -14,7 +14,7 @@ const WORDS = {
     model: (version, date) => `Модель ${version}, цена на ${date}`,
     unknown: (field, value, nearest) =>
       `${field}: «${value}» нет среди известных значений${nearest ? ` (может быть, ${nearest}?)` : ""}, машина оценена без него.`,
-    working: "Считаем…", done: "Готово: файл сохранён.", offline: "Сервер не отвечает. Попробуйте ещё раз.",
+    working: "Считаем…", valued: (rows) => `Считаем… оценено строк: ${rows}`, done: "Готово: файл сохранён.", offline: "Сервер не отвечает. Попробуйте ещё раз.",
     noModel: "Модель ещё не обучена. Запустите probeg train --promote: сервер подхватит её сам.",
     check: "Проверьте отмеченные поля.", required: "обязательно", date: "ru-RU",
     fields: {
@@ -42,7 +42,7 @@ const WORDS = {
     range: (level, low, high) => `${level} of such cars are offered for ${low} – ${high}`,
     model: (version, date) => `Model ${version}, price as of ${date}`,
     unknown: null,
-    working: "Working…", done: "Done: the file is saved.", offline: "The server does not answer. Try again.",
+    working: "Working…", valued: (rows) => `Working… rows valued: ${rows}`, done: "Done: the file is saved.", offline: "The server does not answer. Try again.",
     noModel: "No model is trained yet. Run probeg train --promote: the server takes it up by itself.",
     check: "Check the marked fields.", required: "required", date: "en-GB",
     fields: {
