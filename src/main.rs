@@ -3,16 +3,16 @@
 mod address_space;
 mod commands;
 mod context;
+mod log;
 mod output;
 mod progress;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use commands::Command;
+use log::Log;
 
 /// Training frees and takes large buffers at every step; the system's allocator gives them back to
 /// the kernel each time.
@@ -38,28 +38,14 @@ Example: probeg up --data listings.csv.gz";
 fn main() -> ExitCode {
     address_space::reserve_little_where_limited();
     let cli = Cli::parse();
-    start_log();
-    match commands::run(cli.command) {
+    let log = Log::start();
+    let outcome = commands::run(cli.command);
+    log.end();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Logs go to standard error, as text or, with `PROBEG_LOG=json`, as JSON; `RUST_LOG` filters them.
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,tract=error,tract_core=error,ort=warn"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false);
-    if std::env::var("PROBEG_LOG").is_ok_and(|format| format == "json") {
-        log.json().init();
-    } else {
-        log.compact().init();
     }
 }

@@ -1,7 +1,7 @@
 //! Connections: so many at a time, none that stays silent for ever, and none that loses a request when the server stops.
 
 use std::convert::Infallible;
-use std::net::TcpListener as BlockingListener;
+use std::net::{TcpListener as BlockingListener, TcpStream as BlockingStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,10 +48,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
             connections.all_closed_within(state.config().drain).await;
         } => {}
     }
-    // The system may have accepted some that nobody has seen yet. Closing the listener would reset them.
-    let listener = listener.into_std()?;
-    connections.accept_the_last(&listener);
-    drop(listener);
+    connections.serve_the_last(take_the_last(listener.into_std()?));
     if !connections.end(FAREWELL).await {
         tracing::warn!("Some requests did not end in time and were cut off.");
     }
@@ -94,9 +91,8 @@ impl Connections {
         }
     }
 
-    /// Takes what the system has accepted already.
-    fn accept_the_last(&self, listener: &BlockingListener) {
-        while let Ok((stream, _)) = listener.accept() {
+    fn serve_the_last(&self, streams: Vec<BlockingStream>) {
+        for stream in streams {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let (Ok(stream), Ok(place)) = (stream, Arc::clone(&self.places).try_acquire_owned()) {
                 self.serve(stream, place);
@@ -155,6 +151,17 @@ impl Connections {
         drop(open);
         timeout(limit, closed.recv()).await.is_ok()
     }
+}
+
+/// Closes the listener, and takes what the system had accepted already, which would be reset otherwise. Nothing else is
+/// done in between: whoever connects after the last look is reset.
+fn take_the_last(listener: BlockingListener) -> Vec<BlockingStream> {
+    let mut streams = Vec::new();
+    while let Ok((stream, _)) = listener.accept() {
+        streams.push(stream);
+    }
+    drop(listener);
+    streams
 }
 
 /// Answers go at once, and a caller who does not take them is given up.

@@ -1,0 +1,59 @@
+//! Where the log goes: standard error, and a collector of OpenTelemetry where one is named.
+
+use std::io::IsTerminal;
+
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// The log of this process.
+pub struct Log {
+    spans: Option<SdkTracerProvider>,
+}
+
+/// The variables of OpenTelemetry that name a collector.
+const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
+
+impl Log {
+    /// Logs to standard error, as text or, with `PROBEG_LOG=json`, as JSON; `RUST_LOG` filters. Spans go to the
+    /// collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, over HTTP.
+    pub fn start() -> Self {
+        let filter = EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,tract=error,tract_core=error,ort=warn"));
+        let lines =
+            fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
+        let is_json = std::env::var("PROBEG_LOG").is_ok_and(|format| format == "json");
+        let lines = if is_json { lines.json().with_target(true).boxed() } else { lines.compact().boxed() };
+        let spans = collector().transpose();
+        let (spans, failure) = match spans {
+            Ok(spans) => (spans, None),
+            Err(error) => (None, Some(error)),
+        };
+        let exported = spans.as_ref().map(|spans| tracing_opentelemetry::layer().with_tracer(spans.tracer("probeg")));
+        tracing_subscriber::registry().with(filter).with(lines).with(exported).init();
+        if let Some(error) = failure {
+            tracing::warn!(%error, "The collector of OpenTelemetry cannot be used; spans are not exported.");
+        }
+        Self { spans }
+    }
+
+    /// Sends what has not been sent yet.
+    pub fn end(self) {
+        if let Some(Err(error)) = self.spans.map(|spans| spans.shutdown()) {
+            tracing::debug!(%error, "The last spans could not be exported.");
+        }
+    }
+}
+
+fn collector() -> Option<Result<SdkTracerProvider, ExporterBuildError>> {
+    let is_named = COLLECTOR.iter().any(|name| std::env::var(name).is_ok_and(|address| !address.is_empty()));
+    is_named.then(|| {
+        let exporter = SpanExporter::builder().with_http().build()?;
+        let resource = Resource::builder().with_service_name("probeg").build();
+        Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    })
+}
