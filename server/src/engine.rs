@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::inference::Inference;
+use crate::loader::Loader;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
@@ -52,6 +53,8 @@ pub(crate) struct Engine {
     models: Arc<Models>,
     /// Single cars.
     pub(crate) inference: Inference,
+    /// Makes models ready.
+    pub(crate) loader: Loader,
     /// Batches and workbooks: a lane of their own, so that they never stand before a single car.
     pub(crate) bulk: Lane,
 }
@@ -65,7 +68,7 @@ impl Engine {
     pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> std::io::Result<Self> {
         let models = Arc::new(Models::default());
         let inference = Inference::start(config.sessions, config.queue, &models, metrics)?;
-        Ok(Self { models, inference, bulk: Lane::new(config.sessions, BULK_QUEUE) })
+        Ok(Self { models, inference, loader: Loader::start()?, bulk: Lane::new(config.sessions, BULK_QUEUE) })
     }
 
     /// The model that serves now. Whoever answers a request asks once and keeps it to the end.
@@ -79,8 +82,9 @@ impl Engine {
 
     /// Puts a model into service. Requests under way end with the one they began with.
     pub(crate) fn serve(&self, served: Served) {
-        self.models.served.store(Some(Arc::new(served)));
+        let earlier = self.models.served.swap(Some(Arc::new(served)));
         self.models.failure.store(None);
+        self.loader.submit(move || drop(earlier));
     }
 
     pub(crate) fn set_failure(&self, failure: Option<ReloadFailure>) {

@@ -14,6 +14,7 @@ mod jobs;
 mod json;
 mod keys;
 mod listing_request;
+mod loader;
 mod metrics;
 mod middleware;
 mod models;

@@ -144,7 +144,7 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
 async fn open(state: &State, version: i64, bytes: Vec<u8>) -> Result<Served, Failure> {
     let (runtime, today) = (state.runtime().clone(), state.today());
     let sessions = state.config().sessions;
-    let task = tokio::task::spawn_blocking(move || {
+    let loaded = state.engine().loader.run(move || {
         let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
             .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
         let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
@@ -152,7 +152,8 @@ async fn open(state: &State, version: i64, bytes: Vec<u8>) -> Result<Served, Fai
         warm_up(&model, version, today)?;
         Ok(Served { version, model })
     });
-    task.await.map_err(|panic| Failure::Crashed { version, reason: panic.to_string() })?
+    let crashed = || Failure::Crashed { version, reason: "the reader of models panicked over it".to_owned() };
+    loaded.await.ok_or_else(crashed)?
 }
 
 /// Values the rows that came with the file, and compares.

@@ -55,7 +55,7 @@ impl Predicted {
 /// Rows of one run of a session: larger batches cost memory and gain nothing.
 const BATCH: usize = 256;
 /// Rows that sessions for many listings are made for.
-const BULK_ROWS: [usize; 2] = [32, BATCH];
+const BULK_ROWS: [usize; 1] = [BATCH];
 /// Rows that sessions for a few listings are made for.
 const QUICK_ROWS: [usize; 3] = [2, 8, 32];
 
