@@ -14,7 +14,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::config::Config;
 use crate::state::State;
@@ -22,16 +22,17 @@ use crate::{build, reload};
 
 /// How long requests under way may take to end when the server is stopped.
 const FAREWELL: Duration = Duration::from_secs(20);
-/// How long a new connection may take to bring its first request, once the server ends.
+/// How long a connection may take to bring another request, once the server ends.
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// The most bytes of a request's head.
 const LONGEST_HEAD: usize = 64 << 10;
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` ends, and then goes without losing a request: at first it calls itself not ready and asks
-/// each caller to come back on another connection, but answers; after [`Config::drain`], or once nobody is connected,
-/// it takes no more connections, and gives the requests under way some seconds to end.
+/// Serves until `shutdown` ends, and then goes without losing a request: at first it calls itself not ready, but serves
+/// on; after [`Config::drain`], or once nobody is connected, it takes no more connections, closes each behind its next
+/// answer, and gives the requests under way some seconds to end. Were connections closed before, their callers would
+/// all come back, and those who do so in the moment in which the listener is closed are reset.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -44,11 +45,13 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
         () = async {
             shutdown.await;
             state.drain();
-            tracing::info!("The server was asked to stop: it is not ready any more, and ends its connections.");
+            tracing::info!("The server was asked to stop: it is not ready any more.");
             connections.all_closed_within(state.config().drain).await;
         } => {}
     }
-    connections.serve_the_last(take_the_last(listener.into_std()?));
+    let last = take_the_last(listener.into_std()?);
+    state.close();
+    connections.serve_the_last(last);
     if !connections.end(FAREWELL).await {
         tracing::warn!("Some requests did not end in time and were cut off.");
     }
@@ -105,7 +108,6 @@ impl Connections {
         let silence = self.config.idle_timeout;
         tokio::spawn(async move {
             let _held = (place, open);
-            let opened = Instant::now();
             prepare(&stream, silence);
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -118,8 +120,8 @@ impl Connections {
                 _ = ending.wait_for(|ending| *ending) => None,
             };
             if ended.is_none() {
-                // Who has just come has a question on the way, which a shutdown would not wait for.
-                ended = timeout_at(opened + ON_THE_WAY, connection.as_mut()).await.ok();
+                // There may be a question on the way, which a shutdown would not wait for. Its answer ends the connection.
+                ended = timeout(ON_THE_WAY, connection.as_mut()).await.ok();
             }
             if ended.is_none() {
                 connection.as_mut().graceful_shutdown();

@@ -54,7 +54,7 @@ pub(crate) async fn log(Extracted(state): Extracted<State>, mut request: Request
     });
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
-    if state.is_draining() {
+    if state.is_closing() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response

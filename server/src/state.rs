@@ -32,6 +32,7 @@ struct Shared {
     upload_room: Semaphore,
     jobs: Jobs,
     draining: AtomicBool,
+    closing: AtomicBool,
     today: fn() -> NaiveDate,
 }
 
@@ -51,7 +52,8 @@ impl State {
         let metrics = Metrics::new();
         let engine = Engine::new(&config, &metrics)?;
         let keys = Keys::new(&config);
-        let (upload_room, draining) = (Semaphore::new(MOST_IN_MEMORY), AtomicBool::new(false));
+        let upload_room = Semaphore::new(MOST_IN_MEMORY);
+        let (draining, closing) = (AtomicBool::new(false), AtomicBool::new(false));
         let shared = Shared {
             config,
             database,
@@ -62,6 +64,7 @@ impl State {
             upload_room,
             jobs: Jobs::default(),
             draining,
+            closing,
             today,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -100,9 +103,18 @@ impl State {
         &self.shared.jobs
     }
 
-    /// The server is about to stop: it is not ready any more, and each answer is the last of its connection.
+    /// The server is about to stop: it is not ready any more.
     pub(crate) fn drain(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The server takes no more connections: each answer is the last of its connection.
+    pub(crate) fn close(&self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_draining(&self) -> bool {
