@@ -1,12 +1,14 @@
 //! What kind of file it is, told by its content and checked against its name.
 
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::path::Path;
 
 use zip::ZipArchive;
 
 use crate::error::{Fault, TableError};
+use crate::limits::Limits;
 use crate::source::{Source, Stream, read_head};
+use crate::workbook::check_directory;
 
 /// The formats of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +123,8 @@ pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
 
 /// Tells a workbook from the other files that are ZIP archives.
 fn workbook_in(mut stream: Stream<'_>) -> Result<Format, Fault> {
-    stream.rewind().map_err(Fault::Read)?;
+    // Before the directory is read, which may be long.
+    check_directory(&mut stream, &Limits::default())?;
     let mut archive = ZipArchive::new(stream)
         .map_err(|_| Fault::Damaged("it begins as a ZIP archive or workbook, and its end is missing".to_owned()))?;
     let names: Vec<String> = archive.file_names().flatten().map(|name| name.to_lowercase()).collect();

@@ -4,7 +4,7 @@ mod container;
 mod markup;
 pub(crate) mod package;
 
-pub(crate) use container::from_zip;
+pub(crate) use container::{check_directory, from_zip};
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, Xlsx, XlsxCellReader, XlsxError};
 

@@ -143,5 +143,8 @@ async fn the_vocabulary_is_narrowed_by_brand() {
     let answer = get(&service, "/v1/vocabulary?brand=kiaa").await;
     assert_eq!(answer.problem(), (404, "not-found".to_owned()));
     assert_eq!(answer.json()["detail"], "brand \"kiaa\" is not known; did you mean \"kia\"?");
-    assert_eq!(get(&service, "/v1/vocabulary?model=rio").await.problem().0, 422);
+    let body = get(&service, "/v1/vocabulary?model=rio").await.json();
+    assert_eq!(body["values"]["brand"], json!(["kia", "lada (ваз)"]), "a model narrows what belongs to it");
+    assert_eq!(get(&service, "/v1/vocabulary?model=riio").await.problem().0, 404);
+    assert_eq!(get(&service, "/v1/vocabulary?make=kia").await.problem().0, 422);
 }

@@ -1,5 +1,6 @@
 //! Workbooks in and out.
 
+use axum::http::Request;
 use std::io::Cursor;
 
 use calamine::{Data, Reader, Xlsx};
@@ -68,7 +69,9 @@ async fn what_is_no_workbook_is_explained() {
     let path = "/v1/valuations/xlsx";
     let missing = upload(&service, path, "workbook", "cars.xlsx", &cars()).await;
     assert_eq!(missing.problem(), (422, "invalid-fields".to_owned()));
-    assert_eq!(missing.json()["errors"][0]["loc"], serde_json::json!(["body", "file"]));
+    assert_eq!(missing.json()["errors"][0]["loc"], serde_json::json!(["body", "workbook"]));
+    let none = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body("--b--\r\n".into());
+    assert_eq!(super::fixture::send(&service, none.unwrap()).await.json()["errors"][0]["loc"][1], "file");
     for (name, content) in [("cars.xlsx", b"".as_slice()), ("cars.csv", b"brand,year,mileage\nKia,2018,1\n")] {
         let answer = upload(&service, path, "file", name, content).await;
         assert_eq!(answer.problem(), (422, "unreadable-table".to_owned()));
@@ -162,7 +165,7 @@ async fn a_job_is_asked_after_fetched_and_removed() {
         assert_eq!(cells(&result).len(), 30_001);
         assert!(result.header("content-disposition").contains("filename*=UTF-8''"));
     }
-    let delete = || axum::http::Request::delete(&place).body(axum::body::Body::empty()).unwrap();
+    let delete = || Request::delete(&place).body(axum::body::Body::empty()).unwrap();
     assert_eq!(super::fixture::send(&service, delete()).await.status, 204);
     assert_eq!(super::fixture::send(&service, delete()).await.problem(), (404, "not-found".to_owned()));
     assert_eq!(get(&service, &place).await.status, 404);

@@ -43,7 +43,7 @@ pub(crate) fn check(mut stream: Stream<'_>, limits: &Limits) -> Result<(), Fault
 const END_RECORD: u64 = 22 + 65_535;
 
 /// Looks for end records that announce too many parts, before the directory is read. Returns the size of the file.
-fn check_directory(stream: &mut Stream<'_>, limits: &Limits) -> Result<u64, Fault> {
+pub(crate) fn check_directory(stream: &mut Stream<'_>, limits: &Limits) -> Result<u64, Fault> {
     let size = stream.seek(SeekFrom::End(0)).map_err(Fault::from_read)?;
     stream.seek(SeekFrom::Start(size.saturating_sub(END_RECORD))).map_err(Fault::from_read)?;
     let mut end = Vec::new();

@@ -71,7 +71,7 @@ fn what_a_parser_would_hold_in_memory_is_counted() {
     let shared = |texts: &str| with_part("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes());
     let styles = |inside: &str| with_part("xl/styles.xml", format!("<styleSheet>{inside}</styleSheet>").as_bytes());
     let noise = |seed: u64| format!("{:x}", seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let texts: String = (0..600_000).map(|text| format!("<si><t>{}</t></si>", noise(text))).collect();
+    let texts: String = (0..800_000).map(|text| format!("<si><t>{}</t></si>", noise(text))).collect();
     let many = refused(&shared(&texts));
     assert!(many.is_too_large() && many.to_string().contains("texts and styles take more than"), "{many}");
     // The same where sheets usually are, which are not held.
