@@ -36,7 +36,7 @@ pub struct Config {
     /// `PROBEG_SESSIONS`: how many threads value single cars, and how many batches and workbooks are valued beside them.
     /// Default: half as many as processors, for the other half reads requests and writes answers.
     pub sessions: usize,
-    /// `PROBEG_QUEUE`: how many more may wait before the server refuses. Default 128.
+    /// `PROBEG_QUEUE`: how many more may wait before the server refuses. Default 256.
     pub queue: usize,
     /// `PROBEG_REQUEST_TIMEOUT_SECONDS`: the longest that one request may take. Default 30.
     pub request_timeout: Duration,
@@ -82,7 +82,7 @@ impl Default for Config {
             max_rows: 200_000,
             max_connections: 8192,
             sessions: std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2)),
-            queue: 128,
+            queue: 256,
             request_timeout: Duration::from_secs(30),
             upload_timeout: Duration::from_mins(5),
             idle_timeout: Duration::from_secs(30),
