@@ -49,8 +49,10 @@ pub(crate) fn check_directory(stream: &mut Stream<'_>, limits: &Limits) -> Resul
     let mut end = Vec::new();
     stream.read_to_end(&mut end).map_err(Fault::from_read)?;
     stream.rewind().map_err(Fault::from_read)?;
-    let records = end.windows(22).filter(|record| record.starts_with(b"PK\x05\x06"));
-    for record in records {
+    // Its comment reaches to the end of the file; what only looks like a record may be part of a picture.
+    let ends = |record: &&[u8]| record.len() == 22 + usize::from(u16::from_le_bytes([record[20], record[21]]));
+    let records = (0..end.len().saturating_sub(21)).map(|place| &end[place..]);
+    for record in records.filter(|record| record.starts_with(b"PK\x05\x06")).filter(ends) {
         check_count(usize::from(u16::from_le_bytes([record[10], record[11]])), limits)?;
     }
     Ok(size)

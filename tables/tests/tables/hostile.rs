@@ -134,6 +134,15 @@ fn overlapping_parts_and_a_lying_directory() {
     assert!(refused(&bytes).to_string().contains("has 65535 parts"));
 }
 
+/// Found by fuzzing: four bytes of a picture are no end record.
+#[test]
+fn what_only_looks_like_an_end_record_is_none() {
+    let good = workbook(|sheet| row(sheet, 0, &["brand", "year", "mileage"]));
+    let mut parts = parts_of(&good);
+    parts.push(("xl/PK\u{5}\u{6}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}.png".to_owned(), vec![1]));
+    assert!(open("cars.xlsx", &zip_of(&parts)).is_ok());
+}
+
 #[test]
 fn cells_of_any_number_with_any_format() {
     let dates = "<styleSheet><cellXfs><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>";
