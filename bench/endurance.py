@@ -39,10 +39,7 @@ AWAY_RATE = 500
 LONG = 24 * 3600
 # Of what ought to happen at once: an answer after the database came back, a model in service, the end of a process.
 PATIENCE = 30
-CAR = {
-    "brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "бензин",
-    "engine_volume": 1.6, "engine_power": 123, "transmission": "АКПП", "drive": "передний",
-}  # fmt: skip
+CAR = json.loads((Path(__file__).parent / "car.json").read_text())
 
 
 @dataclass(frozen=True)

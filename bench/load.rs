@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LATE: Duration = Duration::from_millis(10);
 /// Wrong answers that are shown.
 const EXAMPLES: usize = 5;
-const CAR: &str = r#"{"brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "бензин", "engine_volume": 1.6, "engine_power": 123, "transmission": "АКПП", "drive": "передний"}"#;
+const CAR: &str = include_str!("car.json");
 
 /// Sends POST requests and prints what came back as JSON. SIGTERM or Ctrl-C ends it early, with its report.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ struct Arguments {
     /// request when the last one is answered
     #[arg(long)]
     rate: Option<f64>,
-    /// JSON bodies, one a line, sent in turn [default: a Kia Rio]
+    /// JSON bodies, one a line, sent in turn [default: that of car.json]
     #[arg(long)]
     bodies: Option<PathBuf>,
     /// For each body, on the line of the same number, the exact price by model version: {"1": 1199988.75}

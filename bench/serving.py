@@ -32,10 +32,7 @@ from probeg import Probeg, find_program
 EXAMPLE = "Example: bench/serving listings.csv.gz"
 CONNECTIONS = (1, 16, 128)
 WITHOUT_INFERENCE = "the same service without inference"
-CAR = {
-    "brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "бензин",
-    "engine_volume": 1.6, "engine_power": 123, "transmission": "АКПП", "drive": "передний",
-}  # fmt: skip
+CAR = json.loads((Path(__file__).parent / "car.json").read_text())
 
 
 @dataclass(frozen=True)
