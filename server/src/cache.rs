@@ -53,7 +53,7 @@ pub(crate) fn read(folder: &Path) -> io::Result<Option<(i64, Vec<u8>)>> {
     }
 }
 
-/// A file is there whole or not at all.
+/// A file is there whole or not at all, also where several servers of one folder write it at the same time.
 fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;

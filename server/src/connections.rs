@@ -141,7 +141,7 @@ impl Connections {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        // Whoever is still connected then has not asked anything since.
+        // Whoever is still connected then is served to the end of what is under way.
         let _ = timeout(limit, none_open).await;
     }
 

@@ -86,8 +86,8 @@ impl Jobs {
         jobs.len() < MOST_JOBS || jobs.values().any(|entry| entry.outcome().is_some())
     }
 
-    fn find(&self, id: &str) -> Result<(Uuid, Arc<Entry>), Problem> {
-        let id = Uuid::parse_str(id).map_err(|_| no_job())?;
+    fn find(&self, id: Result<Path<String>, PathRejection>) -> Result<(Uuid, Arc<Entry>), Problem> {
+        let id = id.ok().and_then(|Path(id)| Uuid::parse_str(&id).ok()).ok_or_else(no_job)?;
         self.lock().get(&id).map(|entry| (id, Arc::clone(entry))).ok_or_else(no_job)
     }
 
@@ -183,7 +183,7 @@ pub(crate) async fn get_job(
     Extracted(state): Extracted<State>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Job>, Problem> {
-    let (id, entry) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
+    let (id, entry) = state.jobs().find(id)?;
     Ok(Json(entry.describe(id)))
 }
 
@@ -199,7 +199,7 @@ pub(crate) async fn end_job(
     Extracted(state): Extracted<State>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let (id, _) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
+    let (id, _) = state.jobs().find(id)?;
     state.jobs().remove(id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -223,7 +223,7 @@ pub(crate) async fn get_result(
     Extracted(state): Extracted<State>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    let (_, entry) = state.jobs().find(&id.map(|Path(id)| id).unwrap_or_default())?;
+    let (_, entry) = state.jobs().find(id)?;
     let content = match &*entry.outcome() {
         Some(Ok(content)) => Arc::clone(content),
         Some(Err(problem)) => {

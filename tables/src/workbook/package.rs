@@ -28,10 +28,6 @@ pub(crate) fn part_of_sheet(archive: &mut Archive<'_>, sheet: usize) -> Result<S
 
 /// Refuses a list of sheets that would have a part read over and over, or one that nobody has looked at.
 pub(crate) fn check_sheets(archive: &mut Archive<'_>, workbook: &str) -> Result<(), Fault> {
-    let sheets = elements(archive, workbook, "sheet")?.len();
-    if sheets > MOST_SHEETS {
-        return Err(Fault::TooLarge(format!("the workbook has {sheets} sheets, {MOST_SHEETS} are accepted")));
-    }
     let mut parts = HashSet::new();
     for part in parts_of_sheets(archive, workbook)?.into_iter().flatten() {
         if is_opaque(&part) {
@@ -48,6 +44,10 @@ pub(crate) fn check_sheets(archive: &mut Archive<'_>, workbook: &str) -> Result<
 fn parts_of_sheets(archive: &mut Archive<'_>, workbook: &str) -> Result<Vec<Option<String>>, Fault> {
     let (folder, name) = workbook.rsplit_once('/').map_or((String::new(), workbook), |(f, n)| (format!("{f}/"), n));
     let sheets = elements(archive, workbook, "sheet")?;
+    if sheets.len() > MOST_SHEETS {
+        let what = format!("the workbook has {} sheets, {MOST_SHEETS} are accepted", sheets.len());
+        return Err(Fault::TooLarge(what));
+    }
     let relationships = elements(archive, &format!("{folder}_rels/{name}.rels"), "Relationship")?;
     let part = |sheet: &Element| {
         let id = sheet.get("id")?;
