@@ -77,8 +77,8 @@ pub struct GenerationFiller {
     first_year: i64,
     /// `[years · (models + 1)]`
     ids: Tensor<1, Int>,
-    years: usize,
-    models: usize,
+    /// Where each year begins in them, `[years]`: looked up, since runtimes are slow at products of whole numbers.
+    starts: Tensor<1, Int>,
 }
 
 impl GenerationFiller {
@@ -88,7 +88,10 @@ impl GenerationFiller {
         let (years, models) = (generations.ids.len(), generations.ids[0].len());
         let ids: Vec<i64> = generations.ids.iter().flatten().copied().collect();
         let ids = Tensor::from_data(TensorData::new(ids, [years * models]), device);
-        Self { first_year: generations.first_year, ids, years, models }
+        #[expect(clippy::cast_possible_wrap, reason = "vocabularies are capped")]
+        let starts: Vec<i64> = (0..years).map(|year| (year * models) as i64).collect();
+        let starts = Tensor::from_data(TensorData::new(starts, [years]), device);
+        Self { first_year: generations.first_year, ids, starts }
     }
 
     /// Ids `[N, C]` with fewer unknown generations, given the raw numbers, `[N, F]`.
@@ -99,9 +102,10 @@ impl GenerationFiller {
         let year = raw_number(numbers, Column::Year); // [N, 1]
         let is_unknown = year.clone().is_nan();
         #[expect(clippy::cast_precision_loss, reason = "years have four digits")]
-        let year = (year - self.first_year as f64).clamp(0.0, (self.years - 1) as f64).mask_fill(is_unknown, 0.0);
-        #[expect(clippy::cast_possible_wrap, reason = "vocabularies are capped")]
-        let place = year.int() * self.models as i64 + column(MODEL); // [N, 1]
+        let (first, last) = (self.first_year as f64, (self.starts.dims()[0] - 1) as f64);
+        let year = (year.mask_fill(is_unknown, first) - first).clamp(0.0, last); // [N, 1]
+        let start = self.starts.clone().select(0, year.int().reshape([n])).reshape([n, 1]);
+        let place = start + column(MODEL); // [N, 1]
         let filling = self.ids.clone().select(0, place.reshape([n])).reshape([n, 1]);
         let named = column(GENERATION);
         let filled = named.clone().mask_where(named.equal_elem(0), filling);

@@ -53,8 +53,10 @@ impl Layer {
         Self { weight: uniform(inputs, [1, inputs, outputs], device), bias: uniform(inputs, [1, 1, outputs], device) }
     }
 
-    fn forward(&self, inputs: Tensor<3>) -> Tensor<3> {
-        inputs.matmul(self.weight.val()) + self.bias.val()
+    /// `[k, N, O]` of `[k, N, I]` and ones, `[1, N, 1]`. As a product, the bias is added by the runtime while it
+    /// multiplies; spread over the rows as it is, it would take the built-in one twice as long as the rest.
+    fn forward(&self, inputs: Tensor<3>, ones: &Tensor<3>) -> Tensor<3> {
+        inputs.matmul(self.weight.val()) + ones.clone().matmul(self.bias.val())
     }
 
     fn stack(layers: &[&Self]) -> Self {
@@ -130,22 +132,31 @@ impl Members {
     #[must_use]
     pub fn forward(&self, encoded: Encoded, mut dropout: Option<&mut Dropout>) -> Tensor<2> {
         let Encoded { rows, numbers, mileage } = encoded;
+        let [n, _] = mileage.dims();
+        let mileage = mileage.unsqueeze_dim(0); // [1, N, O]
+        // The first output always counts.
+        let ones = mileage.clone().slice([0..1, 0..n, 0..1]); // [1, N, 1]
         let inputs = Tensor::cat(vec![self.categories(rows), self.numbers(numbers)], 2); // [k, N, I]
         let mut hidden = activation::relu(inputs.matmul(self.first.val())); // [k, N, H]
         for block in &self.blocks {
             if let Some(dropout) = dropout.as_deref_mut() {
                 hidden = dropout.apply(hidden);
             }
-            hidden = activation::relu(block.forward(hidden)); // [k, N, H]
+            hidden = activation::relu(block.forward(hidden, &ones)); // [k, N, H]
         }
         if let Some(dropout) = dropout {
             hidden = dropout.apply(hidden);
         }
-        let mileage = mileage.unsqueeze_dim(0); // [1, N, O]
-        let spread = mileage.clone().matmul(self.mileage.val() * self.mileage_mask.clone());
-        let outputs = softplus(self.head.forward(hidden) + spread); // [k, N, O]
-        let outputs = (outputs * mileage).mean_dim(0).squeeze_dim::<2>(0); // [N, O]
-        outputs.matmul(self.outputs_to_quantiles.clone())
+        let outputs = hidden.matmul(self.head.weight.val()) + mileage.clone().matmul(self.head_by_mileage());
+        let outputs = softplus(outputs).mean_dim(0) * mileage; // [1, N, O]
+        outputs.squeeze_dim::<2>(0).matmul(self.outputs_to_quantiles.clone())
+    }
+
+    /// What the encoded mileage adds to the outputs, `[k, O, O]`: where it always is 1, the bias of the head.
+    fn head_by_mileage(&self) -> Tensor<3> {
+        let distances = self.mileage.val() * self.mileage_mask.clone();
+        let [k, inputs, outputs] = distances.dims();
+        Tensor::cat(vec![self.head.bias.val(), distances.slice([0..k, 1..inputs, 0..outputs])], 1)
     }
 
     /// Embeddings of rows `[N, C]`, side by side, `[k, N, C · E]`.

@@ -29,9 +29,9 @@ pub struct Preprocessing {
     generations: GenerationFiller,
     /// First row of each category's part of the stacked embedding table, `[1, C]`.
     offsets: Tensor<2, Int>,
-    /// Of all numbers but the mileage, `[1, D - 1, B + 2]`.
+    /// Of all numbers but the mileage, `D - 1` times `B + 2`.
     numbers: Bins,
-    /// Of the mileage, `[1, 1, O]`.
+    /// Of the mileage, `O`.
     mileage: Bins,
 }
 
@@ -113,8 +113,8 @@ impl Preprocessing {
         Self {
             generations: GenerationFiller::new(&statistics.generations, device),
             offsets: Tensor::from_data(TensorData::new(offsets, [1, categories]), device),
-            numbers: Bins::new(&numbers.collect::<Vec<_>>(), device),
-            mileage: Bins::new(&[falls], device),
+            numbers: Bins::new(0, &numbers.collect::<Vec<_>>(), device),
+            mileage: Bins::new(TRUNK, &[falls], device),
         }
     }
 
@@ -124,12 +124,14 @@ impl Preprocessing {
         let numbers = derive(numeric); // [N, D]
         let n = numbers.dims()[0];
         let is_missing = numbers.clone().is_nan(); // [N, D]
-        let numbers: Tensor<3> = numbers.mask_fill(is_missing, MISSING).unsqueeze_dim(2); // [N, D, 1]
-        let mileage = self.mileage.encode(numbers.clone().slice([0..n, TRUNK..DERIVED, 0..1])); // [N, 1, O]
+        // What is infinite would not be lost in a sum of products with 0.
+        let numbers = numbers.mask_fill(is_missing, MISSING).clamp(MISSING, -MISSING);
+        let bins = self.numbers.encode(numbers.clone()); // [N, (D - 1) · (B + 2)]
+        let width = bins.dims()[1] / TRUNK;
         Encoded {
             rows: self.generations.fill(categorical, numeric) + self.offsets.clone(),
-            numbers: self.numbers.encode(numbers.slice([0..n, 0..TRUNK, 0..1])),
-            mileage: mileage.squeeze_dim(1),
+            numbers: bins.reshape([n, TRUNK, width]),
+            mileage: self.mileage.encode(numbers),
         }
     }
 }
@@ -146,28 +148,38 @@ pub(super) fn outputs(config: &TrainConfig) -> usize {
     outputs_that_always_count(config) + config.n_bins + 1
 }
 
-/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin goes from 0 to 1 between its edges.
+/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin goes from 0 to 1 between its edges. As a
+/// product of matrices, which all runtimes are quick at.
 #[derive(Module, Debug)]
 struct Bins {
-    /// Where each bin begins.
-    lower: Tensor<3>,
-    /// One over the width of each bin.
-    inverse_width: Tensor<3>,
+    /// One over the width of each bin, in the row of its number, `[D, bins]`.
+    inverse_widths: Tensor<2>,
+    /// What that makes of the place where each bin begins, `[1, bins]`.
+    lower: Tensor<2>,
 }
 
 impl Bins {
-    /// Of some numbers, each with as many bins.
-    fn new(numbers: &[Vec<Bin>], device: &Device) -> Self {
-        let shape = [1, numbers.len(), numbers[0].len()];
-        let constant = |of: fn(&Bin) -> f32| {
-            Tensor::from_data(TensorData::new(numbers.iter().flatten().map(of).collect::<Vec<f32>>(), shape), device)
-        };
-        Self { lower: constant(|bin| bin.lower), inverse_width: constant(|bin| bin.inverse_width) }
+    /// Of some of the `D` numbers, from `first` on.
+    fn new(first: usize, numbers: &[Vec<Bin>], device: &Device) -> Self {
+        let width = numbers.iter().map(Vec::len).sum();
+        let mut inverse_widths = vec![0.0; first * width];
+        for place in 0..numbers.len() {
+            let bins = numbers.iter().enumerate().flat_map(|(other, bins)| {
+                bins.iter().map(move |bin| if other == place { bin.inverse_width } else { 0.0 })
+            });
+            inverse_widths.extend(bins);
+        }
+        inverse_widths.resize(DERIVED * width, 0.0);
+        let lower: Vec<f32> = numbers.iter().flatten().map(|bin| bin.lower * bin.inverse_width).collect();
+        Self {
+            inverse_widths: Tensor::from_data(TensorData::new(inverse_widths, [DERIVED, width]), device),
+            lower: Tensor::from_data(TensorData::new(lower, [1, width]), device),
+        }
     }
 
-    /// `[N, numbers, bins]` of `[N, numbers, 1]`.
-    fn encode(&self, numbers: Tensor<3>) -> Tensor<3> {
-        ((numbers - self.lower.clone()) * self.inverse_width.clone()).clamp(0.0, 1.0)
+    /// `[N, bins]` of all numbers, `[N, D]`.
+    fn encode(&self, numbers: Tensor<2>) -> Tensor<2> {
+        (numbers.matmul(self.inverse_widths.clone()) - self.lower.clone()).clamp(0.0, 1.0)
     }
 }
 
