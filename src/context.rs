@@ -103,10 +103,15 @@ impl Context {
     pub fn model(&self, name: Option<&str>) -> Result<(i64, Model)> {
         let name = name.unwrap_or(CHAMPION);
         let version = self.version(name)?;
-        let bytes = self.block_on(self.database.models().bytes(version))?;
-        let bytes = bytes.with_context(|| format!("there is no model version {version}"))?;
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok((version, Model::open(self.inference()?, &bytes, sessions)?.in_threads(sessions)))
+        let model = Model::open(self.inference()?, &self.model_file(version)?, sessions)?;
+        Ok((version, model.in_threads(sessions)))
+    }
+
+    /// The file of a registered version.
+    pub fn model_file(&self, version: i64) -> Result<Vec<u8>> {
+        let bytes = self.block_on(self.database.models().bytes(version))?;
+        bytes.with_context(|| format!("there is no model version {version}"))
     }
 
     /// The version that a name stands for.

@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use domain::{Listing, Valuation};
+use onnx_model::model::FEW;
 use tokio::sync::oneshot;
 
 use crate::engine::{Models, Served};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
-/// Listings of a batch: more would cost as much each, and keep the first waiting.
-const BATCH: usize = 32;
 /// Batches take milliseconds: a thread that is at one for this long will not come back.
 const STUCK: Duration = Duration::from_millis(1500);
 
@@ -165,7 +164,7 @@ impl Worker {
         let share = self.queue.len().div_ceil(self.threads);
         let mut listings = first.question.listings.len();
         let mut jobs = vec![first];
-        while jobs.len() <= share && listings < BATCH {
+        while jobs.len() <= share && listings < FEW {
             let Ok(job) = self.queue.try_recv() else { break };
             listings += job.question.listings.len();
             jobs.push(job);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
 use onnx_model::Model;
-use onnx_model::model::{DEFAULT_LEVEL, GOLDEN_TOLERANCE};
+use onnx_model::model::DEFAULT_LEVEL;
 use tokio::time::timeout;
 
 use crate::cache;
@@ -26,8 +26,6 @@ enum Failure {
     Silent,
     #[error("{source}")]
     Model { version: i64, source: onnx_model::Error },
-    #[error("it answers otherwise than it did when it was made: a price differs by {difference:.1e} of it")]
-    Changed { version: i64, difference: f64 },
     #[error("it values a common car at {price} with the range {low} to {high}, so it is not put into service")]
     Nonsense { version: i64, price: f64, low: f64, high: f64 },
     #[error("loading it failed: {reason}")]
@@ -148,21 +146,12 @@ async fn open(state: &State, version: i64, bytes: Vec<u8>) -> Result<Served, Fai
         let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
             .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
         let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
-        check_golden(&model, version)?;
+        model.check_golden().map_err(|source| Failure::Model { version, source })?;
         warm_up(&model, version, today)?;
         Ok(Served { version, model })
     });
     let crashed = || Failure::Crashed { version, reason: "the reader of models panicked over it".to_owned() };
     loaded.await.ok_or_else(crashed)?
-}
-
-/// Values the rows that came with the file, and compares.
-fn check_golden(model: &Model, version: i64) -> Result<(), Failure> {
-    let difference = model.check_golden().map_err(|source| Failure::Model { version, source })?;
-    match difference {
-        Some(difference) if difference > GOLDEN_TOLERANCE => Err(Failure::Changed { version, difference }),
-        _ => Ok(()),
-    }
 }
 
 /// Values the example of the documentation and refuses nonsense.
@@ -188,10 +177,9 @@ fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), Failure>
 fn note(state: &State, failure: &Failure) {
     let version = match failure {
         Failure::Registry(_) | Failure::Silent => None,
-        Failure::Model { version, .. }
-        | Failure::Changed { version, .. }
-        | Failure::Nonsense { version, .. }
-        | Failure::Crashed { version, .. } => Some(*version),
+        Failure::Model { version, .. } | Failure::Nonsense { version, .. } | Failure::Crashed { version, .. } => {
+            Some(*version)
+        }
     };
     let message = failure.to_string();
     let is_known = state.engine().failure().is_some_and(|known| known.version == version && known.message == message);

@@ -4,6 +4,7 @@ use burn::prelude::*;
 use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use onnx_export::{Graph, Input, Traced};
+use onnx_model::model::largest_difference;
 use onnx_model::signature::Golden;
 use onnx_model::{CATEGORICAL_INPUT, Model, NUMERIC_INPUT, OUTPUT, Signature};
 
@@ -51,11 +52,7 @@ pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &Tabul
     for (ids, numbers) in [(&ids, &rows.numbers), (&unknown, &rows.numbers), (&ids, &missing)] {
         let by_file = model.run(ids, numbers)?;
         let by_network = predict(regressor, ids, numbers);
-        for (file, network) in by_file.iter().zip(&by_network) {
-            let difference = f64::from((file - network).abs()) / f64::from(network.abs());
-            // A NaN on either side is a disagreement, which `max` would pass over.
-            largest = largest.max(if difference.is_nan() { f64::INFINITY } else { difference });
-        }
+        largest = largest.max(largest_difference(&by_file, &by_network));
     }
     if largest <= TOLERANCE {
         Ok(largest)

@@ -38,6 +38,12 @@ pub enum Error {
     /// The graph's inputs or output are not those of the contract.
     #[error("the model file's graph does not fit: {0}")]
     Graph(String),
+    /// The graph gives other prices than those that travel with the file.
+    #[error("it answers otherwise than it did when it was made: a price differs by {difference:.1e} of it")]
+    Changed {
+        /// The largest relative difference.
+        difference: f64,
+    },
     /// The native runtime could not be loaded.
     #[error(
         "ORT_DYLIB_PATH={path}: the ONNX Runtime there cannot be loaded: {reason}; unset it to use the built-in runtime"

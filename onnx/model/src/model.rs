@@ -56,11 +56,13 @@ impl Predicted {
 const BATCH: usize = 256;
 /// Rows that sessions for many listings are made for.
 const BULK_ROWS: [usize; 1] = [BATCH];
-/// Rows that sessions for a few listings are made for.
-const QUICK_ROWS: [usize; 3] = [2, 8, 32];
+/// Rows that sessions for a few listings are made for. Runtimes multiply 4 or 12 rows at a time.
+const QUICK_ROWS: [usize; 3] = [4, 12, FEW];
+/// What still counts as a few listings: more at once would cost as much each, and keep the first waiting.
+pub const FEW: usize = 24;
 
 /// Largest relative difference to the prices that came with a file: runtimes and processors round differently.
-pub const GOLDEN_TOLERANCE: f64 = 1e-3;
+const GOLDEN_TOLERANCE: f64 = 1e-3;
 
 /// The level of the interval where the caller names none.
 pub const DEFAULT_LEVEL: f64 = 0.8;
@@ -187,24 +189,20 @@ impl Model {
         drift.indices().into_iter().map(|(name, index)| (name.to_owned(), index)).collect()
     }
 
-    /// Runs the rows that came with the file through the graph; tells the largest relative difference to the prices
-    /// that came with them. `None` for a file without such rows.
+    /// Runs the rows that came with the file through the graph, and compares the prices with those that came with them.
     ///
     /// # Errors
-    /// When the rows do not fit the graph or the runtime fails.
-    pub fn check_golden(&self) -> Result<Option<f64>, Error> {
-        let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else { return Ok(None) };
+    /// [`Error::Changed`]; when the rows do not fit the graph or the runtime fails. A file without rows has none.
+    pub fn check_golden(&self) -> Result<(), Error> {
+        let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else { return Ok(()) };
         let numbers: Vec<f32> = numeric.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
         let given = self.run(categorical, &numbers)?;
         if given.is_empty() || given.len() != price_quantiles.len() {
             let reason = format!("it holds {} prices, the graph gives {}", price_quantiles.len(), given.len());
             return Err(Error::Metadata { key: "probeg.golden", reason });
         }
-        let differences = given.iter().zip(price_quantiles).map(|(given, expected)| {
-            let difference = f64::from((given - expected).abs()) / f64::from(expected.abs());
-            if difference.is_nan() { f64::INFINITY } else { difference }
-        });
-        Ok(differences.max_by(f64::total_cmp))
+        let difference = largest_difference(&given, price_quantiles);
+        if difference <= GOLDEN_TOLERANCE { Ok(()) } else { Err(Error::Changed { difference }) }
     }
 
     /// The look-ups that turn a listing into inputs.
@@ -214,12 +212,15 @@ impl Model {
     }
 
     /// Runs the graph on inputs that are encoded already: ids `[N, C]` and numbers `[N, F]`, row by
-    /// row, to quantiles `[N, Q]`. Blocks while it computes, and while every session is in use.
+    /// row, to quantiles `[N, Q]`. A few rows go to the sessions made for them, where there are such. Blocks while it
+    /// computes, and while every session is in use.
     ///
     /// # Errors
     /// When the lengths do not fit each other or the runtime fails.
     pub fn run(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
-        self.bulk.run(ids.len() / self.encoder.categorical_width(), ids, numbers)
+        let rows = ids.len() / self.encoder.categorical_width();
+        let pool = self.quick.as_ref().filter(|_| rows <= FEW).unwrap_or(&self.bulk);
+        pool.run(rows, ids, numbers)
     }
 
     /// The valuation of one of the listings that were predicted, counted from 0, with an interval of one of the
@@ -252,6 +253,17 @@ impl Model {
             warnings: unknown_values(&self.signature, &self.encoder, listing, ids),
         })
     }
+}
+
+/// The largest relative difference of prices to those expected; infinite where one of a pair is not a number.
+#[must_use]
+pub fn largest_difference(given: &[f32], expected: &[f32]) -> f64 {
+    let differences = given.iter().zip(expected).map(|(given, expected)| {
+        let difference = f64::from((given - expected).abs()) / f64::from(expected.abs());
+        // A NaN on either side is a disagreement, which a maximum would pass over.
+        if difference.is_nan() { f64::INFINITY } else { difference }
+    });
+    differences.fold(0.0, f64::max)
 }
 
 fn widths(signature: &Signature, encoder: &Encoder) -> Widths {
