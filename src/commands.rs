@@ -42,6 +42,13 @@ pub enum Command {
     Openapi,
 }
 
+impl Command {
+    /// Whether it serves until it is stopped.
+    pub fn is_server(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Serve(_))
+    }
+}
+
 /// Runs a command to its end.
 pub fn run(command: Command) -> Result<()> {
     match command {

@@ -1,6 +1,6 @@
 //! The command `probeg`: parses the command line, wires, and tells how it ended.
 
-mod address_space;
+mod allocators;
 mod commands;
 mod context;
 mod log;
@@ -36,8 +36,8 @@ PROBEG_CORS_ORIGINS, the server's limits (PROBEG_MAX_UPLOAD_BYTES and others: se
 Example: probeg up --data listings.csv.gz";
 
 fn main() -> ExitCode {
-    address_space::reserve_little_where_limited();
     let cli = Cli::parse();
+    allocators::set_up(cli.command.is_server());
     let log = Log::start();
     let outcome = commands::run(cli.command);
     log.end();

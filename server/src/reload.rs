@@ -1,5 +1,6 @@
 //! Keeps the champion in service: looks, loads, checks, swaps; on failure the old model stays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{NaiveDate, Utc};
@@ -97,7 +98,7 @@ async fn serve_cached(state: &State) {
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(error)) => return tracing::warn!(%error, "The last model served cannot be read from the disk."),
     };
-    match open(state, version, bytes).await {
+    match open(state, version, Arc::new(bytes)).await {
         Ok(served) => {
             state.engine().serve(served);
             state.engine().set_failure(Some((*failure).clone()));
@@ -127,8 +128,8 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
         storage::Error::DamagedModel(_) => Failure::Crashed { version, reason: error.to_string() },
         error => Failure::Registry(error),
     })?;
-    let Some(bytes) = bytes else { return Ok(None) };
-    let served = open(state, version, bytes.clone()).await?;
+    let Some(bytes) = bytes.map(Arc::new) else { return Ok(None) };
+    let served = open(state, version, Arc::clone(&bytes)).await?;
     let folder = state.config().folder.clone();
     // A server that comes up while the database is away serves this one.
     let kept = tokio::task::spawn_blocking(move || cache::write(&folder, version, &bytes)).await;
@@ -139,7 +140,7 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
 }
 
 /// Opens a model file, and has it prove itself.
-async fn open(state: &State, version: i64, bytes: Vec<u8>) -> Result<Served, Failure> {
+async fn open(state: &State, version: i64, bytes: Arc<Vec<u8>>) -> Result<Served, Failure> {
     let (runtime, today) = (state.runtime().clone(), state.today());
     let sessions = state.config().sessions;
     let loaded = state.engine().loader.run(move || {

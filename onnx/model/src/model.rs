@@ -10,7 +10,7 @@ use domain::{Column, Listing, Valuation};
 use crate::Error;
 use crate::encoder::Encoder;
 use crate::pool::Pool;
-use crate::runtime::{Runtime, Session, Widths};
+use crate::runtime::{Graph, Runtime, Session, Widths};
 use crate::signature::{Golden, Signature};
 use crate::warning::unknown_values;
 
@@ -76,7 +76,8 @@ impl Model {
         let signature = Signature::of_file(file)?;
         let encoder = Encoder::new(&signature.schema)?;
         let widths = widths(&signature, &encoder);
-        let bulk = Pool::open(threads, &BULK_ROWS, |rows| Session::open(runtime, file, widths, rows))?;
+        let mut graph = Graph::of_file(file)?;
+        let bulk = Pool::open(threads, &BULK_ROWS, |rows| Session::open(runtime, &mut graph, widths, rows))?;
         let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference)));
         Ok(Self { signature, encoder, bulk, quick: None, threads: 1, drift })
     }
@@ -88,7 +89,8 @@ impl Model {
     /// As [`Self::open`].
     pub fn with_quick_sessions(self, runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
         let widths = widths(&self.signature, &self.encoder);
-        let quick = Pool::open(threads, &QUICK_ROWS, |rows| Session::open(runtime, file, widths, rows))?;
+        let mut graph = Graph::of_file(file)?;
+        let quick = Pool::open(threads, &QUICK_ROWS, |rows| Session::open(runtime, &mut graph, widths, rows))?;
         Ok(Self { quick: Some(quick), ..self })
     }
 

@@ -20,7 +20,7 @@ impl Pool {
     pub(crate) fn open(
         sets: usize,
         rows: &[usize],
-        open: impl Fn(usize) -> Result<Session, Error>,
+        mut open: impl FnMut(usize) -> Result<Session, Error>,
     ) -> Result<Self, Error> {
         let (give_back, idle) = crossbeam_channel::bounded(sets.max(1));
         for _ in 0..sets.max(1) {

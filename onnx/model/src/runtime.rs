@@ -71,15 +71,15 @@ impl Session {
     /// Opens a graph of these widths for `rows` rows a run, and runs it once to see that it answers.
     ///
     /// # Errors
-    /// When the runtime refuses the file, or its graph has other inputs or outputs.
-    pub fn open(runtime: &Runtime, file: &[u8], widths: Widths, rows: usize) -> Result<Self, Error> {
+    /// When the runtime refuses the graph, or it has other inputs or outputs.
+    pub fn open(runtime: &Runtime, graph: &mut Graph, widths: Widths, rows: usize) -> Result<Self, Error> {
         let session = ort::session::Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(ort::Error::from)?
             // One thread a session: requests run beside each other in several sessions instead.
             .with_intra_threads(1)
             .map_err(ort::Error::from)?
-            .commit_from_memory(&with_rows(file, rows)?)?;
+            .commit_from_memory(&graph.with_rows(rows)?)?;
         let inputs: Vec<&str> = session.inputs().iter().map(ort::value::Outlet::name).collect();
         if inputs != [CATEGORICAL_INPUT, NUMERIC_INPUT] {
             return Err(Error::Graph(format!("its inputs are {inputs:?}")));
@@ -127,18 +127,35 @@ impl Session {
     }
 }
 
-/// The file with the first dimension of its inputs and its output fixed.
-fn with_rows(file: &[u8], rows: usize) -> Result<Vec<u8>, Error> {
-    let mut file = ModelProto::decode(file)?;
-    let rows = i64::try_from(rows).map_err(|_| Error::Graph(format!("{rows} rows are too many")))?;
-    let graph = file.graph.as_mut().ok_or_else(|| Error::Graph("the file holds none".to_owned()))?;
-    for value in graph.input.iter_mut().chain(&mut graph.output) {
-        let Some(Value::TensorType(tensor)) = value.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
-            continue;
-        };
-        if let Some(first) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut()) {
-            first.value = Some(dimension::Value::DimValue(rows));
-        }
+/// What a runtime needs of a model file.
+#[derive(Debug)]
+pub struct Graph {
+    file: ModelProto,
+}
+
+impl Graph {
+    /// The graph of a model file.
+    ///
+    /// # Errors
+    /// The bytes are no ONNX file.
+    pub fn of_file(file: &[u8]) -> Result<Self, Error> {
+        let mut file = ModelProto::decode(file)?;
+        file.metadata_props.clear();
+        Ok(Self { file })
     }
-    Ok(file.encode_to_vec())
+
+    /// An ONNX file of it in which the first dimension of inputs and output is fixed.
+    fn with_rows(&mut self, rows: usize) -> Result<Vec<u8>, Error> {
+        let rows = i64::try_from(rows).map_err(|_| Error::Graph(format!("{rows} rows are too many")))?;
+        let graph = self.file.graph.as_mut().ok_or_else(|| Error::Graph("the file holds none".to_owned()))?;
+        for value in graph.input.iter_mut().chain(&mut graph.output) {
+            let Some(Value::TensorType(tensor)) = value.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
+                continue;
+            };
+            if let Some(first) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut()) {
+                first.value = Some(dimension::Value::DimValue(rows));
+            }
+        }
+        Ok(self.file.encode_to_vec())
+    }
 }
