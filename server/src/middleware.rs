@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{MatchedPath, Request, State as Extracted};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State as Extracted};
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
@@ -22,8 +22,8 @@ const LONGEST_ID: usize = 128;
 /// What an answer that is no page may do in a browser: nothing.
 const STRICTEST_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// Gives each request an id, counts it, and gives the log one sentence on it.
-pub(crate) async fn log(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
+/// Gives each request an id, counts it, gives the log one sentence on it, and the answer the headers that all have.
+pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
@@ -53,6 +53,7 @@ pub(crate) async fn log(Extracted(state): Extracted<State>, mut request: Request
         }
     });
     let headers = response.headers_mut();
+    secure(headers);
     headers.insert(REQUEST_ID, id);
     if state.is_closing() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -76,23 +77,6 @@ pub(crate) struct Refused {
     pub(crate) kind: &'static str,
     /// Whether there was nothing wrong with it but that there were too many.
     pub(crate) is_one_too_many: bool,
-}
-
-/// Refuses single cars at once where too many wait already, before anything is spent on them.
-pub(crate) async fn shed(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
-    if state.engine().inference.is_full() {
-        return refuse(request, Problem::Overloaded).into_response();
-    }
-    next.run(request).await
-}
-
-/// Refuses a body that says itself that it is too large.
-pub(crate) async fn limit_length(request: Request, next: Next) -> Response {
-    let limit = request.extensions().get::<BodyLimit>().map_or(usize::MAX, |limit| limit.0);
-    if announced_length(request.headers()).is_some_and(|length| length > limit) {
-        return refuse(request, Problem::TooLarge { limit }).into_response();
-    }
-    next.run(request).await
 }
 
 /// A method's name, of those that there are: others would be as many as callers invent.
@@ -123,38 +107,76 @@ fn fresh_id() -> Uuid {
 }
 
 /// Headers that keep browsers from guessing, framing and telling; a page brings its own policy.
-pub(crate) async fn secure(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+fn secure(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(STRICTEST_POLICY);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
-/// Asks for one of the API keys, where there are any.
-pub(crate) async fn require_key(Extracted(state): Extracted<State>, request: Request, next: Next) -> Response {
-    match state.keys().admit(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => refuse(request, problem).into_response(),
+/// What stands before some routes. One layer does it all: each costs every request several allocations.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    pub(crate) state: State,
+    pub(crate) access: Access,
+    /// The most bytes of a body.
+    pub(crate) most_bytes: usize,
+    /// The longest that an answer may take.
+    pub(crate) time: Duration,
+    /// Whether requests are refused while too many wait for single cars.
+    pub(crate) sheds: bool,
+}
+
+/// What a request has to bring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Access {
+    Nothing,
+    /// One of the API keys, where there are any.
+    Key,
+    /// The admin token.
+    Admin,
+}
+
+/// Lets a request in that may come in, refuses any other before anything is spent on it, and ends one that takes longer
+/// than it may.
+pub(crate) async fn guard(Extracted(gate): Extracted<Gate>, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = gate.admit(&mut request) {
+        return refuse(request, problem).into_response();
+    }
+    match tokio::time::timeout(gate.time, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::TimedOut { seconds: gate.time.as_secs() }.into_response(),
     }
 }
 
-/// Asks for the admin token.
-pub(crate) async fn require_admin(Extracted(state): Extracted<State>, mut request: Request, next: Next) -> Response {
-    let id = request.extensions().get().cloned().unwrap_or(RequestId(HeaderValue::from_static("none")));
-    match state.keys().admit_admin(request.headers()) {
-        Ok(token) => {
-            request.extensions_mut().insert(Admin { token, request: id });
-            next.run(request).await
+impl Gate {
+    fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+        match self.access {
+            Access::Nothing => {}
+            Access::Key => self.state.keys().admit(request.headers())?,
+            Access::Admin => self.admit_admin(request)?,
         }
-        Err(problem) => {
+        if self.sheds && self.state.engine().inference.is_full() {
+            return Err(Problem::Overloaded);
+        }
+        if announced_length(request.headers()).is_some_and(|length| length > self.most_bytes) {
+            return Err(Problem::TooLarge { limit: self.most_bytes });
+        }
+        // A body that does not say how long it is, or lies, is counted while it is read.
+        DefaultBodyLimit::max(self.most_bytes).apply(request);
+        request.extensions_mut().insert(BodyLimit(self.most_bytes));
+        Ok(())
+    }
+
+    fn admit_admin(&self, request: &mut Request) -> Result<(), Problem> {
+        let id = request.extensions().get().cloned().unwrap_or(RequestId(HeaderValue::from_static("none")));
+        let token = self.state.keys().admit_admin(request.headers()).inspect_err(|problem| {
             let reason = problem.kind().1;
             tracing::warn!(target: AUDIT, { request.id = id.as_str(), reason }, "A change was refused: {reason}.");
-            refuse(request, problem).into_response()
-        }
+        })?;
+        request.extensions_mut().insert(Admin { token, request: id });
+        Ok(())
     }
 }
 
@@ -174,14 +196,6 @@ impl Admin {
 
 /// The part of the log that tells who changed what, or tried to.
 pub(crate) const AUDIT: &str = "probeg::audit";
-
-/// Ends a request that takes longer than it may.
-pub(crate) async fn limit_time(Extracted(limit): Extracted<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::TimedOut { seconds: limit.as_secs() }.into_response(),
-    }
-}
 
 /// The answer when a handler panicked.
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
+use axum::Router;
 use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::{Extension, Router};
+use axum::middleware::from_fn_with_state;
 use chrono::Datelike;
 use domain::Column;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -17,7 +16,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::body::BodyLimit;
+use crate::middleware::{Access, Gate};
 use crate::problem::{Problem, ProblemDetails};
 use crate::state::State;
 use crate::{
@@ -108,38 +107,23 @@ pub fn document(this_year: i32) -> utoipa::openapi::OpenApi {
 /// The whole service as a function of its state.
 pub fn build(state: &State) -> Router {
     let config = state.config();
-    let keys = from_fn_with_state(state.clone(), middleware::require_key);
-    let token = from_fn_with_state(state.clone(), middleware::require_admin);
-    let logged = from_fn_with_state(state.clone(), middleware::log);
-    let short = from_fn_with_state(config.request_timeout, middleware::limit_time);
-    let long = from_fn_with_state(config.upload_timeout, middleware::limit_time);
-    let shed = from_fn_with_state(state.clone(), middleware::shed);
-    let single = limited(single(), config.max_json_bytes).route_layer(short.clone()).route_layer(shed);
-    let lookups = limited(lookups(), config.max_json_bytes).route_layer(short.clone());
-    let bulk = limited(bulk(), config.max_upload_bytes).route_layer(long);
-    let admin = limited(admin(), config.max_json_bytes).route_layer(short.clone());
-    let open = Router::from(open()).route_layer(short);
-    let service = single
-        .merge(lookups)
-        .merge(bulk)
-        .route_layer(keys)
-        .merge(admin.route_layer(token))
-        .merge(open)
+    let gate = |access, most_bytes, time, sheds| {
+        from_fn_with_state(Gate { state: state.clone(), access, most_bytes, time, sheds }, middleware::guard)
+    };
+    let (small, large) = (config.max_json_bytes, config.max_upload_bytes);
+    let (short, long) = (config.request_timeout, config.upload_timeout);
+    let service = Router::from(single().route_layer(gate(Access::Key, small, short, true)))
+        .merge(lookups().route_layer(gate(Access::Key, small, short, false)))
+        .merge(bulk().route_layer(gate(Access::Key, large, long, false)))
+        .merge(admin().route_layer(gate(Access::Admin, small, short, false)))
+        .merge(open().route_layer(gate(Access::Nothing, small, short, false)))
         .with_state(state.clone())
         .merge(pages::routes(document(state.today().year())))
         .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(middleware::crashed))
-        .layer(from_fn(middleware::secure))
-        .layer(logged);
+        .layer(from_fn_with_state(state.clone(), middleware::around));
     if config.cors_origins.is_empty() { service } else { service.layer(cors(&config.cors_origins)) }
-}
-
-fn limited(routes: OpenApiRouter<State>, bytes: usize) -> Router<State> {
-    Router::from(routes)
-        .layer(from_fn(middleware::limit_length))
-        .layer(DefaultBodyLimit::max(bytes))
-        .layer(Extension(BodyLimit(bytes)))
 }
 
 /// Lets pages of other origins call the API with a key. Cookies mean nothing here.
