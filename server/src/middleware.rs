@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::body::{BodyLimit, announced_length, refuse};
@@ -28,28 +29,32 @@ pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Requ
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
+    let route = route.as_ref().map_or("an unknown path", MatchedPath::as_str);
+    // Named as OpenTelemetry names them.
+    let span = tracing::info_span!(
+        "request",
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+        request.id = id.to_str().unwrap_or_default(),
+    );
     let begun = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let duration = begun.elapsed();
     let duration_ms = duration.as_secs_f64() * 1000.0;
-    let status = response.status();
-    let route = route.as_ref().map_or("an unknown path", MatchedPath::as_str);
-    state.metrics().answered(known_method(&method), route, status.as_u16(), duration);
+    let status = response.status().as_u16();
+    span.record("http.response.status_code", status);
+    state.metrics().answered(known_method(&method), route, status, duration);
     let refused = response.extensions().get::<Refused>();
     if let Some(refused) = refused {
         state.metrics().refused(refused.kind);
     }
     span.in_scope(|| {
-        let status = status.as_u16();
         if refused.is_some_and(|refused| refused.is_one_too_many) {
             // Those who are too many would fill the log as well. They are counted.
-            tracing::debug!(http.method = %method, http.route = route, http.status = status, "Refused {method} {route}.");
+            tracing::debug!("Refused {method} {route}.");
         } else {
-            tracing::info!(
-                http.method = %method, http.route = route, http.status = status, duration_ms,
-                "Answered {method} {route} with {status} in {duration_ms:.1} ms."
-            );
+            tracing::info!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
         }
     });
     let headers = response.headers_mut();
