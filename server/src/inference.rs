@@ -52,13 +52,15 @@ struct Job {
 pub(crate) struct Inference {
     jobs: Sender<Job>,
     threads: Vec<(JoinHandle<()>, Arc<Pulse>)>,
+    /// Beats when the first question joins the queue, and whenever a thread takes some.
+    queue_pulse: Arc<Pulse>,
 }
 
-/// What a thread is doing, for those who watch it.
+/// Since when a thread is at something, or the queue has not moved, for those who watch.
 #[derive(Debug)]
 struct Pulse {
     began: Instant,
-    /// Milliseconds from the beginning to the batch that is being computed, and one more; 0 between batches.
+    /// Milliseconds from the beginning until then, and one more; 0 while there is nothing.
     busy_since: AtomicU64,
 }
 
@@ -74,21 +76,25 @@ impl Inference {
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let (jobs, queue) = crossbeam_channel::bounded(waiting.max(1));
-        let began = Instant::now();
+        let queue_pulse = Arc::new(Pulse::new());
         let start = |number| {
-            let pulse = Arc::new(Pulse { began, busy_since: AtomicU64::new(0) });
+            let pulse = Arc::new(Pulse::new());
             let (queue, models, metrics) = (queue.clone(), Arc::clone(models), Arc::clone(metrics));
-            let worker = Worker { queue, models, metrics, threads, pulse: Arc::clone(&pulse) };
+            let queue_pulse = Arc::clone(&queue_pulse);
+            let worker = Worker { queue, models, metrics, threads, pulse: Arc::clone(&pulse), queue_pulse };
             let thread = thread::Builder::new().name(format!("inference-{number}")).spawn(move || worker.run())?;
             Ok((thread, pulse))
         };
         let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { jobs, threads })
+        Ok(Self { jobs, threads, queue_pulse })
     }
 
     /// Asks, and waits for the answer; refused at once when too many wait already.
     pub(crate) async fn ask(&self, question: Question) -> Result<Answer, Problem> {
         let (answer, answered) = oneshot::channel();
+        if self.jobs.is_empty() {
+            self.queue_pulse.begin();
+        }
         self.jobs.try_send(Job { question, answer }).map_err(|error| match error {
             TrySendError::Full(_) => Problem::Overloaded,
             TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
@@ -106,13 +112,18 @@ impl Inference {
         self.jobs.len()
     }
 
-    /// Whether a thread has ended or hangs in the runtime.
+    /// Whether a thread has ended or hangs, or questions wait that none takes.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.threads.iter().any(|(thread, pulse)| thread.is_finished() || pulse.is_stuck())
+        let nobody_takes = !self.jobs.is_empty() && self.queue_pulse.is_stuck();
+        nobody_takes || self.threads.iter().any(|(thread, pulse)| thread.is_finished() || pulse.is_stuck())
     }
 }
 
 impl Pulse {
+    fn new() -> Self {
+        Self { began: Instant::now(), busy_since: AtomicU64::new(0) }
+    }
+
     fn begin(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.busy_since.store(now + 1, Ordering::Relaxed);
@@ -134,28 +145,33 @@ struct Worker {
     metrics: Arc<Metrics>,
     threads: usize,
     pulse: Arc<Pulse>,
+    queue_pulse: Arc<Pulse>,
 }
 
 impl Worker {
     fn run(self) {
         while let Ok(first) = self.queue.recv() {
+            self.pulse.begin();
             let mut jobs = self.batch(first);
+            self.queue_pulse.begin();
             // Whoever has given up waiting costs nothing more.
             jobs.retain(|job| !job.answer.is_closed());
-            if jobs.is_empty() {
-                continue;
+            if !jobs.is_empty() {
+                self.answer(jobs);
             }
-            self.pulse.begin();
-            let answers = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &jobs)));
             self.pulse.end();
-            let answers = answers.unwrap_or_else(|_| {
-                // The panic has told the log what happened.
-                jobs.iter().map(|_| Err(Problem::Internal)).collect()
-            });
-            for (job, answer) in jobs.into_iter().zip(answers) {
-                // Nobody may be waiting any more.
-                let _ = job.answer.send(answer);
-            }
+        }
+    }
+
+    fn answer(&self, jobs: Vec<Job>) {
+        let answers = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &jobs)));
+        let answers = answers.unwrap_or_else(|_| {
+            // The panic has told the log what happened.
+            jobs.iter().map(|_| Err(Problem::Internal)).collect()
+        });
+        for (job, answer) in jobs.into_iter().zip(answers) {
+            // Nobody may be waiting any more.
+            let _ = job.answer.send(answer);
         }
     }
 
@@ -215,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_takes_questions_again() {
         let (jobs, queue) = crossbeam_channel::bounded(1);
-        let inference = Inference { jobs, threads: Vec::new() };
+        let inference = Inference { jobs, threads: Vec::new(), queue_pulse: Arc::new(Pulse::new()) };
         let waiting = inference.ask(question());
         tokio::pin!(waiting);
         assert!(is_pending(waiting.as_mut()).await);
@@ -246,6 +262,22 @@ mod tests {
         }
         assert_eq!(inference.ask(question()).await.unwrap_err(), Problem::NoModel);
         assert!(!inference.is_stuck());
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_nobody_takes_from_is_stuck() {
+        let Some(began) = Instant::now().checked_sub(2 * STUCK) else { return };
+        let (jobs, queue) = crossbeam_channel::bounded(2);
+        let queue_pulse = Arc::new(Pulse { began, busy_since: AtomicU64::new(1) });
+        let inference = Inference { jobs, threads: Vec::new(), queue_pulse: Arc::clone(&queue_pulse) };
+        assert!(!inference.is_stuck(), "nothing waits");
+        let waiting = inference.ask(question());
+        tokio::pin!(waiting);
+        assert!(is_pending(waiting.as_mut()).await);
+        assert!(!inference.is_stuck(), "it waits since a moment ago");
+        queue_pulse.busy_since.store(1, Ordering::Relaxed);
+        assert!(inference.is_stuck());
+        drop(queue);
     }
 
     #[test]
