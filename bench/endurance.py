@@ -285,7 +285,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def prepared(program: Path, postgres: Postgres, scratch: Path, options: argparse.Namespace) -> Bench:
     """Imports the listings and trains two versions, of which the first one serves."""
-    environment = {**os.environ, "DATABASE_URL": postgres.url, "RUST_LOG": "warn", "PROBEG_ADMIN_TOKEN": TOKEN}
+    environment = {**os.environ, "DATABASE_URL": postgres.url, "PROBEG_HOME": str(scratch / "home"), "RUST_LOG": "warn", "PROBEG_ADMIN_TOKEN": TOKEN}
 
     def run(*arguments: str) -> str:
         return subprocess.run([str(program), *arguments], env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -55,6 +55,8 @@ def main() -> None:
         raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --example limit`")
     with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder, Cluster() as cluster:
         scratch = Path(folder)
+        # Where runs and servers leave their files.
+        os.environ["PROBEG_HOME"] = str(scratch / "home")
         probeg = Probeg(program, cluster.create_database("listings"))
         probeg.import_file(options.file, scratch)
         probeg.run("train", "--promote", *(part for setting in options.set for part in ("--set", setting)))
