@@ -76,7 +76,7 @@ def main() -> None:
         for name, (command, path, bulk, environment) in services.items():
             probeg.run("models", "promote", "2" if name == WITHOUT_INFERENCE else "1")
             with running(command, path, environment) as address:
-                loads[name] = {connections: load(f"http://{address}{path}", connections, options.seconds, scratch) for connections in CONNECTIONS}
+                loads[name] = {connections: best_load(f"http://{address}{path}", connections, options, scratch) for connections in CONNECTIONS}
                 if bulk:
                     workbooks[name] = min(upload(f"http://{address}{bulk}", workbook) for _ in range(options.repeat))
         copied = min(float(subprocess.check_output([str(limit), "copy", str(workbook), str(scratch / "copy.xlsx")])) for _ in range(options.repeat))
@@ -119,7 +119,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=10_000, help="cars of the workbook (default: 10000)")
     parser.add_argument("--trees", type=int, default=1000, help="of CatBoost, of depth 8 (default: 1000)")
     parser.add_argument("--seconds", type=int, default=5, help="of each load (default: 5)")
-    parser.add_argument("--repeat", type=int, default=3, help="how often a workbook is sent; the fastest counts (default: 3)")
+    parser.add_argument("--repeat", type=int, default=3, help="how often each load is put on and a workbook is sent; the best counts (default: 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
     parser.add_argument("--probeg", help="the program (default: target/release/probeg)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
@@ -180,6 +180,12 @@ def upload(url: str, workbook: Path) -> float:
     began = time.monotonic()
     assert post(url, body, f"multipart/form-data; boundary={boundary}")[:2] == b"PK"
     return time.monotonic() - began
+
+
+def best_load(url: str, connections: int, options: argparse.Namespace, scratch: Path) -> Load:
+    """The best of several: whatever else a machine does makes it slower."""
+    loads = (load(url, connections, options.seconds, scratch) for _ in range(options.repeat))
+    return max(loads, key=lambda load: load.requests_per_second)
 
 
 def load(url: str, connections: int, seconds: int, scratch: Path) -> Load:

@@ -64,8 +64,8 @@ enum Action {
     History,
 }
 
-/// Listings of the batches that are timed, rising.
-const COST_BATCHES: [u16; 4] = [1, 8, 32, 256];
+/// Listings of the batches that are timed, rising: up to the most of single cars, and those of a workbook.
+const COST_BATCHES: [u16; 4] = [1, 8, 24, 256];
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
