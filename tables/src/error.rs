@@ -120,6 +120,8 @@ impl Fault {
     /// a reader; or damage that a decoder met.
     pub(crate) fn from_read(error: io::Error) -> Self {
         match error.kind() {
+            // A place that no file has: the file itself named it.
+            io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
             _ if error.raw_os_error().is_some() => Self::Read(error),
             io::ErrorKind::Other => error.downcast::<Self>().unwrap_or_else(|error| Self::Damaged(error.to_string())),
             io::ErrorKind::UnexpectedEof => Self::Damaged("it is cut off".to_owned()),

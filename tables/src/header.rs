@@ -127,12 +127,13 @@ pub(crate) struct Search {
 impl Search {
     /// Looks at a row; true once the required columns are found and the search is over.
     pub(crate) fn look<'a>(&mut self, row: u64, headers: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
-        let count = recognised(headers.clone()).count();
+        let columns: Vec<Column> = recognised(headers.clone()).collect();
+        let count = columns.len();
         if count > self.recognised || self.best.headers.is_empty() {
             self.recognised = count;
             self.best = Candidate { row, headers: headers.clone().map(str::to_owned).collect() };
         }
-        Column::REQUIRED.into_iter().all(|required| recognised(headers.clone()).any(|column| column == required))
+        Column::REQUIRED.iter().all(|required| columns.contains(required))
     }
 
     /// Whether no row was looked at.
@@ -161,7 +162,7 @@ pub(crate) fn recognised<'a>(headers: impl Iterator<Item = &'a str>) -> impl Ite
 
 fn meaning(header: &str) -> Meaning {
     // A long text is no header, and folding it twenty times over would take its time.
-    if header.len() > 200 {
+    if header.len() > 200 || header.trim().is_empty() {
         return Meaning::Nothing;
     }
     let folded = fold_header(header);

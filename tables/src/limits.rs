@@ -11,6 +11,8 @@ pub struct Limits {
     pub max_cells: u64,
     /// Most bytes after inflation, over all parts of a workbook or all of a CSV. Default 192 MiB.
     pub max_inflated_bytes: u64,
+    /// Most elements of all parts of a workbook that are XML, comments included. Default 16 million.
+    pub max_elements: u64,
     /// Most bytes of memory that a workbook's shared texts and styles take. Default 48 MiB.
     pub max_shared_bytes: u64,
     /// Most inflated bytes a compressed byte, once a part is over 1 MiB. Default 200.
@@ -28,6 +30,7 @@ impl Default for Limits {
             max_columns: 256,
             max_cells: 8_000_000,
             max_inflated_bytes: 192 << 20,
+            max_elements: 16_000_000,
             max_shared_bytes: 48 << 20,
             max_ratio: 200,
             max_entries: 2_000,
@@ -44,6 +47,7 @@ impl Limits {
             max_rows: u64::MAX,
             max_cells: u64::MAX,
             max_inflated_bytes: 1 << 40,
+            max_elements: u64::MAX,
             max_shared_bytes: 1 << 30,
             ..Self::default()
         }

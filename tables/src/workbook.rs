@@ -23,7 +23,7 @@ pub(crate) struct Workbook<'a> {
 }
 
 /// Cells that are looked at in search of a header, over all sheets.
-const SEARCHED_CELLS: u64 = 1_000_000;
+const SEARCHED_CELLS: u64 = 100_000;
 
 /// A row of a sheet, counted from 0, with its cells from the first column on.
 pub(crate) type SheetRow = (u32, Vec<SheetCell>);

@@ -1,5 +1,6 @@
 //! The ZIP container of a workbook, looked through before any of it is parsed.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 use quick_xml::events::Event;
@@ -18,12 +19,13 @@ pub(crate) fn check(mut stream: Stream<'_>, limits: &Limits) -> Result<(), Fault
     let mut archive = ZipArchive::new(stream).map_err(from_zip)?;
     check_count(archive.len(), limits)?;
     check_overlaps(&mut archive, size)?;
-    let mut inflated = 0;
-    let mut held = 0;
+    check_names(&archive)?;
+    let (mut inflated, mut elements, mut held) = (0, 0, 0);
     let mut workbooks = Vec::new();
     for place in 0..archive.len() {
-        let part = inflate(&mut archive, place, inflated, limits)?;
+        let part = inflate(&mut archive, place, inflated, elements, limits)?;
         inflated += part.size;
+        elements += part.elements();
         held += part.held();
         if held > limits.max_shared_bytes {
             let what = format!("the workbook's texts and styles take more than {} bytes", limits.max_shared_bytes);
@@ -32,30 +34,70 @@ pub(crate) fn check(mut stream: Stream<'_>, limits: &Limits) -> Result<(), Fault
         if part.name.to_lowercase().ends_with("sharedstrings.xml") {
             check_claim(&mut archive, place, limits)?;
         }
-        if part.is(b"workbook") {
+        if part.is_workbook() {
             workbooks.push(part.name);
         }
     }
+    workbooks.extend(package::workbooks(&mut archive)?);
     workbooks.iter().try_for_each(|workbook| package::check_sheets(&mut archive, workbook))
+}
+
+/// Parts of one name: whoever reads the workbook takes one, whoever copies it both.
+fn check_names(archive: &ZipArchive<Stream<'_>>) -> Result<(), Fault> {
+    let mut seen = HashSet::new();
+    for name in package::names(archive)? {
+        if !seen.insert(name.replace('\\', "/").to_lowercase()) {
+            return Err(Fault::Damaged(format!("it has two parts of the name {}", name.escape_debug())));
+        }
+    }
+    Ok(())
 }
 
 /// Bytes at the end of a ZIP file among which its end record begins.
 const END_RECORD: u64 = 22 + 65_535;
 
-/// Looks for end records that announce too many parts, before the directory is read. Returns the size of the file.
+/// The longest directory of a ZIP file: far more than as many parts need as are accepted.
+const LONGEST_DIRECTORY: u64 = 2 << 20;
+
+/// Looks for end records that announce too many parts or too long a directory, before that is read. Returns the size of
+/// the file.
 pub(crate) fn check_directory(stream: &mut Stream<'_>, limits: &Limits) -> Result<u64, Fault> {
     let size = stream.seek(SeekFrom::End(0)).map_err(Fault::from_read)?;
-    stream.seek(SeekFrom::Start(size.saturating_sub(END_RECORD))).map_err(Fault::from_read)?;
+    let begin = size.saturating_sub(END_RECORD);
+    stream.seek(SeekFrom::Start(begin)).map_err(Fault::from_read)?;
     let mut end = Vec::new();
     stream.read_to_end(&mut end).map_err(Fault::from_read)?;
-    stream.rewind().map_err(Fault::from_read)?;
     // Its comment reaches to the end of the file; what only looks like a record may be part of a picture.
-    let ends = |record: &&[u8]| record.len() == 22 + usize::from(u16::from_le_bytes([record[20], record[21]]));
-    let records = (0..end.len().saturating_sub(21)).map(|place| &end[place..]);
-    for record in records.filter(|record| record.starts_with(b"PK\x05\x06")).filter(ends) {
-        check_count(usize::from(u16::from_le_bytes([record[10], record[11]])), limits)?;
+    let ends = |record: &[u8]| record.len() == 22 + usize::from(u16::from_le_bytes([record[20], record[21]]));
+    for place in 0..end.len().saturating_sub(21) {
+        let record = &end[place..];
+        if !record.starts_with(b"PK\x05\x06") || !ends(record) {
+            continue;
+        }
+        let (mut parts, mut directory) = (number(&record[10..12]), number(&record[16..20]));
+        // The record of a ZIP64 file, which stands anywhere before its locator, counts instead.
+        let locator = place.checked_sub(20).map(|before| &end[before..place]);
+        if let Some(locator) = locator.filter(|locator| locator.starts_with(b"PK\x06\x07")) {
+            let mut record = [0; 56];
+            stream.seek(SeekFrom::Start(number(&locator[8..16]))).map_err(Fault::from_read)?;
+            stream.read_exact(&mut record).map_err(Fault::from_read)?;
+            if !record.starts_with(b"PK\x06\x06") {
+                return Err(Fault::Damaged("its ZIP container has no end".to_owned()));
+            }
+            (parts, directory) = (number(&record[32..40]), number(&record[48..56]));
+        }
+        check_count(usize::try_from(parts).unwrap_or(usize::MAX), limits)?;
+        if (begin + place as u64).saturating_sub(directory) > LONGEST_DIRECTORY {
+            return Err(Fault::TooLarge("the directory of its ZIP container is longer than two megabytes".to_owned()));
+        }
     }
+    stream.rewind().map_err(Fault::from_read)?;
     Ok(size)
+}
+
+/// A number as ZIP writes it, of up to eight bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn check_count(parts: usize, limits: &Limits) -> Result<(), Fault> {
@@ -75,8 +117,14 @@ fn check_overlaps(archive: &mut ZipArchive<Stream<'_>>, size: u64) -> Result<(),
     if compressed <= size { Ok(()) } else { Err(Fault::Damaged("its parts overlap in its ZIP container".to_owned())) }
 }
 
-/// Inflates one part, `before` bytes having been inflated already.
-fn inflate(archive: &mut ZipArchive<Stream<'_>>, place: usize, before: u64, limits: &Limits) -> Result<Part, Fault> {
+/// Inflates one part, `before` bytes and some elements having been inflated already.
+fn inflate(
+    archive: &mut ZipArchive<Stream<'_>>,
+    place: usize,
+    before: u64,
+    elements_before: u64,
+    limits: &Limits,
+) -> Result<Part, Fault> {
     let entry = archive.by_index(place).map_err(from_zip)?;
     let mut part = Part::new(&entry.name().map_err(from_zip)?, entry.compressed_size());
     let mut reader = BufReader::with_capacity(CHUNK, entry);
@@ -85,7 +133,12 @@ fn inflate(archive: &mut ZipArchive<Stream<'_>>, place: usize, before: u64, limi
             let what = format!("the workbook inflates to more than {} bytes", limits.max_inflated_bytes);
             return Err(Fault::TooLarge(what));
         }
+        if elements_before + part.elements() > limits.max_elements {
+            let what = format!("the workbook has more than {} elements", limits.max_elements);
+            return Err(Fault::TooLarge(what));
+        }
     }
+    part.finish()?;
     Ok(part)
 }
 
@@ -122,18 +175,18 @@ pub(crate) fn from_zip(error: ZipError) -> Fault {
 }
 
 const CHUNK: usize = 1 << 16;
-/// Parts that nobody parses. One of them cannot be a sheet: see [`package::check_sheets`].
-const OPAQUE: [&str; 12] = ["bin", "bmp", "emf", "gif", "jpeg", "jpg", "odttf", "png", "tif", "tiff", "wdp", "wmf"];
+/// Names of parts that a parser holds, whatever their first element says.
+const HELD: [&str; 4] = ["sharedstrings", "styles", "theme", "richdata"];
 /// What a parser holds for each element and each format, beyond what they say.
-const ELEMENT: u64 = 24;
+const ELEMENT: u64 = 40;
 const FORMAT: u64 = 256;
 /// The largest list of sheets, or of what a part refers to.
 const LONGEST_LIST: u64 = 1 << 20;
 
-/// Whether nobody parses the part of this name.
-pub(crate) fn is_opaque(name: &str) -> bool {
+/// Whether a part of this name may be parsed. All others, pictures and the like, are only copied.
+pub(crate) fn is_xml(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    OPAQUE.iter().any(|opaque| extension.eq_ignore_ascii_case(opaque))
+    ["xml", "rels"].iter().any(|xml| extension.eq_ignore_ascii_case(xml))
 }
 
 /// What has been seen of one part so far.
@@ -146,18 +199,29 @@ struct Part {
 
 impl Part {
     fn new(name: &str, compressed: u64) -> Self {
-        let markup = (!is_opaque(name)).then(Markup::default);
+        let markup = is_xml(name).then(Markup::default);
         Self { name: name.to_owned(), markup, compressed, size: 0 }
     }
 
-    fn is(&self, root: &[u8]) -> bool {
-        self.markup.as_ref().is_some_and(|markup| markup.content.root == root)
+    fn is_workbook(&self) -> bool {
+        self.markup.as_ref().is_some_and(|markup| markup.content.root == b"workbook")
+    }
+
+    fn elements(&self) -> u64 {
+        self.markup.as_ref().map_or(0, |markup| markup.content.elements)
+    }
+
+    /// Looks at the end of the part.
+    fn finish(&self) -> Result<(), Fault> {
+        self.markup.as_ref().map_or(Ok(()), |markup| markup.finish().map_err(|excess| self.fault(excess)))
     }
 
     /// Bytes that a parser holds of the part: not of sheets, which stream, and of pictures, which are not read.
     fn held(&self) -> u64 {
         let Some(Markup { content, .. }) = &self.markup else { return 0 };
-        let streams = content.root == b"worksheet" && content.shared_texts == 0;
+        let name = self.name.to_lowercase();
+        let is_read_whole = content.shared_texts > 0 || content.is_list || HELD.iter().any(|held| name.contains(held));
+        let streams = content.root == b"worksheet" && !is_read_whole;
         let texts = if streams { 0 } else { self.size + content.elements * ELEMENT };
         // A format has a name and a pattern of its own, whatever it refers to.
         texts + content.formats * (FORMAT + content.longest_tag)
@@ -177,7 +241,7 @@ impl Part {
             let what = format!("its part {} inflates more than {} times", self.name, limits.max_ratio);
             return Err(Fault::TooLarge(what));
         }
-        if self.size > LONGEST_LIST && (self.is(b"workbook") || self.is(b"Relationships")) {
+        if self.size > LONGEST_LIST && self.markup.as_ref().is_some_and(|markup| markup.content.is_list) {
             return Err(Fault::TooLarge(format!("its part {} is larger than a megabyte", self.name)));
         }
         Ok(true)
@@ -190,9 +254,15 @@ impl Part {
         {
             return Err(Fault::Damaged(format!("its part {} is not UTF-8", self.name)));
         }
-        markup.look(bytes).map_err(|excess| match excess {
+        let looked = markup.look(bytes);
+        looked.map_err(|excess| self.fault(excess))
+    }
+
+    fn fault(&self, excess: Excess) -> Fault {
+        match excess {
             Excess::TooMuch(what) => Fault::TooLarge(format!("its part {} holds {what}", self.name)),
             Excess::Declaration => Fault::Dtd { part: self.name.clone() },
-        })
+            Excess::Malformed(how) => Fault::Damaged(format!("its part {} {how}", self.name)),
+        }
     }
 }

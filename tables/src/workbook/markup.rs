@@ -11,6 +11,8 @@ const LONGEST_ITEM: u64 = 1 << 20;
 const MOST_ATTRIBUTES: u32 = 200;
 /// Longest name of an element that is told from others, in bytes.
 const LONGEST_NAME: usize = 40;
+/// Most elements around an element: parsers keep the names of all that are open.
+const DEEPEST: u32 = 256;
 
 /// Why XML is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub(crate) enum Excess {
     TooMuch(&'static str),
     /// A document type definition, or the like.
     Declaration,
+    /// What is no XML. Parsers read on, each in its own way, so that nobody knows what they will see.
+    Malformed(&'static str),
 }
 
 /// What stands in a part.
@@ -26,8 +30,10 @@ pub(crate) enum Excess {
 pub(crate) struct Content {
     /// The local name of its first element.
     pub(crate) root: Vec<u8>,
-    /// Elements of any name.
+    /// Elements of any name, comments and instructions.
     pub(crate) elements: u64,
+    /// Whether it lists sheets, names or other parts, all of which a parser holds.
+    pub(crate) is_list: bool,
     /// Texts of a table of shared texts.
     pub(crate) shared_texts: u64,
     /// Formats of cells.
@@ -43,11 +49,14 @@ pub(crate) struct Markup {
     /// Bytes of what is being read: a text, a tag, a comment.
     length: u64,
     name: Vec<u8>,
+    has_prefix: bool,
     is_closing: bool,
     is_empty: bool,
     attributes: u32,
-    /// Bytes since a cell or a shared text began, within one.
-    item: Option<u64>,
+    /// Elements that are open.
+    depth: u32,
+    /// The depth at which a cell or a shared text began and the bytes since, within one.
+    item: Option<(u32, u64)>,
     pub(crate) content: Content,
 }
 
@@ -70,7 +79,7 @@ enum State {
 impl Markup {
     /// Looks at the next bytes.
     pub(crate) fn look(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
-        if let Some(item) = &mut self.item {
+        if let Some((_, item)) = &mut self.item {
             *item += bytes.len() as u64;
             if *item > LONGEST_ITEM + bytes.len() as u64 {
                 return Err(Excess::TooMuch("a cell of more than a megabyte"));
@@ -94,6 +103,12 @@ impl Markup {
         Ok(())
     }
 
+    /// Looks at the end of the part.
+    pub(crate) fn finish(&self) -> Result<(), Excess> {
+        let is_whole = self.state == State::Text && self.depth == 0;
+        if is_whole { Ok(()) } else { Err(Excess::Malformed("breaks off in the middle")) }
+    }
+
     fn grow(&mut self, bytes: u64) -> Result<(), Excess> {
         self.length += bytes;
         match self.state {
@@ -110,39 +125,46 @@ impl Markup {
         match (self.state, byte) {
             (State::Text, _) => {
                 (self.state, self.length, self.attributes) = (State::Opening, 1, 0);
-                (self.is_closing, self.is_empty) = (false, false);
+                (self.is_closing, self.is_empty, self.has_prefix) = (false, false, false);
                 self.name.clear();
             }
             (State::Opening, b'!') => self.state = State::Declaration,
             (State::Opening, b'?') => self.state = State::Until(b"?>", 0),
-            (State::Opening, b'/') => {
-                (self.is_closing, self.state) = (true, State::Name);
+            (State::Opening, b'/') if !self.is_closing => self.is_closing = true,
+            (State::Opening, _) if is_in_name(byte) => {
+                self.state = State::Name;
+                self.name.push(byte);
             }
-            (State::Opening | State::Name | State::Tag, b'>') => {
-                self.end_tag();
+            (State::Name | State::Tag, b'>') => {
+                self.end_tag()?;
                 self.begin_text();
             }
-            // Everything before the quotation mark was skipped.
-            (State::Value(_), _) | (State::Opening | State::Name, b' ' | b'\t' | b'\n' | b'\r') => {
-                self.state = State::Tag;
+            // A slash ends a tag, and nothing but the end may follow it.
+            (State::Name | State::Tag, b'/') if !self.is_closing && !self.is_empty => {
+                (self.state, self.is_empty) = (State::Tag, true);
             }
-            (State::Name | State::Tag, b'/') => (self.state, self.is_empty) = (State::Tag, true),
+            (State::Name | State::Tag, _) if self.is_empty => return Err(NO_TAG),
+            // Everything before the quotation mark was skipped.
+            (State::Value(_), _) | (State::Name | State::Tag, b' ' | b'\t' | b'\n' | b'\r') => self.state = State::Tag,
             // What stands before a colon is a prefix.
-            (State::Name, b':') => self.name.clear(),
-            (State::Opening | State::Name, _) => {
-                self.state = State::Name;
+            (State::Name, b':') if !self.has_prefix => {
+                self.has_prefix = true;
+                self.name.clear();
+            }
+            (State::Name, _) if is_in_name(byte) => {
                 if self.name.len() < LONGEST_NAME {
                     self.name.push(byte);
                 }
             }
-            (State::Tag, b'"' | b'\'') => self.state = State::Value(byte),
-            (State::Tag, b'=') => {
-                (self.attributes, self.is_empty) = (self.attributes + 1, false);
+            (State::Tag, b'"' | b'\'') if !self.is_closing => self.state = State::Value(byte),
+            (State::Tag, b'=') if !self.is_closing => {
+                self.attributes += 1;
                 if self.attributes > MOST_ATTRIBUTES {
                     return Err(Excess::TooMuch("a tag of more than 200 attributes"));
                 }
             }
-            (State::Tag, _) => self.is_empty = false,
+            (State::Tag, _) if !self.is_closing && (is_in_name(byte) || byte == b':') => {}
+            (State::Opening | State::Name | State::Tag, _) => return Err(NO_TAG),
             (State::Declaration, _) => self.declare(byte)?,
             (State::Until(end, seen), _) => self.until(end, seen, byte),
         }
@@ -174,6 +196,7 @@ impl Markup {
         };
         self.state = State::Until(end, seen);
         if seen == end.len() {
+            self.content.elements += 1;
             self.begin_text();
         }
     }
@@ -182,22 +205,40 @@ impl Markup {
         (self.state, self.length) = (State::Text, 0);
     }
 
-    fn end_tag(&mut self) {
+    fn end_tag(&mut self) -> Result<(), Excess> {
         let content = &mut self.content;
         content.longest_tag = content.longest_tag.max(self.length);
         if content.root.is_empty() {
             content.root.clone_from(&self.name);
         }
-        content.elements += u64::from(!self.is_closing);
-        match (self.name.as_slice(), self.is_closing) {
-            (b"si", false) => content.shared_texts += 1,
-            (b"xf", false) => content.formats += 1,
+        if self.is_closing {
+            self.depth = self.depth.checked_sub(1).ok_or(Excess::Malformed("ends an element that never began"))?;
+            self.item = self.item.filter(|(depth, _)| *depth < self.depth);
+            return Ok(());
+        }
+        content.elements += 1;
+        match self.name.as_slice() {
+            b"si" => content.shared_texts += 1,
+            b"xf" => content.formats += 1,
+            b"sheet" | b"Relationship" | b"definedName" => content.is_list = true,
             _ => {}
         }
-        if matches!(self.name.as_slice(), b"si" | b"c") {
-            self.item = (!self.is_closing && !self.is_empty).then_some(0);
+        if self.is_empty {
+            return Ok(());
         }
+        if self.item.is_none() && matches!(self.name.as_slice(), b"si" | b"c") {
+            self.item = Some((self.depth, 0));
+        }
+        self.depth += 1;
+        if self.depth > DEEPEST { Err(Excess::TooMuch("elements in more than 256 others")) } else { Ok(()) }
     }
+}
+
+const NO_TAG: Excess = Excess::Malformed("has a tag that is no XML");
+
+/// Whether a byte may be part of a name, or of one of its characters.
+fn is_in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') || byte >= 0x80
 }
 
 #[cfg(test)]
@@ -211,6 +252,11 @@ mod tests {
             assert_eq!(format!("{:?}", look_in(xml, size)?), format!("{whole:?}"));
         }
         Ok(whole)
+    }
+
+    fn refused(xml: &str) -> Option<Excess> {
+        let mut markup = Markup::default();
+        markup.look(xml.as_bytes()).and_then(|()| markup.finish()).err()
     }
 
     fn look_in(xml: &[u8], size: usize) -> Result<Content, Excess> {
@@ -227,6 +273,42 @@ mod tests {
         let content = look(xml).unwrap();
         assert_eq!((content.root.as_slice(), content.shared_texts, content.formats), (b"sst".as_slice(), 2, 0));
         assert_eq!(look(b"<a><xf/><xf b='1'></xf></a>").unwrap().formats, 2);
+    }
+
+    #[test]
+    fn what_readers_would_read_in_different_ways_is_refused() {
+        for xml in
+            ["", " <a b = 'c'\t d=\"/>\"><e/><f /></a >\n", "<a:b c:d=''/>", "<а.б-в_1/><!-- < -->", "<a>\u{c}</a>"]
+        {
+            assert_eq!(refused(xml), None, "{xml}");
+        }
+        let tags = [
+            "<x/:si/>",
+            "<a:b:c/>",
+            "<sst \u{c}uniqueCount='9'/>",
+            "<a/ >",
+            "<a//>",
+            "<a <b/>",
+            "<>",
+            "< a/>",
+            "</ a>",
+            "<a></a b='c'>",
+            "<a></a/>",
+            "<:a/>",
+            "<//a>",
+            "<a\0/>",
+        ];
+        for xml in tags {
+            assert_eq!(refused(xml), Some(NO_TAG), "{xml}");
+        }
+        for xml in ["</a>", "<a/></a>", "<a>", "<a></a><b", "<a><!-- --", "<c><v>1</v></c></c>"] {
+            assert!(matches!(refused(xml), Some(Excess::Malformed(_))), "{xml}");
+        }
+        assert_eq!(refused(&format!("{}{}", "<a>".repeat(256), "</a>".repeat(256))), None);
+        let deep = Some(Excess::TooMuch("elements in more than 256 others"));
+        assert_eq!(refused(&"<a>".repeat(257)), deep);
+        let within = format!("<c>{}</c>", "<c></c>".repeat(300_000));
+        assert_eq!(look_in(within.as_bytes(), 65_536).unwrap_err(), Excess::TooMuch("a cell of more than a megabyte"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::io::BufReader;
 use quick_xml::events::Event;
 use zip::ZipArchive;
 
-use super::container::{from_zip, is_opaque};
+use super::container::{from_zip, is_xml};
 use crate::error::Fault;
 use crate::source::Stream;
 
@@ -16,21 +16,30 @@ pub(crate) type Archive<'a> = ZipArchive<Stream<'a>>;
 /// Most sheets of a workbook.
 const MOST_SHEETS: usize = 512;
 
+/// The parts that the package names as its workbook; of several, readers take the last.
+pub(crate) fn workbooks(archive: &mut Archive<'_>) -> Result<Vec<String>, Fault> {
+    let package = elements(archive, "_rels/.rels", "Relationship")?;
+    let named =
+        package.iter().filter(|element| element.get("Type").is_some_and(|kind| kind.ends_with("/officeDocument")));
+    let parts = named.filter_map(|element| element.get("Target"));
+    Ok(parts.map(|part| part.trim_start_matches('/').to_owned()).collect())
+}
+
 /// Follows the relationships from the package to the workbook to the sheet at a place among its sheets.
 pub(crate) fn part_of_sheet(archive: &mut Archive<'_>, sheet: usize) -> Result<String, Fault> {
-    let package = elements(archive, "_rels/.rels", "Relationship")?;
-    let is_workbook = |element: &&Element| element.get("Type").is_some_and(|kind| kind.ends_with("/officeDocument"));
-    let workbook = package.iter().rfind(is_workbook).and_then(|element| element.get("Target"));
-    let workbook = workbook.ok_or_else(|| inconsistent("no workbook is named"))?.trim_start_matches('/');
-    let parts = parts_of_sheets(archive, workbook)?;
+    let workbook = workbooks(archive)?.pop().ok_or_else(|| inconsistent("no workbook is named"))?;
+    let parts = parts_of_sheets(archive, &workbook)?;
     parts.into_iter().nth(sheet).flatten().ok_or_else(|| inconsistent("a sheet has no part"))
 }
 
 /// Refuses a list of sheets that would have a part read over and over, or one that nobody has looked at.
 pub(crate) fn check_sheets(archive: &mut Archive<'_>, workbook: &str) -> Result<(), Fault> {
+    if !is_xml(workbook) {
+        return Err(inconsistent("the workbook is no XML"));
+    }
     let mut parts = HashSet::new();
     for part in parts_of_sheets(archive, workbook)?.into_iter().flatten() {
-        if is_opaque(&part) {
+        if !is_xml(&part) {
             return Err(inconsistent("a sheet is no XML"));
         }
         if !parts.insert(part.to_lowercase()) {
@@ -81,7 +90,16 @@ fn elements(archive: &mut Archive<'_>, part: &str, name: &str) -> Result<Vec<Ele
                 let mut attributes = tag.attributes();
                 let attributes = attributes.with_checks(false).filter_map(Result::ok);
                 let pairs = attributes.map(|one| (one.key.local_name().as_ref().to_owned(), one.value.to_string()));
-                found.push(Element(pairs.collect()));
+                let pairs: Vec<_> = pairs.collect();
+                // Of two that are called the same, not all readers take the same.
+                if pairs
+                    .iter()
+                    .enumerate()
+                    .any(|(place, (key, _))| pairs[..place].iter().any(|(other, _)| other == key))
+                {
+                    return Err(inconsistent(&format!("a {name} has two attributes of one name")));
+                }
+                found.push(Element(pairs));
             }
             Event::Eof => return Ok(found),
             _ => {}

@@ -33,8 +33,8 @@ fn a_cell_in_the_last_corner_costs_nothing() {
 
 #[test]
 fn bombs_are_counted_while_they_inflate() {
-    let bomb = with_part("xl/worksheets/sheet2.xml", "<a>".repeat(10 << 20).as_bytes());
-    assert!(bomb.len() < 200_000);
+    let bomb = with_part("xl/worksheets/sheet2.xml", "<a/>".repeat(9_000_000).as_bytes());
+    assert!(bomb.len() < 250_000);
     let error = refused(&bomb);
     assert!(error.is_too_large() && error.to_string().contains("inflates more than 200 times"), "{error}");
 
@@ -67,6 +67,37 @@ fn a_table_of_texts_that_claims_too_many() {
 }
 
 #[test]
+fn what_readers_see_differently_is_damage() {
+    let damaged = |bytes: &[u8], how: &str| {
+        let error = refused(bytes);
+        assert!(!error.is_too_large() && error.to_string().contains(how), "{error}");
+    };
+    // Some readers skip the form feed before the name, and reserve memory for as many texts.
+    let claim = "<sst \u{c}uniqueCount=\"18446744073709551615\"></sst>";
+    damaged(&with_part("xl/sharedStrings.xml", claim.as_bytes()), "has a tag that is no XML");
+    damaged(&with_part("xl/styles.xml", b"<styleSheet><x/:xf/></styleSheet>"), "has a tag that is no XML");
+    damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "breaks off in the middle");
+    damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
+    let twice = "<workbook><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
+    damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
+    let deep = refused(&with_part(SHEET, "<a>".repeat(300).as_bytes()));
+    assert!(deep.is_too_large() && deep.to_string().contains("in more than 256 others"), "{deep}");
+}
+
+#[test]
+fn a_list_in_what_calls_itself_a_sheet_is_still_a_list() {
+    let name = |id: usize| format!("<definedName name=\"n{id}\">{:x}</definedName>", id.wrapping_mul(0x9E37_79B9));
+    let names: String = (0..40_000).map(name).collect();
+    let workbook = format!("<worksheet><workbook><sheets/><definedNames>{names}</definedNames></workbook></worksheet>");
+    let error = refused(&with_part("xl/workbook.xml", workbook.as_bytes()));
+    assert!(error.is_too_large() && error.to_string().contains("larger than a megabyte"), "{error}");
+    let font = |id: usize| format!("<font b=\"{:x}\"/>", id.wrapping_mul(0x9E37_79B9));
+    let fonts = format!("<worksheet><fonts>{}</fonts></worksheet>", (0..1_000_000).map(font).collect::<String>());
+    let error = refused(&with_part("xl/styles.xml", fonts.as_bytes()));
+    assert!(error.is_too_large() && error.to_string().contains("texts and styles take more than"), "{error}");
+}
+
+#[test]
 fn what_a_parser_would_hold_in_memory_is_counted() {
     let shared = |texts: &str| with_part("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes());
     let styles = |inside: &str| with_part("xl/styles.xml", format!("<styleSheet>{inside}</styleSheet>").as_bytes());
@@ -76,7 +107,10 @@ fn what_a_parser_would_hold_in_memory_is_counted() {
     assert!(many.is_too_large() && many.to_string().contains("texts and styles take more than"), "{many}");
     // The same where sheets usually are, which are not held.
     let workbook = "<workbook><sheets/></workbook>";
+    let named =
+        "<Relationships><Relationship Type=\"/officeDocument\" Target=\"xl/worksheets/workbook.xml\"/></Relationships>";
     let parts = [
+        ("_rels/.rels".to_owned(), named.as_bytes().to_vec()),
         ("xl/worksheets/workbook.xml".to_owned(), workbook.as_bytes().to_vec()),
         ("xl/workbook.xml".to_owned(), workbook.as_bytes().to_vec()),
         ("xl/worksheets/sharedStrings.xml".to_owned(), format!("<sst>{texts}</sst>").into_bytes()),
