@@ -52,10 +52,8 @@ impl Predicted {
     }
 }
 
-/// Rows of one run of a session: larger batches cost memory and gain nothing.
+/// Rows that sessions for many listings are made for: larger batches cost memory and gain nothing.
 const BATCH: usize = 256;
-/// Rows that sessions for many listings are made for.
-const BULK_ROWS: [usize; 1] = [BATCH];
 /// Rows that sessions for a few listings are made for. Runtimes multiply 4 or 12 rows at a time.
 const QUICK_ROWS: [usize; 3] = [4, 12, FEW];
 /// What still counts as a few listings: more at once would cost as much each, and keep the first waiting.
@@ -77,7 +75,7 @@ impl Model {
         let encoder = Encoder::new(&signature.schema)?;
         let widths = widths(&signature, &encoder);
         let mut graph = Graph::of_file(file)?;
-        let bulk = Pool::open(threads, &BULK_ROWS, |rows| Session::open(runtime, &mut graph, widths, rows))?;
+        let bulk = Pool::open(threads, &[BATCH], |rows| Session::open(runtime, &mut graph, widths, rows))?;
         let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference)));
         Ok(Self { signature, encoder, bulk, quick: None, threads: 1, drift })
     }

@@ -97,7 +97,7 @@ pub(crate) fn check_directory(stream: &mut Stream<'_>, limits: &Limits) -> Resul
 
 /// A number as ZIP writes it, of up to eight bytes.
 fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    bytes.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 fn check_count(parts: usize, limits: &Limits) -> Result<(), Fault> {
