@@ -6,12 +6,13 @@
 //! command finds the server running and adopts it.
 
 mod account;
+mod files;
 mod programs;
 mod server;
 mod site;
 
 use std::fmt::Write;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -119,7 +120,7 @@ impl Drop for Cluster {
 }
 
 fn open_lock(path: &Path) -> Result<File> {
-    OpenOptions::new().create(true).append(true).open(path).map_err(Error::file("open", path))
+    files::open_to_append(path).map_err(Error::file("open", path))
 }
 
 /// Percent-encodes everything but letters, digits and the marks that no part of an address gives a meaning to.

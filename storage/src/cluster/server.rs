@@ -1,6 +1,6 @@
 //! The server process: made, started, found again and stopped.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::account::Account;
+use super::files;
 use super::programs::Programs;
 use super::site::Site;
 use crate::error::{Error, Result};
@@ -168,17 +169,17 @@ impl Server {
     /// Opens the log on behalf of the server.
     fn open_log(&self) -> Result<File> {
         let path = &self.site.log;
-        let grown = fs::metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST_LOG);
+        let grown = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() > LARGEST_LOG);
         if grown {
             fs::remove_file(path).map_err(Error::file("remove", path))?;
         }
-        OpenOptions::new().create(true).append(true).open(path).map_err(Error::file("open", path))
+        files::open_to_append(path).map_err(Error::file("open", path))
     }
 
     /// The server of this cluster, if it is alive.
     fn postmaster(&self) -> Result<Option<Postmaster>> {
         let path = self.site.data.join("postmaster.pid");
-        let text = match fs::read_to_string(&path) {
+        let text = match files::read_small(&path) {
             Ok(text) => text,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(Error::file("read", &path)(cause)),
@@ -256,7 +257,7 @@ fn not_run(program: &'static str, cause: &std::io::Error) -> Error {
 /// The last lines of a log, from a place in it on.
 fn tail(log: &Path, from: u64) -> String {
     let mut text = Vec::new();
-    let read = File::open(log).and_then(|mut file| {
+    let read = files::open_to_read(log).and_then(|mut file| {
         let from = from.max(file.metadata()?.len().saturating_sub(16 * 1024));
         file.seek(SeekFrom::Start(from))?;
         file.read_to_end(&mut text)

@@ -1,14 +1,15 @@
 //! Where the cluster's files are, and whose they are.
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
 use super::account::Account;
+use super::files;
 use super::server::PORT;
 use crate::error::{Error, Result};
 
@@ -44,7 +45,7 @@ impl Site {
 
     /// The major version of PostgreSQL that the data was made by, if there is data.
     pub(super) fn version(&self) -> Option<String> {
-        fs::read_to_string(self.data.join("PG_VERSION")).ok().map(|version| version.trim().to_owned())
+        files::read_small(&self.data.join("PG_VERSION")).ok().map(|version| version.trim().to_owned())
     }
 }
 
@@ -60,8 +61,9 @@ fn choose_directory(home: &Path, account: Account) -> Result<PathBuf> {
     let pointer = home.join("cluster.location");
     if !pointer.exists() {
         set_aside_leftover(&outside)?;
-        let text = format!("{}\n", outside.display());
-        fs::write(&pointer, text).map_err(Error::file("write", &pointer))?;
+        File::create_new(&pointer)
+            .and_then(|mut file| writeln!(file, "{}", outside.display()))
+            .map_err(Error::file("write", &pointer))?;
     }
     make_shared_parent()?;
     Ok(outside)
@@ -103,19 +105,17 @@ fn own_directory(path: &Path, account: Account) -> Result<()> {
         Err(cause) if cause.kind() != ErrorKind::AlreadyExists => return Err(Error::file("create", path)(cause)),
         _ => {}
     }
-    // Without following links: in /tmp, anybody may have put one here.
-    let metadata = fs::symlink_metadata(path).map_err(Error::file("examine", path))?;
-    if !metadata.is_dir() {
-        return Err(Error::file("use", path)(ErrorKind::NotADirectory.into()));
-    }
+    // Through one open folder: in /tmp, anybody may put a link here, at any time.
+    let folder = files::open_folder(path).map_err(Error::file("open", path))?;
+    let metadata = folder.metadata().map_err(Error::file("examine", path))?;
     let ours = rustix::process::geteuid().as_raw();
     if metadata.uid() == ours && account.uid != ours {
-        lchown(path, Some(account.uid), Some(account.gid)).map_err(Error::file("give away", path))?;
+        fchown(&folder, Some(account.uid), Some(account.gid)).map_err(Error::file("give away", path))?;
     } else if metadata.uid() != account.uid {
         return Err(Error::ForeignDirectory { path: path.to_owned(), owner: metadata.uid(), expected: account.uid });
     }
     if metadata.mode() & 0o777 != 0o700 {
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(Error::file("close", path))?;
+        folder.set_permissions(Permissions::from_mode(0o700)).map_err(Error::file("close", path))?;
     }
     Ok(())
 }
