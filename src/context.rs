@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use chrono::{Local, NaiveDate};
 use onnx_model::{Model, Runtime};
+use server::{ConfigError, variable};
 use storage::{CHAMPION, Cluster, Database};
 
 /// Connections of one command.
@@ -36,13 +37,14 @@ impl Context {
 
     /// The same for a server, which comes up without the database where it has a model of its own.
     pub fn open_to_serve() -> Result<Self> {
+        let home = home()?;
         Self::open_with(
             |tokio, url| {
                 // The pool belongs to the runtime that it is made in.
                 let _within = tokio.enter();
                 Ok(Database::connect_lazy(url, CONNECTIONS)?)
             },
-            |error| if server::cache::holds_model(&server_folder(&home())) { Ok(()) } else { Err(error) },
+            |error| if server::cache::holds_model(&server_folder(&home)) { Ok(()) } else { Err(error) },
         )
     }
 
@@ -55,11 +57,11 @@ impl Context {
         let mut tokio = tokio::runtime::Builder::new_multi_thread();
         // Answers come from other threads: when there is much to do, they take turns with what is new.
         let tokio = tokio.worker_threads(threads).global_queue_interval(2).enable_all().build()?;
-        let home = home();
-        let (url, cluster) = if let Some(url) = variable("DATABASE_URL") {
+        let home = home()?;
+        let (url, cluster) = if let Some(url) = variable("DATABASE_URL")? {
             (url, None)
         } else {
-            let programs = variable("PG_BIN_DIR").map(PathBuf::from);
+            let programs = variable("PG_BIN_DIR")?.map(PathBuf::from);
             match Cluster::open(&home, programs.as_deref()) {
                 Ok(cluster) => (cluster.url(), Some(cluster)),
                 Err(error) => {
@@ -95,7 +97,7 @@ impl Context {
         if let Some(runtime) = self.inference.get() {
             return Ok(runtime);
         }
-        let runtime = Runtime::load(variable("ORT_DYLIB_PATH").map(PathBuf::from).as_deref())?;
+        let runtime = Runtime::load(variable("ORT_DYLIB_PATH")?.map(PathBuf::from).as_deref())?;
         Ok(self.inference.get_or_init(|| runtime))
     }
 
@@ -128,8 +130,8 @@ impl Context {
 }
 
 /// `PROBEG_HOME`.
-fn home() -> PathBuf {
-    PathBuf::from(variable("PROBEG_HOME").unwrap_or_else(|| ".probeg".to_owned()))
+fn home() -> Result<PathBuf, ConfigError> {
+    Ok(variable("PROBEG_HOME")?.map_or_else(|| PathBuf::from(".probeg"), PathBuf::from))
 }
 
 /// Where a server keeps its own files.
@@ -140,11 +142,6 @@ pub fn server_folder(home: &Path) -> PathBuf {
 /// The day of today where the program runs.
 pub fn today() -> NaiveDate {
     Local::now().date_naive()
-}
-
-/// A variable of the environment that is set to something.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn watch_for_stop(tokio: &tokio::runtime::Runtime, stop: Arc<AtomicBool>) {

@@ -2,10 +2,12 @@
 
 use std::io::IsTerminal;
 
+use anyhow::{Context as _, Result, bail};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use server::{ConfigError, variable};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -15,20 +17,26 @@ pub struct Log {
     spans: Option<SdkTracerProvider>,
 }
 
+/// What is logged unless `RUST_LOG` says otherwise.
+const DEFAULT_FILTER: &str = "info,sqlx=warn,tract=error,tract_core=error,ort=warn";
 /// The variables of OpenTelemetry that name a collector.
 const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
 impl Log {
     /// Logs to standard error, as text or, with `PROBEG_LOG=json`, as JSON; `RUST_LOG` filters. Spans go to the
     /// collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, over HTTP.
-    pub fn start() -> Self {
-        let filter = EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,tract=error,tract_core=error,ort=warn"));
+    pub fn start() -> Result<Self> {
+        let filter = variable("RUST_LOG")?.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+        let filter = EnvFilter::try_new(&filter).with_context(|| format!("RUST_LOG={filter}"))?;
         let lines =
             fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
-        let is_json = std::env::var("PROBEG_LOG").is_ok_and(|format| format == "json");
+        let is_json = match variable("PROBEG_LOG")?.as_deref() {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(other) => bail!("PROBEG_LOG={other}: expected text or json"),
+        };
         let lines = if is_json { lines.json().with_target(true).boxed() } else { lines.compact().boxed() };
-        let spans = collector().transpose();
+        let spans = if names_collector()? { collector().map(Some) } else { Ok(None) };
         let (spans, failure) = match spans {
             Ok(spans) => (spans, None),
             Err(error) => (None, Some(error)),
@@ -38,7 +46,7 @@ impl Log {
         if let Some(error) = failure {
             tracing::warn!(%error, "The collector of OpenTelemetry cannot be used; spans are not exported.");
         }
-        Self { spans }
+        Ok(Self { spans })
     }
 
     /// Sends what has not been sent yet.
@@ -49,11 +57,13 @@ impl Log {
     }
 }
 
-fn collector() -> Option<Result<SdkTracerProvider, ExporterBuildError>> {
-    let is_named = COLLECTOR.iter().any(|name| std::env::var(name).is_ok_and(|address| !address.is_empty()));
-    is_named.then(|| {
-        let exporter = SpanExporter::builder().with_http().build()?;
-        let resource = Resource::builder().with_service_name("probeg").build();
-        Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
-    })
+fn names_collector() -> Result<bool, ConfigError> {
+    let named = COLLECTOR.map(variable).into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(named.iter().any(Option::is_some))
+}
+
+fn collector() -> Result<SdkTracerProvider, ExporterBuildError> {
+    let exporter = SpanExporter::builder().with_http().build()?;
+    let resource = Resource::builder().with_service_name("probeg").build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

@@ -38,9 +38,11 @@ Example: probeg up --data listings.csv.gz";
 fn main() -> ExitCode {
     let cli = Cli::parse();
     allocators::set_up(cli.command.is_server());
-    let log = Log::start();
-    let outcome = commands::run(cli.command);
-    log.end();
+    let outcome = Log::start().and_then(|log| {
+        let outcome = commands::run(cli.command);
+        log.end();
+        outcome
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,5 +1,8 @@
 //! How the server is set up, from the environment.
 
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -53,19 +56,40 @@ pub struct Config {
 }
 
 /// A secret, of which only the hash is kept.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret([u8; 32]);
 
-/// A variable that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("{variable}={value}: expected {expected}")]
-pub struct ConfigError {
-    /// The variable's name.
-    pub variable: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What it should be.
-    pub expected: &'static str,
+/// A variable of the environment that cannot be used. A secret is never part of the message.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Its value is not what it should be.
+    #[error("{variable}={value}: expected {expected}")]
+    Invalid {
+        /// The variable's name.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Its value is not text.
+    #[error("{0} is not valid UTF-8")]
+    NotUnicode(&'static str),
+    /// It is set to white space.
+    #[error("{0} is blank; set a value, or unset it")]
+    Blank(&'static str),
+    /// It is a list of nothing but commas.
+    #[error("{0} is a list without a single entry; add one, or unset it")]
+    EmptyList(&'static str),
+    /// It lists something more than once.
+    #[error("{0} lists the same entry twice")]
+    Repeated(&'static str),
+    /// It holds a secret that no header of HTTP can carry.
+    #[error("{0}: a secret must not contain line breaks or other control characters")]
+    Unsendable(&'static str),
+    /// Whoever has that API key could move the champion.
+    #[error("PROBEG_ADMIN_TOKEN is one of PROBEG_API_KEYS; choose another token")]
+    AdminTokenIsKey,
 }
 
 impl Default for Config {
@@ -93,35 +117,36 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the environment. An empty variable counts as unset.
+    /// Reads the environment.
     ///
     /// # Errors
-    /// A variable that is no address or no number.
+    /// A variable that cannot be used; see [`variable`] for those that count as unset.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_variables(|name| std::env::var_os(name)?.into_string().ok())
+        Self::from_variables(variable)
     }
 
-    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let text = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    fn from_variables(
+        variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let text = |name| Ok(variable(name)?.map(|value| value.trim().to_owned()));
         let defaults = Self::default();
         let number = |name, expected, default: usize| {
-            read(name, text(name), expected, |number: &usize| *number > 0).map(|number| number.unwrap_or(default))
+            read(name, text(name)?, expected, |number: &usize| *number > 0).map(|number| number.unwrap_or(default))
         };
         let seconds = |name, least: u64, default: Duration| {
             let expected = if least == 0 { "a number of seconds" } else { "a number of seconds above 0" };
-            read(name, text(name), expected, |seconds: &u64| *seconds >= least)
+            read(name, text(name)?, expected, |seconds: &u64| *seconds >= least)
                 .map(|seconds| seconds.map_or(default, Duration::from_secs))
         };
-        let secrets = |name| texts(text(name)).map(|secret| Secret::read(name, &secret)).collect::<Result<Vec<_>, _>>();
         let bytes = "a number of bytes above 0";
         let count = "a number above 0";
-        Ok(Self {
-            bind: read("PROBEG_BIND", text("PROBEG_BIND"), "an address such as 127.0.0.1:8000", |_| true)?
-                .unwrap_or(defaults.bind),
-            admin_token: text("PROBEG_ADMIN_TOKEN").map(|it| Secret::read("PROBEG_ADMIN_TOKEN", &it)).transpose()?,
-            api_keys: secrets("PROBEG_API_KEYS")?,
-            rate_limit: read("PROBEG_RATE_LIMIT", text("PROBEG_RATE_LIMIT"), "a number above 0", |_| true)?,
-            cors_origins: texts(text("PROBEG_CORS_ORIGINS")).map(read_origin).collect::<Result<_, _>>()?,
+        let address = "an address such as 127.0.0.1:8000";
+        let config = Self {
+            bind: read("PROBEG_BIND", text("PROBEG_BIND")?, address, |_| true)?.unwrap_or(defaults.bind),
+            admin_token: text(ADMIN_TOKEN)?.map(|token| Secret::read(ADMIN_TOKEN, &token)).transpose()?,
+            api_keys: list(API_KEYS, text(API_KEYS)?, |key| Secret::read(API_KEYS, key))?,
+            rate_limit: read("PROBEG_RATE_LIMIT", text("PROBEG_RATE_LIMIT")?, count, |_| true)?,
+            cors_origins: list(CORS_ORIGINS, text(CORS_ORIGINS)?, read_origin)?,
             max_upload_bytes: number("PROBEG_MAX_UPLOAD_BYTES", bytes, defaults.max_upload_bytes)?,
             max_json_bytes: number("PROBEG_MAX_JSON_BYTES", bytes, defaults.max_json_bytes)?,
             max_json_depth: number("PROBEG_MAX_JSON_DEPTH", count, defaults.max_json_depth)?,
@@ -134,8 +159,31 @@ impl Config {
             idle_timeout: seconds("PROBEG_IDLE_TIMEOUT_SECONDS", 1, defaults.idle_timeout)?,
             drain: seconds("PROBEG_DRAIN_SECONDS", 0, defaults.drain)?,
             folder: defaults.folder,
-        })
+        };
+        if config.admin_token.as_ref().is_some_and(|token| config.api_keys.contains(token)) {
+            return Err(ConfigError::AdminTokenIsKey);
+        }
+        Ok(config)
     }
+}
+
+const ADMIN_TOKEN: &str = "PROBEG_ADMIN_TOKEN";
+const API_KEYS: &str = "PROBEG_API_KEYS";
+const CORS_ORIGINS: &str = "PROBEG_CORS_ORIGINS";
+
+/// A variable of the environment. An empty one counts as unset: that is how Compose passes on a variable that is not
+/// set.
+///
+/// # Errors
+/// The value is blank or not text. Taken for unset, it could leave a server open.
+pub fn variable(name: &'static str) -> Result<Option<String>, ConfigError> {
+    checked(name, std::env::var_os(name))
+}
+
+fn checked(name: &'static str, value: Option<OsString>) -> Result<Option<String>, ConfigError> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = value.into_string().map_err(|_| ConfigError::NotUnicode(name))?;
+    if text.trim().is_empty() { Err(ConfigError::Blank(name)) } else { Ok(Some(text)) }
 }
 
 /// How a secret is written that is given by its hash.
@@ -144,24 +192,32 @@ const HASHED: &str = "sha256:";
 impl Secret {
     /// Keeps the hash of a secret.
     #[must_use]
-    pub fn new(secret: &str) -> Self {
+    pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self(Sha256::digest(secret).into())
     }
 
     /// A secret as it is, or `sha256:` and its hash in hexadecimal, which is no use to whoever reads it.
     fn read(variable: &'static str, text: &str) -> Result<Self, ConfigError> {
-        let Some(hash) = text.strip_prefix(HASHED) else { return Ok(Self::new(text)) };
-        let digits = |place| hash.get(place..place + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        let bytes: Option<Vec<u8>> = (0..hash.len()).step_by(2).map(digits).collect();
+        let Some(hash) = text.strip_prefix(HASHED) else {
+            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ConfigError::Unsendable(variable))?;
+            return Ok(Self::new(text));
+        };
+        let byte = |place| hash.get(place..place + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let bytes: Option<Vec<u8>> = (0..hash.len()).step_by(2).map(byte).collect();
+        // A sign would be read as part of a number.
+        let bytes = bytes.filter(|_| hash.bytes().all(|digit| digit.is_ascii_hexdigit()));
         // Not told with its value, which may be a secret that was mistyped.
-        let wrong =
-            ConfigError { variable, value: HASHED.to_owned() + "…", expected: "64 hexadecimal digits behind it" };
+        let wrong = ConfigError::Invalid {
+            variable,
+            value: HASHED.to_owned() + "…",
+            expected: "64 hexadecimal digits behind it",
+        };
         bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(wrong)
     }
 
     /// Whether this is the secret. Hashes are compared, all of each, so the time it takes tells nothing of it.
     #[must_use]
-    pub fn is(&self, candidate: &str) -> bool {
+    pub fn is(&self, candidate: impl AsRef<[u8]>) -> bool {
         self.0.ct_eq(&Self::new(candidate).0).into()
     }
 
@@ -179,21 +235,30 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-fn texts(list: Option<String>) -> impl Iterator<Item = String> {
-    let list = list.unwrap_or_default();
-    let texts: Vec<String> = list.split(',').map(|text| text.trim().to_owned()).collect();
-    texts.into_iter().filter(|text| !text.is_empty())
+/// The entries of a list that is separated by commas. Each counts once; a list that is set has one at least.
+fn list<T: Clone + Eq + Hash>(
+    variable: &'static str,
+    value: Option<String>,
+    read_entry: impl Fn(&str) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let texts = value.split(',').map(str::trim).filter(|text| !text.is_empty());
+    let entries = texts.map(read_entry).collect::<Result<Vec<_>, _>>()?;
+    if entries.is_empty() {
+        return Err(ConfigError::EmptyList(variable));
+    }
+    if entries.iter().collect::<HashSet<_>>().len() < entries.len() {
+        return Err(ConfigError::Repeated(variable));
+    }
+    Ok(entries)
 }
 
 /// Browsers name an origin without a path.
-fn read_origin(value: String) -> Result<HeaderValue, ConfigError> {
-    let is_origin = value.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
-    match HeaderValue::from_str(&value) {
-        Ok(origin) if is_origin => Ok(origin),
-        _ => {
-            Err(ConfigError { variable: "PROBEG_CORS_ORIGINS", value, expected: "origins such as https://example.org" })
-        }
-    }
+fn read_origin(text: &str) -> Result<HeaderValue, ConfigError> {
+    let is_origin = text.split_once("://").is_some_and(|(_, host)| !host.is_empty() && !host.contains('/'));
+    let origin = HeaderValue::from_str(text).ok().filter(|_| is_origin);
+    let expected = "origins such as https://example.org";
+    origin.ok_or_else(|| ConfigError::Invalid { variable: CORS_ORIGINS, value: text.to_owned(), expected })
 }
 
 fn read<T: FromStr>(
@@ -205,26 +270,43 @@ fn read<T: FromStr>(
     let Some(value) = value else { return Ok(None) };
     match value.parse().ok().filter(accepted) {
         Some(parsed) => Ok(Some(parsed)),
-        None => Err(ConfigError { variable, value, expected }),
+        None => Err(ConfigError::Invalid { variable, value, expected }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_variables(|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            let found = variables.iter().find(|(known, _)| *known == name);
+            checked(name, found.map(|(_, value)| (*value).into()))
         })
     }
 
     #[test]
     fn unset_and_empty_variables_leave_the_defaults() {
-        let config = config(&[("PROBEG_BIND", ""), ("PROBEG_ADMIN_TOKEN", " ")]).unwrap();
+        let config = config(&[("PROBEG_BIND", ""), ("PROBEG_ADMIN_TOKEN", ""), ("PROBEG_API_KEYS", "")]).unwrap();
         assert_eq!(config.bind.to_string(), "127.0.0.1:8000");
         assert!(config.admin_token.is_none() && config.api_keys.is_empty());
         assert_eq!(config.max_upload_bytes, 33_554_432);
+    }
+
+    #[test]
+    fn a_variable_that_is_set_is_never_taken_for_unset() {
+        for name in ["PROBEG_API_KEYS", "PROBEG_ADMIN_TOKEN", "PROBEG_CORS_ORIGINS", "PROBEG_BIND", "PROBEG_ROWS"] {
+            assert_eq!(checked(name, Some(" \t\n".into())), Err(ConfigError::Blank(name)));
+            let not_text = Some(OsString::from_vec(vec![b'a', 0xff]));
+            assert_eq!(checked(name, not_text), Err(ConfigError::NotUnicode(name)));
+        }
+        for name in ["PROBEG_API_KEYS", "PROBEG_CORS_ORIGINS"] {
+            for value in [",", " , ,", ",\t,"] {
+                assert_eq!(config(&[(name, value)]).unwrap_err(), ConfigError::EmptyList(name), "{value:?}");
+            }
+        }
     }
 
     #[test]
@@ -236,12 +318,35 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_could_not_work_or_would_open_too_much_are_refused_without_showing_them() {
+        let hash = Sha256::digest("ann").iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let twice = format!("ann,sha256:{hash}");
+        for (variables, message) in [
+            (&[("PROBEG_API_KEYS", "ann, bob,ann")][..], "PROBEG_API_KEYS lists the same entry twice"),
+            (&[("PROBEG_API_KEYS", twice.as_str())], "PROBEG_API_KEYS lists the same entry twice"),
+            (
+                &[("PROBEG_API_KEYS", "ann\nbob")],
+                "PROBEG_API_KEYS: a secret must not contain line breaks or other control characters",
+            ),
+            (
+                &[("PROBEG_API_KEYS", "bob,ann"), ("PROBEG_ADMIN_TOKEN", "ann")],
+                "PROBEG_ADMIN_TOKEN is one of PROBEG_API_KEYS; choose another token",
+            ),
+        ] {
+            assert_eq!(config(variables).unwrap_err().to_string(), message);
+        }
+        assert!(config(&[("PROBEG_API_KEYS", "ключ")]).unwrap().api_keys[0].is("ключ"));
+    }
+
+    #[test]
     fn a_secret_may_be_given_by_its_hash() {
         let own: String = Sha256::digest("ann-1").iter().map(|byte| format!("{byte:02x}")).collect();
         let hashed = config(&[("PROBEG_API_KEYS", &format!("sha256:{own}"))]).unwrap();
         assert!(hashed.api_keys[0].is("ann-1") && !hashed.api_keys[0].is(&own));
-        let error = config(&[("PROBEG_ADMIN_TOKEN", "sha256:secret")]).unwrap_err();
-        assert_eq!(error.to_string(), "PROBEG_ADMIN_TOKEN=sha256:…: expected 64 hexadecimal digits behind it");
+        for wrong in ["sha256:secret".to_owned(), "sha256:".to_owned(), format!("sha256:{}", "+f".repeat(32))] {
+            let error = config(&[("PROBEG_ADMIN_TOKEN", &wrong)]).unwrap_err();
+            assert_eq!(error.to_string(), "PROBEG_ADMIN_TOKEN=sha256:…: expected 64 hexadecimal digits behind it");
+        }
     }
 
     #[test]

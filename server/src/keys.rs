@@ -1,12 +1,14 @@
 //! Who may ask, and how often.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use crate::attempts::Attempts;
 use crate::config::{Config, Secret};
 use crate::problem::Problem;
 
@@ -18,35 +20,44 @@ pub(crate) struct Keys {
     /// The API keys, and behind them the admin token, which is as good. None where no key is needed.
     keys: Vec<(Secret, Option<DefaultDirectRateLimiter>)>,
     admin: Option<Secret>,
+    attempts: Attempts,
 }
 
 impl Keys {
     pub(crate) fn new(config: &Config) -> Self {
         let limiter = || config.rate_limit.map(|most| RateLimiter::direct(Quota::per_second(most)));
         let known = config.api_keys.iter().chain(&config.admin_token).filter(|_| !config.api_keys.is_empty());
-        Self { keys: known.map(|secret| (secret.clone(), limiter())).collect(), admin: config.admin_token.clone() }
+        let keys = known.map(|secret| (secret.clone(), limiter())).collect();
+        Self { keys, admin: config.admin_token.clone(), attempts: Attempts::default() }
     }
 
     /// Lets a request in that brings a key, where one is needed, and has not used its allowance up.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(), Problem> {
         if self.keys.is_empty() {
             return Ok(());
         }
-        let given = [bearer(headers), headers.get(API_KEY).and_then(|key| key.to_str().ok())];
+        let given = [bearer(headers), headers.get(API_KEY).map(HeaderValue::as_bytes)];
+        if given == [None, None] {
+            return Err(Problem::Unauthorized { admin: false });
+        }
         let known = self.keys.iter().find(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
+        self.note(address, known.map(|(key, _)| key))?;
         let Some((_, limiter)) = known else { return Err(Problem::Unauthorized { admin: false }) };
         let Some(Err(until)) = limiter.as_ref().map(DefaultDirectRateLimiter::check) else { return Ok(()) };
         Err(Problem::TooManyRequests { wait: until.wait_time_from(DefaultClock::default().now()) })
     }
 
     /// Lets a request in that brings the admin token; tells its name for the log.
-    pub(crate) fn admit_admin(&self, headers: &HeaderMap) -> Result<String, Problem> {
+    pub(crate) fn admit_admin(&self, headers: &HeaderMap, address: IpAddr) -> Result<String, Problem> {
         let token = self.admin.as_ref().ok_or(Problem::AdminOff)?;
-        if bearer(headers).is_some_and(|given| token.is(given)) {
-            Ok(token.name())
-        } else {
-            Err(Problem::Unauthorized { admin: true })
-        }
+        let given = bearer(headers).ok_or(Problem::Unauthorized { admin: true })?;
+        let known = Some(token).filter(|token| token.is(given));
+        self.note(address, known)?;
+        known.map(Secret::name).ok_or(Problem::Unauthorized { admin: true })
+    }
+
+    fn note(&self, address: IpAddr, known: Option<&Secret>) -> Result<(), Problem> {
+        self.attempts.note(address, known, Instant::now()).map_err(|wait| Problem::TooManyAttempts { wait })
     }
 }
 
@@ -55,29 +66,54 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(AUTHORIZATION)?.as_bytes();
+    let space = value.iter().position(|byte| *byte == b' ')?;
+    value[..space].eq_ignore_ascii_case(b"bearer").then(|| value[space..].trim_ascii())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     fn headers(name: &'static str, value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())])
+        HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_bytes(value.as_bytes()).unwrap())])
     }
 
     #[test]
     fn each_key_has_an_allowance_of_its_own() {
         let api_keys = vec![Secret::new("ann"), Secret::new("bob")];
         let keys = Keys::new(&Config { api_keys, rate_limit: 2.try_into().ok(), ..Config::default() });
-        let ask = |key| keys.admit(&headers(API_KEY, key));
+        let ask = |key| keys.admit(&headers(API_KEY, key), HERE);
         assert_eq!([ask("ann"), ask("ann")], [Ok(()), Ok(())]);
         let Err(Problem::TooManyRequests { wait }) = ask("ann") else { panic!("a third one") };
         assert!(wait <= Duration::from_millis(500), "{wait:?}");
         assert_eq!(ask("bob"), Ok(()));
         assert_eq!(ask("eve"), Err(Problem::Unauthorized { admin: false }));
+    }
+
+    #[test]
+    fn a_key_may_be_any_text() {
+        let keys = Keys::new(&Config { api_keys: vec![Secret::new("ключ")], ..Config::default() });
+        assert_eq!(keys.admit(&headers(API_KEY, "ключ"), HERE), Ok(()));
+        assert_eq!(keys.admit(&headers("authorization", "bearer  ключ "), HERE), Ok(()));
+    }
+
+    #[test]
+    fn only_wrong_secrets_count_as_attempts() {
+        let (api_keys, admin_token) = (vec![Secret::new("ann")], Some(Secret::new("root")));
+        let keys = Keys::new(&Config { api_keys, admin_token, ..Config::default() });
+        for _ in 0..100 {
+            assert_eq!(keys.admit(&HeaderMap::new(), HERE), Err(Problem::Unauthorized { admin: false }));
+            assert_eq!(keys.admit_admin(&HeaderMap::new(), HERE), Err(Problem::Unauthorized { admin: true }));
+        }
+        assert_eq!(keys.admit(&headers(API_KEY, "ann"), HERE), Ok(()));
+        let wrong = || keys.admit_admin(&headers("authorization", "Bearer eve"), HERE);
+        let refused = (0..100).filter(|_| matches!(wrong(), Err(Problem::TooManyAttempts { .. }))).count();
+        assert!(refused >= 85, "{refused}");
+        assert_eq!(keys.admit(&headers(API_KEY, "ann"), HERE), Ok(()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Serves one model at a time, held behind an atomic pointer: a request takes it once and keeps it to
 //! its end, while [`reload`] swaps in the next champion. Knows nothing of training.
 
+mod attempts;
 mod body;
 pub mod cache;
 pub mod config;
@@ -31,7 +32,7 @@ mod upload;
 mod valuations;
 mod vocabulary;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, variable};
 pub use connections::serve;
 pub use listing_request::is_listing;
 pub use router::{build, document};

@@ -1,5 +1,6 @@
 //! What happens around every request: its id, its line in the log, keys, limits, headers.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State as Extracted};
@@ -14,6 +15,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::body::{BodyLimit, announced_length, refuse};
+use crate::connections::Peer;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -90,6 +92,7 @@ fn known_method(method: &Method) -> &'static str {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
         Method::HEAD => "HEAD",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
@@ -159,7 +162,7 @@ impl Gate {
     fn admit(&self, request: &mut Request) -> Result<(), Problem> {
         match self.access {
             Access::Nothing => {}
-            Access::Key => self.state.keys().admit(request.headers())?,
+            Access::Key => self.state.keys().admit(request.headers(), peer(request))?,
             Access::Admin => self.admit_admin(request)?,
         }
         if self.sheds && self.state.engine().inference.is_full() {
@@ -176,13 +179,28 @@ impl Gate {
 
     fn admit_admin(&self, request: &mut Request) -> Result<(), Problem> {
         let id = request.extensions().get().cloned().unwrap_or(RequestId(HeaderValue::from_static("none")));
-        let token = self.state.keys().admit_admin(request.headers()).inspect_err(|problem| {
+        let address = peer(request);
+        let token = self.state.keys().admit_admin(request.headers(), address).inspect_err(|problem| {
+            // Guesses beyond those that are answered would fill the log; they are counted in the metrics.
+            if matches!(problem, Problem::TooManyAttempts { .. }) {
+                return;
+            }
             let reason = problem.kind().1;
-            tracing::warn!(target: AUDIT, { request.id = id.as_str(), reason }, "A change was refused: {reason}.");
+            let client = tracing::field::display(address);
+            tracing::warn!(
+                target: AUDIT,
+                { request.id = id.as_str(), client.address = client, reason },
+                "A change was refused: {reason}."
+            );
         })?;
         request.extensions_mut().insert(Admin { token, request: id });
         Ok(())
     }
+}
+
+/// The address of the caller; one for all where requests do not come over a network.
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address)
 }
 
 /// Who is about to change something, and with which request.

@@ -49,6 +49,8 @@ pub(crate) enum Problem {
     NoModel,
     /// The caller's key has used its allowance up.
     TooManyRequests { wait: Duration },
+    /// The caller's address has sent too many wrong keys.
+    TooManyAttempts { wait: Duration },
     /// Too many requests wait.
     Overloaded,
     /// A thread that computes hangs.
@@ -169,7 +171,7 @@ impl Problem {
             Self::TooLarge { .. } | Self::TableTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::UnreadableTable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoModel
             | Self::Overloaded
@@ -199,6 +201,7 @@ impl Problem {
             Self::Internal => ("internal", "The server failed"),
             Self::NoModel => ("no-model", "There is no model yet"),
             Self::TooManyRequests { .. } => ("too-many-requests", "The key has made too many requests"),
+            Self::TooManyAttempts { .. } => ("too-many-attempts", "Too many wrong keys or tokens"),
             Self::Overloaded => ("overloaded", "Too many requests are waiting"),
             Self::Stuck => ("stuck", "The server hangs"),
             Self::Draining => ("draining", "The server is about to stop"),
@@ -232,6 +235,9 @@ impl Problem {
             Self::Internal => "the cause is in the server's log, beside the x-request-id of this answer".to_owned(),
             Self::NoModel => "train one (`probeg train --promote`); the server takes it up by itself".to_owned(),
             Self::TooManyRequests { wait } => format!("try again in {} s", whole_seconds(*wait)),
+            Self::TooManyAttempts { wait } => {
+                format!("too many wrong keys or tokens came from your address; try again in {} s", whole_seconds(*wait))
+            }
             Self::Overloaded => "try again in a second".to_owned(),
             Self::Stuck => "a thread that values cars does not come back; restart the server".to_owned(),
             Self::Draining => "ask another one; this one answers its last requests".to_owned(),
@@ -244,7 +250,7 @@ impl Problem {
     /// When to come back, in seconds, where coming back may help.
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyRequests { wait } => Some(whole_seconds(*wait)),
+            Self::TooManyRequests { wait } | Self::TooManyAttempts { wait } => Some(whole_seconds(*wait)),
             Self::Overloaded => Some(1),
             Self::NoModel | Self::Stuck | Self::Draining | Self::TimedOut { .. } | Self::DatabaseAway => Some(5),
             _ => None,
@@ -276,7 +282,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        let is_one_too_many = matches!(self, Self::Overloaded | Self::TooManyRequests { .. });
+        let is_one_too_many =
+            matches!(self, Self::Overloaded | Self::TooManyRequests { .. } | Self::TooManyAttempts { .. });
         response.extensions_mut().insert(Refused { kind: self.kind().0, is_one_too_many });
         response
     }

@@ -1,5 +1,9 @@
 //! Bad input gets a sentence that says what is wrong and what to do, and the right exit code.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+
 use crate::market::Home;
 
 #[test]
@@ -73,4 +77,40 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_variable_that_cannot_be_used_keeps_the_server_from_starting() {
+    let home = Home::new();
+    let not_text = OsStr::from_bytes(b"key\xff");
+    for (variable, value, expected) in [
+        ("PROBEG_API_KEYS", OsStr::new(","), "PROBEG_API_KEYS is a list without a single entry"),
+        ("PROBEG_API_KEYS", OsStr::new(" "), "PROBEG_API_KEYS is blank"),
+        ("PROBEG_API_KEYS", not_text, "PROBEG_API_KEYS is not valid UTF-8"),
+        ("PROBEG_ADMIN_TOKEN", not_text, "PROBEG_ADMIN_TOKEN is not valid UTF-8"),
+        ("PROBEG_BIND", not_text, "PROBEG_BIND is not valid UTF-8"),
+        ("DATABASE_URL", not_text, "DATABASE_URL is not valid UTF-8"),
+        ("PROBEG_HOME", not_text, "PROBEG_HOME is not valid UTF-8"),
+        ("RUST_LOG", not_text, "RUST_LOG is not valid UTF-8"),
+        ("PROBEG_LOG", OsStr::new("xml"), "PROBEG_LOG=xml: expected text or json"),
+    ] {
+        let output = home.command(&["serve", "--bind", "127.0.0.1:0"]).env(variable, value).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{variable}: {error}");
+        assert!(error.contains(expected) && !error.contains("key"), "{error}");
+    }
+    assert!(!home.path("home").exists(), "nothing was begun");
+}
+
+#[test]
+fn links_in_the_place_of_the_databases_files_are_not_followed() {
+    for name in ["postgresql.log", "cluster.users.lock", "cluster.gate.lock", "cluster"] {
+        let home = Home::new();
+        std::fs::create_dir(home.path("home")).unwrap();
+        let target = home.path("target");
+        symlink(&target, home.path("home").join(name)).unwrap();
+        let error = home.fails(1, &["models", "list"]);
+        assert!(error.contains(name), "{error}");
+        assert!(!target.exists(), "{name} was followed");
+    }
 }

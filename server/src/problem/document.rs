@@ -137,11 +137,18 @@ type Responses = BTreeMap<String, RefOr<Response>>;
 const API: &[Problem] = &[
     Problem::Unauthorized { admin: false },
     Problem::TooManyRequests { wait: Duration::from_secs(1) },
+    TOO_MANY_ATTEMPTS,
     Problem::Internal,
     Problem::TimedOut { seconds: 30 },
 ];
-const ADMIN: &[Problem] =
-    &[Problem::Unauthorized { admin: true }, Problem::AdminOff, Problem::Internal, Problem::TimedOut { seconds: 30 }];
+const ADMIN: &[Problem] = &[
+    Problem::Unauthorized { admin: true },
+    Problem::AdminOff,
+    TOO_MANY_ATTEMPTS,
+    Problem::Internal,
+    Problem::TimedOut { seconds: 30 },
+];
+const TOO_MANY_ATTEMPTS: Problem = Problem::TooManyAttempts { wait: Duration::from_secs(1) };
 /// What a computation may be refused for.
 const MODEL: &[Problem] = &[Problem::NoModel, Problem::Overloaded];
 

@@ -152,6 +152,29 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn wrong_keys_and_tokens_are_limited() {
+    let service = crate::build(&state(Config { admin_token: Some(Secret::new("root")), ..guarded() }));
+    let ask = |key: &str| send(&service, with_header(Request::post("/v1/valuations"), "x-api-key", key));
+    let promote = |token: &str| {
+        let token = format!("Bearer {token}");
+        send(&service, with_header(Request::put("/v1/models/champion"), "authorization", &token))
+    };
+    assert_eq!(ask("ann").await.status, 200);
+    let mut kinds = Vec::new();
+    for guess in 0..30 {
+        let answer = if guess % 2 == 0 { ask(&guess.to_string()).await } else { promote(&guess.to_string()).await };
+        kinds.push(answer.problem());
+    }
+    let unauthorized = (401, "unauthorized".to_owned());
+    assert_eq!(kinds.iter().position(|kind| *kind != unauthorized), Some(10), "{kinds:?}");
+    let answer = promote("eve").await;
+    assert_eq!(answer.problem(), (429, "too-many-attempts".to_owned()));
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(ask("ann").await.status, 200, "this key was right before");
+    assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 401, "no key is no guess");
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_are_let_in_by_name_only() {
     let origin = "https://dealer.example";
     let preflight = || {
@@ -164,6 +187,10 @@ async fn pages_of_other_origins_are_let_in_by_name_only() {
     let open = crate::build(&state(config));
     let answer = send(&open, preflight()).await;
     assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, origin));
+    assert_eq!(answer.header("access-control-allow-methods"), "GET,POST,PUT,DELETE");
+    let request = Request::get("/health/live").header("origin", origin).body(Body::empty()).unwrap();
+    let exposed = send(&open, request).await.header("access-control-expose-headers").to_owned();
+    assert_eq!(exposed, "content-disposition,location,retry-after,x-request-id");
     let request = Request::get("/health/live").header("origin", "https://else.example").body(Body::empty()).unwrap();
     assert_eq!(send(&open, request).await.header("access-control-allow-origin"), "");
 }
