@@ -6,6 +6,8 @@ const byId = (id) => document.getElementById(id);
 
 let language = localStorage.getItem("language") === "en" ? "en" : "ru";
 let answer = null;
+// Counts submissions and edits of the form, to tell an answer that came too late.
+let revision = 0;
 const words = () => WORDS[language];
 
 function element(name, properties, ...children) {
@@ -123,7 +125,7 @@ function clearErrors() {
   }
 }
 
-function showProblem(problem) {
+function showProblem(status, problem) {
   let text = problem.detail || problem.title || words().offline;
   const errors = problem.errors || [];
   let first = null;
@@ -142,8 +144,13 @@ function showProblem(problem) {
   } else if ((problem.type || "").endsWith(":no-model")) {
     text = words().noModel;
   }
+  byId("empty").hidden = true;
   byId("problem").textContent = text;
   byId("problem").hidden = false;
+  // A wrong field has the focus by now, and so has the key where one is needed.
+  if (!first && status !== 401) {
+    reveal();
+  }
 }
 
 function money(amount) {
@@ -156,6 +163,25 @@ function money(amount) {
 function percent(share, digits) {
   const format = { style: "percent", maximumFractionDigits: digits, signDisplay: digits ? "exceptZero" : "auto" };
   return new Intl.NumberFormat(words().date, format).format(share);
+}
+
+/** Takes the price away: it never stands beside inputs that it is not for. */
+function forget() {
+  answer = null;
+  byId("valuation").hidden = true;
+  byId("price").textContent = "";
+  byId("range").textContent = "";
+  byId("empty").hidden = false;
+}
+
+/** Brings the price or the problem into sight, and the focus to its heading. */
+function reveal() {
+  const { top } = byId("result").getBoundingClientRect();
+  const { bottom } = byId("price").getBoundingClientRect();
+  if (top < 0 || bottom > window.innerHeight) {
+    byId("result").scrollIntoView();
+  }
+  byId("result-title").focus({ preventScroll: true });
 }
 
 function show(valuation) {
@@ -188,25 +214,35 @@ function factorRow(factor) {
   return element("tr", {}, head, element("td", { className: direction, textContent: percent(factor.effect, 1) }));
 }
 
-async function value(event) {
-  event.preventDefault();
-  clearErrors();
-  const button = event.submitter || event.target.querySelector("[type=submit]");
-  button.disabled = true;
+/** Asks the server about the car in the form. */
+async function ask() {
   try {
     const response = await call("/v1/valuations?explain=true", {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing()),
     });
-    const body = await response.json();
-    if (response.ok) {
-      show(body);
-    } else {
-      showProblem(body);
-    }
+    return { status: response.status, body: await response.json() };
   } catch {
-    showProblem({});
-  } finally {
-    button.disabled = false;
+    return { status: 0, body: {} };
+  }
+}
+
+async function value(event) {
+  event.preventDefault();
+  clearErrors();
+  forget();
+  const submitted = ++revision;
+  const button = event.submitter || event.target.querySelector("[type=submit]");
+  button.disabled = true;
+  const { status, body } = await ask();
+  button.disabled = false;
+  if (submitted !== revision) {
+    return;
+  }
+  if (status === 200) {
+    show(body);
+    reveal();
+  } else {
+    showProblem(status, body);
   }
 }
 
@@ -277,13 +313,19 @@ buildFields();
 translate();
 loadKnown().catch(() => {});
 byId("car").addEventListener("submit", value);
+byId("car").addEventListener("input", () => {
+  revision += 1;
+  forget();
+});
 byId("car").addEventListener("reset", () => {
+  revision += 1;
   clearErrors();
-  answer = null;
-  byId("valuation").hidden = true;
-  byId("empty").hidden = false;
+  forget();
 });
 byId("upload").addEventListener("submit", upload);
+byId("file").addEventListener("change", () => {
+  byId("upload-state").textContent = "";
+});
 byId("template").addEventListener("click", template);
 byId("api-key").addEventListener("change", () => loadKnown().catch(() => {}));
 for (const name of ["brand", "model"]) {

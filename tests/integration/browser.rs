@@ -153,8 +153,54 @@ fn the_documentation_values_the_example_and_takes_a_workbook() {
     });
 }
 
+/// Types into a field of the page.
+async fn fill(browser: &Client, field: &str, value: &str) {
+    let input = browser.find(Locator::Css(&format!("#car [name={field}]"))).await.unwrap();
+    input.clear().await.unwrap();
+    input.send_keys(value).await.unwrap();
+}
+
+/// Sends the form of the page, as a click does.
+async fn submit(browser: &Client) {
+    browser.execute("document.querySelector('#car [type=submit]').click()", Vec::new()).await.unwrap();
+}
+
+/// The price that the page shows; empty where it shows none.
+const PRICE: &str = "return document.getElementById('price').innerText";
+
 #[test]
-fn the_page_values_a_car() {
+fn the_page_values_a_car_and_brings_the_price_into_sight() {
+    let Some(driver) = Driver::start() else {
+        println!("skipped: there is no chromedriver; `make test` installs one");
+        return;
+    };
+    let server = server();
+    block_on(async {
+        let browser = driver.browser().await;
+        // A wide screen, and a telephone, on which the result is below the form.
+        for (width, height) in [(1280, 800), (390, 844)] {
+            browser.set_window_size(width, height).await.unwrap();
+            browser.goto(&server.url("/")).await.unwrap();
+            wait_for(&browser, "return !!document.querySelector('#car [name=mileage]')").await;
+            for (field, value) in [("brand", "Kia"), ("model", "Rio"), ("year", "2018"), ("mileage", "83000")] {
+                fill(&browser, field, value).await;
+            }
+            submit(&browser).await;
+            let price = wait_for(&browser, PRICE).await;
+            assert!(price.as_str().unwrap().contains('₽'), "{price}");
+            let in_sight = "const { top, bottom } = document.getElementById('price').getBoundingClientRect();
+                return top >= 0 && bottom <= window.innerHeight && bottom > top";
+            assert_eq!(browser.execute(in_sight, Vec::new()).await.unwrap(), json!(true), "at {width} pixels");
+            let focused = "return document.activeElement.id";
+            assert_eq!(browser.execute(focused, Vec::new()).await.unwrap(), json!("result-title"));
+        }
+        assert_nothing_leaves(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_shows_no_price_beside_inputs_that_it_is_not_for() {
     let Some(driver) = Driver::start() else {
         println!("skipped: there is no chromedriver; `make test` installs one");
         return;
@@ -163,16 +209,35 @@ fn the_page_values_a_car() {
     block_on(async {
         let browser = driver.browser().await;
         browser.goto(&server.url("/")).await.unwrap();
-        for (field, value) in [("brand", "Kia"), ("model", "Rio"), ("year", "2018"), ("mileage", "83000")] {
-            wait_for(&browser, &format!("return !!document.querySelector('#car [name={field}]')")).await;
-            let input = browser.find(Locator::Css(&format!("#car [name={field}]"))).await.unwrap();
-            input.clear().await.unwrap();
-            input.send_keys(value).await.unwrap();
+        wait_for(&browser, "return !!document.querySelector('#car [name=mileage]')").await;
+        for (field, value) in [("brand", "Kia"), ("year", "2018"), ("mileage", "83000")] {
+            fill(&browser, field, value).await;
         }
-        browser.execute("document.querySelector('#car [type=submit]').click()", Vec::new()).await.unwrap();
-        let price = wait_for(&browser, "return document.getElementById('price').innerText").await;
-        assert!(price.as_str().unwrap().contains('₽'), "{price}");
-        assert_nothing_leaves(&browser, &server.address).await;
+        let shown = || browser.execute(PRICE, Vec::new());
+        let is_hidden = || browser.execute("return document.getElementById('valuation').hidden", Vec::new());
+
+        submit(&browser).await;
+        wait_for(&browser, PRICE).await;
+        fill(&browser, "mileage", "84000").await;
+        assert_eq!((shown().await.unwrap(), is_hidden().await.unwrap()), (json!(""), json!(true)), "after an edit");
+
+        submit(&browser).await;
+        wait_for(&browser, PRICE).await;
+        browser.execute("document.getElementById('field-year').value = '1500'", Vec::new()).await.unwrap();
+        submit(&browser).await;
+        wait_for(&browser, "return document.getElementById('problem').innerText").await;
+        assert_eq!((shown().await.unwrap(), is_hidden().await.unwrap()), (json!(""), json!(true)), "after an error");
+        assert_eq!(browser.execute("return document.activeElement.id", Vec::new()).await.unwrap(), json!("field-year"));
+
+        // The answer to what was sent comes after the edit, which is made in the same moment.
+        fill(&browser, "year", "2018").await;
+        let late = "const answered = window.fetch;
+            window.fetch = async (...request) => { const answer = await answered(...request); window.arrived = true; return answer; };
+            document.querySelector('#car [type=submit]').click();
+            document.getElementById('field-mileage').dispatchEvent(new Event('input', { bubbles: true }))";
+        browser.execute(late, Vec::new()).await.unwrap();
+        wait_for(&browser, "return window.arrived && !document.querySelector('#car [type=submit]').disabled").await;
+        assert_eq!(shown().await.unwrap(), json!(""), "for an answer that came too late");
         browser.close().await.unwrap();
     });
 }

@@ -57,10 +57,10 @@ async fn what_moves_the_price_is_told_on_request() {
     let fields: Vec<_> = factors.iter().map(|factor| factor["field"].as_str().unwrap()).collect();
     assert_eq!(fields, ["year", "mileage", "brand", "model"]);
     assert_eq!((&factors[0]["value"], &factors[0]["reference"]), (&json!(2018), &json!(2016)));
-    assert_near(&factors[0]["effect"], 0.1813);
+    assert_near(&factors[0]["effect"], 0.2214);
     assert_eq!(factors[1]["reference"], 120_000);
-    assert_near(&factors[1]["effect"], 0.1306);
-    assert_eq!(factors[2]["message"], "brand KIA raises the price by 9.5 %");
+    assert_near(&factors[1]["effect"], 0.1503);
+    assert_eq!(factors[2]["message"], "brand KIA raises the price by 10.5 %");
     assert_eq!(factors[3]["effect"], 0.0);
 }
 

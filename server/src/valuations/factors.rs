@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 /// What one field does to the price of this car.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
-    "field": "mileage", "value": 83000, "reference": 120_000, "effect": 0.071,
-    "message": "mileage 83000 instead of 120000 raises the price by 7.1 %"
+    "field": "mileage", "value": 83000, "reference": 120_000, "effect": 0.076,
+    "message": "mileage 83000 instead of 120000 raises the price by 7.6 %"
 }))]
 pub(crate) struct Factor {
     /// The field of the listing.
@@ -18,8 +18,9 @@ pub(crate) struct Factor {
     pub(crate) value: serde_json::Value,
     /// What the car is compared with: the same car with this value of the field; null: with the field not told.
     pub(crate) reference: serde_json::Value,
-    /// How much the price differs from that car's, as a fraction of the price: 0.05 means that 5 % of the price are
-    /// due to the value. The effects of several fields do not add up.
+    /// How much the price differs from that car's, as a fraction of that car's price: 0.05 means that the value raises
+    /// the price by 5 %, -0.5 that it halves it. The effects of several fields do not add up.
+    #[schema(minimum = -1.0)]
     pub(crate) effect: f64,
     /// The same in a sentence.
     pub(crate) message: String,
@@ -60,9 +61,15 @@ pub(crate) fn comparisons(listing: &Listing, today: NaiveDate) -> Vec<Comparison
 pub(crate) fn factors(price: f64, comparisons: Vec<Comparison>, prices: impl Iterator<Item = f64>) -> Vec<Factor> {
     let compared = comparisons.into_iter().zip(prices);
     let mut factors: Vec<Factor> =
-        compared.map(|(comparison, other)| comparison.factor((price - other) / price)).collect();
+        compared.map(|(comparison, other)| comparison.factor(relative(price, other))).collect();
     factors.sort_by(|a, b| b.effect.abs().total_cmp(&a.effect.abs()));
     factors
+}
+
+/// How far a price lies above another, as a fraction of the other.
+fn relative(price: f64, other: f64) -> f64 {
+    // A model may price a car at nothing, of which nothing is a share.
+    if other > 0.0 { price / other - 1.0 } else { 0.0 }
 }
 
 fn reference(listing: &Listing, column: Column, as_of: NaiveDate) -> Option<f64> {
@@ -121,6 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_effect_is_below_all_of_the_reference_or_without_a_number() {
+        assert_eq!(
+            [(1.0, 1e9), (0.0, 5.0), (0.0, 0.0), (7.0, 0.0)].map(|(price, other)| relative(price, other)),
+            [-1.0 + 1e-9, -1.0, 0.0, 0.0]
+        );
+    }
+
+    #[test]
     fn each_given_field_is_compared_and_the_strongest_comes_first() {
         let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
         let mut listing = Listing::default();
@@ -130,13 +145,13 @@ mod tests {
         let comparisons = comparisons(&listing, today);
         assert_eq!(comparisons[0].listing.text(Column::Brand), None);
         assert_eq!(comparisons[1].listing.number(Column::Year), Some(2016.0));
-        let factors = factors(1000.0, comparisons, [1000.0, 800.0, 950.0].into_iter());
+        let factors = factors(1000.0, comparisons, [1000.0, 800.0, 4000.0].into_iter());
         let told: Vec<_> = factors.iter().map(|factor| (factor.effect, factor.message.as_str())).collect();
         assert_eq!(
             told,
             [
-                (0.2, "year 2018 instead of 2016 raises the price by 20.0 %"),
-                (0.05, "mileage 83000 instead of 120000 raises the price by 5.0 %"),
+                (-0.75, "mileage 83000 instead of 120000 lowers the price by 75.0 %"),
+                (0.25, "year 2018 instead of 2016 raises the price by 25.0 %"),
                 (0.0, "brand Kia does not move the price"),
             ]
         );
