@@ -117,12 +117,10 @@ function listing() {
   return car;
 }
 
-function clearErrors() {
+function clearError(name) {
   byId("problem").hidden = true;
-  for (const name of Object.keys(WORDS.ru.fields)) {
-    byId(`field-${name}`).removeAttribute("aria-invalid");
-    byId(`error-${name}`).textContent = "";
-  }
+  byId(`field-${name}`).removeAttribute("aria-invalid");
+  byId(`error-${name}`).textContent = "";
 }
 
 function showProblem(status, problem) {
@@ -176,8 +174,7 @@ function forget() {
 
 /** Brings the price or the problem into sight, and the focus to its heading. */
 function reveal() {
-  const { top } = byId("result").getBoundingClientRect();
-  const { bottom } = byId("price").getBoundingClientRect();
+  const { top, bottom } = byId("result").getBoundingClientRect();
   if (top < 0 || bottom > window.innerHeight) {
     byId("result").scrollIntoView();
   }
@@ -228,7 +225,7 @@ async function ask() {
 
 async function value(event) {
   event.preventDefault();
-  clearErrors();
+  Object.keys(WORDS.ru.fields).forEach(clearError);
   forget();
   const submitted = ++revision;
   const button = event.submitter || event.target.querySelector("[type=submit]");
@@ -313,13 +310,14 @@ buildFields();
 translate();
 loadKnown().catch(() => {});
 byId("car").addEventListener("submit", value);
-byId("car").addEventListener("input", () => {
+byId("car").addEventListener("input", (event) => {
   revision += 1;
+  clearError(event.target.name);
   forget();
 });
 byId("car").addEventListener("reset", () => {
   revision += 1;
-  clearErrors();
+  Object.keys(WORDS.ru.fields).forEach(clearError);
   forget();
 });
 byId("upload").addEventListener("submit", upload);
