@@ -1,11 +1,13 @@
 """A service of the predecessor's shape, for `bench/serving` to be measured against: FastAPI, pandas, CatBoost.
 
-With MODEL_ONNX set it answers with Probeg's own model file through onnxruntime instead of CatBoost."""
+MODEL_FILE is the model, MODEL_KIND what answers with it: `catboost`, `catboost-row` or, with Probeg's own model file,
+`onnxruntime`."""
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from datetime import date
 
@@ -17,7 +19,7 @@ from fastapi import FastAPI, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from predecessor_features import features
+from predecessor_features import NUMBERS, TEXTS, features
 
 
 class Car(BaseModel):
@@ -40,13 +42,26 @@ class Car(BaseModel):
 
 
 class Boosted:
-    """CatBoost's side."""
+    """CatBoost's side. A worker has one processor, so it computes in one thread."""
 
     def __init__(self, file: str) -> None:
         self._model = catboost.CatBoostRegressor().load_model(file)
 
+    def price_one(self, car: dict) -> float:
+        """As the predecessor does it: one car is a table of one row."""
+        return float(self.price(pandas.DataFrame([car]))[0])
+
     def price(self, table: pandas.DataFrame) -> numpy.ndarray:
-        return numpy.exp(self._model.predict(features(table)))
+        return numpy.exp(self._model.predict(features(table), thread_count=1))
+
+
+class BoostedRow(Boosted):
+    """The same without pandas for one car."""
+
+    def price_one(self, car: dict) -> float:
+        texts = [car[name] or "missing" for name in TEXTS]
+        numbers = [math.nan if car[name] is None else float(car[name]) for name in NUMBERS]
+        return math.exp(self._model.predict([*texts, *numbers], thread_count=1))
 
 
 class Exported:
@@ -64,8 +79,13 @@ class Exported:
             for feature in self._schema["categorical"]
         ]
 
+    def price_one(self, car: dict) -> float:
+        return float(self._price([car])[0])
+
     def price(self, table: pandas.DataFrame) -> numpy.ndarray:
-        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        return self._price(table.astype(object).where(table.notna(), None).to_dict("records"))
+
+    def _price(self, rows: list[dict]) -> numpy.ndarray:
         ids = [[self._identifier(row, place) for place in range(len(self._ids))] for row in rows]
         numbers = [[self._number(row, feature) for feature in self._schema["numeric"]] for row in rows]
         inputs = {"categorical": numpy.array(ids, numpy.int64), "numeric": numpy.array(numbers, numpy.float32)}
@@ -89,14 +109,16 @@ class Exported:
         return float("nan") if value is None else float(value)
 
 
+MODELS = {"catboost": Boosted, "catboost-row": BoostedRow, "onnxruntime": Exported}
+
 app = FastAPI()
-model = Exported(os.environ["MODEL_ONNX"]) if "MODEL_ONNX" in os.environ else Boosted(os.environ["MODEL_CATBOOST"])
+model = MODELS[os.environ["MODEL_KIND"]](os.environ["MODEL_FILE"])
 
 
 @app.post("/get_sale_prediction_for_one_car")
-def value_one(car: Car) -> float:
-    """A bare number."""
-    return float(model.price(pandas.DataFrame([car.model_dump()]))[0])
+async def value_one(car: Car) -> float:
+    """A bare number. Not in a thread of its own, which would take longer than the model does."""
+    return model.price_one(car.model_dump())
 
 
 @app.post("/get_sale_prediction_for_multiple_cars")

@@ -31,17 +31,38 @@ from probeg import Probeg, find_program
 
 EXAMPLE = "Example: bench/serving listings.csv.gz"
 CONNECTIONS = (1, 16, 128)
+OWN = "Probeg"
 WITHOUT_INFERENCE = "the same service without inference"
 CAR = json.loads((Path(__file__).parent / "car.json").read_text())
 
 
 @dataclass(frozen=True)
+class Service:
+    """What is measured: how it is started, and where it takes one car and a workbook."""
+
+    name: str
+    command: list[str]
+    path: str
+    bulk: str | None
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that answers."""
+
+    address: str
+    process: int
+
+
+@dataclass(frozen=True)
 class Load:
-    """What a service bore."""
+    """What a service bore, and what a request cost its processes."""
 
     requests_per_second: float
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
 
 
 def main() -> None:
@@ -49,6 +70,9 @@ def main() -> None:
     options = parse_arguments()
     if not shutil.which("wrk"):
         raise SystemExit("wrk is not installed (Debian: wrk)")
+    self_check()
+    if not options.file:
+        return
     program = find_program(options.probeg)
     limit = program.parent / "examples" / "limit"
     if not limit.exists():
@@ -61,26 +85,90 @@ def main() -> None:
         probeg.import_file(options.file, scratch)
         probeg.run("train", "--promote", *(part for setting in options.set for part in ("--set", setting)))
         probeg.export(1, scratch / "model.onnx")
-        train_catboost(probeg.database, options.trees, scratch / "model.cbm")
+        train_catboost(probeg.database, options, scratch / "model.cbm")
         workbook = write_workbook(probeg.database, options.rows, scratch / "cars.xlsx")
         probeg.run("models", "import", str(write_constant_model(scratch / "model.onnx", scratch / "constant.onnx")))
-        predecessor = [sys.executable, "-m", "uvicorn", "predecessor:app", "--workers", str(os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
-        services = {
-            "Probeg": ([str(program), "serve", "--bind", "127.0.0.1:PORT"], "/v1/valuations", "/v1/valuations/xlsx", {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
-            "FastAPI + CatBoost": (predecessor, *predecessor_paths(), {"MODEL_CATBOOST": str(scratch / "model.cbm")}),
-            "FastAPI + onnxruntime": (predecessor, *predecessor_paths(), {"MODEL_ONNX": str(scratch / "model.onnx")}),
-            WITHOUT_INFERENCE: ([str(program), "serve", "--bind", "127.0.0.1:PORT"], "/v1/valuations", None, {"DATABASE_URL": probeg.database.url, "RUST_LOG": "warn"}),
-            "a bare axum route": ([str(limit), "serve", "127.0.0.1:PORT"], "/v1/valuations", None, {}),
-        }
+        services = [
+            probeg_service(OWN, program, probeg.database),
+            predecessor_service("FastAPI + CatBoost", "catboost", scratch / "model.cbm"),
+            predecessor_service("FastAPI + CatBoost, one car without pandas", "catboost-row", scratch / "model.cbm"),
+            predecessor_service("FastAPI + onnxruntime", "onnxruntime", scratch / "model.onnx"),
+            probeg_service(WITHOUT_INFERENCE, program, probeg.database),
+            Service("a bare axum route", [str(limit), "serve", "127.0.0.1:PORT"], "/v1/valuations", None, {}),
+        ]
         loads, workbooks = {}, {}
-        for name, (command, path, bulk, environment) in services.items():
-            probeg.run("models", "promote", "2" if name == WITHOUT_INFERENCE else "1")
-            with running(command, path, environment) as address:
-                loads[name] = {connections: best_load(f"http://{address}{path}", connections, options, scratch) for connections in CONNECTIONS}
-                if bulk:
-                    workbooks[name] = min(upload(f"http://{address}{bulk}", workbook) for _ in range(options.repeat))
+        for service in services:
+            probeg.run("models", "promote", "2" if service.name == WITHOUT_INFERENCE else "1")
+            with running(service, scratch) as it:
+                loads[service.name] = {}
+                for connections in CONNECTIONS:
+                    found = loads[service.name][connections] = best_load(it, service.path, connections, options)
+                    if connections == 1:
+                        refuse_waiting(service.name, found)
+                if service.bulk:
+                    workbooks[service.name] = min(upload(f"http://{it.address}{service.bulk}", workbook) for _ in range(options.repeat))
         copied = min(float(subprocess.check_output([str(limit), "copy", str(workbook), str(scratch / "copy.xlsx")])) for _ in range(options.repeat))
     report(loads, workbooks, copied, options)
+
+
+def probeg_service(name: str, program: Path, database: Database) -> Service:
+    """Probeg as a user starts it."""
+    command = [str(program), "serve", "--bind", "127.0.0.1:PORT"]
+    bulk = "/v1/valuations/xlsx" if name == OWN else None
+    return Service(name, command, "/v1/valuations", bulk, {"DATABASE_URL": database.url})
+
+
+def predecessor_service(name: str, kind: str, model: Path) -> Service:
+    """FastAPI in production: uvicorn on uvloop and httptools, an answer a write, a worker a processor, no access log."""
+    uvicorn = [sys.executable, "-m", "uvicorn", "predecessor:app", "--loop", "uvloop", "--http", "one_write:OneWrite"]
+    command = [*uvicorn, "--workers", str(os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
+    # Whoever leaves out pandas for one car still reads workbooks with it.
+    bulk = None if kind == "catboost-row" else "/get_sale_prediction_for_multiple_cars"
+    return Service(name, command, "/get_sale_prediction_for_one_car", bulk, {"MODEL_KIND": kind, "MODEL_FILE": str(model)})
+
+
+def refuse_waiting(name: str, alone: Load) -> None:
+    """Ends the benchmark where a service waits for something other than a processor: its latency is not its cost."""
+    if waits(alone):
+        raise SystemExit(
+            f"{name} is refused: at one connection a request takes {alone.p50_ms:.2f} ms but only {alone.cpu_ms:.2f} ms of CPU. "
+            "It waits for something, such as a delayed acknowledgement of TCP, or the machine is busy; a comparison would say nothing."
+        )
+
+
+def waits(alone: Load) -> bool:
+    """Whether a load at one connection shows a latency that no work explains."""
+    return alone.p50_ms > 3 * alone.cpu_ms + 1
+
+
+def self_check() -> None:
+    """A service that waits for an acknowledgement must be refused; the same service without the wait must not."""
+    options = argparse.Namespace(seconds=1, repeat=1)
+    with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder:
+        for arguments, expected in (([], True), (["one-write"], False)):
+            command = [sys.executable, "waiting.py", "PORT", *arguments]
+            with running(Service("waiting.py", command, "/", None, {}), Path(folder)) as it:
+                alone = best_load(it, "/", 1, options)
+            if waits(alone) != expected:
+                raise SystemExit(f"self-check: {' '.join(command)} should be {'refused' if expected else 'accepted'}: {alone}")
+    print("self-check: a service that waits is refused, one that does not is accepted", file=sys.stderr)
+
+
+def cpu_seconds(process: int) -> float:
+    """What a process and those that it started have computed, the ones that ended included."""
+    parents, ticks = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The second field is a name in brackets, which may hold spaces and brackets.
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+        ticks[int(stat.parent.name)] = sum(int(field) for field in fields[11:15])
+    family = {process}
+    while grown := {child for child, parent in parents.items() if parent in family} - family:
+        family |= grown
+    return sum(ticks.get(member, 0) for member in family) / os.sysconf("SC_CLK_TCK")
 
 
 def write_constant_model(file: Path, constant: Path) -> Path:
@@ -108,16 +196,13 @@ def write_constant_model(file: Path, constant: Path) -> Path:
     return constant
 
 
-def predecessor_paths() -> tuple[str, str]:
-    return "/get_sale_prediction_for_one_car", "/get_sale_prediction_for_multiple_cars"
-
-
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser("bench/serving", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("file", type=Path, help="listings with prices: CSV or CSV.gz")
+    parser.add_argument("file", type=Path, nargs="?", help="listings with prices: CSV or CSV.gz; without it, only the self-check runs")
     parser.add_argument("--rows", type=int, default=10_000, help="cars of the workbook (default: 10000)")
-    parser.add_argument("--trees", type=int, default=1000, help="of CatBoost, of depth 8 (default: 1000)")
+    parser.add_argument("--trees", type=int, default=500, help="of CatBoost (default: 500, as the predecessor's)")
+    parser.add_argument("--depth", type=int, default=4, help="of each tree (default: 4, as the predecessor's)")
     parser.add_argument("--seconds", type=int, default=5, help="of each load (default: 5)")
     parser.add_argument("--repeat", type=int, default=3, help="how often each load is put on and a workbook is sent; the best counts (default: 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
@@ -126,10 +211,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train_catboost(database: Database, trees: int, file: Path) -> None:
+def train_catboost(database: Database, options: argparse.Namespace, file: Path) -> None:
     """The predecessor's model: its columns, the logarithm of the price."""
     table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])}, price FROM listings WHERE bucket < 80")
-    model = catboost.CatBoostRegressor(iterations=trees, depth=8, learning_rate=0.1, verbose=False, allow_writing_files=False)
+    model = catboost.CatBoostRegressor(iterations=options.trees, depth=options.depth, learning_rate=0.1, verbose=False, allow_writing_files=False)
     model.fit(features(table), numpy.log(table["price"].astype(float)), cat_features=TEXTS)
     model.save_model(str(file))
 
@@ -143,24 +228,26 @@ def write_workbook(database: Database, rows: int, file: Path) -> Path:
 
 
 @contextmanager
-def running(command: list[str], path: str, environment: dict[str, str]) -> Iterator[str]:
-    """A service for the time of a `with` block, PORT in its command replaced, once it answers; gives its address."""
+def running(service: Service, scratch: Path) -> Iterator[Running]:
+    """A service for the time of a `with` block, PORT in its command replaced, once it answers. It logs to a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    command = [argument.replace("PORT", str(port)) for argument in command]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=Path(__file__).parent, stdout=subprocess.DEVNULL)
+    command = [argument.replace("PORT", str(port)) for argument in service.command]
+    environment = {name: value for name, value in os.environ.items() if name != "RUST_LOG"} | service.environment
+    log = scratch / "service.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd=Path(__file__).parent, stdout=output, stderr=output)
     try:
         for _ in range(600):
             try:
-                post(f"http://{address}{path}", json.dumps(CAR).encode(), "application/json")
+                post(f"http://127.0.0.1:{port}{service.path}", json.dumps(CAR).encode(), "application/json")
                 break
             except OSError:
                 time.sleep(0.1)
         else:
-            raise SystemExit(f"{' '.join(command)} does not answer")
-        yield address
+            raise SystemExit(f"{' '.join(command)} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+        yield Running(f"127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -182,22 +269,26 @@ def upload(url: str, workbook: Path) -> float:
     return time.monotonic() - began
 
 
-def best_load(url: str, connections: int, options: argparse.Namespace, scratch: Path) -> Load:
+def best_load(service: Running, path: str, connections: int, options: argparse.Namespace) -> Load:
     """The best of several: whatever else a machine does makes it slower."""
-    loads = (load(url, connections, options.seconds, scratch) for _ in range(options.repeat))
+    loads = (load(service, path, connections, options.seconds) for _ in range(options.repeat))
     return max(loads, key=lambda load: load.requests_per_second)
 
 
-def load(url: str, connections: int, seconds: int, scratch: Path) -> Load:
+def load(service: Running, path: str, connections: int, seconds: int) -> Load:
     """What wrk measures with one thread."""
-    script = scratch / "one.lua"
     body = json.dumps(CAR, ensure_ascii=False)
-    script.write_text(f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[[{body}]]\n")
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--latency", "-s", str(script), url]
-    output = subprocess.check_output(command, text=True)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[[{body}]]\n")
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "10s", "--latency", "-s", script.name, f"http://{service.address}{path}"]
+        before = cpu_seconds(service.process)
+        output = subprocess.check_output(command, text=True)
+        computed = cpu_seconds(service.process) - before
     assert "Non-2xx" not in output and "Socket errors" not in output, output
-    found = {percent: milliseconds(output, percent) for percent in (50, 99)}
-    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), found[50], found[99])
+    p50, p99 = (milliseconds(output, percent) for percent in (50, 99))
+    requests = int(re.search(r"(\d+) requests in", output)[1])
+    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), p50, p99, computed * 1000 / requests)
 
 
 def milliseconds(output: str, percent: int) -> float:
@@ -210,15 +301,15 @@ def report(loads: dict[str, dict[int, Load]], workbooks: dict[str, float], copie
     print("| single cars a second | " + " | ".join(f"{count} connections" for count in CONNECTIONS) + " |")
     print("|---|" + "---:|" * len(CONNECTIONS))
     for name, by_connections in loads.items():
-        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f} / {it.p99_ms:.2f} ms)" for it in by_connections.values()]
-        print(f"| {name} (p50 / p99) | " + " | ".join(cells) + " |")
-    own = loads["Probeg"]
+        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f} / {it.p99_ms:.2f}; {it.cpu_ms:.2f} ms)" for it in by_connections.values()]
+        print(f"| {name} (p50 / p99; CPU a request) | " + " | ".join(cells) + " |")
+    own = loads[OWN]
     for name in list(loads)[1:]:
         ratios = [own[count].requests_per_second / loads[name][count].requests_per_second for count in CONNECTIONS]
         print(f"| Probeg to {name} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
     print(f"\n| workbook of {options.rows:,} cars | seconds | Probeg takes of it |\n|---|---:|---:|")
     for name, seconds in {**workbooks, "reading and writing it without valuations": copied}.items():
-        print(f"| {name} | {seconds:.2f} | {workbooks['Probeg'] / seconds:.3f} |")
+        print(f"| {name} | {seconds:.2f} | {workbooks[OWN] / seconds:.3f} |")
     if options.json:
         figures = {name: {count: vars(it) for count, it in by.items()} for name, by in loads.items()}
         options.json.write_text(json.dumps({"loads": figures, "workbooks": workbooks, "copied": copied}, indent=2))
