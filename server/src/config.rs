@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 pub struct Config {
     /// `PROBEG_BIND`: where to listen. Default `127.0.0.1:8000`.
     pub bind: SocketAddr,
-    /// `PROBEG_ADMIN_TOKEN`: the token that may move the champion. Unset: nobody may.
+    /// `PROBEG_ADMIN_TOKEN`: the token that may move the champion, none of the API keys. Unset: nobody may.
     pub admin_token: Option<Secret>,
     /// `PROBEG_API_KEYS`, separated by commas: one of them must come with each request. Unset: open.
     pub api_keys: Vec<Secret>,
