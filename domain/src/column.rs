@@ -1,5 +1,8 @@
 //! The columns of a listing: the one table that import, training, serving and documents read.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde::Serialize;
 
 use crate::fold::fold_header;
@@ -242,11 +245,16 @@ impl Column {
     /// spacing, with or without `_` between words.
     #[must_use]
     pub fn from_header(header: &str) -> Option<Self> {
-        let header = fold_header(header);
-        Self::ALL.into_iter().find(|column| {
-            fold_header(column.name()) == header
-                || column.headers().iter().any(|synonym| fold_header(synonym) == header)
-        })
+        static BY_HEADER: LazyLock<HashMap<String, Column>> = LazyLock::new(|| {
+            let mut columns = HashMap::new();
+            for column in Column::ALL {
+                for header in [column.name()].iter().chain(column.headers()) {
+                    columns.entry(fold_header(header)).or_insert(column);
+                }
+            }
+            columns
+        });
+        BY_HEADER.get(&fold_header(header)).copied()
     }
 
     /// The bounds of a number, given the current year; `None` for texts and dates.

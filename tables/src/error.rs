@@ -1,7 +1,6 @@
 //! What can be wrong with a file as a whole.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use domain::Column;
 
@@ -76,6 +75,14 @@ pub enum Fault {
         /// The headers of the row that came nearest.
         found: Vec<String>,
     },
+    /// The only sheet with the required columns is one that nobody sees.
+    #[error(
+        "its sheet {sheet:?} has the required columns, but it is hidden; unhide it, or move them to a visible sheet"
+    )]
+    HiddenSheet {
+        /// The name of the sheet.
+        sheet: String,
+    },
     /// Two headers that mean the same column.
     #[error("the headers {first:?} and {second:?} both mean the column {column}; rename or remove one of them")]
     SameColumn {
@@ -128,12 +135,6 @@ impl Fault {
             _ => Self::Damaged(error.to_string()),
         }
     }
-
-    /// Runs a reader that is not ours, and takes a panic of it for the file's fault.
-    pub(crate) fn guard<T>(read: impl FnOnce() -> Result<T, Self>) -> Result<T, Self> {
-        let gave_up = |_| Err(Self::Damaged("the reader of workbooks gave up on it".to_owned()));
-        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(gave_up)
-    }
 }
 
 fn guess(looks_like_windows_1251: bool) -> &'static str {
@@ -154,16 +155,15 @@ fn describe_missing(missing: &[Column], found: &[String]) -> String {
         .map(|column| format!("{} (its header may be {})", column.name(), accepted_headers(*column)))
         .collect();
     let missing = missing.join(" and none for ");
+    let searched = crate::header::SEARCHED_ROWS;
     if found.is_empty() {
-        return format!(
-            "no column for {missing}; no row of headers was found in the first {} rows",
-            crate::header::SEARCHED_ROWS
-        );
+        return format!("no column for {missing}; no row of headers was found in the first {searched} rows");
     }
     let cut = |header: &String| header.chars().take(LONGEST_HEADER).collect::<String>();
     let more = if found.len() > MOST_HEADERS { ", …" } else { "" };
     let found: Vec<String> = found.iter().take(MOST_HEADERS).map(cut).collect();
-    format!("no column for {missing}; the headers found are {}{more}", found.join(", "))
+    let found = found.join(", ");
+    format!("no column for {missing}; the headers found in the first {searched} rows are {found}{more}")
 }
 
 fn accepted_headers(column: Column) -> String {

@@ -8,7 +8,7 @@ use zip::ZipArchive;
 use crate::error::{Fault, TableError};
 use crate::limits::Limits;
 use crate::source::{Source, Stream, read_head};
-use crate::workbook::check_directory;
+use crate::workbook::{check_directory, plain_name};
 
 /// The formats of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ fn workbook_in(mut stream: Stream<'_>) -> Result<Format, Fault> {
     check_directory(&mut stream, &Limits::default())?;
     let mut archive = ZipArchive::new(stream)
         .map_err(|_| Fault::Damaged("it begins as a ZIP archive or workbook, and its end is missing".to_owned()))?;
-    let names: Vec<String> = archive.file_names().flatten().map(|name| name.to_lowercase()).collect();
+    let names: Vec<String> = archive.file_names().flatten().map(|name| plain_name(&name)).collect();
     let has = |prefix: &str, suffix: &str| names.iter().any(|name| name.starts_with(prefix) && name.ends_with(suffix));
     if has("xl/workbook", ".xml") {
         return Ok(Format::Xlsx);

@@ -8,7 +8,7 @@ use domain::fold::fold_header;
 use crate::error::Fault;
 
 /// Within so many rows from the top the headers must stand.
-pub(crate) const SEARCHED_ROWS: u64 = 20;
+pub(crate) const SEARCHED_ROWS: u64 = 100;
 
 /// What the columns of a table mean.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +161,7 @@ pub(crate) fn recognised<'a>(headers: impl Iterator<Item = &'a str>) -> impl Ite
 }
 
 fn meaning(header: &str) -> Meaning {
-    // A long text is no header, and folding it twenty times over would take its time.
+    // A long text is no header, and folding it would take its time.
     if header.len() > 200 || header.trim().is_empty() {
         return Meaning::Nothing;
     }
@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(
             message,
             "no column for mileage (its header may be mileage / пробег / пробег, км / пробег (км)); \
-             the headers found are brand, год, km"
+             the headers found in the first 100 rows are brand, год, km"
         );
         let message = header(&["brand", "year", "mileage"], true).unwrap_err().to_string();
         assert!(message.starts_with("no column for price"), "{message}");

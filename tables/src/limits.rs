@@ -3,7 +3,7 @@
 /// Bounds on what a file may ask of the machine. The defaults suit uploads from strangers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most rows below the header, and the last row of a sheet that may hold a value. Default 1,048,576.
+    /// Most rows below the header that hold anything. Default 1,048,576.
     pub max_rows: u64,
     /// Most columns, counted from the first of the sheet. Default 256.
     pub max_columns: usize,
@@ -13,7 +13,7 @@ pub struct Limits {
     pub max_inflated_bytes: u64,
     /// Most elements of all parts of a workbook that are XML, comments included. Default 16 million.
     pub max_elements: u64,
-    /// Most bytes of memory that a workbook's shared texts and styles take. Default 48 MiB.
+    /// Most bytes of memory that a workbook's shared texts take. Default 48 MiB.
     pub max_shared_bytes: u64,
     /// Most inflated bytes a compressed byte, once a part is over 1 MiB. Default 200.
     pub max_ratio: u64,

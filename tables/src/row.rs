@@ -8,6 +8,7 @@ use domain::column::LONGEST_TEXT;
 use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell};
 
 use crate::header::Header;
+use crate::workbook::SheetRow;
 
 /// One row below the headers.
 #[derive(Clone, Debug)]
@@ -20,7 +21,8 @@ pub struct Row {
 enum Cells {
     /// The fields of a line, and how many there may be.
     Line(StringRecord, RangeInclusive<usize>),
-    Sheet(Vec<SheetCell>),
+    /// The cells of a sheet that mean something, each with its column.
+    Sheet(Vec<(u32, SheetCell)>),
 }
 
 /// A cell of a sheet with its content.
@@ -32,7 +34,7 @@ pub(crate) enum SheetCell {
     Number(f64),
     Date(NaiveDate),
     Error(String),
-    /// Something that nobody asks for.
+    /// Something in a column that means nothing.
     Unwanted,
 }
 
@@ -52,8 +54,8 @@ impl Row {
         Self { number: line, cells: Cells::Line(fields, header.width()) }
     }
 
-    pub(crate) fn of_sheet(number: u64, cells: Vec<SheetCell>) -> Self {
-        Self { number, cells: Cells::Sheet(cells) }
+    pub(crate) fn of_sheet(row: SheetRow) -> Self {
+        Self { number: row.number.into(), cells: Cells::Sheet(row.cells) }
     }
 
     /// The row of the sheet, or the line on which the row begins, counted from 1.
@@ -67,16 +69,19 @@ impl Row {
     pub fn cell(&self, place: usize) -> Cell<'_> {
         match &self.cells {
             Cells::Line(fields, _) => fields.get(place).map_or(Cell::Empty, Cell::Text),
-            Cells::Sheet(cells) => cells.get(place).map_or(Cell::Empty, SheetCell::as_cell),
+            Cells::Sheet(cells) => {
+                let cell = cells.iter().find(|(column, _)| *column as usize == place);
+                cell.map_or(Cell::Empty, |(_, cell)| cell.as_cell())
+            }
         }
     }
 
-    /// Whether there is nothing in the row but blanks.
+    /// Whether there is nothing in the row but blanks. Of a sheet, only rows that hold something are read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match &self.cells {
             Cells::Line(fields, _) => fields.iter().all(|field| field.trim().is_empty()),
-            Cells::Sheet(cells) => cells.iter().all(SheetCell::is_blank),
+            Cells::Sheet(_) => false,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::header::{Candidate, Header, SEARCHED_ROWS, Search};
 use crate::limits::Limits;
 use crate::row::Row;
 use crate::source::Source;
-use crate::workbook::{SheetRows, Workbook};
+use crate::workbook::{SheetRows, Workbook, too_many_rows};
 
 /// How a table is read.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +31,11 @@ pub struct Table<'a> {
 
 pub(crate) enum Content<'a> {
     Delimited { format: Format, delimiter: u8 },
-    Workbook(Box<Workbook<'a>>),
+    Workbook { workbook: Box<Workbook<'a>>, sheet: usize },
 }
 
 impl<'a> Table<'a> {
-    /// Opens a table and finds its header: in a workbook, on the first sheet that has one.
+    /// Opens a table and finds its header: in a workbook, on the first sheet that has one, hidden sheets left out.
     ///
     /// # Errors
     /// The file is no table, is damaged or too large, has not all required columns or has one
@@ -57,7 +57,7 @@ impl<'a> Table<'a> {
     pub fn format(&self) -> Format {
         match self.content {
             Content::Delimited { format, .. } => format,
-            Content::Workbook(_) => Format::Xlsx,
+            Content::Workbook { .. } => Format::Xlsx,
         }
     }
 
@@ -84,9 +84,9 @@ impl<'a> Table<'a> {
                 Delimited::open(&self.source, *format, *delimiter, *encoding, limits)
                     .map(|rows| RowsOf::Delimited(Box::new(rows)))
             }
-            Content::Workbook(workbook) => workbook
-                .rows(self.header.sheet.as_deref().unwrap_or_default(), Some(self.header.wanted()))
-                .map(|rows| RowsOf::Sheet(Box::new(rows))),
+            Content::Workbook { workbook, sheet } => {
+                workbook.rows(*sheet, self.header.wanted()).map(|rows| RowsOf::Sheet(Box::new(rows)))
+            }
         };
         let content = opened.map_err(|fault| fault.in_file(&file))?;
         let limit = self.options.limits.max_rows;
@@ -130,7 +130,7 @@ impl Rows<'_, '_> {
             }
             self.count += 1;
             if self.count > self.limit {
-                return Err(Fault::TooLarge(format!("it has more than {} rows", self.limit)));
+                return Err(too_many_rows(self.limit));
             }
             return Ok(Some(row));
         }
@@ -145,16 +145,8 @@ impl Rows<'_, '_> {
             }
             RowsOf::Sheet(rows) => {
                 let row = rows.next_row()?;
-                Ok(row.map(|(row, cells)| Row::of_sheet(u64::from(row) + 1, cells)))
+                Ok(row.map(Row::of_sheet))
             }
-        }
-    }
-
-    /// How many columns of the sheet hold a value in the rows so far, titles and header included.
-    pub(crate) fn columns(&self) -> u32 {
-        match &self.content {
-            RowsOf::Delimited(_) => 0,
-            RowsOf::Sheet(rows) => rows.columns(),
         }
     }
 }
@@ -164,8 +156,11 @@ fn open<'a>(source: &Source<'a>, options: &Options) -> Result<(Header, Content<'
     if format == Format::Xlsx {
         let mut workbook = Workbook::open(source, &options.limits)?;
         let (sheet, candidate) = workbook.find_header()?;
-        let header = Header::new(candidate, sheet, options.price_required)?;
-        return Ok((header, Content::Workbook(Box::new(workbook))));
+        let name = sheet.map(|sheet| workbook.name(sheet).to_owned());
+        let header = Header::new(candidate, name, options.price_required)?;
+        let sheet = sheet.unwrap_or_default();
+        workbook.check_others(sheet)?;
+        return Ok((header, Content::Workbook { workbook: Box::new(workbook), sheet }));
     }
     let Options { encoding, limits, .. } = options;
     let delimiter = detect_delimiter(source, format, *encoding, limits)?;

@@ -2,23 +2,23 @@
 
 mod delimited;
 mod package;
-mod sheet;
-mod xml;
+mod pipeline;
+mod splice;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::{Seek, Write};
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
-use crossbeam_channel::{Receiver, Sender};
 use domain::{Listing, Valuation};
 
 use crate::error::{Fault, TableError};
 use crate::header::Header;
 use crate::row::{Rejection, Row};
 use crate::source::Source;
-use crate::table::{Content, Options, Rows, Table};
+use crate::table::{Content, Options, Table};
+use crate::workbook::Workbook;
+use splice::Additions;
 
 /// How many rows were valued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub struct Valuing<'v, E> {
 /// Writes the table of `source` to `output` in its own format (CSV.gz as CSV) with the columns
 /// `predict_value`, `predict_low`, `predict_high` and `predict_status` behind its last one.
 ///
-/// In a workbook nothing else changes: other sheets, formats, formulas and texts stay, byte for byte.
-/// A row that cannot be valued says why in `predict_status`; an empty row stays empty.
+/// In a workbook the first visible sheet with the required headers is valued, and nothing else changes: other sheets,
+/// formats, formulas and texts stay, byte for byte. A row that cannot be valued says why in `predict_status`; an empty row stays empty.
 ///
 /// # Errors
 /// The table cannot be read or written, or `value` failed. `output` then holds nothing of use.
@@ -75,13 +75,8 @@ pub fn value_table<E: Send>(
 }
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
-/// The rows of a workbook that are valued together.
-const BATCH: usize = 256;
 /// Longest status, in characters.
 const LONGEST_STATUS: usize = 500;
-
-/// The columns of a sheet.
-const EXCEL_COLUMNS: u32 = 16_384;
 
 /// What is written beside a row.
 #[derive(Debug, PartialEq)]
@@ -114,11 +109,6 @@ impl<E> Valuing<'_, E> {
             None => values.next().map(|value| Outcome::valued(&value)),
         });
         Ok((outcomes.collect(), Summary { rows: rows.len() as u64, valued: expected as u64 }))
-    }
-
-    fn batch(&self, header: &Header, rows: &[Row]) -> Batch<E> {
-        let (outcomes, summary) = self.outcomes(header, rows)?;
-        Ok((rows.iter().map(number).zip(outcomes).collect(), summary))
     }
 }
 
@@ -160,8 +150,8 @@ fn titles(header: &Header) -> [String; 4] {
     })
 }
 
-/// Values the rows of a sheet, and then reads its XML again to add the outcomes, so that nothing but
-/// them differs from the user's workbook. Rows are valued in threads of their own meanwhile.
+/// Values the sheet of a workbook: once it is known to be good, its XML is copied row by row, each with what was found for
+/// it, so that nothing but that differs from the user's workbook.
 fn value_workbook<E: Send>(
     table: &mut Table<'_>,
     output: &mut (impl Write + Seek + Send),
@@ -169,107 +159,34 @@ fn value_workbook<E: Send>(
 ) -> Result<Summary, ValueError<E>> {
     let header = table.header().clone();
     let source = table.source().clone();
-    let failed = |fault: Fault| ValueError::Table(fault.in_file(source.name()));
-    let (give, batches) = crossbeam_channel::bounded::<(usize, Vec<Row>)>(WAITING);
-    let (answer, answers) = crossbeam_channel::unbounded();
-    let work = |batches: Receiver<(usize, Vec<Row>)>, answer: Sender<_>| {
-        // Nobody takes answers any more once the writing has failed.
-        batches.iter().try_for_each(|(place, rows)| answer.send((place, valuing.batch(&header, &rows))).ok());
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..valuing.threads.max(1) {
-            let (batches, answer) = (batches.clone(), answer.clone());
-            scope.spawn(move || work(batches, answer));
-        }
-        drop((batches, answer));
-        let mut rows = table.rows()?;
-        let last_row = give_batches(&mut rows, &give)?;
-        drop(give);
-        let first_column = rows.columns();
-        drop(rows);
-        if first_column + 4 > EXCEL_COLUMNS {
-            return Err(failed(Fault::TooLarge("its sheet has no room for four more columns".to_owned())));
-        }
-        let Content::Workbook(workbook) = &table.content else { return Ok(Summary::default()) };
-        let place = header.sheet.as_deref().and_then(|sheet| workbook.place_of(sheet)).unwrap_or_default();
-        let additions = sheet::Additions::new(&header, first_column, last_row);
-        let mut outcomes = Outcomes::new(answers);
-        let written = package::rewrite(&source, place, &additions, &mut outcomes, output);
-        match outcomes.failure {
-            Some(failure) => Err(ValueError::Value(failure)),
-            None => written.map(|()| outcomes.summary).map_err(failed),
-        }
+    let limits = table.options().limits.clone();
+    let Content::Workbook { workbook, sheet } = &mut table.content else { return Ok(Summary::default()) };
+    let additions =
+        measure(workbook, *sheet, &header).map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
+    let sheet = package::ValuedSheet { workbook, sheet: *sheet, header: &header, additions: &additions };
+    package::write(&source, sheet, &limits, output, valuing).map_err(|stop| match stop {
+        Stop::Fault(fault) => ValueError::Table(fault.in_file(source.name())),
+        Stop::Value(error) => ValueError::Value(error),
     })
 }
 
-/// Batches that may wait to be valued: so many that a short sheet is read before it is valued, and can be written
-/// meanwhile.
-const WAITING: usize = 64;
-
-/// Reads batches until the rows, or those who take them, come to an end. Returns the number of the last row.
-fn give_batches(rows: &mut Rows<'_, '_>, give: &Sender<(usize, Vec<Row>)>) -> Result<Option<u32>, TableError> {
-    let mut last = None;
-    for place in 0.. {
-        let batch = rows.take(BATCH).collect::<Result<Vec<Row>, _>>()?;
-        let Some(row) = batch.last() else { break };
-        last = Some(number(row));
-        if give.send((place, batch)).is_err() {
-            break;
-        }
+fn measure(workbook: &mut Workbook<'_>, sheet: usize, header: &Header) -> Result<Additions, Fault> {
+    if workbook.has_macros() {
+        let found = "a workbook with macros";
+        return Err(Fault::NotATable { found, advice: "save it as .xlsx, without them" });
     }
-    Ok(last)
+    let row = u32::try_from(header.row).unwrap_or(u32::MAX);
+    Additions::new(header, workbook.measure(sheet, row)?)
 }
 
-fn number(row: &Row) -> u32 {
-    u32::try_from(row.number()).unwrap_or(u32::MAX)
+/// Why the valuing of a workbook ended before its end.
+enum Stop<E> {
+    Fault(Fault),
+    Value(E),
 }
 
-/// An outcome beside the number of its row.
-type Numbered = (u32, Outcome);
-/// What came of a batch.
-type Batch<E> = Result<(Vec<Numbered>, Summary), E>;
-
-/// The outcomes in the order of the rows, as they come.
-struct Outcomes<E> {
-    answers: Receiver<(usize, Batch<E>)>,
-    /// Batches before which others are still missing.
-    early: BTreeMap<usize, Vec<Numbered>>,
-    next_batch: usize,
-    batch: std::vec::IntoIter<Numbered>,
-    summary: Summary,
-    failure: Option<E>,
-}
-
-impl<E> Outcomes<E> {
-    fn new(answers: Receiver<(usize, Batch<E>)>) -> Self {
-        let (early, batch) = (BTreeMap::new(), Vec::new().into_iter());
-        Self { answers, early, next_batch: 0, batch, summary: Summary::default(), failure: None }
-    }
-}
-
-impl<E> Iterator for Outcomes<E> {
-    type Item = Numbered;
-
-    fn next(&mut self) -> Option<Numbered> {
-        loop {
-            if let Some(outcome) = self.batch.next() {
-                return Some(outcome);
-            }
-            if let Some(batch) = self.early.remove(&self.next_batch) {
-                self.batch = batch.into_iter();
-                self.next_batch += 1;
-                continue;
-            }
-            match self.answers.recv().ok()? {
-                (place, Ok((batch, summary))) => {
-                    self.summary += summary;
-                    self.early.insert(place, batch);
-                }
-                (_, Err(failure)) => {
-                    self.failure = Some(failure);
-                    return None;
-                }
-            }
-        }
+impl<E> From<Fault> for Stop<E> {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }

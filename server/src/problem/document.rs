@@ -53,8 +53,8 @@ impl IntoResponses for OfWorkbook {
         let missing = crate::upload::missing_file();
         let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
         let table = Problem::UnreadableTable {
-            detail: "cars.xlsx: no column for mileage (its header may be mileage / пробег); the headers found are \
-                     brand, year"
+            detail: "cars.xlsx: no column for mileage (its header may be mileage / пробег); the headers found in \
+                     the first 100 rows are brand, year"
                 .to_owned(),
         };
         describe(&[malformed, Problem::TooSlow { seconds: 30 }, limit, rows, media_type, missing, table], &[API, MODEL])

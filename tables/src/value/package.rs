@@ -1,67 +1,72 @@
 //! The parts of a workbook: all copied as they are, except the one sheet that is added to.
 
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufWriter, Seek, Write};
 
 use crossbeam_channel::Sender;
+use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
-use zip::{ZipArchive, ZipWriter};
 
-use super::Numbered;
-use super::sheet::{self, Additions};
+use super::pipeline::value_sheet;
+use super::splice::Additions;
+use super::{Stop, Summary, Valuing};
 use crate::error::Fault;
+use crate::header::Header;
+use crate::limits::Limits;
 use crate::source::Source;
-use crate::workbook::from_zip;
-use crate::workbook::package::{is_same, names, part_of_sheet};
+use crate::workbook::{Container, Workbook};
 
-/// Writes the workbook with the additions, and outcomes in the order of their rows, to the sheet at a place among its
-/// sheets.
-pub(super) fn rewrite(
-    source: &Source<'_>,
-    sheet: usize,
-    additions: &Additions,
-    outcomes: &mut impl Iterator<Item = Numbered>,
-    output: &mut (impl Write + Seek + Send),
-) -> Result<(), Fault> {
-    let mut archive = ZipArchive::new(source.open()?).map_err(from_zip)?;
-    let names = names(&archive)?;
-    if names.iter().any(|name| name.to_lowercase().ends_with("vbaproject.bin")) {
-        let found = "a workbook with macros";
-        return Err(Fault::NotATable { found, advice: "save it as .xlsx, without them" });
-    }
-    let part = part_of_sheet(&mut archive, sheet)?;
-    let mut writer = ZipWriter::new(output);
-    for (place, name) in names.iter().enumerate() {
-        if is_same(name, &part) {
-            let entry = archive.by_index(place).map_err(from_zip)?;
-            let options = SimpleFileOptions::default().compression_level(FAST).large_file(entry.size() > 1 << 31);
-            writer.start_file(name, options).map_err(failed)?;
-            rewrite_sheet(entry, &mut writer, additions, outcomes)?;
-        } else {
-            let entry = archive.by_index_raw(place).map_err(from_zip)?;
-            writer.raw_copy_file(entry).map_err(failed)?;
-        }
-    }
-    writer.finish().map_err(failed)?;
-    Ok(())
+/// A sheet that is to be valued, and what is added to it.
+pub(super) struct ValuedSheet<'t, 'a> {
+    pub(super) workbook: &'t mut Workbook<'a>,
+    pub(super) sheet: usize,
+    pub(super) header: &'t Header,
+    pub(super) additions: &'t Additions,
 }
 
-/// Parses the sheet in this thread and compresses it again in another.
-fn rewrite_sheet(
-    entry: impl Read,
+/// Writes the workbook with its sheet valued.
+pub(super) fn write<E: Send>(
+    source: &Source<'_>,
+    sheet: ValuedSheet<'_, '_>,
+    limits: &Limits,
+    output: &mut (impl Write + Seek + Send),
+    valuing: &Valuing<'_, E>,
+) -> Result<Summary, Stop<E>> {
+    let valued = sheet.workbook.part(sheet.sheet)?;
+    let mut container = Container::open(source, limits)?;
+    let mut writer = ZipWriter::new(output);
+    for place in 0..valued {
+        writer.raw_copy_file(container.raw(place)?).map_err(failed)?;
+    }
+    let (name, size) = {
+        let part = container.raw(valued)?;
+        (part.name().map(|name| name.into_owned()).unwrap_or_default(), part.size())
+    };
+    // The outcomes add to its size.
+    let options = SimpleFileOptions::default().compression_level(FAST).large_file(size > 1 << 31);
+    writer.start_file(name, options).map_err(failed)?;
+    let summary = compress(&mut writer, |writer| value_sheet(sheet, writer, valuing))?;
+    for place in valued + 1..container.names().len() {
+        writer.raw_copy_file(container.raw(place)?).map_err(failed)?;
+    }
+    writer.finish().map_err(failed)?;
+    Ok(summary)
+}
+
+/// Has what is written compressed in another thread.
+fn compress<T, E: Send>(
     output: &mut (impl Write + Send),
-    additions: &Additions,
-    outcomes: &mut impl Iterator<Item = Numbered>,
-) -> Result<(), Fault> {
+    write: impl FnOnce(&mut BufWriter<Pieces>) -> Result<T, Stop<E>>,
+) -> Result<T, Stop<E>> {
     let (give, pieces) = crossbeam_channel::bounded::<Vec<u8>>(PIECES);
     std::thread::scope(|scope| {
         let compressed = scope.spawn(move || pieces.iter().try_for_each(|piece| output.write_all(&piece)));
         let mut writer = BufWriter::with_capacity(PIECE, Pieces(give));
-        let rewritten = sheet::rewrite(BufReader::with_capacity(PIECE, entry), &mut writer, additions, outcomes);
-        let rewritten = rewritten.and_then(|()| writer.flush().map_err(Fault::Write));
+        let written = write(&mut writer);
+        let written = written.and_then(|result| writer.flush().map(|()| result).map_err(|e| Fault::Write(e).into()));
         // The other thread ends with the last piece.
         drop(writer);
         let compressed = compressed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        compressed.map_err(Fault::Write).and(rewritten)
+        compressed.map_err(|error| Fault::Write(error).into()).and(written)
     })
 }
 
@@ -70,9 +75,10 @@ struct Pieces(Sender<Vec<u8>>);
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(PIECE)];
         // Nobody takes pieces any more once writing has failed.
-        self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
+        self.0.send(piece.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(piece.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,129 +1,224 @@
 //! How the parts of a workbook refer to each other.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
-use std::io::BufReader;
 
-use quick_xml::events::Event;
-use zip::ZipArchive;
+use quick_xml::events::{BytesStart, Event};
 
-use super::container::{from_zip, is_xml};
+use super::container::{Container, Spent, is_xml};
+use super::xml::{attribute, attributes};
 use crate::error::Fault;
-use crate::source::Stream;
-
-pub(crate) type Archive<'a> = ZipArchive<Stream<'a>>;
+use crate::limits::Limits;
 
 /// Most sheets of a workbook.
-const MOST_SHEETS: usize = 512;
+const MAX_SHEETS: usize = 512;
+/// The largest list of sheets, or of what a part refers to, in bytes.
+const LONGEST_LIST: u64 = 1 << 20;
 
-/// The parts that the package names as its workbook; of several, readers take the last.
-pub(crate) fn workbooks(archive: &mut Archive<'_>) -> Result<Vec<String>, Fault> {
-    let package = elements(archive, "_rels/.rels", "Relationship")?;
-    let named =
-        package.iter().filter(|element| element.get("Type").is_some_and(|kind| kind.ends_with("/officeDocument")));
-    let parts = named.filter_map(|element| element.get("Target"));
-    Ok(parts.map(|part| part.trim_start_matches('/').to_owned()).collect())
+/// What a workbook consists of.
+#[derive(Debug)]
+pub(crate) struct Package {
+    /// Its worksheets, in the order of their tabs.
+    pub(crate) sheets: Vec<Sheet>,
+    /// The part of the shared texts, and that of the formats.
+    pub(crate) texts: Option<usize>,
+    pub(crate) formats: Option<usize>,
+    /// Whether days are counted from 1904 on.
+    pub(crate) is_1904: bool,
 }
 
-/// Follows the relationships from the package to the workbook to the sheet at a place among its sheets.
-pub(crate) fn part_of_sheet(archive: &mut Archive<'_>, sheet: usize) -> Result<String, Fault> {
-    let workbook = workbooks(archive)?.pop().ok_or_else(|| inconsistent("no workbook is named"))?;
-    let parts = parts_of_sheets(archive, &workbook)?;
-    parts.into_iter().nth(sheet).flatten().ok_or_else(|| inconsistent("a sheet has no part"))
+/// A worksheet.
+#[derive(Clone, Debug)]
+pub(crate) struct Sheet {
+    pub(crate) name: String,
+    pub(crate) is_hidden: bool,
+    /// The place of its part in the container.
+    pub(crate) part: usize,
 }
 
-/// Refuses a list of sheets that would have a part read over and over, or one that nobody has looked at.
-pub(crate) fn check_sheets(archive: &mut Archive<'_>, workbook: &str) -> Result<(), Fault> {
-    if !is_xml(workbook) {
-        return Err(inconsistent("the workbook is no XML"));
-    }
-    let mut parts = HashSet::new();
-    for part in parts_of_sheets(archive, workbook)?.into_iter().flatten() {
-        if !is_xml(&part) {
-            return Err(inconsistent("a sheet is no XML"));
-        }
-        if !parts.insert(part.to_lowercase()) {
-            return Err(inconsistent("two sheets are the same part"));
-        }
-    }
-    Ok(())
-}
-
-/// The part of each sheet, in order; `None` where none is named.
-fn parts_of_sheets(archive: &mut Archive<'_>, workbook: &str) -> Result<Vec<Option<String>>, Fault> {
-    let (folder, name) = workbook.rsplit_once('/').map_or((String::new(), workbook), |(f, n)| (format!("{f}/"), n));
-    let sheets = elements(archive, workbook, "sheet")?;
-    if sheets.len() > MOST_SHEETS {
-        let what = format!("the workbook has {} sheets, {MOST_SHEETS} are accepted", sheets.len());
-        return Err(Fault::TooLarge(what));
-    }
-    let relationships = elements(archive, &format!("{folder}_rels/{name}.rels"), "Relationship")?;
-    let part = |sheet: &Element| {
-        let id = sheet.get("id")?;
-        let target = relationships.iter().rfind(|element| element.get("Id") == Some(id))?.get("Target")?;
-        Some(target.strip_prefix('/').map_or_else(|| format!("{folder}{target}"), str::to_owned))
-    };
-    Ok(sheets.iter().map(part).collect())
-}
-
-/// The attributes of an element by their local names, as they are written.
-pub(crate) struct Element(Vec<(String, String)>);
-
-impl Element {
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// All elements of a name in a part.
-fn elements(archive: &mut Archive<'_>, part: &str, name: &str) -> Result<Vec<Element>, Fault> {
-    let place = names(archive)?.iter().position(|stored| is_same(stored, part));
-    let place = place.ok_or_else(|| inconsistent(&format!("its part {part} is missing")))?;
-    let entry = archive.by_index(place).map_err(from_zip)?;
-    let mut xml = quick_xml::Reader::from_reader(BufReader::new(entry));
-    let mut buffer = Vec::new();
-    let mut found = Vec::new();
-    loop {
-        buffer.clear();
-        match xml.read_event_into(&mut buffer).map_err(from_xml)? {
-            Event::Start(tag) | Event::Empty(tag) if tag.local_name().as_ref() == name => {
-                let mut attributes = tag.attributes();
-                let attributes = attributes.with_checks(false).filter_map(Result::ok);
-                let pairs = attributes.map(|one| (one.key.local_name().as_ref().to_owned(), one.value.to_string()));
-                let pairs: Vec<_> = pairs.collect();
-                // Of two that are called the same, not all readers take the same.
-                if pairs
-                    .iter()
-                    .enumerate()
-                    .any(|(place, (key, _))| pairs[..place].iter().any(|(other, _)| other == key))
-                {
-                    return Err(inconsistent(&format!("a {name} has two attributes of one name")));
-                }
-                found.push(Element(pairs));
+impl Package {
+    pub(crate) fn read(container: &mut Container<'_>, limits: &Limits, spent: &mut Spent) -> Result<Self, Fault> {
+        let package = relationships(container, "_rels/.rels", limits, spent)?;
+        let mut workbooks = package.iter().filter(|one| one.is_a("officeDocument"));
+        let (Some(workbook), None) = (workbooks.next(), workbooks.next()) else {
+            return Err(inconsistent("not one workbook is named"));
+        };
+        let workbook = resolve("", &workbook.target);
+        let (folder, name) = workbook.rsplit_once('/').unwrap_or(("", &workbook));
+        let relationships = relationships(container, &format!("{folder}/_rels/{name}.rels"), limits, spent)?;
+        let mut listed = List::default();
+        read_list(container, &workbook, limits, spent, &mut |path, tag| listed.look(path, tag))?;
+        let part = |target: &str| container.find(&resolve(folder, target));
+        let named = |kind: &str| relationships.iter().find(|one| one.is_a(kind)).and_then(|one| part(&one.target));
+        let mut sheets = Vec::new();
+        let mut parts = HashSet::new();
+        for sheet in listed.sheets {
+            let relationship = relationships.iter().find(|one| one.id == sheet.id);
+            let relationship = relationship.ok_or_else(|| inconsistent("a sheet has no part"))?;
+            if !relationship.is_a("worksheet") {
+                continue;
             }
-            Event::Eof => return Ok(found),
+            if !is_xml(&relationship.target) {
+                return Err(inconsistent("a sheet is not XML"));
+            }
+            let part = part(&relationship.target).ok_or_else(|| inconsistent("the part of a sheet is missing"))?;
+            if !parts.insert(part) {
+                return Err(inconsistent("two sheets are the same part"));
+            }
+            sheets.push(Sheet { name: sheet.name, is_hidden: sheet.is_hidden, part });
+        }
+        Ok(Self { sheets, texts: named("sharedStrings"), formats: named("styles"), is_1904: listed.is_1904 })
+    }
+}
+
+/// What a workbook lists.
+#[derive(Default)]
+struct List {
+    sheets: Vec<ListedSheet>,
+    is_1904: bool,
+}
+
+struct ListedSheet {
+    name: String,
+    id: String,
+    is_hidden: bool,
+}
+
+impl List {
+    fn look(&mut self, path: [&str; 2], tag: &BytesStart<'_>) -> Result<(), Fault> {
+        match path {
+            ["workbook", "workbookPr"] => {
+                self.is_1904 = attribute(tag, "date1904").is_some_and(|set| matches!(set.trim(), "1" | "true" | "on"));
+            }
+            ["sheets", "sheet"] => {
+                let (name, state) = (attribute(tag, "name"), attribute(tag, "state"));
+                let is_hidden = state.is_some_and(|state| state.trim().to_lowercase().ends_with("hidden"));
+                let name = name.map(|name| name.into_owned()).unwrap_or_default();
+                self.sheets.push(ListedSheet { name, id: relationship_id(tag)?, is_hidden });
+                if self.sheets.len() > MAX_SHEETS {
+                    return Err(Fault::TooLarge(format!("the workbook has more than {MAX_SHEETS} sheets")));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The `id` of a sheet, whose prefix depends on who wrote it.
+fn relationship_id(sheet: &BytesStart<'_>) -> Result<String, Fault> {
+    let mut ids = attributes(sheet).flatten().filter(|one| one.name.rsplit(':').next() == Some("id"));
+    match (ids.next(), ids.next()) {
+        (Some(id), None) => Ok(id.value.to_owned()),
+        (None, _) => Err(inconsistent("a sheet has no part")),
+        (Some(_), Some(_)) => Err(inconsistent("a sheet has two attributes of one name")),
+    }
+}
+
+/// What one part says of another.
+struct Relationship {
+    id: String,
+    kind: String,
+    target: String,
+}
+
+impl Relationship {
+    /// Whether it is of a kind, of which the last word is the same in both editions of the standard.
+    fn is_a(&self, kind: &str) -> bool {
+        self.kind.rsplit('/').next() == Some(kind)
+    }
+}
+
+fn relationships(
+    container: &mut Container<'_>,
+    part: &str,
+    limits: &Limits,
+    spent: &mut Spent,
+) -> Result<Vec<Relationship>, Fault> {
+    let mut found: Vec<Relationship> = Vec::new();
+    let mut ids = HashSet::new();
+    read_list(container, part, limits, spent, &mut |path, tag| {
+        if path != ["Relationships", "Relationship"] {
+            return Ok(());
+        }
+        let value = |name| attribute(tag, name).map(|value| value.trim().to_owned()).unwrap_or_default();
+        let one = Relationship { id: value("Id"), kind: value("Type"), target: value("Target") };
+        if !ids.insert(one.id.clone()) {
+            return Err(inconsistent(&format!("{part} has one name for two parts")));
+        }
+        if !value("TargetMode").eq_ignore_ascii_case("external") {
+            found.push(one);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Reads a part of bounded size, and shows each element with its name and that of the element around it.
+fn read_list(
+    container: &mut Container<'_>,
+    part: &str,
+    limits: &Limits,
+    spent: &mut Spent,
+    look: &mut dyn FnMut([&str; 2], &BytesStart<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let place = container.find(part).ok_or_else(|| inconsistent(&format!("its part {part} is missing")))?;
+    let mut xml = container.xml(place, limits, *spent)?;
+    let mut open: Vec<String> = Vec::new();
+    loop {
+        if xml.bytes() > LONGEST_LIST {
+            return Err(Fault::TooLarge(format!("its part {part} is larger than a megabyte")));
+        }
+        match xml.next()?.0 {
+            Event::Eof => break,
+            Event::Start(tag) => {
+                look([open.last().map_or("", String::as_str), tag.local_name().as_ref()], &tag)?;
+                open.push(tag.local_name().as_ref().to_owned());
+            }
+            Event::Empty(tag) => look([open.last().map_or("", String::as_str), tag.local_name().as_ref()], &tag)?,
+            Event::End(_) => {
+                open.pop();
+            }
             _ => {}
         }
     }
+    spent.add(&xml);
+    Ok(())
 }
 
-pub(crate) fn names(archive: &Archive<'_>) -> Result<Vec<String>, Fault> {
-    archive.file_names().map(|name| name.map(Cow::into_owned).map_err(from_zip)).collect()
-}
-
-/// Names of parts are compared without case, and some programs write them with `\`.
-pub(crate) fn is_same(stored: &str, part: &str) -> bool {
-    stored.replace('\\', "/").eq_ignore_ascii_case(part)
+/// The name of the part that another one, in a folder, refers to.
+fn resolve(folder: &str, target: &str) -> String {
+    let target = target.replace('\\', "/");
+    let folder = if target.starts_with('/') { "" } else { folder };
+    let mut path: Vec<&str> = Vec::new();
+    for step in folder.split('/').chain(target.split('/')) {
+        match step {
+            "" | "." => {}
+            ".." => {
+                path.pop();
+            }
+            step => path.push(step),
+        }
+    }
+    path.join("/")
 }
 
 fn inconsistent(what: &str) -> Fault {
     Fault::Damaged(format!("its parts do not fit together ({what})"))
 }
 
-/// What a parser says of a part, as a fault of the file.
-pub(crate) fn from_xml(error: quick_xml::Error) -> Fault {
-    match error {
-        quick_xml::Error::Io(error) => Fault::Damaged(error.to_string()),
-        other => Fault::Damaged(format!("its XML cannot be read ({other})")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_resolved_like_paths() {
+        for (folder, target, expected) in [
+            ("xl", "worksheets/sheet1.xml", "xl/worksheets/sheet1.xml"),
+            ("xl", "/xl/worksheets/sheet1.xml", "xl/worksheets/sheet1.xml"),
+            ("xl", "./a/../worksheets\\sheet1.xml", "xl/worksheets/sheet1.xml"),
+            ("", "../../xl/workbook.xml", "xl/workbook.xml"),
+        ] {
+            assert_eq!(resolve(folder, target), expected);
+        }
     }
 }

@@ -118,7 +118,7 @@ fn a_table_without_its_columns_says_what_it_has() {
     let bytes = workbook(|sheet| row(sheet, 1, &["brand", "год", "km"]));
     let error = open("cars.xlsx", &bytes).err().unwrap();
     assert!(error.is_users_fault() && !error.is_too_large());
-    assert!(error.to_string().ends_with("the headers found are brand, год, km"), "{error}");
+    assert!(error.to_string().ends_with("the headers found in the first 100 rows are brand, год, km"), "{error}");
     let message = open("cars.csv", b"\n\n").err().unwrap().to_string();
     assert!(message.contains("no row of headers was found"), "{message}");
 }

@@ -5,5 +5,6 @@
 mod hostile;
 mod import;
 mod made;
+mod splice;
 mod template;
 mod value;

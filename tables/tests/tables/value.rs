@@ -1,19 +1,20 @@
 //! Tables come back with prices.
 
 use std::convert::Infallible;
-use std::io::Cursor;
+use std::io::{Cursor, Seek, SeekFrom, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
 use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{Options, Source, Summary, ValueError, Valuing, value_table};
+use tables::{Limits, Options, Source, Summary, ValueError, Valuing, value_table};
 
 use crate::made::{read_sheet, row, today, with_part, workbook};
 
 /// A price that tells its row: the mileage times ten.
 #[expect(clippy::unnecessary_wraps, reason = "a valuation may fail")]
-fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
+pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     assert!(listings.len() <= 1024);
     let value = |listing: Listing| {
         let price = listing.number(Column::Mileage).unwrap() * 10.0 + 0.4;
@@ -25,11 +26,11 @@ fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     Ok(listings.into_iter().map(value).collect())
 }
 
-fn valuing<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuing<'_, E> {
+pub fn valuing<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuing<'_, E> {
     Valuing { today: today(), threads: 3, value }
 }
 
-fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, Summary) {
+pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, Summary) {
     let mut output = Cursor::new(Vec::new());
     let source = Source::bytes(name, bytes);
     let summary = value_table(source, &mut output, Options::default(), &valuing(&price)).unwrap();
@@ -164,4 +165,116 @@ fn a_valuation_that_fails_ends_the_reading_too() {
     let source = Source::bytes("cars.xlsx", &input);
     let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&fail)).unwrap_err();
     assert!(matches!(error, ValueError::Value("the model is gone")));
+}
+
+#[test]
+fn the_first_visible_sheet_is_valued() {
+    let book = |is_second_hidden: bool| {
+        let mut book = Workbook::new();
+        for (name, mileage) in [("Архив", "1"), ("Авто", "2"), ("Ещё", "3")] {
+            let sheet = book.add_worksheet().set_name(name).unwrap();
+            row(sheet, 0, &["Марка", "Год", "Пробег"]);
+            row(sheet, 1, &["Kia", "2018", mileage]);
+            sheet.set_active(name == "Ещё");
+            sheet.set_hidden(name == "Архив" || name == "Авто" && is_second_hidden);
+        }
+        book.save_to_buffer().unwrap()
+    };
+    let (output, _) = valued("cars.xlsx", &book(false));
+    assert_eq!(read_sheet(&output, "Авто").get_value((1, 3)), Some(&Data::Float(20.0)));
+    assert_eq!(read_sheet(&output, "Архив").end(), Some((1, 2)));
+    let (output, _) = valued("cars.xlsx", &book(true));
+    assert_eq!(read_sheet(&output, "Ещё").get_value((1, 3)), Some(&Data::Float(30.0)));
+}
+
+#[test]
+fn a_hidden_table_is_not_valued_behind_people_s_backs() {
+    let mut book = Workbook::new();
+    row(book.add_worksheet(), 0, &["Привет"]);
+    let hidden = book.add_worksheet().set_name("Данные").unwrap();
+    row(hidden, 0, &["brand", "year", "mileage"]);
+    hidden.set_very_hidden(true);
+    let input = book.save_to_buffer().unwrap();
+    let source = Source::bytes("cars.xlsx", &input);
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
+    assert!(error.to_string().contains("its sheet \"Данные\" has the required columns, but it is hidden"), "{error}");
+}
+
+#[test]
+fn headers_stand_far_below_a_letterhead_or_are_told_to_be_missing() {
+    let book = |header: u32| {
+        workbook(|sheet| {
+            row(sheet, 0, &["ООО «Автосалон»"]);
+            row(sheet, header, &["brand", "year", "mileage"]);
+            row(sheet, header + 1, &["Kia", "2018", "5"]);
+        })
+    };
+    let (output, _) = valued("cars.xlsx", &book(99));
+    assert_eq!(read_sheet(&output, "Sheet1").get_value((100, 3)), Some(&Data::Float(50.0)));
+    let input = book(100);
+    let source = Source::bytes("cars.xlsx", &input);
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
+    assert!(error.to_string().contains("in the first 100 rows"), "{error}");
+}
+
+#[test]
+fn too_many_rows_are_refused_before_any_is_valued() {
+    let input = |rows: u32| {
+        workbook(|sheet| {
+            row(sheet, 2, &["brand", "year", "mileage"]);
+            (0..rows).for_each(|number| row(sheet, 10 + 2 * number, &["Kia", "2018", "5"]));
+            row(sheet, 50_000, &[" "]);
+        })
+    };
+    let options = Options { limits: Limits { max_rows: 600, ..Limits::default() }, ..Options::default() };
+    let value = |rows: u32, calls: &AtomicUsize| {
+        let count = |listings: Vec<Listing>| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            price(listings)
+        };
+        let input = input(rows);
+        let source = Source::bytes("cars.xlsx", &input);
+        value_table(source, Cursor::new(Vec::new()), options.clone(), &valuing(&count))
+    };
+    let calls = AtomicUsize::new(0);
+    let error = value(601, &calls).unwrap_err();
+    assert!(matches!(&error, ValueError::Table(error) if error.is_too_large()), "{error}");
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    assert_eq!(value(600, &calls).unwrap(), Summary { rows: 600, valued: 600 });
+}
+
+/// The memory of a request must not grow with its rows: what is valued is written while others are still being read.
+#[test]
+fn rows_are_written_while_others_are_read() {
+    let noise = |seed: u32| format!("{:x}", u64::from(seed).wrapping_mul(0x9E37_79B9_7F4A_7C15)).repeat(10);
+    let input = workbook(|sheet| {
+        row(sheet, 0, &["brand", "year", "mileage", "note"]);
+        (1..5_000).for_each(|number| row(sheet, number, &["Lada", "2018", "5", &noise(number)]));
+    });
+    let written = AtomicU64::new(0);
+    let seen = AtomicU64::new(0);
+    let value = |listings: Vec<Listing>| {
+        seen.fetch_max(written.load(Ordering::Relaxed), Ordering::Relaxed);
+        price(listings)
+    };
+    struct Counting<'c>(Cursor<Vec<u8>>, &'c AtomicU64);
+    impl Write for Counting<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.1.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    impl Seek for Counting<'_> {
+        fn seek(&mut self, place: SeekFrom) -> std::io::Result<u64> {
+            self.0.seek(place)
+        }
+    }
+    let output = Counting(Cursor::new(Vec::new()), &written);
+    let valuing = Valuing { today: today(), threads: 1, value: &value };
+    value_table(Source::bytes("cars.xlsx", &input), output, Options::default(), &valuing).unwrap();
+    let (seen, written) = (seen.into_inner(), written.into_inner());
+    assert!(seen > written / 4, "{seen} of {written} bytes were written when the last rows were valued");
 }

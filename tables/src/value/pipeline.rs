@@ -1,0 +1,149 @@
+//! The way of a sheet's rows: read, valued in threads, and written again in their order, each with its outcome. No more of
+//! them are in memory than keep the threads busy.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::io::Write;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::package::ValuedSheet;
+use super::splice::{Place, Splicer, write_with};
+use super::{Outcome, Stop, Summary, Valuing};
+use crate::error::Fault;
+use crate::row::Row;
+use crate::workbook::SheetRow;
+
+/// Rows that are valued together, and bytes of XML in which there are enough of them.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 256 << 10;
+
+type Valued<E> = Result<(Vec<Outcome>, Summary), E>;
+
+/// Rows to be valued, and where their outcomes are awaited.
+type Question<E> = (Vec<Row>, Sender<Valued<E>>);
+
+/// Copies a sheet, its rows valued.
+pub(super) fn value_sheet<E: Send>(
+    sheet: ValuedSheet<'_, '_>,
+    output: &mut impl Write,
+    valuing: &Valuing<'_, E>,
+) -> Result<Summary, Stop<E>> {
+    let ValuedSheet { workbook, sheet, header, additions } = sheet;
+    let threads = valuing.threads.max(1);
+    let (ask, questions) = crossbeam_channel::unbounded::<Question<E>>();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let questions = questions.clone();
+            scope.spawn(move || {
+                for (rows, answer) in questions {
+                    // Nobody waits for it any more once the writing has failed.
+                    let _ = answer.send(valuing.outcomes(header, &rows));
+                }
+            });
+        }
+        drop(questions);
+        let (mut reader, references) = workbook.reader(sheet)?;
+        let wanted = header.wanted();
+        let mut sheet = Rows {
+            splicer: Splicer::new(additions),
+            header_row: additions.header_row,
+            output,
+            rows: Vec::new(),
+            places: Vec::new(),
+            ask,
+            batches: VecDeque::new(),
+            max_batches: threads + 1,
+            summary: Summary::default(),
+        };
+        reader.begin(|event, step| {
+            sheet.splicer.copy(event, step)?;
+            sheet.write_outside()
+        })?;
+        while let Some(row) = reader.next_row(references, &wanted, |event, step| sheet.splicer.copy(event, step))? {
+            sheet.add(row)?;
+        }
+        sheet.end_batch()?;
+        while !sheet.batches.is_empty() {
+            sheet.write_batch()?;
+        }
+        reader.finish(|event, step| {
+            sheet.splicer.copy(event, step)?;
+            sheet.write_outside()
+        })?;
+        let rest = sheet.splicer.take();
+        sheet.output.write_all(&rest).map_err(Fault::Write)?;
+        Ok(sheet.summary)
+    })
+}
+
+/// The rows of a sheet on their way.
+struct Rows<'s, W, E> {
+    splicer: Splicer<'s>,
+    header_row: u32,
+    output: &'s mut W,
+    /// Those that have been read, and where their outcomes go.
+    rows: Vec<Row>,
+    places: Vec<Place>,
+    ask: Sender<Question<E>>,
+    /// Those that are being valued, in order.
+    batches: VecDeque<Batch<E>>,
+    max_batches: usize,
+    summary: Summary,
+}
+
+/// The XML of rows that are being valued.
+struct Batch<E> {
+    xml: Vec<u8>,
+    places: Vec<Place>,
+    valued: Receiver<Valued<E>>,
+}
+
+impl<W: Write, E> Rows<'_, W, E> {
+    /// Takes in a row whose XML has just been copied.
+    fn add(&mut self, row: SheetRow) -> Result<(), Stop<E>> {
+        match row.number.cmp(&self.header_row) {
+            Ordering::Equal => self.splicer.add_titles(),
+            Ordering::Greater if row.is_filled => {
+                self.places.push(self.splicer.take_place(row.number));
+                self.rows.push(Row::of_sheet(row));
+            }
+            _ => {}
+        }
+        if self.rows.len() == BATCH || self.splicer.waiting() >= BATCH_BYTES {
+            self.end_batch()?;
+        }
+        Ok(())
+    }
+
+    /// Has the rows valued that have been read, and writes earlier ones where too many are on their way.
+    fn end_batch(&mut self) -> Result<(), Stop<E>> {
+        let (answer, valued) = crossbeam_channel::bounded(1);
+        // Where the threads are gone, so is the answer.
+        let _ = self.ask.send((std::mem::take(&mut self.rows), answer));
+        let (xml, places) = (self.splicer.take(), std::mem::take(&mut self.places));
+        self.batches.push_back(Batch { xml, places, valued });
+        if self.batches.len() > self.max_batches { self.write_batch() } else { Ok(()) }
+    }
+
+    /// Writes the earliest of the rows that are being valued.
+    fn write_batch(&mut self) -> Result<(), Stop<E>> {
+        let Some(Batch { xml, places, valued }) = self.batches.pop_front() else { return Ok(()) };
+        // No answer comes of a thread that panicked, which ends this one too.
+        let (outcomes, summary) = valued.recv().map_err(|_| Fault::Abandoned)?.map_err(Stop::Value)?;
+        self.summary += summary;
+        let splicer = &self.splicer;
+        let cells = places.into_iter().zip(&outcomes);
+        let cells = cells.map(|(place, outcome)| (place.bytes, splicer.cells(place.row, outcome)));
+        write_with(self.output, &xml, cells)?;
+        Ok(())
+    }
+
+    /// Writes what stands outside of the rows, and waits for none of them.
+    fn write_outside(&mut self) -> Result<(), Fault> {
+        if self.splicer.waiting() < BATCH_BYTES {
+            return Ok(());
+        }
+        self.output.write_all(&self.splicer.take()).map_err(Fault::Write)
+    }
+}
