@@ -131,7 +131,8 @@ mod tests {
         let large = file(GraphProto { initializer: vec![weights], ..GraphProto::default() });
         assert!(decode(&large).is_ok());
         // Two bytes each, and a hundred times that once they are decoded.
-        let nodes = file(GraphProto { node: vec![NodeProto::default(); MAX_STRUCTURE / 2 + 1], ..GraphProto::default() });
+        let nodes =
+            file(GraphProto { node: vec![NodeProto::default(); MAX_STRUCTURE / 2 + 1], ..GraphProto::default() });
         assert!(decode(&nodes).unwrap_err().to_string().contains("without weights"));
     }
 

@@ -7,6 +7,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
+use crate::ranges::Ranges;
 use crate::sizes::Sizes;
 use crate::{CATEGORICAL_INPUT, Error, NUMERIC_INPUT, OUTPUT};
 
@@ -22,8 +23,6 @@ pub(crate) struct Widths {
     pub(crate) numeric: usize,
     /// Outputs: `Q`.
     pub(crate) quantiles: usize,
-    /// Ids of all categories together, the unknown ones included.
-    pub(crate) ids: usize,
 }
 
 /// What a runtime needs of a model file.
@@ -39,7 +38,7 @@ impl Graph {
     ///
     /// # Errors
     /// It holds what no exported network holds, has other inputs or outputs, or is too large to be run.
-    pub(crate) fn new(mut file: ModelProto, widths: Widths, rows: usize) -> Result<Self, Error> {
+    pub(crate) fn new(mut file: ModelProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<Self, Error> {
         file.metadata_props.clear();
         let graph = file.graph.as_mut().ok_or_else(|| fault("the file holds none"))?;
         // Hints that nothing needs, and that need not be true.
@@ -51,7 +50,7 @@ impl Graph {
             return Err(fault(format!("it has {} nodes, and {MAX_NODES} at most are accepted", graph.node.len())));
         }
         check_interface(graph, widths)?;
-        check_sizes(graph, widths, rows)?;
+        check_nodes(graph, widths, largest_ids, rows)?;
         Ok(Self { file })
     }
 
@@ -86,9 +85,7 @@ fn check_interface(graph: &GraphProto, widths: Widths) -> Result<(), Error> {
     let outputs: Vec<_> = graph.output.iter().map(describe).collect();
     match outputs[..] {
         [(OUTPUT, Some((element, None)))] if element == DataType::Float as i32 => Ok(()),
-        [(OUTPUT, Some((element, Some(width))))]
-            if element == DataType::Float as i32 && width == widths.quantiles =>
-        {
+        [(OUTPUT, Some((element, Some(width))))] if element == DataType::Float as i32 && width == widths.quantiles => {
             Ok(())
         }
         _ => Err(fault(format!("its outputs are {outputs:?} instead of `{OUTPUT}` alone, {} wide", widths.quantiles))),
@@ -109,10 +106,11 @@ fn describe(value: &ValueInfoProto) -> (&str, Option<(i32, Option<usize>)>) {
 }
 
 /// Goes through the graph without running it: every value has a name of its own and is there before it is used, and
-/// none is too large.
-fn check_sizes(graph: &GraphProto, widths: Widths, rows: usize) -> Result<(), Error> {
+/// none is too large, and no table is asked for a row that it does not have.
+fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<(), Error> {
     let mut names = HashSet::new();
-    let mut sizes = Sizes::default();
+    let (mut sizes, mut ranges) = (Sizes::default(), Ranges::default());
+    ranges.ids(CATEGORICAL_INPUT, largest_ids);
     for (name, width) in [(CATEGORICAL_INPUT, widths.categorical), (NUMERIC_INPUT, widths.numeric)] {
         names.insert(name);
         sizes.input(name, &[rows as u64, width as u64]);
@@ -123,7 +121,9 @@ fn check_sizes(graph: &GraphProto, widths: Widths, rows: usize) -> Result<(), Er
         }
         check_tensor(tensor)?;
         sizes.constant(tensor);
+        ranges.constant(tensor);
     }
+    let ids = (largest_ids.iter().sum::<usize>() + largest_ids.len()) as u64;
     let mut from_ids = HashSet::from([CATEGORICAL_INPUT]);
     for node in &graph.node {
         let [output] = &node.output[..] else {
@@ -134,7 +134,8 @@ fn check_sizes(graph: &GraphProto, widths: Widths, rows: usize) -> Result<(), Er
         }
         check_node(node)?;
         sizes.node(node)?;
-        check_table(node, &sizes, &from_ids, rows as u64 * widths.categorical as u64, widths.ids as u64)?;
+        check_table(node, &sizes, &from_ids, rows as u64 * widths.categorical as u64, ids)?;
+        ranges.node(node, &sizes)?;
         if node.input.iter().any(|input| from_ids.contains(input.as_str())) {
             from_ids.insert(output);
         }

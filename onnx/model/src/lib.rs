@@ -7,6 +7,7 @@ mod file;
 mod graph;
 pub mod model;
 mod pool;
+mod ranges;
 pub mod runtime;
 pub mod signature;
 mod sizes;
@@ -76,7 +77,7 @@ pub enum Error {
     /// The runtime refused the graph or failed on a batch.
     #[error("the ONNX runtime failed: {0}")]
     Inference(String),
-    /// The runtime panicked over the graph or over a batch.
+    /// The runtime panicked over the graph.
     #[error("the ONNX runtime panicked: {0}")]
     Panicked(String),
 }

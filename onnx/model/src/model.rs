@@ -77,8 +77,8 @@ impl Model {
         let signature = Signature::of(&file)?;
         let encoder = Encoder::new(&signature.schema)?;
         let widths = widths(&signature);
-        let mut graph = Graph::new(file, widths, BATCH)?;
-        let bulk = Pool::open(threads, &[BATCH], |rows| Session::open(runtime, &mut graph, widths, rows))?;
+        let mut graph = Graph::new(file, widths, &largest_ids(&signature), BATCH)?;
+        let bulk = open_pool(runtime, &mut graph, widths, threads, &[BATCH])?;
         let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference)));
         Ok(Self { signature, encoder, bulk, quick: None, threads: 1, drift })
     }
@@ -90,8 +90,8 @@ impl Model {
     /// As [`Self::open`].
     pub fn with_quick_sessions(self, runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
         let widths = widths(&self.signature);
-        let mut graph = Graph::new(decode(file)?, widths, BATCH)?;
-        let quick = Pool::open(threads, &QUICK_ROWS, |rows| Session::open(runtime, &mut graph, widths, rows))?;
+        let mut graph = Graph::new(decode(file)?, widths, &largest_ids(&self.signature), BATCH)?;
+        let quick = open_pool(runtime, &mut graph, widths, threads, &QUICK_ROWS)?;
         Ok(Self { quick: Some(quick), ..self })
     }
 
@@ -225,7 +225,7 @@ impl Model {
 
     /// Rows of ids: all unknown, the last of each category with all others unknown, and the last of all.
     fn first_and_last_ids(&self) -> Vec<i64> {
-        let last = self.signature.schema.categorical.iter().map(|feature| feature.values.len());
+        let last = largest_ids(&self.signature).into_iter();
         let last: Vec<i64> = last.map(|id| i64::try_from(id).unwrap_or(i64::MAX)).collect();
         let mut ids = vec![0; last.len()];
         for (place, id) in last.iter().enumerate() {
@@ -318,6 +318,21 @@ fn widths(signature: &Signature) -> Widths {
         categorical: schema.categorical.len(),
         numeric: schema.numeric.len(),
         quantiles: signature.quantiles.len(),
-        ids: schema.categorical.iter().map(|feature| feature.values.len() + 1).sum(),
     }
+}
+
+/// Of each category, in the order of the inputs.
+fn largest_ids(signature: &Signature) -> Vec<usize> {
+    signature.schema.categorical.iter().map(|feature| feature.values.len()).collect()
+}
+
+fn open_pool(
+    runtime: &Runtime,
+    graph: &mut Graph,
+    widths: Widths,
+    threads: usize,
+    rows: &[usize],
+) -> Result<Pool, Error> {
+    rows.iter().try_for_each(|rows| runtime.rehearse(graph, widths, *rows))?;
+    Pool::open(threads, rows, |rows| Session::open(runtime, graph, widths, rows))
 }

@@ -1,31 +1,24 @@
-//! The ONNX runtime: pure Rust by default, native ONNX Runtime when asked for.
-//!
-//! The pure-Rust one is tract, without ort in between: ort reaches it through C functions, and a panic that comes to
-//! one of those ends the process.
+//! The ONNX runtime behind ort: pure Rust by default, native ONNX Runtime when asked for.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 
 use ort::environment::Environment;
-use ort::session::Session as NativeSession;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use prost::Message;
 use tract_onnx::pb::ModelProto;
-use tract_onnx::prelude::{
-    InferenceModelExt, IntoRunnable, IntoTensor, Tensor, TractError, TractResult, TypedRunnableModel, tvec,
-};
+use tract_onnx::prelude::{Datum, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor, TractResult, tvec};
 
-use crate::graph::{Graph, Widths};
+use crate::graph::{Graph, Widths, fault};
 use crate::{CATEGORICAL_INPUT, Error, NUMERIC_INPUT, OUTPUT};
 
 /// A runtime that is ready to open sessions. A process has one: the first that is loaded.
 #[derive(Clone, Debug)]
 pub struct Runtime {
-    /// `None` for the built-in runtime.
-    native: Option<Environment>,
+    environment: Environment,
+    is_native: bool,
 }
 
 impl Runtime {
@@ -35,37 +28,69 @@ impl Runtime {
     /// # Errors
     /// When the library cannot be loaded or is too old.
     pub fn load(library: Option<&Path>) -> Result<Self, Error> {
-        let Some(path) = library else { return Ok(Self { native: None }) };
+        let Some(path) = library else {
+            // False when a runtime is in place already, which is then the one that is used.
+            ort::set_api(ort_tract::api());
+            return Ok(Self { environment: ort::init().build()?, is_native: false });
+        };
         let failed = |reason: String| Error::Runtime { path: path.display().to_string(), reason };
         let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
         let environment = builder.with_name("probeg").build().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { native: Some(environment) })
+        Ok(Self { environment, is_native: true })
     }
 
-    /// `tract` or `onnxruntime`.
+    /// `ort-tract` or `onnxruntime`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        if self.native.is_some() { "onnxruntime" } else { "tract" }
+        if self.is_native { "onnxruntime" } else { "ort-tract" }
     }
+
+    /// Has the built-in runtime open and run a graph once without ort in between: ort reaches it through C functions,
+    /// and a panic that comes to one of those ends the process. What depends on the graph alone shows here, as an
+    /// error; what depends on the inputs has been ruled out by [`Graph::new`].
+    ///
+    /// # Errors
+    /// The runtime refuses the graph or panics over it.
+    pub(crate) fn rehearse(&self, graph: &mut Graph, widths: Widths, rows: usize) -> Result<(), Error> {
+        if self.is_native {
+            return Ok(());
+        }
+        let file = graph.with_rows(rows);
+        let rehearsal = catch_unwind(AssertUnwindSafe(|| run_once(file, widths, rows)));
+        let outputs = rehearsal.map_err(|panic| Error::Panicked(message(&*panic)))?;
+        let outputs = outputs.map_err(|error| Error::Inference(format!("{error:#}")))?;
+        let expected = (f32::datum_type(), &[rows, widths.quantiles][..]);
+        match &outputs[..] {
+            [output] if (output.datum_type(), output.shape()) == expected => Ok(()),
+            outputs => Err(fault(format!("it answers {outputs:?} where {expected:?} is expected"))),
+        }
+    }
+}
+
+fn run_once(file: &ModelProto, widths: Widths, rows: usize) -> TractResult<TVec<TValue>> {
+    let graph = tract_onnx::onnx().parse(file, None)?.model.into_optimized()?.into_runnable()?;
+    let ids = vec![0_i64; rows * widths.categorical];
+    let numbers = vec![f32::NAN; rows * widths.numeric];
+    let ids = Tensor::from_shape(&[rows, widths.categorical], &ids)?;
+    let numbers = Tensor::from_shape(&[rows, widths.numeric], &numbers)?;
+    graph.run(tvec![ids.into(), numbers.into()])
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
 
 /// One loaded graph, made for a fixed number of rows. Runs one batch at a time.
 #[derive(Debug)]
 pub(crate) struct Session {
-    program: Program,
+    inner: ort::session::Session,
     widths: Widths,
     rows: usize,
     /// The inputs of a run, with rows of nothing behind the last one.
     ids: Vec<i64>,
     numbers: Vec<f32>,
-}
-
-/// A graph as its runtime executes it.
-#[derive(Debug)]
-enum Program {
-    /// Never changes: each run has a state of its own, which a panic leaves behind.
-    Tract(Arc<TypedRunnableModel>),
-    Native(NativeSession),
 }
 
 impl Session {
@@ -74,12 +99,14 @@ impl Session {
     /// # Errors
     /// When the runtime refuses the graph.
     pub(crate) fn open(runtime: &Runtime, graph: &mut Graph, widths: Widths, rows: usize) -> Result<Self, Error> {
-        let file = graph.with_rows(rows);
-        let program = guarded(|| match &runtime.native {
-            None => open_tract(file).map(Program::Tract).map_err(failed),
-            Some(environment) => open_native(environment, file).map(Program::Native),
-        })?;
-        let mut session = Self { program, widths, rows, ids: Vec::new(), numbers: Vec::new() };
+        let session = ort::session::Session::builder(&runtime.environment)?
+            .with_optimization_level(GraphOptimizationLevel::Level3)
+            .map_err(ort::Error::from)?
+            // One thread a session: requests run beside each other in several sessions instead.
+            .with_intra_threads(1)
+            .map_err(ort::Error::from)?
+            .commit_from_memory(&graph.with_rows(rows).encode_to_vec())?;
+        let mut session = Self { inner: session, widths, rows, ids: Vec::new(), numbers: Vec::new() };
         session.run(&vec![0; widths.categorical], &vec![f32::NAN; widths.numeric], &mut Vec::new())?;
         Ok(session)
     }
@@ -90,12 +117,12 @@ impl Session {
     }
 
     /// Runs a batch: ids `[N, C]` and numbers `[N, F]`, row by row; appends the answer, `[N, Q]`, row by row, in
-    /// currency units. A session is as good as new after every run, however it ended.
+    /// currency units.
     ///
     /// # Errors
-    /// When the lengths do not fit each other, or the runtime fails or panics.
+    /// When the lengths do not fit each other or the runtime fails.
     pub(crate) fn run(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
-        let Widths { categorical, numeric, quantiles: width, .. } = self.widths;
+        let Widths { categorical, numeric, quantiles: width } = self.widths;
         let count = ids.len() / categorical;
         if count > self.rows || ids.len() != count * categorical || numbers.len() != count * numeric {
             let given = format!("{} ids and {} numbers do not make up to {} rows", ids.len(), numbers.len(), self.rows);
@@ -107,74 +134,17 @@ impl Session {
         self.numbers.clear();
         self.numbers.extend_from_slice(numbers);
         self.numbers.resize(self.rows * numeric, f32::NAN);
-        let ids = ([self.rows, categorical], self.ids.as_slice());
-        let numbers = ([self.rows, numeric], self.numbers.as_slice());
-        let expected = [self.rows, width];
-        let mut take = |shape: &[usize], prices: &[f32]| {
-            if shape != expected {
-                return Err(Error::Graph(format!("it answered {shape:?} where {expected:?} was expected")));
-            }
-            quantiles.extend_from_slice(&prices[..count * width]);
-            Ok(())
-        };
-        guarded(|| match &mut self.program {
-            Program::Tract(graph) => {
-                let prices = run_tract(graph, ids, numbers).map_err(failed)?;
-                let values = prices.try_as_plain_ram().and_then(|values| values.as_slice::<f32>()).map_err(failed)?;
-                take(prices.shape(), values)
-            }
-            Program::Native(session) => {
-                let (ids, numbers) = (TensorRef::from_array_view(ids)?, TensorRef::from_array_view(numbers)?);
-                let outputs = session.run(ort::inputs! { CATEGORICAL_INPUT => ids, NUMERIC_INPUT => numbers })?;
-                let output = outputs.get(OUTPUT).ok_or_else(|| failed(format!("there is no output `{OUTPUT}`")))?;
-                let (shape, prices) = output.try_extract_tensor::<f32>()?;
-                let shape: Vec<usize> = shape.iter().filter_map(|dim| usize::try_from(*dim).ok()).collect();
-                take(&shape, prices)
-            }
-        })
+        let categorical = TensorRef::from_array_view(([self.rows, categorical], self.ids.as_slice()))?;
+        let numeric = TensorRef::from_array_view(([self.rows, numeric], self.numbers.as_slice()))?;
+        let inputs = ort::inputs! { CATEGORICAL_INPUT => categorical, NUMERIC_INPUT => numeric };
+        let outputs = self.inner.run(inputs)?;
+        let output = outputs.get(OUTPUT).ok_or_else(|| Error::Graph(format!("it has no output `{OUTPUT}`")))?;
+        let (shape, prices) = output.try_extract_tensor::<f32>()?;
+        let expected = [self.rows, width].map(|dim| i64::try_from(dim).unwrap_or(i64::MAX));
+        if **shape != expected {
+            return Err(Error::Graph(format!("it answered {shape:?} where {expected:?} was expected")));
+        }
+        quantiles.extend_from_slice(&prices[..count * width]);
+        Ok(())
     }
-}
-
-fn open_tract(file: &ModelProto) -> TractResult<Arc<TypedRunnableModel>> {
-    tract_onnx::onnx().parse(file, None)?.model.into_optimized()?.into_runnable()
-}
-
-fn open_native(environment: &Environment, file: &ModelProto) -> Result<NativeSession, Error> {
-    let session = NativeSession::builder(environment)?
-        .with_optimization_level(GraphOptimizationLevel::Level3)
-        .map_err(failed)?
-        // One thread a session: requests run beside each other in several sessions instead.
-        .with_intra_threads(1)
-        .map_err(failed)?
-        .commit_from_memory(&file.encode_to_vec())?;
-    Ok(session)
-}
-
-/// The graph's only output.
-fn run_tract(
-    graph: &Arc<TypedRunnableModel>,
-    (ids_shape, ids): ([usize; 2], &[i64]),
-    (numbers_shape, numbers): ([usize; 2], &[f32]),
-) -> TractResult<Tensor> {
-    let inputs = tvec![
-        Tensor::from_shape(&ids_shape, ids)?.into(),
-        Tensor::from_shape(&numbers_shape, numbers)?.into()
-    ];
-    let output = graph.run(inputs)?.pop().ok_or_else(|| TractError::msg("it has no output"))?;
-    Ok(output.into_tensor())
-}
-
-/// Work of the runtime, whose panics are failures like others.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Error::Panicked(told(&*panic))))
-}
-
-/// What a panic says.
-fn told(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word").to_owned()
-}
-
-fn failed(reason: impl std::fmt::Display) -> Error {
-    Error::Inference(format!("{reason:#}"))
 }

@@ -50,6 +50,11 @@ impl<'g> Sizes<'g> {
         self.shapes.get(name).map(Vec::as_slice)
     }
 
+    /// A constant list of a few whole numbers.
+    pub(crate) fn list(&self, name: &str) -> Option<&[i64]> {
+        self.lists.get(name).map(Vec::as_slice)
+    }
+
     pub(crate) fn is_weights(&self, name: &str) -> bool {
         self.weights.contains(name)
     }
@@ -78,7 +83,7 @@ impl<'g> Sizes<'g> {
         let given = node.input.iter().filter(|name| !name.is_empty());
         let inputs: Vec<&[u64]> = given.map(|name| self.of(name)).collect::<Option<_>>()?;
         let [first, others @ ..] = &inputs[..] else { return None };
-        let list = |place: usize| self.lists.get(node.input.get(place)?.as_str()).map(Vec::as_slice);
+        let list = |place: usize| self.list(node.input.get(place)?);
         Some(match node.op_type.as_str() {
             "Abs" | "Cast" | "Ceil" | "Cos" | "CumSum" | "Erf" | "Exp" | "Floor" | "Identity" | "IsNaN"
             | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round" | "Sigmoid"
@@ -131,7 +136,7 @@ fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n tract_onnx::pb::
     node.attribute.iter().find(|attribute| attribute.name == name)
 }
 
-fn int(node: &NodeProto, name: &str) -> Option<i64> {
+pub(crate) fn int(node: &NodeProto, name: &str) -> Option<i64> {
     attribute(node, name).map(|attribute| attribute.i)
 }
 
@@ -140,7 +145,7 @@ fn ints<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> {
 }
 
 /// The place of an axis, which may be counted from the end.
-fn axis(axis: i64, rank: usize) -> Option<usize> {
+pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add_unsigned(rank as u64)? } else { axis };
     usize::try_from(axis).ok().filter(|axis| *axis < rank)
 }

@@ -1,9 +1,11 @@
 //! How the files of the tests are made.
 
+use domain::Column;
+use std::sync::OnceLock;
+
 use domain::calibration::{Calibration, Interval};
 use domain::feature::{CATEGORICAL, FeatureSchema, NUMERIC};
 use domain::vocabulary::VocabularyCounter;
-use domain::Column;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -14,6 +16,12 @@ use crate::signature::{Golden, Rows, RunSummary, Signature};
 use crate::{Model, Runtime};
 
 pub const QUANTILES: usize = 7;
+
+/// The one runtime of the process.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| Runtime::load(None).unwrap())
+}
 
 /// A graph that embeds all ids in one table, as the exported ones do, and a signature that fits it.
 pub fn sound() -> (pb::GraphProto, Signature) {
@@ -28,7 +36,7 @@ pub fn sound() -> (pb::GraphProto, Signature) {
     for (id, feature) in golden.categorical.iter_mut().zip(&signature.schema.categorical) {
         *id = i64::from(!feature.values.is_empty());
     }
-    let model = Model::open(&Runtime::load(None).unwrap(), &file(graph.clone(), &signature), 1).unwrap();
+    let model = Model::open(runtime(), &file(graph.clone(), &signature), 1).unwrap();
     golden.price_quantiles = model.run(&golden.categorical, &[0.0; 2 * NUMERIC.len()]).unwrap();
     signature.golden = Some(golden);
     (graph, signature)
@@ -54,9 +62,8 @@ pub fn proto((graph, signature): (pb::GraphProto, Signature)) -> pb::ModelProto 
 
 fn graph(schema: &FeatureSchema) -> pb::GraphProto {
     let sizes = schema.categorical.iter().map(|feature| feature.values.len() + 1);
-    let offsets: Vec<i64> = sizes
-        .scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap())))
-        .collect();
+    let offsets: Vec<i64> =
+        sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap()))).collect();
     let rows: usize = schema.categorical.iter().map(|feature| feature.values.len() + 1).sum();
     // Nothing for what is unknown, which is the first row of each category.
     let table: Vec<f32> = (0..rows).map(|row| if offsets.contains(&(row as i64)) { 0.0 } else { 0.1 }).collect();
