@@ -15,6 +15,8 @@ mod up;
 use anyhow::Result;
 use clap::Subcommand;
 
+use crate::process::Process;
+
 /// What `probeg` can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -50,18 +52,18 @@ impl Command {
 }
 
 /// Runs a command to its end.
-pub fn run(command: Command) -> Result<()> {
+pub fn run(command: Command, process: &Process) -> Result<()> {
     match command {
-        Command::Up(arguments) => up::run(&arguments),
-        Command::Import(arguments) => import::run(&arguments),
-        Command::Explore(arguments) => explore::run(&arguments),
-        Command::Train(arguments) => train::run(&arguments),
-        Command::Evaluate(arguments) => evaluate::run(&arguments),
-        Command::Predict(arguments) => predict::run(&arguments),
-        Command::Models(arguments) => models::run(&arguments),
-        Command::Runs(arguments) => runs::run(&arguments),
-        Command::Synth(arguments) => synth::run(&arguments),
-        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Up(arguments) => up::run(process, &arguments),
+        Command::Import(arguments) => import::run(process, &arguments),
+        Command::Explore(arguments) => explore::run(process, &arguments),
+        Command::Train(arguments) => train::run(process, &arguments),
+        Command::Evaluate(arguments) => evaluate::run(process, &arguments),
+        Command::Predict(arguments) => predict::run(process, &arguments),
+        Command::Models(arguments) => models::run(process, &arguments),
+        Command::Runs(arguments) => runs::run(process, &arguments),
+        Command::Synth(arguments) => synth::run(process, &arguments),
+        Command::Serve(arguments) => serve::run(process, &arguments),
         Command::Openapi => openapi::run(),
     }
 }

@@ -2,14 +2,15 @@
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{Local, NaiveDate};
 use onnx_model::{Model, Runtime};
 use server::{ConfigError, variable};
 use storage::{CHAMPION, Cluster, Database};
+use tokio::runtime::Handle;
+
+use crate::process::{Process, Stop};
 
 /// Connections of one command.
 const CONNECTIONS: u32 = 8;
@@ -19,11 +20,10 @@ const NOWHERE: &str = "postgres://probeg@127.0.0.1:1/probeg";
 /// What a command works with. Dropped last, it stops the private cluster if nobody else uses it.
 pub struct Context {
     pub database: Database,
-    pub tokio: tokio::runtime::Runtime,
+    pub tokio: Handle,
     /// `PROBEG_HOME`.
     pub home: PathBuf,
-    /// Set once the user asked the command to stop.
-    pub stop: Arc<AtomicBool>,
+    pub stop: Stop,
     /// Loaded at its first use; a process can have but one.
     inference: OnceCell<Runtime>,
     _cluster: Option<Cluster>,
@@ -31,39 +31,47 @@ pub struct Context {
 
 impl Context {
     /// Connects to `DATABASE_URL`, or opens the private cluster, and brings the tables up to date.
-    pub fn open() -> Result<Self> {
-        Self::open_with(|tokio, url| Ok(tokio.block_on(Database::connect(url, CONNECTIONS))?), Err)
+    pub fn open(process: &Process) -> Result<Self> {
+        let context = Self::connect(process, Err)?;
+        context.block_on(context.database.migrate())?;
+        Ok(context)
     }
 
-    /// The same for a server, which comes up without the database where it has a model of its own.
-    pub fn open_to_serve() -> Result<Self> {
+    /// The same for a command that changes nothing, which does what it can with the tables of a newer version.
+    pub fn open_to_read(process: &Process) -> Result<Self> {
+        let context = Self::connect(process, Err)?;
+        context.block_on(async {
+            match context.database.migrate().await {
+                Err(newer @ storage::Error::NewerDatabase { .. }) => tracing::warn!("{newer}."),
+                migrated => migrated?,
+            }
+            anyhow::Ok(())
+        })?;
+        Ok(context)
+    }
+
+    /// The same for a server, which comes up without the database where it has a model of its own, and brings the
+    /// tables up to date once it can.
+    pub fn open_to_serve(process: &Process) -> Result<Self> {
         let home = home()?;
-        Self::open_with(
-            |tokio, url| {
-                // The pool belongs to the runtime that it is made in.
-                let _within = tokio.enter();
-                Ok(Database::connect_lazy(url, CONNECTIONS)?)
-            },
-            |error| if server::cache::holds_model(&server_folder(&home)) { Ok(()) } else { Err(error) },
-        )
+        Self::connect(process, |error| {
+            if server::cache::holds_model(&server_folder(&home)) { Ok(()) } else { Err(error) }
+        })
     }
 
-    fn open_with(
-        connect: impl FnOnce(&tokio::runtime::Runtime, &str) -> Result<Database>,
+    fn connect(
+        process: &Process,
         without_cluster: impl FnOnce(storage::Error) -> Result<(), storage::Error>,
     ) -> Result<Self> {
-        // The other processors learn, or value cars.
-        let threads = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
-        let mut tokio = tokio::runtime::Builder::new_multi_thread();
-        // Answers come from other threads: when there is much to do, they take turns with what is new.
-        let tokio = tokio.worker_threads(threads).global_queue_interval(2).enable_all().build()?;
+        let Process { tokio, stop } = process;
         let home = home()?;
         let (url, cluster) = if let Some(url) = variable("DATABASE_URL")? {
             (url, None)
         } else {
             let programs = variable("PG_BIN_DIR")?.map(PathBuf::from);
-            match Cluster::open(&home, programs.as_deref()) {
+            match Cluster::open(&home, programs.as_deref(), stop.flag()) {
                 Ok(cluster) => (cluster.url(), Some(cluster)),
+                Err(error @ storage::Error::Stopped) => return Err(error.into()),
                 Err(error) => {
                     let reason = error.to_string();
                     without_cluster(error)?;
@@ -75,9 +83,10 @@ impl Context {
                 }
             }
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        watch_for_stop(&tokio, Arc::clone(&stop));
-        let database = connect(&tokio, &url)?;
+        // The pool belongs to the runtime that it is made in.
+        let _within = tokio.enter();
+        let database = Database::connect_lazy(&url, CONNECTIONS)?;
+        let (tokio, stop) = (tokio.handle().clone(), stop.clone());
         Ok(Self { database, tokio, home, stop, inference: OnceCell::new(), _cluster: cluster })
     }
 
@@ -86,10 +95,18 @@ impl Context {
     pub fn block_on<T, E: Into<anyhow::Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T> {
         self.tokio.block_on(async {
             tokio::select! {
+                biased;
+                () = self.stop.requested() => bail!("stopped on request; what was not finished was undone"),
                 done = work => done.map_err(Into::into),
-                () = stop_signal() => bail!("stopped on request; what was not finished was undone"),
             }
         })
+    }
+
+    /// Computes for as long as it takes, on a thread of its own, which is left behind where the user asks to stop: it
+    /// must not be what finishes anything.
+    pub fn compute<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+        let work = self.tokio.spawn_blocking(work);
+        self.block_on(async { work.await.context("please report this, with the log")? })
     }
 
     /// The ONNX runtime: native where `ORT_DYLIB_PATH` names one.
@@ -106,7 +123,8 @@ impl Context {
         let name = name.unwrap_or(CHAMPION);
         let version = self.version(name)?;
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);
-        let model = Model::open(self.inference()?, &self.model_file(version)?, sessions)?;
+        let (runtime, file) = (self.inference()?.clone(), self.model_file(version)?);
+        let model = self.compute(move || Ok(Model::open(&runtime, &file, sessions)?))?;
         Ok((version, model.in_threads(sessions)))
     }
 
@@ -144,20 +162,3 @@ pub fn today() -> NaiveDate {
     Local::now().date_naive()
 }
 
-fn watch_for_stop(tokio: &tokio::runtime::Runtime, stop: Arc<AtomicBool>) {
-    tokio.spawn(async move {
-        stop_signal().await;
-        stop.store(true, Ordering::Relaxed);
-    });
-}
-
-/// Resolves once the process is asked to end: Ctrl-C or SIGTERM.
-pub async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Without a handler the signal ends the process by itself, which is what is wanted then.
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}

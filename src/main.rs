@@ -5,7 +5,9 @@ mod commands;
 mod context;
 mod log;
 mod output;
+mod process;
 mod progress;
+mod whole_file;
 
 use std::process::ExitCode;
 
@@ -13,6 +15,7 @@ use clap::Parser;
 
 use commands::Command;
 use log::Log;
+use process::Process;
 
 /// Training frees and takes large buffers at every step; the system's allocator gives them back to
 /// the kernel each time.
@@ -37,14 +40,29 @@ Example: probeg up --data listings.csv.gz";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    allocators::set_up(cli.command.is_server());
+    let is_server = cli.command.is_server();
+    allocators::set_up(is_server);
+    let process = match Process::start() {
+        Ok(process) => process,
+        Err(error) => {
+            eprintln!("error: the system has no resources left: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let outcome = Log::start().and_then(|log| {
-        let outcome = commands::run(cli.command);
+        let outcome = commands::run(cli.command, &process);
         log.end();
         outcome
     });
+    // A server that was asked to stop has done what it was to do, also where it had not begun to serve.
+    let has_stopped = is_server && process.stop.is_requested();
+    process.end();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if has_stopped => {
+            eprintln!("{error:#}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

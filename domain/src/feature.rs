@@ -115,9 +115,13 @@ impl FeatureSchema {
             .iter()
             .map(|column| NumericFeature { name: column.name().to_owned(), unit: column.unit().to_owned() })
             .collect();
-        let mut schema = Self { fingerprint: String::new(), categorical, numeric, synonyms: synonyms_by_column() };
-        schema.fingerprint = schema.compute_fingerprint();
-        schema
+        Self { fingerprint: String::new(), categorical, numeric, synonyms: synonyms_by_column() }.fingerprinted()
+    }
+
+    /// The same content with its own fingerprint.
+    #[must_use]
+    pub fn fingerprinted(self) -> Self {
+        Self { fingerprint: self.compute_fingerprint(), ..self }
     }
 
     /// Whether the content is what its fingerprint says.

@@ -1,4 +1,5 @@
-//! The last model that served, on the disk of the server: `served.onnx` with its version and hash in `served.json`.
+//! The last model that served, on the disk of the server: `served.onnx` with its version and hash in `served.json`. The
+//! registry tells by the hash whether it is the champion: another registry has versions of the same numbers.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -6,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use storage::MAX_MODEL_BYTES;
 use tempfile::NamedTempFile;
 
 const FILE: &str = "served.onnx";
@@ -29,6 +31,17 @@ pub(crate) fn write(folder: &Path, version: i64, bytes: &[u8]) -> io::Result<()>
     replace(folder, LABEL, &label)
 }
 
+/// A model that was kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The version that it was registered as.
+    pub(crate) version: i64,
+    /// Of the file.
+    pub(crate) sha256: Vec<u8>,
+    /// The file.
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// Whether a model was kept.
 #[must_use]
 pub fn holds_model(folder: &Path) -> bool {
@@ -39,15 +52,19 @@ pub fn holds_model(folder: &Path) -> bool {
 ///
 /// # Errors
 /// It cannot be read, or is not whole.
-pub(crate) fn read(folder: &Path) -> io::Result<Option<(i64, Vec<u8>)>> {
+pub(crate) fn read(folder: &Path) -> io::Result<Option<Kept>> {
     let label = match fs::read(folder.join(LABEL)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         label => label?,
     };
     let Label { version, sha256 } = serde_json::from_slice(&label)?;
-    let bytes = fs::read(folder.join(FILE))?;
+    let file = folder.join(FILE);
+    if fs::metadata(&file)?.len() > MAX_MODEL_BYTES {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than any model"));
+    }
+    let bytes = fs::read(file)?;
     if *Sha256::digest(&bytes) == *sha256 {
-        Ok(Some((version, bytes)))
+        Ok(Some(Kept { version, sha256, bytes }))
     } else {
         Err(io::Error::new(ErrorKind::InvalidData, "it is not the file that was written"))
     }
@@ -73,8 +90,12 @@ mod tests {
         assert_eq!(read(&folder).unwrap(), None);
         write(&folder, 3, b"three").unwrap();
         write(&folder, 4, b"four").unwrap();
-        assert_eq!(read(&folder).unwrap(), Some((4, b"four".to_vec())));
+        let kept = Kept { version: 4, sha256: Sha256::digest(b"four").to_vec(), bytes: b"four".to_vec() };
+        assert_eq!(read(&folder).unwrap(), Some(kept));
         fs::write(folder.join(FILE), b"fou").unwrap();
         assert_eq!(read(&folder).unwrap_err().kind(), ErrorKind::InvalidData);
+        // Nothing of it is on the disk, and none of it is read.
+        fs::File::create(folder.join(FILE)).unwrap().set_len(4 << 30).unwrap();
+        assert_eq!(read(&folder).unwrap_err().to_string(), "it is larger than any model");
     }
 }

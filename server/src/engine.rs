@@ -18,6 +18,8 @@ use crate::problem::Problem;
 pub(crate) struct Served {
     /// Its version in the registry.
     pub(crate) version: i64,
+    /// Of its file: another registry may have another model of the same version.
+    pub(crate) sha256: Vec<u8>,
     /// The model itself.
     pub(crate) model: Model,
 }

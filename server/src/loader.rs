@@ -3,57 +3,97 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 type Work = Box<dyn FnOnce() + Send>;
 
 /// The thread.
 #[derive(Debug)]
 pub(crate) struct Loader {
-    work: Sender<Work>,
+    work: ArcSwap<Sender<Work>>,
+}
+
+/// Why work has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoResult {
+    #[error("it panicked")]
+    Panicked,
+    #[error("it took too long")]
+    TookTooLong,
 }
 
 impl Loader {
     /// # Errors
     /// The system has no room for another thread.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let (work, queue) = crossbeam_channel::unbounded::<Work>();
-        thread::Builder::new().name("models".to_owned()).spawn(move || {
-            for work in queue {
-                // The panic has told the log what happened; whoever waits for the result learns that there is none.
-                let _ = catch_unwind(AssertUnwindSafe(work));
-            }
-        })?;
-        Ok(Self { work })
+        Ok(Self { work: ArcSwap::from_pointee(start_thread()?) })
     }
 
-    /// Does work once it is its turn; `None` when it panicked.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    /// Does work once it is its turn, which must come to its end within the limit. Work that takes longer is left with
+    /// its thread, and another thread does what comes next.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, NoResult> {
         let (tell, told) = oneshot::channel();
         self.submit(move || {
             // Nobody may be waiting any more.
             let _ = tell.send(work());
         });
-        told.await.ok()
+        let Ok(result) = timeout(limit, told).await else {
+            // Without room for another thread the next work waits for this.
+            if let Ok(work) = start_thread() {
+                self.work.store(work.into());
+            }
+            return Err(NoResult::TookTooLong);
+        };
+        result.map_err(|_| NoResult::Panicked)
     }
 
     /// Does work some time, for which nobody waits.
     pub(crate) fn submit(&self, work: impl FnOnce() + Send + 'static) {
         // The thread lives as long as this.
-        let _ = self.work.send(Box::new(work));
+        let _ = self.work.load().send(Box::new(work));
     }
+}
+
+fn start_thread() -> std::io::Result<Sender<Work>> {
+    let (work, queue) = crossbeam_channel::unbounded::<Work>();
+    thread::Builder::new().name("models".to_owned()).spawn(move || {
+        for work in queue {
+            // The panic has told the log what happened; whoever waits for the result learns that there is none.
+            let _ = catch_unwind(AssertUnwindSafe(work));
+        }
+    })?;
+    Ok(work)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     #[tokio::test]
     async fn work_that_panics_has_no_result_and_the_next_one_has() {
         let loader = Loader::start().unwrap();
-        assert_eq!(loader.run(|| -> u8 { panic!("on purpose") }).await, None);
-        assert_eq!(loader.run(|| 7).await, Some(7));
+        assert_eq!(loader.run(LONG, || -> u8 { panic!("on purpose") }).await, Err(NoResult::Panicked));
+        assert_eq!(loader.run(LONG, || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn work_without_an_end_does_not_hold_up_the_next() {
+        let loader = Loader::start().unwrap();
+        let (let_end, end) = crossbeam_channel::bounded::<()>(0);
+        let endless = loader.run(Duration::from_millis(20), move || end.recv().is_ok()).await;
+        assert_eq!(endless, Err(NoResult::TookTooLong));
+        assert_eq!(loader.run(LONG, || 7).await, Ok(7));
+        drop(let_end);
     }
 }

@@ -1,15 +1,15 @@
 //! Keeps the champion in service: looks, loads, checks, swaps; on failure the old model stays.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
 use onnx_model::Model;
-use onnx_model::model::DEFAULT_LEVEL;
+use onnx_model::model::{DEFAULT_LEVEL, FEW};
 use tokio::time::timeout;
 
-use crate::cache;
+use crate::cache::{self, Kept};
 use crate::engine::{BULK_THREADS, ReloadFailure, Served};
 use crate::state::State;
 
@@ -17,6 +17,10 @@ use crate::state::State;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to look without being told: a net under the notifications.
 const POLL: Duration = Duration::from_secs(5);
+/// How long a model may take to be made ready: the largest that are accepted take some ten seconds.
+const LOADED_WITHIN: Duration = Duration::from_mins(2);
+/// The longest that a few cars may take: a thread that is at them for longer counts as stuck.
+const SLOWEST: Duration = Duration::from_secs(1);
 
 /// Why a champion was not put into service.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +29,14 @@ enum Failure {
     Registry(#[from] storage::Error),
     #[error("the database does not answer")]
     Silent,
+    #[error("the registry has no champion, so the model in service is not of this registry")]
+    NoChampion,
     #[error("{source}")]
     Model { version: i64, source: onnx_model::Error },
     #[error("it values a common car at {price} with the range {low} to {high}, so it is not put into service")]
     Nonsense { version: i64, price: f64, low: f64, high: f64 },
+    #[error("{cars} cars take it {took:?}, and {SLOWEST:?} is the longest that they may take")]
+    Slow { version: i64, cars: usize, took: Duration },
     #[error("loading it failed: {reason}")]
     Crashed { version: i64, reason: String },
 }
@@ -47,6 +55,10 @@ pub async fn begin(state: &State) {
 async fn prepare(state: &State) -> bool {
     match state.database().migrate().await {
         Ok(()) => true,
+        Err(newer @ storage::Error::NewerDatabase { .. }) => {
+            tracing::warn!("{newer}. The server goes on with what it knows of them.");
+            true
+        }
         Err(error) => {
             note(state, &Failure::Registry(error));
             false
@@ -93,12 +105,15 @@ async fn serve_cached(state: &State) {
     let Some(failure) = state.engine().failure().filter(|_| state.engine().served().is_err()) else { return };
     let folder = state.config().folder.clone();
     let cached = tokio::task::spawn_blocking(move || cache::read(&folder)).await;
-    let (version, bytes) = match cached {
+    let Kept { version, sha256, bytes } = match cached {
         Ok(Ok(Some(cached))) => cached,
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(error)) => return tracing::warn!(%error, "The last model served cannot be read from the disk."),
     };
-    match open(state, version, Arc::new(bytes)).await {
+    if failure.version.is_some() && !is_registered(state, version, &sha256).await {
+        return tracing::warn!("The last model served is not one of this registry, and does not serve.");
+    }
+    match open(state, version, sha256, Arc::new(bytes)).await {
         Ok(served) => {
             state.engine().serve(served);
             state.engine().set_failure(Some((*failure).clone()));
@@ -111,25 +126,44 @@ async fn serve_cached(state: &State) {
     }
 }
 
+/// Whether a file is that of a version of this registry.
+async fn is_registered(state: &State, version: i64, sha256: &[u8]) -> bool {
+    let record = state.database().models().get(version).await;
+    record.is_ok_and(|record| record.is_some_and(|record| record.sha256 == hexadecimal(sha256)))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served>, Failure> {
     let models = state.database().models();
-    let champion = models.champion().await?;
-    let present = state.engine().served().ok().map(|served| served.version);
-    let failure = state.engine().failure();
-    let failed = failure.as_ref().and_then(|failure| failure.version);
-    let Some(version) = champion.filter(|version| present != Some(*version)) else {
+    let champion = models.champion_file().await?;
+    let present = state.engine().served().ok();
+    let Some((version, sha256)) = champion else {
+        if present.is_some() {
+            return Err(Failure::NoChampion);
+        }
         state.engine().set_failure(None);
         return Ok(None);
     };
+    if present.is_some_and(|served| served.version == version && served.sha256 == sha256) {
+        state.engine().set_failure(None);
+        return Ok(None);
+    }
+    let failure = state.engine().failure();
+    let failed = failure.as_ref().and_then(|failure| failure.version);
     if failed == Some(version) && !alias_moved {
         return Ok(None);
     }
     let bytes = models.bytes(version).await.map_err(|error| match error {
-        storage::Error::DamagedModel(_) => Failure::Crashed { version, reason: error.to_string() },
+        storage::Error::DamagedModel(_) | storage::Error::ModelTooLarge { .. } => {
+            Failure::Crashed { version, reason: error.to_string() }
+        }
         error => Failure::Registry(error),
     })?;
     let Some(bytes) = bytes.map(Arc::new) else { return Ok(None) };
-    let served = open(state, version, Arc::clone(&bytes)).await?;
+    let served = open(state, version, sha256, Arc::clone(&bytes)).await?;
     let folder = state.config().folder.clone();
     // A server that comes up while the database is away serves this one.
     let kept = tokio::task::spawn_blocking(move || cache::write(&folder, version, &bytes)).await;
@@ -140,47 +174,49 @@ async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served
 }
 
 /// Opens a model file, and has it prove itself.
-async fn open(state: &State, version: i64, bytes: Arc<Vec<u8>>) -> Result<Served, Failure> {
+async fn open(state: &State, version: i64, sha256: Vec<u8>, bytes: Arc<Vec<u8>>) -> Result<Served, Failure> {
     let (runtime, today) = (state.runtime().clone(), state.today());
     let sessions = state.config().sessions;
-    let loaded = state.engine().loader.run(move || {
+    let loaded = state.engine().loader.run(LOADED_WITHIN, move || {
         let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
             .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
         let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
-        model.check_golden().map_err(|source| Failure::Model { version, source })?;
+        model.prove().map_err(|source| Failure::Model { version, source })?;
         warm_up(&model, version, today)?;
-        Ok(Served { version, model })
+        Ok(Served { version, sha256, model })
     });
-    let crashed = || Failure::Crashed { version, reason: "the reader of models panicked over it".to_owned() };
-    loaded.await.ok_or_else(crashed)?
+    loaded.await.map_err(|failure| Failure::Crashed { version, reason: failure.to_string() })?
 }
 
-/// Values the example of the documentation and refuses nonsense.
+/// Values the example of the documentation and refuses nonsense, and what would hold up whoever asks.
 fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), Failure> {
     let cells = Column::descriptive().iter().map(|column| (*column, Cell::Text(column.example())));
     let listing = Listing::from_cells(cells, today).unwrap_or_default();
-    let valuations = model.value(&[listing], today, DEFAULT_LEVEL);
+    let valuations = model.value(std::slice::from_ref(&listing), today, DEFAULT_LEVEL);
     let valuations = valuations.map_err(|source| Failure::Model { version, source })?;
     let nonsense = valuations.into_iter().find(|valuation| {
         let figures = [valuation.low, valuation.price, valuation.high];
         !figures.iter().all(|figure| figure.is_finite() && *figure > 0.0) || !figures.is_sorted()
     });
-    match nonsense {
-        None => Ok(()),
-        Some(valuation) => {
-            let (price, low, high) = (valuation.price, valuation.low, valuation.high);
-            Err(Failure::Nonsense { version, price, low, high })
-        }
+    if let Some(valuation) = nonsense {
+        let (price, low, high) = (valuation.price, valuation.low, valuation.high);
+        return Err(Failure::Nonsense { version, price, low, high });
     }
+    let few = vec![listing.dated(today); FEW];
+    let began = Instant::now();
+    model.predict(few).map_err(|source| Failure::Model { version, source })?;
+    let took = began.elapsed();
+    if took > SLOWEST { Err(Failure::Slow { version, cars: FEW, took }) } else { Ok(()) }
 }
 
 /// Remembers a failure for `/v1/models`, and logs it unless it is the same as before.
 fn note(state: &State, failure: &Failure) {
     let version = match failure {
-        Failure::Registry(_) | Failure::Silent => None,
-        Failure::Model { version, .. } | Failure::Nonsense { version, .. } | Failure::Crashed { version, .. } => {
-            Some(*version)
-        }
+        Failure::Registry(_) | Failure::Silent | Failure::NoChampion => None,
+        Failure::Model { version, .. }
+        | Failure::Nonsense { version, .. }
+        | Failure::Slow { version, .. }
+        | Failure::Crashed { version, .. } => Some(*version),
     };
     let message = failure.to_string();
     let is_known = state.engine().failure().is_some_and(|known| known.version == version && known.message == message);
@@ -195,7 +231,7 @@ fn note(state: &State, failure: &Failure) {
             "Model version {version} could not be put into service; the model in service stays."
         );
     } else {
-        tracing::warn!(cause = message, "The registry could not be asked; the model in service stays.");
+        tracing::warn!(cause = message, "The champion is not known; the model in service stays.");
     }
     state.engine().set_failure(Some(ReloadFailure { version, message, since: Utc::now() }));
 }

@@ -1,6 +1,7 @@
 //! `probeg evaluate`: the accuracy card.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -10,6 +11,7 @@ use training::evaluate::evaluate_file;
 
 use crate::context::{Context, today};
 use crate::output::say;
+use crate::process::Process;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg evaluate --data labelled.csv --json")]
@@ -28,14 +30,15 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let context = Context::open()?;
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+    let context = Context::open_to_read(process)?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let (card, rejected) = match &arguments.data {
         None => (model.signature().accuracy.clone().context("this version carries no accuracy card")?, 0),
         Some(file) => {
             let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: true };
-            let evaluation = evaluate_file(&model, Source::file(file), options, today())?;
+            let source = Source::file(file).until(Arc::clone(context.stop.flag()));
+            let evaluation = context.compute(move || Ok(evaluate_file(&model, source, options, today())?))?;
             (evaluation.card, evaluation.rejected)
         }
     };

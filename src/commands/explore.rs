@@ -1,16 +1,17 @@
 //! `probeg explore`: the data report.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use indicatif::HumanCount;
 use storage::Snapshot;
 use training::explore::{Exploration, Language, Severity, explore};
 
 use crate::context::{Context, today};
+use crate::process::Process;
 use crate::progress::ExplorationShown;
+use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg explore --out report.html")]
@@ -23,30 +24,26 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let context = Context::open()?;
-    let shown = ExplorationShown::new();
-    let exploration = context.block_on(async {
-        let snapshot = Snapshot::begin(&context.database).await?;
-        explore(snapshot, today(), &|stage| shown.stage(stage)).await
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+    let context = Context::open_to_read(process)?;
+    let (database, tokio) = (context.database.clone(), context.tokio.clone());
+    // Its figures take seconds between one look into the database and the next.
+    let (exploration, page) = context.compute(move || {
+        let shown = ExplorationShown::new();
+        let exploration = tokio.block_on(async {
+            let snapshot = Snapshot::begin(&database).await?;
+            explore(snapshot, today(), &|stage| shown.stage(stage)).await
+        })?;
+        shown.end();
+        let page = exploration.page();
+        Ok((exploration, page))
     })?;
-    shown.end();
-    write(&arguments.out, &exploration.page())?;
+    WholeFile::write(&arguments.out, page.as_bytes())?;
     if arguments.json {
         println!("{:#}", serde_json::to_value(&exploration)?);
     } else {
         tell(&arguments.out, &exploration);
     }
-    Ok(())
-}
-
-/// Writes the report: it appears whole or not at all.
-fn write(out: &Path, page: &str) -> Result<()> {
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let told = || format!("{} cannot be written", out.display());
-    let mut written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).with_context(told)?;
-    written.write_all(page.as_bytes()).with_context(told)?;
-    written.persist(out).with_context(told)?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use training::import::{Imported, describe, import_file};
 
 use crate::context::{Context, today};
 use crate::output::say;
+use crate::process::Process;
 use crate::progress::RowsShown;
 
 #[derive(Debug, Args)]
@@ -26,11 +27,11 @@ pub struct Arguments {
     encoding: Option<Encoding>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     for file in &arguments.files {
         anyhow::ensure!(file.exists(), "{} does not exist", file.display());
     }
-    let context = Context::open()?;
+    let context = Context::open(process)?;
     for file in &arguments.files {
         import(&context, file, arguments.rejects.clone(), arguments.encoding)?;
     }

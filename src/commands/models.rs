@@ -1,20 +1,24 @@
 //! `probeg models`: the registry.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
 use onnx_model::Model;
 use serde_json::json;
-use storage::{ModelRecord, NewModel};
+use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
 use training::synth::Market;
 
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
 use crate::output::say;
+use crate::process::Process;
+use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg models promote 3")]
@@ -67,8 +71,9 @@ enum Action {
 /// Listings of the batches that are timed, rising: up to the most of single cars, and those of a workbook.
 const COST_BATCHES: [u16; 4] = [1, 8, 24, 256];
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let context = Context::open()?;
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+    let changes = matches!(arguments.action, Action::Promote { .. } | Action::Rollback | Action::Import { .. });
+    let context = if changes { Context::open(process)? } else { Context::open_to_read(process)? };
     let models = context.database.models();
     match &arguments.action {
         Action::List => list(&context.block_on(models.list())?, arguments.json)?,
@@ -84,8 +89,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Action::Export { version, output } => {
             let version = context.version(version)?;
-            let bytes = context.model_file(version)?;
-            std::fs::write(output, bytes).with_context(|| format!("{} cannot be written", output.display()))?;
+            WholeFile::write(output, &context.model_file(version)?)?;
             say!("{}: model version {version}", output.display())?;
         }
         Action::Import { file } => import(&context, file)?,
@@ -136,34 +140,53 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
 
 /// Registers a file that proves to be a model.
 fn import(context: &Context, file: &Path) -> Result<()> {
-    let bytes = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let model = Model::open(context.inference()?, &bytes, 1).with_context(|| file.display().to_string())?;
-    model.check_golden().with_context(|| format!("{}: export it again", file.display()))?;
-    let signature = model.signature();
-    let (summary, card) = (signature.summary(), json!(signature.accuracy));
-    // The run is one of another database.
-    let new = NewModel { run_id: None, bytes, signature: summary, card };
+    let (runtime, name) = (context.inference()?.clone(), file.display().to_string());
+    let file = file.to_owned();
+    let new = context.compute(move || {
+        let bytes = read(&file)?;
+        let model = Model::open(&runtime, &bytes, 1)?;
+        model.prove()?;
+        let signature = model.signature();
+        let (signature, card) = (signature.summary(), json!(signature.accuracy));
+        // The run is one of another database.
+        Ok(NewModel { run_id: None, bytes, signature, card })
+    });
+    let new = new.with_context(|| format!("{name} is not registered"))?;
     let version = context.block_on(context.database.models().register(&new))?;
     say!("version {version} is registered; let it serve with `probeg models promote {version}`")?;
     Ok(())
 }
 
+/// Reads a file that may be a model: not one that is too large for that, and nothing that has no end.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let metadata = std::fs::metadata(file).context("it cannot be read")?;
+    ensure!(metadata.is_file(), "it is not a file");
+    let size = metadata.len();
+    ensure!(size <= MAX_MODEL_BYTES, "it has {size} bytes, and a model file has {MAX_MODEL_BYTES} at most");
+    let mut bytes = Vec::new();
+    let open = File::open(file).context("it cannot be read")?;
+    open.take(MAX_MODEL_BYTES).read_to_end(&mut bytes).context("it cannot be read")?;
+    Ok(bytes)
+}
+
 /// Runs the graph alone, on encoded listings of a made-up market, in the sessions that a server would use.
 fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
     let version = context.version(version)?;
-    let (runtime, file) = (context.inference()?, context.model_file(version)?);
-    let model = Model::open(runtime, &file, 1)?.with_quick_sessions(runtime, &file, 1)?;
-    let encoder = model.encoder();
-    let (mut ids, mut numbers) = (Vec::new(), Vec::new());
-    for car in Market::new(0).take(COST_BATCHES[COST_BATCHES.len() - 1].into()) {
-        encoder.encode(&car.listing, &mut ids, &mut numbers);
-    }
-    let mut costs = Vec::new();
-    for batch in COST_BATCHES {
-        let ids = &ids[..encoder.categorical_width() * usize::from(batch)];
-        let numbers = &numbers[..encoder.numeric_width() * usize::from(batch)];
-        costs.push((batch, median_time(|| model.run(ids, numbers).map(drop))? / f64::from(batch)));
-    }
+    let (runtime, file) = (context.inference()?.clone(), context.model_file(version)?);
+    let costs = context.compute(move || {
+        let model = Model::open(&runtime, &file, 1)?.with_quick_sessions(&runtime, &file, 1)?;
+        let encoder = model.encoder();
+        let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+        for car in Market::new(0).take(COST_BATCHES[COST_BATCHES.len() - 1].into()) {
+            encoder.encode(&car.listing, &mut ids, &mut numbers);
+        }
+        let cost = |batch: u16| {
+            let ids = &ids[..encoder.categorical_width() * usize::from(batch)];
+            let numbers = &numbers[..encoder.numeric_width() * usize::from(batch)];
+            Ok((batch, median_time(|| model.run(ids, numbers).map(drop))? / f64::from(batch)))
+        };
+        COST_BATCHES.into_iter().map(cost).collect::<Result<Vec<_>>>()
+    })?;
     if as_json {
         let costs = costs.iter().map(|(batch, cost)| json!({ "batch": batch, "listing_us": cost }));
         say!("{:#}", json!({ "version": version, "costs": costs.collect::<Vec<_>>() }))?;

@@ -1,10 +1,10 @@
 //! `probeg predict`: a table in, the same table with prices out, no server needed.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use domain::Listing;
 use onnx_model::model::DEFAULT_LEVEL;
@@ -12,6 +12,8 @@ use tables::{Encoding, Limits, Options, Source, Valuing, value_table};
 
 use crate::context::{Context, today};
 use crate::output::say;
+use crate::process::Process;
+use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg predict cars.xlsx -o valued.xlsx")]
@@ -29,21 +31,21 @@ pub struct Arguments {
     encoding: Option<Encoding>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     ensure!(arguments.file.exists(), "{} does not exist", arguments.file.display());
-    let context = Context::open()?;
+    let context = Context::open_to_read(process)?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: false };
-    // The output appears whole or not at all.
-    let folder = arguments.output.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))
-        .with_context(|| format!("{} cannot be written", arguments.output.display()))?;
-    let day = today();
-    let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
-    let valuing = Valuing { today: day, threads: model.threads(), value: &value };
-    let output = BufWriter::new(File::options().write(true).open(written.path())?);
-    let summary = value_table(Source::file(&arguments.file), output, options, &valuing)?;
-    written.persist(&arguments.output).with_context(|| format!("{} cannot be written", arguments.output.display()))?;
+    let written = WholeFile::create(&arguments.output)?;
+    let output = BufWriter::new(written.writer()?);
+    let source = Source::file(&arguments.file).until(Arc::clone(context.stop.flag()));
+    let summary = context.compute(move || {
+        let day = today();
+        let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
+        let valuing = Valuing { today: day, threads: model.threads(), value: &value };
+        Ok(value_table(source, output, options, &valuing)?)
+    })?;
+    written.finish()?;
     say!(
         "{}: {} of {} rows valued by model version {version}",
         arguments.output.display(),

@@ -9,6 +9,7 @@ use storage::{EpochMetrics, Run, RunStatus};
 
 use crate::context::Context;
 use crate::output::say;
+use crate::process::Process;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg runs compare 3 5")]
@@ -37,8 +38,8 @@ enum Action {
     },
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let context = Context::open()?;
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+    let context = Context::open_to_read(process)?;
     match &arguments.action {
         Action::List => list(&context.block_on(context.database.runs().list())?, arguments.json),
         Action::Show { run } => show(&load(&context, *run)?, arguments.json),

@@ -7,8 +7,9 @@ use clap::Args;
 use server::{Config, State};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::context::{Context, server_folder, stop_signal, today};
+use crate::context::{Context, server_folder, today};
 use crate::output::say;
+use crate::process::Process;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg serve --bind 0.0.0.0:8000")]
@@ -18,9 +19,9 @@ pub struct Arguments {
     bind: Option<SocketAddr>,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let config = config(arguments.bind)?;
-    let context = Context::open_to_serve()?;
+    let context = Context::open_to_serve(process)?;
     serve(&context, config)
 }
 
@@ -56,12 +57,16 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
         let address = listener.local_addr()?;
         let state = State::new(config, context.database.clone(), context.inference()?.clone(), today)?;
         // Loaded before anybody is told to come, so that nobody is turned away.
-        server::reload::begin(&state).await;
+        tokio::select! {
+            biased;
+            () = context.stop.requested() => return Ok(()),
+            () = server::reload::begin(&state) => {}
+        }
         say!("Probeg serves on http://{address}/ (stop it with Ctrl-C)")?;
         say!("  a price for one car     http://{address}/")?;
         say!("  the API, to try out     http://{address}/docs")?;
         say!("  the OpenAPI document    http://{address}/openapi.json")?;
-        server::serve(listener, state, stop_signal()).await?;
+        server::serve(listener, state, context.stop.requested()).await?;
         Ok(())
     })
 }

@@ -10,6 +10,7 @@ use training::synth::{Market, SOURCE};
 
 use crate::context::Context;
 use crate::output::say;
+use crate::process::Process;
 use crate::progress::RowsShown;
 
 #[derive(Debug, Args)]
@@ -29,8 +30,8 @@ pub struct Arguments {
 /// Listings that are sent to the database together.
 const BATCH: usize = 1024;
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    let context = Context::open()?;
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+    let context = Context::open(process)?;
     let counts = fill(&context, arguments.rows, arguments.seed, arguments.clustered)?;
     say!(
         "{} synthetic listings added, {} were there before",

@@ -11,6 +11,7 @@ use training::train::{Surroundings, Trained};
 
 use crate::context::{Context, today};
 use crate::output::say;
+use crate::process::Process;
 use crate::progress::TrainingShown;
 
 #[derive(Debug, Args)]
@@ -45,14 +46,14 @@ pub struct Arguments {
 /// Long enough for a server that restarts after a crash.
 const RETRY_FOR: Duration = Duration::from_mins(2);
 
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let retry_for = Duration::from_secs(arguments.retry_for);
     let trained = if let Some(run) = arguments.resume {
-        let context = Context::open()?;
+        let context = Context::open(process)?;
         finish(&context, arguments.promote, retry_for, |surroundings| training::train::resume(run, surroundings))?
     } else {
         let config = config(arguments)?;
-        let context = Context::open()?;
+        let context = Context::open(process)?;
         finish(&context, arguments.promote, retry_for, |surroundings| training::train::train(&config, surroundings))?
     };
     if arguments.json {
@@ -90,12 +91,12 @@ fn finish(
     let shown = TrainingShown::new();
     let surroundings = Surroundings {
         database: &context.database,
-        handle: context.tokio.handle(),
+        handle: &context.tokio,
         runtime: context.inference()?,
         home: &context.home,
         retry_for,
         today: today(),
-        stop: &context.stop,
+        stop: context.stop.flag(),
         report: &|progress| shown.show(progress),
     };
     let trained = train(surroundings)?;

@@ -12,6 +12,7 @@ use super::serve::{config, listen, serve};
 use super::{import, synth, train};
 use crate::context::Context;
 use crate::output::say;
+use crate::process::Process;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg up --data listings.csv.gz --bind 127.0.0.1:8000")]
@@ -27,12 +28,12 @@ pub struct Arguments {
 /// Enough to train a model that makes sense, in about a minute.
 const SYNTHETIC_ROWS: u64 = 20_000;
 
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     for file in &arguments.data {
         ensure!(file.exists(), "{} does not exist", file.display());
     }
     let config = config(arguments.bind)?;
-    let context = Context::open()?;
+    let context = Context::open(process)?;
     // An address that is taken is better told now than after minutes of training.
     context.block_on(async { listen(config.bind).map(drop) })?;
     prepare(&context, &arguments.data)?;

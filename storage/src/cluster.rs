@@ -15,6 +15,7 @@ use std::fmt::Write;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use sqlx::{Connection, PgConnection};
 
@@ -41,12 +42,12 @@ impl Cluster {
     /// the data lives under `/var/lib/probeg` and `home/cluster.location` says where.
     ///
     /// Blocks: for seconds the first time, for tenths of a second later on, for minutes at worst
-    /// when a large database recovers from a crash.
+    /// when a large database recovers from a crash. Once `stop` is set, what was being started is stopped.
     ///
     /// # Errors
     /// No server binaries, folders that cannot be used, or a server that does not start, with the
-    /// last lines of its log.
-    pub fn open(home: &Path, pg_bin_dir: Option<&Path>) -> Result<Self> {
+    /// last lines of its log. [`Error::Stopped`].
+    pub fn open(home: &Path, pg_bin_dir: Option<&Path>, stop: &AtomicBool) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o755).create(home).map_err(Error::file("create", home))?;
         let home = home.canonicalize().map_err(Error::file("find", home))?;
         let users_path = home.join("cluster.users.lock");
@@ -54,13 +55,13 @@ impl Cluster {
         let gate_path = home.join("cluster.gate.lock");
         let gate = open_lock(&gate_path)?;
 
-        gate.lock().map_err(Error::file("lock", &gate_path))?;
+        lock(&gate, &gate_path, stop)?;
         users.lock_shared().map_err(Error::file("lock", &users_path))?;
         let account = Account::for_server()?;
         let site = Site::prepare(&home, account)?;
         let programs = Programs::find(pg_bin_dir, site.version().as_deref())?;
         let mut server = Server::new(site, programs, account);
-        server.ensure_running()?;
+        server.ensure_running(stop)?;
         gate.unlock().map_err(Error::file("unlock", &gate_path))?;
         Ok(Self { server, users, gate })
     }
@@ -115,6 +116,17 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if let Err(error) = self.leave() {
             tracing::warn!(%error, "The private database could not be stopped; the next command will adopt it.");
+        }
+    }
+}
+
+/// Waits for a lock, which another command may hold for as long as its server takes to start.
+fn lock(file: &File, path: &Path, stop: &AtomicBool) -> Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => server::pause(stop)?,
+            Err(TryLockError::Error(cause)) => return Err(Error::file("lock", path)(cause)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
@@ -71,10 +72,19 @@ impl Database {
     /// Brings the tables up to date. Processes that do so at once wait for one another.
     ///
     /// # Errors
-    /// A database that does not answer or refuses, or a migration that fails.
+    /// A database that does not answer or refuses, a migration that fails, or [`Error::NewerDatabase`].
     pub async fn migrate(&self) -> Result<()> {
         let mut connection = self.own_connection().await?;
-        MIGRATIONS.run_direct(None, &mut connection, false).await?;
+        let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
+        let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        if let Err(MigrateError::VersionMissing(applied)) = migrated
+            && applied > known
+        {
+            let query = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations");
+            let applied = query.fetch_one(&mut connection).await?;
+            return Err(Error::NewerDatabase { applied, known });
+        }
+        migrated?;
         connection.close().await?;
         Ok(())
     }

@@ -78,6 +78,9 @@ pub enum Error {
         /// Its last lines.
         tail: String,
     },
+    /// Whoever waited for the private cluster was asked to stop.
+    #[error("stopped on request")]
+    Stopped,
     /// `DATABASE_URL` cannot be read.
     #[error("DATABASE_URL is not an address such as postgres://user:password@host:5432/database: {0}")]
     Address(sqlx::Error),
@@ -100,6 +103,17 @@ pub enum Error {
     /// The tables could not be brought up to date.
     #[error("the tables could not be brought up to date: {0}")]
     Migration(Box<sqlx::migrate::MigrateError>),
+    /// The tables were changed by a program that is newer than this one.
+    #[error(
+        "the database is of a newer version of probeg: its tables are at migration {applied}, and this program knows \
+         them up to migration {known}; use the newer version"
+    )]
+    NewerDatabase {
+        /// The newest migration of the database.
+        applied: i64,
+        /// The newest migration of this program.
+        known: i64,
+    },
     /// A statement failed, or the connection broke.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -131,6 +145,15 @@ pub enum Error {
         /// What is wrong with it.
         cause: arrow2::error::Error,
     },
+    /// A file of encoded listings holds other bytes than were written.
+    #[error(
+        "the spool {path} was damaged on the disk: it no longer holds what was written; check the disk, and go on, \
+         which makes another"
+    )]
+    DamagedSpool {
+        /// The file.
+        path: PathBuf,
+    },
     /// There is no such run.
     #[error("there is no run {0}: see `probeg runs list`")]
     NoRun(i64),
@@ -142,6 +165,12 @@ pub enum Error {
         "model version {0} is damaged: its bytes no longer have the SHA-256 of its registration; promote another version"
     )]
     DamagedModel(i64),
+    /// A model file that is larger than the registry takes.
+    #[error("the model file has {size} bytes; {} at most are accepted", crate::models::MAX_MODEL_BYTES)]
+    ModelTooLarge {
+        /// Its size in bytes.
+        size: u64,
+    },
     /// No version served before the present one.
     #[error("there is nothing to roll back to: no version served before the present one")]
     NoEarlierChampion,

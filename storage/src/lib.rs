@@ -26,7 +26,7 @@ pub use copy::{Malformed, decode as decode_copy};
 pub use database::{Database, Guard, Lock};
 pub use error::{Error, Result};
 pub use listings::{Import, ImportCounts, Listings, Summary};
-pub use models::{Action, AliasChange, CHAMPION, ModelChanges, ModelRecord, Models, NewModel};
+pub use models::{Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelRecord, Models, NewModel};
 pub use retry::retried;
 pub use runs::{EpochMetrics, NewRun, Outcome, Run, RunRows, RunStatus, Runs};
 pub use snapshot::{Block, Extent, Part, Snapshot};

@@ -16,6 +16,9 @@ pub use changes::ModelChanges;
 /// The alias that servers serve.
 pub const CHAMPION: &str = "champion";
 
+/// The largest model file that is registered or loaded. Whoever loads one holds it in memory several times over.
+pub const MAX_MODEL_BYTES: u64 = 256 << 20;
+
 /// The registered models.
 #[derive(Clone, Debug)]
 pub struct Models {
@@ -69,8 +72,9 @@ impl Models {
     /// Registers a model and returns its version. It serves nobody before it is promoted.
     ///
     /// # Errors
-    /// An empty file, a run that does not exist, or a database that does not answer.
+    /// An empty file, [`Error::ModelTooLarge`], a run that does not exist, or a database that does not answer.
     pub async fn register(&self, model: &NewModel) -> Result<i64> {
+        check_size(model.bytes.len() as u64)?;
         let query = sqlx::query_scalar(
             "INSERT INTO models (run_id, sha256, size, bytes, signature, card)
              VALUES ($1, $2, length($3::bytea), $3, $4, $5) RETURNING version",
@@ -97,9 +101,13 @@ impl Models {
     /// The model file of a version, if there is one of this number.
     ///
     /// # Errors
-    /// [`Error::DamagedModel`] when its SHA-256 is not that of its registration, or a database that
-    /// does not answer.
+    /// [`Error::DamagedModel`] when its SHA-256 is not that of its registration, [`Error::ModelTooLarge`], or a
+    /// database that does not answer.
     pub async fn bytes(&self, version: i64) -> Result<Option<Vec<u8>>> {
+        // The database itself sees to it that this is the length of the bytes.
+        let query = sqlx::query_scalar("SELECT size FROM models WHERE version = $1").bind(version);
+        let Some(size): Option<i64> = query.fetch_optional(&self.pool).await? else { return Ok(None) };
+        check_size(size.unsigned_abs())?;
         let query = sqlx::query_as("SELECT bytes, sha256 FROM models WHERE version = $1").bind(version);
         let row: Option<(Vec<u8>, Vec<u8>)> = query.fetch_optional(&self.pool).await?;
         let Some((bytes, sha256)) = row else { return Ok(None) };
@@ -142,11 +150,24 @@ impl Models {
         self.resolve(CHAMPION).await
     }
 
+    /// The same, with the SHA-256 of its file, which tells it apart from one of this number in another database.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn champion_file(&self) -> Result<Option<(i64, Vec<u8>)>> {
+        let query = "SELECT version, sha256 FROM model_aliases JOIN models USING (version) WHERE alias = $1";
+        Ok(sqlx::query_as(query).bind(CHAMPION).fetch_optional(&self.pool).await?)
+    }
+
     /// Watches the aliases.
     #[must_use]
     pub fn listen(&self) -> ModelChanges {
         ModelChanges::new(self.pool.clone())
     }
+}
+
+fn check_size(size: u64) -> Result<()> {
+    if size > MAX_MODEL_BYTES { Err(Error::ModelTooLarge { size }) } else { Ok(()) }
 }
 
 #[derive(FromRow)]

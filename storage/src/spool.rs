@@ -2,13 +2,14 @@
 //! instead of the database.
 //!
 //! Batches are read one at a time and not mapped: pages of a mapped file count as the process's memory, which must not
-//! grow with the table, and a disk that fails under a mapping kills the process, where a read gives an error.
+//! grow with the table, and a disk that fails under a mapping kills the process, where a read gives an error. What a
+//! disk or its cables change without a word is found by a checksum of each block, which each of its rows carries.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use arrow2::array::{Array, FixedSizeListArray, Float32Array, Int32Array, PrimitiveArray};
+use arrow2::array::{Array, FixedSizeListArray, Float32Array, Int32Array, PrimitiveArray, UInt32Array};
 use arrow2::chunk::Chunk;
 use arrow2::datatypes::{DataType, Field, Schema};
 use arrow2::io::ipc::read::{Dictionaries, FileMetadata, read_batch, read_file_metadata};
@@ -36,6 +37,7 @@ impl SpoolWriter {
             Field::new("categorical", row_type(DataType::Int32, CATEGORICAL.len()), false),
             Field::new("numeric", row_type(DataType::Float32, NUMERIC.len()), false),
             Field::new("log_price", DataType::Float32, false),
+            Field::new("checksum", DataType::UInt32, false),
         ];
         let options = WriteOptions { compression: None };
         let writer = FileWriter::try_new(AtomicFile::create(path)?, Schema::from(fields), None, options);
@@ -47,10 +49,12 @@ impl SpoolWriter {
     /// # Errors
     /// A disk that is full or broken.
     pub fn write(&mut self, rows: TabularBatch) -> Result<()> {
+        let checksums = vec![checksum(&rows); rows.len()];
         let TabularBatch { ids, numbers, log_prices } = rows;
         let columns = rows_of(DataType::Int32, CATEGORICAL.len(), Int32Array::from_vec(ids).boxed()).and_then(|ids| {
             let numbers = rows_of(DataType::Float32, NUMERIC.len(), Float32Array::from_vec(numbers).boxed())?;
-            Chunk::try_new(vec![ids, numbers, Float32Array::from_vec(log_prices).boxed()])
+            let log_prices = Float32Array::from_vec(log_prices).boxed();
+            Chunk::try_new(vec![ids, numbers, log_prices, UInt32Array::from_vec(checksums).boxed()])
         });
         columns.and_then(|columns| self.writer.write(&columns, None)).map_err(failed(&self.path))
     }
@@ -96,26 +100,39 @@ impl Spool {
     /// The rows of a block, counted from 0 in the order in which they were written.
     ///
     /// # Errors
-    /// There is no such block, or the disk is broken.
+    /// There is no such block, the disk is broken, or [`Error::DamagedSpool`].
     pub fn read(&mut self, block: usize) -> Result<TabularBatch> {
-        self.read_columns(block).map_err(failed(&self.path))
+        let (rows, checksums) = self.read_columns(block).map_err(failed(&self.path))?;
+        let expected = checksum(&rows);
+        let is_intact = checksums.len() == rows.len() && checksums.iter().all(|checksum| *checksum == expected);
+        if is_intact { Ok(rows) } else { Err(Error::DamagedSpool { path: self.path.clone() }) }
     }
 
-    fn read_columns(&mut self, block: usize) -> arrow2::error::Result<TabularBatch> {
+    fn read_columns(&mut self, block: usize) -> arrow2::error::Result<(TabularBatch, Vec<u32>)> {
         if block >= self.metadata.blocks.len() {
             return Err(damaged());
         }
         let Self { file, metadata, message, data, .. } = self;
         let columns = read_batch(file, &Dictionaries::default(), metadata, None, None, block, message, data)?;
-        let [ids, numbers, log_prices] = columns.arrays() else { return Err(damaged()) };
+        let [ids, numbers, log_prices, checksums] = columns.arrays() else { return Err(damaged()) };
         let values =
             |rows: &dyn Array| rows.as_any().downcast_ref::<FixedSizeListArray>().map(|rows| rows.values().clone());
-        Ok(TabularBatch {
+        let rows = TabularBatch {
             ids: numbers_of(values(ids.as_ref()).ok_or_else(damaged)?.as_ref())?,
             numbers: numbers_of(values(numbers.as_ref()).ok_or_else(damaged)?.as_ref())?,
             log_prices: numbers_of(log_prices.as_ref())?,
-        })
+        };
+        Ok((rows, numbers_of(checksums.as_ref())?))
     }
+}
+
+fn checksum(rows: &TabularBatch) -> u32 {
+    let TabularBatch { ids, numbers, log_prices } = rows;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(bytemuck::cast_slice(ids));
+    hasher.update(bytemuck::cast_slice(numbers));
+    hasher.update(bytemuck::cast_slice(log_prices));
+    hasher.finalize()
 }
 
 fn row_type(of: DataType, width: usize) -> DataType {

@@ -10,7 +10,6 @@ mod member_thread;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
@@ -219,7 +218,7 @@ impl Learning<'_> {
             for member in members {
                 let (jobs_in, jobs_out) = crossbeam_channel::bounded(QUEUE);
                 let replies = replies_in.clone();
-                threads.push(scope.spawn(move || member.run(&jobs_out, &replies)));
+                threads.push(scope.spawn(move || member.run(jobs_out, &replies)));
                 jobs.push(jobs_in);
             }
             drop(replies_in);
@@ -227,9 +226,12 @@ impl Learning<'_> {
             let outcome = Epochs { learning: self, jobs, replies, callbacks, saved }.run(state, &batches);
             // The loader ends when nobody takes its batches.
             drop(batches);
-            loader.join().map_err(|_| Error::ThreadStopped)?;
-            let members: Result<Vec<Members>, Error> = threads.into_iter().map(join).collect();
-            Ok((outcome?, members?))
+            let loaded = loader.join().map_err(|_| Error::ThreadStopped);
+            // Each is waited for, whatever the others have come to: a panic that nobody looks at is passed on.
+            let members: Vec<Option<Members>> = threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
+            let members: Option<Vec<Members>> = members.into_iter().collect();
+            loaded?;
+            Ok((outcome?, members.ok_or(Error::ThreadStopped)?))
         })
     }
 
@@ -300,8 +302,4 @@ impl Learning<'_> {
             }
         }
     }
-}
-
-fn join(thread: ScopedJoinHandle<'_, Members>) -> Result<Members, Error> {
-    thread.join().map_err(|_| Error::ThreadStopped)
 }

@@ -114,7 +114,7 @@ impl<'a> ListingStream<'a> {
     /// A database that is away, or [`Error::Interrupted`].
     pub fn rows(&mut self) -> Result<Rows, Error> {
         let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
-        let [train, validation, test] = self.handle.block_on(self.snapshot.rows(parts))?;
+        let [train, validation, test] = wait(self.handle, self.stop, self.snapshot.rows(parts))?;
         Ok(Rows { train, validation, test })
     }
 
@@ -124,7 +124,7 @@ impl<'a> ListingStream<'a> {
     /// # Errors
     /// A database that is away, or [`Error::Interrupted`].
     pub fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
-        self.held_out_since = self.handle.block_on(self.snapshot.newest_day(share))?;
+        self.held_out_since = wait(self.handle, self.stop, self.snapshot.newest_day(share))?;
         self.close_spools();
         Ok(self.held_out_since)
     }
@@ -217,13 +217,20 @@ impl<'a> ListingStream<'a> {
         Ok(())
     }
 
-    /// Makes the split's spool of a file that [`Self::encode`] has written before; false where there is none.
+    /// Makes the split's spool of a file that [`Self::encode`] has written before; false where there is none, or none
+    /// that is what was written.
     ///
     /// # Errors
-    /// A file that is no spool, or cannot be read.
+    /// A file that cannot be read.
     pub fn open_spool(&mut self, split: Split, file: &Path) -> Result<bool, Error> {
         let Some(spool) = self.spools.of(split) else { return Ok(false) };
-        *spool = Spool::open(file)?;
+        *spool = match Spool::open(file) {
+            Err(damaged @ storage::Error::Spool { .. }) => {
+                tracing::warn!("{damaged}; another is made.");
+                None
+            }
+            opened => opened?,
+        };
         Ok(spool.is_some())
     }
 
@@ -347,8 +354,22 @@ fn check(stop: &AtomicBool) -> Result<(), Error> {
     if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
+/// Waits for the database, or until `stop` is set.
+pub(crate) fn wait<T>(
+    handle: &Handle,
+    stop: &AtomicBool,
+    work: impl Future<Output = storage::Result<T>>,
+) -> Result<T, Error> {
+    handle.block_on(async {
+        tokio::select! {
+            done = work => Ok(done?),
+            () = stopped(stop) => Err(Error::Interrupted),
+        }
+    })
+}
+
 /// Resolves once `stop` is set: a database that is away is not waited for then.
-async fn stopped(stop: &AtomicBool) {
+pub(crate) async fn stopped(stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(LOOK_AT_STOP).await;
     }

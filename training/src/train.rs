@@ -1,5 +1,6 @@
 //! One run from the first row to the registered version.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::learner::{Callbacks, Learned, LearnerState, Learning, Until};
 pub use crate::learner::{EpochMetrics, Step};
 use crate::model::TabularRegressor;
 use crate::statistics;
-use crate::stream::ListingStream;
+use crate::stream::{ListingStream, stopped, wait};
 
 /// What a run is doing, told as it goes.
 #[derive(Clone, Debug)]
@@ -99,6 +100,15 @@ const NEWEST_SHARE: f64 = 0.05;
 /// Members of the model of the backtest: fewer say as much at a fraction of the time.
 const BACKTEST_MEMBERS: usize = 2;
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long a run that is stopped may take to note that.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Surroundings<'_> {
+    /// Waits for the database, or until the run is to stop.
+    fn block_on<T>(&self, work: impl Future<Output = storage::Result<T>>) -> Result<T, Error> {
+        wait(self.handle, self.stop, work)
+    }
+}
 
 /// Trains on the listings in the database and registers the result as a new version, which serves
 /// nobody before it is promoted. Blocks until done; call it outside the async runtime.
@@ -108,11 +118,11 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// network, or the database fails. The run is then marked as failed and nothing is registered.
 /// [`Error::Resumable`] where [`resume`] can go on.
 pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
-    let Surroundings { database, handle, home, report, .. } = surroundings;
+    let Surroundings { database, home, report, .. } = surroundings;
     RunFolder::prepare(home)?;
     let new_run = NewRun { label: None, seed: config.seed, config: json!(config) };
-    let id = handle.block_on(database.runs().create(&new_run))?;
-    let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+    let id = surroundings.block_on(database.runs().create(&new_run))?;
+    let run = surroundings.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     let folder = RunFolder::open(home, &run)?;
     report(Progress::Begun(id));
     go(&run, config, folder, None, surroundings)
@@ -123,8 +133,8 @@ pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Tra
 /// # Errors
 /// As of [`train`], and when there is nothing to resume, or when another process is at work on it.
 pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
-    let Surroundings { database, handle, home, report, .. } = surroundings;
-    let run = handle.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+    let Surroundings { database, home, report, .. } = surroundings;
+    let run = surroundings.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     match run.status {
         RunStatus::Completed => {
             if RunFolder::exists(home, &run) {
@@ -141,7 +151,7 @@ pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error>
         Some(beginning) => beginning.config.clone(),
         None => serde_json::from_value(run.config.clone()).map_err(|cause| Error::RunConfig { run: id, cause })?,
     };
-    handle.block_on(database.runs().resume(id))?;
+    surroundings.block_on(database.runs().resume(id))?;
     report(if beginning.is_some() { Progress::Resumed(id) } else { Progress::BegunAnew(id) });
     go(&run, &config, folder, beginning, surroundings)
 }
@@ -154,7 +164,7 @@ fn go(
     beginning: Option<Beginning>,
     surroundings: Surroundings<'_>,
 ) -> Result<Trained, Error> {
-    let Surroundings { database, handle, retry_for, .. } = surroundings;
+    let Surroundings { database, handle, retry_for, stop, .. } = surroundings;
     let runs = database.runs();
     let id = run.id;
     let heart = handle.spawn(async move {
@@ -174,7 +184,9 @@ fn go(
     };
     let today = beginning.as_ref().map_or(surroundings.today, |beginning| beginning.today);
     let surroundings = Surroundings { today, ..surroundings };
-    let result = Run { config, surroundings, summary, folder: &folder }.complete(beginning);
+    let run = Run { config, surroundings, summary, folder: &folder };
+    // A run that panics has failed: nobody must take it for one that is still under way.
+    let result = catch_unwind(AssertUnwindSafe(|| run.complete(beginning))).unwrap_or(Err(Error::ThreadStopped));
     heart.abort();
     let outcome = match &result {
         Ok(_) => Outcome::Completed,
@@ -185,10 +197,17 @@ fn go(
     let is_away = matches!(result, Err(Error::Storage(storage::Error::StillAway { .. })));
     let retry_for = if is_away { Duration::ZERO } else { retry_for };
     let runs = database.runs();
-    let finished = handle.block_on(retried(retry_for, async || runs.finish(id, &outcome).await));
-    match result {
+    let finished = handle.block_on(async {
+        tokio::select! {
+            finished = retried(retry_for, async || runs.finish(id, &outcome).await) => Ok(finished?),
+            () = async {
+                stopped(stop).await;
+                tokio::time::sleep(FAREWELL).await;
+            } => Err(Error::Interrupted),
+        }
+    });
+    match result.and_then(|trained| finished.map(|()| trained)) {
         Ok(trained) => {
-            finished?;
             folder.remove();
             Ok(trained)
         }
@@ -209,10 +228,11 @@ type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
 
 impl Run<'_> {
     fn complete(mut self, beginning: Option<Beginning>) -> Result<Trained, Error> {
-        let Surroundings { database, handle, report, retry_for, today, stop, .. } = self.surroundings;
+        let surroundings = self.surroundings;
+        let Surroundings { database, handle, report, retry_for, today, stop, .. } = surroundings;
         let snapshot = match &beginning {
             Some(beginning) => Snapshot::again(database, beginning.extent),
-            None => handle.block_on(retried(retry_for, async || Snapshot::begin(database).await))?,
+            None => surroundings.block_on(retried(retry_for, async || Snapshot::begin(database).await))?,
         };
         let snapshot = snapshot.retrying(retry_for);
         let extent = snapshot.extent();
@@ -232,7 +252,8 @@ impl Run<'_> {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
                 let (runs, metrics_json) = (database.runs(), json!(metrics));
                 let id = self.summary.id;
-                handle.block_on(retried(retry_for, async || runs.record_epoch(id, number, &metrics_json).await))?;
+                let recorded = retried(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
+                surroundings.block_on(recorded)?;
                 report(Progress::Epoch(epoch, metrics));
                 Ok(())
             })?;
@@ -255,7 +276,7 @@ impl Run<'_> {
     /// Registers the version, once: a database that went away may have done so before it could say it, and so may
     /// this run before it was killed.
     fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
-        let Surroundings { database, handle, retry_for, .. } = self.surroundings;
+        let Surroundings { database, retry_for, .. } = self.surroundings;
         let id = self.summary.id;
         let model =
             NewModel { run_id: Some(id), bytes: file, signature: signature.summary(), card: json!(signature.accuracy) };
@@ -264,7 +285,7 @@ impl Run<'_> {
             Some(version) => Ok(version),
             None => models.register(&model).await,
         });
-        Ok(handle.block_on(version)?)
+        self.surroundings.block_on(version)
     }
 
     /// Lets a network learn, from the first pass over the listings or from the stage's checkpoint on.
@@ -303,7 +324,7 @@ impl Run<'_> {
             epoch: on_epoch,
             checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
         };
-        let learned = learning.learn(stream, saved, callbacks)?;
+        let learned = learning.learn(stream, saved, callbacks).inspect_err(remove_damaged_spool)?;
         stream.close_spools();
         self.folder.remove_spools(stage);
         Ok((prepared, learned))
@@ -332,10 +353,11 @@ impl Run<'_> {
 
     /// Tells, and writes down, what there is to learn from.
     fn describe(&self, schema: &FeatureSchema) -> Result<(), Error> {
-        let Surroundings { database, handle, report, retry_for, .. } = self.surroundings;
+        let Surroundings { database, report, retry_for, .. } = self.surroundings;
         let Rows { train, validation, test } = self.summary.rows;
         let (runs, id, rows) = (database.runs(), self.summary.id, RunRows { train, validation, test });
-        handle.block_on(retried(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await))?;
+        let described = retried(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await);
+        self.surroundings.block_on(described)?;
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
         Ok(())
@@ -424,6 +446,15 @@ impl Run<'_> {
             Ok(rows.len() < MEASURED_ROWS)
         })?;
         Ok(model.calibrated(Calibration::fit(&signature.quantiles, &rows)))
+    }
+}
+
+/// The run that goes on makes another.
+fn remove_damaged_spool(error: &Error) {
+    if let Error::Storage(storage::Error::DamagedSpool { path } | storage::Error::Spool { path, .. }) = error
+        && let Err(cause) = std::fs::remove_file(path)
+    {
+        tracing::warn!(%cause, "{} could not be removed.", path.display());
     }
 }
 

@@ -3,15 +3,21 @@
 //! Knows no training: a server needs this crate and nothing else of the model's making.
 
 pub mod encoder;
+mod file;
+mod graph;
 pub mod model;
 mod pool;
+mod ranges;
 pub mod runtime;
 pub mod signature;
+mod sizes;
+#[cfg(test)]
+mod tests;
 mod warning;
 
 pub use encoder::Encoder;
 pub use model::Model;
-pub use runtime::{Runtime, Session};
+pub use runtime::Runtime;
 pub use signature::Signature;
 
 /// Name of the input `int64 [N, C]`: ids of the categorical features, 0 = unknown or missing.
@@ -26,7 +32,7 @@ pub const OUTPUT: &str = "price_quantiles";
 pub enum Error {
     /// The bytes are no ONNX file.
     #[error("this is not an ONNX file: {0}")]
-    NotOnnx(#[from] prost::DecodeError),
+    NotOnnx(String),
     /// Part of the metadata is missing or malformed.
     #[error("the model file's metadata `{key}` cannot be used: {reason}; export the model again with `probeg train`")]
     Metadata {
@@ -38,6 +44,20 @@ pub enum Error {
     /// The graph's inputs or output are not those of the contract.
     #[error("the model file's graph does not fit: {0}")]
     Graph(String),
+    /// A listing's ids would be looked up where the graph has no row for them, or the row of another one.
+    #[error(
+        "its vocabularies do not fit its graph: the table of embeddings has {rows} rows for {ids} ids; export the model \
+         again with `probeg train`"
+    )]
+    Vocabulary {
+        /// Rows of the table.
+        rows: u64,
+        /// Ids of all categories, the unknown ones included.
+        ids: u64,
+    },
+    /// The graph gives what is no price.
+    #[error("the graph answers {0:?}, which are no rising prices")]
+    Nonsense(Vec<f32>),
     /// The graph gives other prices than those that travel with the file.
     #[error("it answers otherwise than it did when it was made: a price differs by {difference:.1e} of it")]
     Changed {
@@ -56,5 +76,14 @@ pub enum Error {
     },
     /// The runtime refused the graph or failed on a batch.
     #[error("the ONNX runtime failed: {0}")]
-    Inference(#[from] ort::Error),
+    Inference(String),
+    /// The runtime panicked over the graph.
+    #[error("the ONNX runtime panicked: {0}")]
+    Panicked(String),
+}
+
+impl From<ort::Error> for Error {
+    fn from(error: ort::Error) -> Self {
+        Self::Inference(error.to_string())
+    }
 }

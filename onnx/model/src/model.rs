@@ -9,8 +9,10 @@ use domain::{Column, Listing, Valuation};
 
 use crate::Error;
 use crate::encoder::Encoder;
+use crate::file::decode;
+use crate::graph::{Graph, Widths};
 use crate::pool::Pool;
-use crate::runtime::{Graph, Runtime, Session, Widths};
+use crate::runtime::{Runtime, Session};
 use crate::signature::{Golden, Signature};
 use crate::warning::unknown_values;
 
@@ -71,11 +73,12 @@ impl Model {
     /// # Errors
     /// When the file is not a model file of Probeg or the runtime refuses it.
     pub fn open(runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
-        let signature = Signature::of_file(file)?;
+        let file = decode(file)?;
+        let signature = Signature::of(&file)?;
         let encoder = Encoder::new(&signature.schema)?;
-        let widths = widths(&signature, &encoder);
-        let mut graph = Graph::of_file(file)?;
-        let bulk = Pool::open(threads, &[BATCH], |rows| Session::open(runtime, &mut graph, widths, rows))?;
+        let widths = widths(&signature);
+        let mut graph = Graph::new(file, widths, &largest_ids(&signature), BATCH)?;
+        let bulk = open_pool(runtime, &mut graph, widths, threads, &[BATCH])?;
         let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference)));
         Ok(Self { signature, encoder, bulk, quick: None, threads: 1, drift })
     }
@@ -86,9 +89,9 @@ impl Model {
     /// # Errors
     /// As [`Self::open`].
     pub fn with_quick_sessions(self, runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
-        let widths = widths(&self.signature, &self.encoder);
-        let mut graph = Graph::of_file(file)?;
-        let quick = Pool::open(threads, &QUICK_ROWS, |rows| Session::open(runtime, &mut graph, widths, rows))?;
+        let widths = widths(&self.signature);
+        let mut graph = Graph::new(decode(file)?, widths, &largest_ids(&self.signature), BATCH)?;
+        let quick = open_pool(runtime, &mut graph, widths, threads, &QUICK_ROWS)?;
         Ok(Self { quick: Some(quick), ..self })
     }
 
@@ -189,20 +192,49 @@ impl Model {
         drift.indices().into_iter().map(|(name, index)| (name.to_owned(), index)).collect()
     }
 
-    /// Runs the rows that came with the file through the graph, and compares the prices with those that came with them.
+    /// Has the model prove that it can serve: the rows that came with the file must give the prices that came with
+    /// them, and every category's first and last id prices that rise, whatever else is known.
     ///
     /// # Errors
-    /// [`Error::Changed`]; when the rows do not fit the graph or the runtime fails. A file without rows has none.
-    pub fn check_golden(&self) -> Result<(), Error> {
-        let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else { return Ok(()) };
-        let numbers: Vec<f32> = numeric.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
-        let given = self.run(categorical, &numbers)?;
-        if given.is_empty() || given.len() != price_quantiles.len() {
-            let reason = format!("it holds {} prices, the graph gives {}", price_quantiles.len(), given.len());
+    /// The file has no such rows, [`Error::Changed`], [`Error::Nonsense`], or the runtime fails.
+    pub fn prove(&self) -> Result<(), Error> {
+        let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else {
+            let reason = "it is missing, so that nobody can tell whether the file still answers as it did".to_owned();
             return Err(Error::Metadata { key: "probeg.golden", reason });
-        }
+        };
+        let golden: Vec<f32> = numeric.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
+        let given = self.run(categorical, &golden)?;
         let difference = largest_difference(&given, price_quantiles);
-        if difference <= GOLDEN_TOLERANCE { Ok(()) } else { Err(Error::Changed { difference }) }
+        // A NaN is no difference that is accepted.
+        if !(difference <= GOLDEN_TOLERANCE) {
+            return Err(Error::Changed { difference });
+        }
+        let ids = self.first_and_last_ids();
+        let rows = ids.len() / self.encoder.categorical_width();
+        let missing = vec![f32::NAN; self.encoder.numeric_width()];
+        for numbers in [&missing, &golden[..missing.len()]] {
+            let prices = self.run(&ids, &numbers.repeat(rows))?;
+            prices.chunks(self.signature.quantiles.len()).try_for_each(check_prices)?;
+        }
+        // Far beyond every car: prices need not make sense, but there must be some.
+        for number in [-1e9, 0.0, 1e9] {
+            self.run(&ids, &vec![number; rows * missing.len()])?;
+        }
+        Ok(())
+    }
+
+    /// Rows of ids: all unknown, the last of each category with all others unknown, and the last of all.
+    fn first_and_last_ids(&self) -> Vec<i64> {
+        let last = largest_ids(&self.signature).into_iter();
+        let last: Vec<i64> = last.map(|id| i64::try_from(id).unwrap_or(i64::MAX)).collect();
+        let mut ids = vec![0; last.len()];
+        for (place, id) in last.iter().enumerate() {
+            let mut row = vec![0; last.len()];
+            row[place] = *id;
+            ids.extend(row);
+        }
+        ids.extend(last);
+        ids
     }
 
     /// The look-ups that turn a listing into inputs.
@@ -227,7 +259,7 @@ impl Model {
     /// trained levels.
     ///
     /// # Errors
-    /// When the level is not one of [`Calibration::levels`].
+    /// When the level is not one of [`Calibration::levels`], or the model gave no prices.
     ///
     /// # Panics
     /// There is no such listing.
@@ -237,6 +269,7 @@ impl Model {
         let ids = &predicted.ids[of_row(self.encoder.categorical_width())];
         let quantiles = &predicted.quantiles[of_row(self.signature.quantiles.len())];
         let as_of = listing.date().unwrap_or_default();
+        check_prices(quantiles)?;
         let age = listing.number(Column::Year).map_or(f64::NAN, |year| domain::identity::age(as_of, year));
         let calibration = &self.signature.calibration;
         let (low, high) = calibration.interval(level, quantiles, age).ok_or_else(|| Error::Metadata {
@@ -266,7 +299,40 @@ pub fn largest_difference(given: &[f32], expected: &[f32]) -> f64 {
     differences.fold(0.0, f64::max)
 }
 
-fn widths(signature: &Signature, encoder: &Encoder) -> Widths {
-    let (categorical, numeric) = (encoder.categorical_width(), encoder.numeric_width());
-    Widths { categorical, numeric, quantiles: signature.quantiles.len() }
+/// How much lower than the one before a quantile may be, of what is rounded when it is computed.
+const ROUNDING: f32 = 1e-5;
+
+/// Whether quantiles of a price are numbers that rise.
+fn check_prices(quantiles: &[f32]) -> Result<(), Error> {
+    let are_prices = quantiles.iter().all(|price| price.is_finite() && *price >= 0.0);
+    if are_prices && quantiles.windows(2).all(|pair| pair[1] >= pair[0] * (1.0 - ROUNDING)) {
+        Ok(())
+    } else {
+        Err(Error::Nonsense(quantiles.to_vec()))
+    }
+}
+
+fn widths(signature: &Signature) -> Widths {
+    let schema = &signature.schema;
+    Widths {
+        categorical: schema.categorical.len(),
+        numeric: schema.numeric.len(),
+        quantiles: signature.quantiles.len(),
+    }
+}
+
+/// Of each category, in the order of the inputs.
+fn largest_ids(signature: &Signature) -> Vec<usize> {
+    signature.schema.categorical.iter().map(|feature| feature.values.len()).collect()
+}
+
+fn open_pool(
+    runtime: &Runtime,
+    graph: &mut Graph,
+    widths: Widths,
+    threads: usize,
+    rows: &[usize],
+) -> Result<Pool, Error> {
+    rows.iter().try_for_each(|rows| runtime.rehearse(graph, widths, *rows))?;
+    Pool::open(threads, rows, |rows| Session::open(runtime, graph, widths, rows))
 }

@@ -1,5 +1,7 @@
-//! The ONNX runtime: pure Rust by default, native ONNX Runtime when asked for.
+//! The ONNX runtime behind ort: pure Rust by default, native ONNX Runtime when asked for.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use ort::environment::Environment;
@@ -7,16 +9,16 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
 use prost::Message;
 use tract_onnx::pb::ModelProto;
-use tract_onnx::pb::tensor_shape_proto::dimension;
-use tract_onnx::pb::type_proto::Value;
+use tract_onnx::prelude::{Datum, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor, TractResult, tvec};
 
+use crate::graph::{Graph, Widths, fault};
 use crate::{CATEGORICAL_INPUT, Error, NUMERIC_INPUT, OUTPUT};
 
 /// A runtime that is ready to open sessions. A process has one: the first that is loaded.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     environment: Environment,
-    name: &'static str,
+    is_native: bool,
 }
 
 impl Runtime {
@@ -29,25 +31,60 @@ impl Runtime {
         let Some(path) = library else {
             // False when a runtime is in place already, which is then the one that is used.
             ort::set_api(ort_tract::api());
-            return Ok(Self { environment: ort::init().build()?, name: "ort-tract" });
+            return Ok(Self { environment: ort::init().build()?, is_native: false });
         };
         let failed = |reason: String| Error::Runtime { path: path.display().to_string(), reason };
         let builder = ort::init_from(path).map_err(|error| failed(error.to_string()))?;
         let environment = builder.with_name("probeg").build().map_err(|error| failed(error.to_string()))?;
-        Ok(Self { environment, name: "onnxruntime" })
+        Ok(Self { environment, is_native: true })
     }
 
     /// `ort-tract` or `onnxruntime`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.name
+        if self.is_native { "onnxruntime" } else { "ort-tract" }
+    }
+
+    /// Has the built-in runtime open and run a graph once without ort in between: ort reaches it through C functions,
+    /// and a panic that comes to one of those ends the process. What depends on the graph alone shows here, as an
+    /// error; what depends on the inputs has been ruled out by [`Graph::new`].
+    ///
+    /// # Errors
+    /// The runtime refuses the graph or panics over it.
+    pub(crate) fn rehearse(&self, graph: &mut Graph, widths: Widths, rows: usize) -> Result<(), Error> {
+        if self.is_native {
+            return Ok(());
+        }
+        let file = graph.with_rows(rows);
+        let rehearsal = catch_unwind(AssertUnwindSafe(|| run_once(file, widths, rows)));
+        let outputs = rehearsal.map_err(|panic| Error::Panicked(message(&*panic)))?;
+        let outputs = outputs.map_err(|error| Error::Inference(format!("{error:#}")))?;
+        let expected = (f32::datum_type(), &[rows, widths.quantiles][..]);
+        match &outputs[..] {
+            [output] if (output.datum_type(), output.shape()) == expected => Ok(()),
+            outputs => Err(fault(format!("it answers {outputs:?} where {expected:?} is expected"))),
+        }
     }
 }
 
-/// One loaded graph, made for a fixed number of rows: with sizes that it knows, a runtime does without a third of the
-/// work. Runs one batch at a time.
+fn run_once(file: &ModelProto, widths: Widths, rows: usize) -> TractResult<TVec<TValue>> {
+    let graph = tract_onnx::onnx().parse(file, None)?.model.into_optimized()?.into_runnable()?;
+    let ids = vec![0_i64; rows * widths.categorical];
+    let numbers = vec![f32::NAN; rows * widths.numeric];
+    let ids = Tensor::from_shape(&[rows, widths.categorical], &ids)?;
+    let numbers = Tensor::from_shape(&[rows, widths.numeric], &numbers)?;
+    graph.run(tvec![ids.into(), numbers.into()])
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+}
+
+/// One loaded graph, made for a fixed number of rows. Runs one batch at a time.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     inner: ort::session::Session,
     widths: Widths,
     rows: usize,
@@ -56,42 +93,26 @@ pub struct Session {
     numbers: Vec<f32>,
 }
 
-/// What each row of a graph has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Widths {
-    /// Ids: `C`.
-    pub categorical: usize,
-    /// Numbers: `F`.
-    pub numeric: usize,
-    /// Outputs: `Q`.
-    pub quantiles: usize,
-}
-
 impl Session {
-    /// Opens a graph of these widths for `rows` rows a run, and runs it once to see that it answers.
+    /// Opens a graph for `rows` rows a run, and runs it once to see that it answers.
     ///
     /// # Errors
-    /// When the runtime refuses the graph, or it has other inputs or outputs.
-    pub fn open(runtime: &Runtime, graph: &mut Graph, widths: Widths, rows: usize) -> Result<Self, Error> {
+    /// When the runtime refuses the graph.
+    pub(crate) fn open(runtime: &Runtime, graph: &mut Graph, widths: Widths, rows: usize) -> Result<Self, Error> {
         let session = ort::session::Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(ort::Error::from)?
             // One thread a session: requests run beside each other in several sessions instead.
             .with_intra_threads(1)
             .map_err(ort::Error::from)?
-            .commit_from_memory(&graph.with_rows(rows)?)?;
-        let inputs: Vec<&str> = session.inputs().iter().map(ort::value::Outlet::name).collect();
-        if inputs != [CATEGORICAL_INPUT, NUMERIC_INPUT] {
-            return Err(Error::Graph(format!("its inputs are {inputs:?}")));
-        }
+            .commit_from_memory(&graph.with_rows(rows).encode_to_vec())?;
         let mut session = Self { inner: session, widths, rows, ids: Vec::new(), numbers: Vec::new() };
         session.run(&vec![0; widths.categorical], &vec![f32::NAN; widths.numeric], &mut Vec::new())?;
         Ok(session)
     }
 
     /// The most rows of a run. One of fewer rows costs the same.
-    #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
@@ -100,7 +121,7 @@ impl Session {
     ///
     /// # Errors
     /// When the lengths do not fit each other or the runtime fails.
-    pub fn run(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
+    pub(crate) fn run(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
         let Widths { categorical, numeric, quantiles: width } = self.widths;
         let count = ids.len() / categorical;
         if count > self.rows || ids.len() != count * categorical || numbers.len() != count * numeric {
@@ -118,44 +139,12 @@ impl Session {
         let inputs = ort::inputs! { CATEGORICAL_INPUT => categorical, NUMERIC_INPUT => numeric };
         let outputs = self.inner.run(inputs)?;
         let output = outputs.get(OUTPUT).ok_or_else(|| Error::Graph(format!("it has no output `{OUTPUT}`")))?;
-        let (_, prices) = output.try_extract_tensor::<f32>()?;
-        if prices.len() != self.rows * width {
-            return Err(Error::Graph(format!("it answered {} numbers for {} rows", prices.len(), self.rows)));
+        let (shape, prices) = output.try_extract_tensor::<f32>()?;
+        let expected = [self.rows, width].map(|dim| i64::try_from(dim).unwrap_or(i64::MAX));
+        if **shape != expected {
+            return Err(Error::Graph(format!("it answered {shape:?} where {expected:?} was expected")));
         }
         quantiles.extend_from_slice(&prices[..count * width]);
         Ok(())
-    }
-}
-
-/// What a runtime needs of a model file.
-#[derive(Debug)]
-pub struct Graph {
-    file: ModelProto,
-}
-
-impl Graph {
-    /// The graph of a model file.
-    ///
-    /// # Errors
-    /// The bytes are no ONNX file.
-    pub fn of_file(file: &[u8]) -> Result<Self, Error> {
-        let mut file = ModelProto::decode(file)?;
-        file.metadata_props.clear();
-        Ok(Self { file })
-    }
-
-    /// An ONNX file of it in which the first dimension of inputs and output is fixed.
-    fn with_rows(&mut self, rows: usize) -> Result<Vec<u8>, Error> {
-        let rows = i64::try_from(rows).map_err(|_| Error::Graph(format!("{rows} rows are too many")))?;
-        let graph = self.file.graph.as_mut().ok_or_else(|| Error::Graph("the file holds none".to_owned()))?;
-        for value in graph.input.iter_mut().chain(&mut graph.output) {
-            let Some(Value::TensorType(tensor)) = value.r#type.as_mut().and_then(|kind| kind.value.as_mut()) else {
-                continue;
-            };
-            if let Some(first) = tensor.shape.as_mut().and_then(|shape| shape.dim.first_mut()) {
-                first.value = Some(dimension::Value::DimValue(rows));
-            }
-        }
-        Ok(self.file.encode_to_vec())
     }
 }

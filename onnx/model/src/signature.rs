@@ -4,12 +4,14 @@ use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
 use domain::drift::Reference;
 use domain::feature::FeatureSchema;
-use prost::Message;
+use domain::vocabulary::write_key;
+use rustc_hash::FxHashSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;
 
 use crate::Error;
+use crate::file::decode;
 
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,20 +88,23 @@ impl Signature {
         ])
     }
 
-    /// Reads the signature of a file and checks that it agrees with itself and with the file's graph.
+    /// Reads the signature of a file and checks that it agrees with itself.
     ///
     /// # Errors
     /// When the bytes are no ONNX file, or the metadata is missing, malformed or inconsistent.
     pub fn of_file(bytes: &[u8]) -> Result<Self, Error> {
-        let file = ModelProto::decode(bytes)?;
+        Self::of(&decode(bytes)?)
+    }
+
+    pub(crate) fn of(file: &ModelProto) -> Result<Self, Error> {
         let signature = Self {
-            schema: read(&file, "probeg.schema")?,
-            quantiles: read(&file, "probeg.quantiles")?,
-            calibration: read(&file, "probeg.calibration")?,
-            accuracy: read(&file, "probeg.accuracy")?,
-            run: read(&file, "probeg.run")?,
-            reference: read_if_present(&file, "probeg.reference")?,
-            golden: read_if_present(&file, "probeg.golden")?,
+            schema: read(file, "probeg.schema")?,
+            quantiles: read(file, "probeg.quantiles")?,
+            calibration: read(file, "probeg.calibration")?,
+            accuracy: read(file, "probeg.accuracy")?,
+            run: read(file, "probeg.run")?,
+            reference: read_if_present(file, "probeg.reference")?,
+            golden: read_if_present(file, "probeg.golden")?,
         };
         signature.check()?;
         Ok(signature)
@@ -115,15 +120,78 @@ impl Signature {
         if !self.schema.is_intact() {
             return Err(metadata("probeg.schema", &"its fingerprint does not fit its content"));
         }
-        let rising = self.quantiles.windows(2).all(|pair| pair[0] < pair[1]);
-        if self.quantiles.len().is_multiple_of(2) || !rising {
+        check_schema(&self.schema).map_err(|reason| metadata("probeg.schema", &reason))?;
+        let levels = &self.quantiles;
+        let rising = levels.windows(2).all(|pair| pair[0] < pair[1]) && levels.iter().all(|at| (0.0..1.0).contains(at));
+        if levels.len().is_multiple_of(2) || !rising {
             return Err(metadata("probeg.quantiles", &"levels must rise and be odd in number, the median amid them"));
         }
         if !self.calibration.is_consistent(self.quantiles.len()) {
             return Err(metadata("probeg.calibration", &"bands and offsets do not fit each other"));
         }
+        if !self.reference.as_ref().is_none_or(|reference| fits(reference, &self.schema)) {
+            return Err(metadata("probeg.reference", &"its features are not those of `probeg.schema`"));
+        }
+        if let Some(golden) = &self.golden {
+            golden.check(&self.schema, self.quantiles.len()).map_err(|reason| metadata("probeg.golden", &reason))?;
+        }
         Ok(())
     }
+}
+
+/// Rows that travel with a file at most.
+const MAX_GOLDEN_ROWS: usize = 1024;
+
+impl Golden {
+    fn check(&self, schema: &FeatureSchema, quantiles: usize) -> Result<(), String> {
+        let Self { categorical, numeric, price_quantiles } = self;
+        let rows = price_quantiles.len() / quantiles;
+        if !(1..=MAX_GOLDEN_ROWS).contains(&rows) {
+            return Err(format!("it has {rows} rows instead of 1 to {MAX_GOLDEN_ROWS}"));
+        }
+        let widths = [schema.categorical.len(), schema.numeric.len(), quantiles];
+        if [categorical.len(), numeric.len(), price_quantiles.len()] != widths.map(|width| rows * width) {
+            let lengths = [categorical.len(), numeric.len(), price_quantiles.len()];
+            return Err(format!("{lengths:?} ids, numbers and prices are not rows of {widths:?}"));
+        }
+        for ids in categorical.chunks(schema.categorical.len()) {
+            for (id, feature) in ids.iter().zip(&schema.categorical) {
+                if usize::try_from(*id).map_or(true, |id| id > feature.values.len()) {
+                    return Err(format!("{} has no id {id}", feature.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every key has one id, and a text for each of its columns.
+fn check_schema(schema: &FeatureSchema) -> Result<(), String> {
+    if schema.categorical.is_empty() || schema.numeric.is_empty() {
+        return Err("it has no categorical or no numeric features".to_owned());
+    }
+    let mut key = String::new();
+    for feature in &schema.categorical {
+        let mut keys = FxHashSet::default();
+        for texts in &feature.values {
+            let is_whole = write_key(&mut key, texts.iter().map(|text| Some(text.as_str())));
+            if !is_whole || texts.is_empty() || texts.len() != feature.columns.len() {
+                return Err(format!("{texts:?} is no key of {} in columns {:?}", feature.name, feature.columns));
+            }
+            if !keys.insert(key.clone()) {
+                return Err(format!("{texts:?} is twice among the values of {}", feature.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn fits(reference: &Reference, schema: &FeatureSchema) -> bool {
+    let Reference { categorical, numeric } = reference;
+    categorical.len() == schema.categorical.len()
+        && numeric.len() == schema.numeric.len()
+        && categorical.iter().all(|spread| spread.shares.len() == spread.ids.len() + 2)
+        && numeric.iter().all(|spread| spread.shares.len() == spread.edges.len() + 2)
 }
 
 fn entry(key: &'static str, value: &impl Serialize) -> Result<(&'static str, String), Error> {

@@ -4,8 +4,11 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::account::Account;
 use super::files;
@@ -24,6 +27,8 @@ const START_TIMEOUT: Duration = Duration::from_mins(10);
 const ORPHANS_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that starts fills in its `postmaster.pid` within this time.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+/// How long a program that is interrupted may take to clean up.
+const CLEANED_UP_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 const LARGEST_LOG: u64 = 10 * 1024 * 1024;
 const TAIL_LINES: usize = 12;
@@ -76,9 +81,9 @@ impl Server {
 
     /// Makes the data directory if there is none, then starts the server or adopts the one that
     /// runs. Only under the exclusive lock.
-    pub(super) fn ensure_running(&mut self) -> Result<()> {
+    pub(super) fn ensure_running(&mut self, stop: &AtomicBool) -> Result<()> {
         if !self.site.data.exists() {
-            self.make_data()?;
+            self.make_data(stop)?;
         }
         let begun = Instant::now();
         loop {
@@ -87,7 +92,7 @@ impl Server {
                 // Starting, recovering or stopping on behalf of a process that was killed: soon ready or gone.
                 Some(_) if begun.elapsed() < START_TIMEOUT => {}
                 Some(_) => return Err(self.not_started(tail(&self.site.log, 0))),
-                None => match self.launch()? {
+                None => match self.launch(stop)? {
                     Launch::Ready(child) => {
                         self.child = Some(child);
                         return Ok(());
@@ -96,7 +101,7 @@ impl Server {
                     Launch::Ended(tail) => return Err(self.not_started(tail)),
                 },
             }
-            std::thread::sleep(POLL * 5);
+            pause(stop)?;
         }
     }
 
@@ -121,13 +126,22 @@ impl Server {
     }
 
     /// `initdb` into a directory of its own, which takes its name only when it is complete.
-    fn make_data(&self) -> Result<()> {
+    fn make_data(&self, stop: &AtomicBool) -> Result<()> {
         self.remove_unfinished();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let making = self.site.directory.join(format!("{MAKING}{}-{now}", std::process::id()));
         let mut command = self.command("initdb");
         command.args(["--encoding=UTF8", "--locale=C", "--auth=trust", "--username", SUPERUSER, "-D"]).arg(&making);
-        run("initdb", &mut command)?;
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.map_err(|cause| not_run("initdb", &cause))?;
+        while child.try_wait().map_err(|cause| not_run("initdb", &cause))?.is_none() {
+            pause(stop).inspect_err(|_| {
+                interrupt(&mut child);
+                self.remove_unfinished();
+            })?;
+        }
+        // It prints less than fits into a pipe.
+        check("initdb", child.wait_with_output())?;
         fs::rename(&making, &self.site.data).map_err(Error::file("rename", &making))
     }
 
@@ -141,7 +155,7 @@ impl Server {
         }
     }
 
-    fn launch(&self) -> Result<Launch> {
+    fn launch(&self, stop: &AtomicBool) -> Result<Launch> {
         let log = self.open_log()?;
         let seen = log.metadata().map_err(Error::file("examine", &self.site.log))?.len();
         let errors = log.try_clone().map_err(Error::file("open", &self.site.log))?;
@@ -160,7 +174,7 @@ impl Server {
             if child.try_wait().map_err(Error::file("wait for the server of", &self.site.data))?.is_some() {
                 return Ok(Launch::Ended(tail(&self.site.log, seen)));
             }
-            std::thread::sleep(POLL);
+            pause(stop).inspect_err(|_| interrupt(&mut child))?;
         }
         self.control_stop("immediate")?;
         Err(self.not_started(tail(&self.site.log, seen)))
@@ -228,6 +242,33 @@ impl Server {
     }
 }
 
+/// Waits a little.
+///
+/// # Errors
+/// [`Error::Stopped`] once `stop` is set.
+pub(super) fn pause(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) {
+        return Err(Error::Stopped);
+    }
+    std::thread::sleep(POLL);
+    Ok(())
+}
+
+/// Asks a program to end as Ctrl-C would, which lets `initdb` remove what it has made and `postgres` shut down, and
+/// kills it where that takes too long.
+fn interrupt(child: &mut Child) {
+    let begun = Instant::now();
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::INT);
+    }
+    while matches!(child.try_wait(), Ok(None)) {
+        if begun.elapsed() > CLEANED_UP_WITHIN {
+            let _ = child.kill();
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 fn remove_if_present(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(Error::file("remove", path)(cause)),
@@ -242,7 +283,11 @@ fn passes(tail: &str) -> bool {
 }
 
 fn run(program: &'static str, command: &mut Command) -> Result<()> {
-    let output = command.output().map_err(|cause| not_run(program, &cause))?;
+    check(program, command.output())
+}
+
+fn check(program: &'static str, output: std::io::Result<Output>) -> Result<()> {
+    let output = output.map_err(|cause| not_run(program, &cause))?;
     if output.status.success() {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use storage::{Cluster, Database, Error};
 
-use crate::sandbox::public_folder;
+use crate::sandbox::{GO_ON, public_folder};
 
 const HOME: &str = "PROBEG_TEST_CLUSTER_HOME";
 
@@ -16,7 +16,7 @@ const HOME: &str = "PROBEG_TEST_CLUSTER_HOME";
 #[test]
 fn another_process_uses_the_cluster() {
     let Some(home) = std::env::var_os(HOME) else { return };
-    let cluster = Cluster::open(Path::new(&home), None).unwrap();
+    let cluster = Cluster::open(Path::new(&home), None, &GO_ON).unwrap();
     println!("\nopen");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
@@ -67,7 +67,7 @@ fn users_share_the_server_and_the_last_one_stops_it() {
     let mut other = start_another(&home);
     wait_until_open(&mut other);
     let pid = server_pid(&home).unwrap();
-    let cluster = Cluster::open(&home, None).unwrap();
+    let cluster = Cluster::open(&home, None, &GO_ON).unwrap();
     assert_eq!(server_pid(&home), Some(pid.clone()));
     drop(other.stdin.take());
     assert!(other.wait().unwrap().success());
@@ -82,7 +82,7 @@ fn a_new_home_may_be_opened_by_two_at_once() {
     let home = folder.path().join("home");
     let mut others = [start_another(&home), start_another(&home)];
     others.iter_mut().for_each(wait_until_open);
-    let cluster = Cluster::open(&home, None).unwrap();
+    let cluster = Cluster::open(&home, None, &GO_ON).unwrap();
     for mut other in others {
         drop(other.stdin.take());
         assert!(other.wait().unwrap().success());
@@ -99,17 +99,17 @@ fn what_killed_processes_leave_is_taken_over() {
     let pid = server_pid(home).unwrap();
     other.kill().unwrap();
     other.wait().unwrap();
-    let cluster = Cluster::open(home, None).unwrap();
+    let cluster = Cluster::open(home, None, &GO_ON).unwrap();
     assert_eq!(server_pid(home), Some(pid.clone()), "a server without its parent is adopted");
     assert!(answers(&cluster));
 
     kill(&pid);
     drop(cluster);
-    let cluster = Cluster::open(home, None).unwrap();
+    let cluster = Cluster::open(home, None, &GO_ON).unwrap();
     assert_ne!(server_pid(home), Some(pid), "a killed server is started again");
     assert!(answers(&cluster));
     kill(&server_pid(home).unwrap());
-    let second = Cluster::open(home, None).unwrap();
+    let second = Cluster::open(home, None, &GO_ON).unwrap();
     assert!(answers(&second), "also when it dies under a user in the same process");
     drop(cluster);
     assert!(answers(&second));
@@ -119,11 +119,11 @@ fn what_killed_processes_leave_is_taken_over() {
 fn a_stale_process_number_stops_nobody() {
     let folder = public_folder();
     let home = folder.path();
-    drop(Cluster::open(home, None).unwrap());
+    drop(Cluster::open(home, None, &GO_ON).unwrap());
     let pid_file = data_directory(home).join("postmaster.pid");
     // This process is alive, and it is no PostgreSQL.
     fs::write(&pid_file, format!("{}\n{}\n", std::process::id(), home.display())).unwrap();
-    assert!(answers(&Cluster::open(home, None).unwrap()));
+    assert!(answers(&Cluster::open(home, None, &GO_ON).unwrap()));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn an_interrupted_initdb_leaves_a_home_that_starts() {
     }
     other.kill().unwrap();
     other.wait().unwrap();
-    assert!(answers(&Cluster::open(home, None).unwrap()));
+    assert!(answers(&Cluster::open(home, None, &GO_ON).unwrap()));
 }
 
 #[test]
@@ -150,12 +150,12 @@ fn a_home_that_the_server_may_not_enter_works() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
     let home = folder.path().join("x".repeat(100));
-    let cluster = Cluster::open(&home, None).unwrap();
+    let cluster = Cluster::open(&home, None, &GO_ON).unwrap();
     assert!(answers(&cluster));
     drop(cluster);
     let data = data_directory(&home);
     assert!(data.join("PG_VERSION").exists());
-    assert!(answers(&Cluster::open(&home, None).unwrap()), "the data is found again");
+    assert!(answers(&Cluster::open(&home, None, &GO_ON).unwrap()), "the data is found again");
     if !data.starts_with(&home) {
         assert!(data.starts_with("/var/lib/probeg"));
         fs::remove_dir_all(data.parent().unwrap()).unwrap();
@@ -165,19 +165,19 @@ fn a_home_that_the_server_may_not_enter_works() {
 #[test]
 fn failures_say_what_to_do() {
     let folder = public_folder();
-    let error = Cluster::open(folder.path(), Some(Path::new("/nowhere"))).unwrap_err();
+    let error = Cluster::open(folder.path(), Some(Path::new("/nowhere")), &GO_ON).unwrap_err();
     assert!(matches!(error, Error::NoServer { .. }), "{error}");
     assert!(error.to_string().contains("/nowhere"), "{error}");
 
-    let cluster = Cluster::open(folder.path(), None).unwrap();
+    let cluster = Cluster::open(folder.path(), None, &GO_ON).unwrap();
     drop(cluster);
     let configuration = data_directory(folder.path()).join("postgresql.conf");
     fs::write(&configuration, "nonsense\n").unwrap();
-    let error = Cluster::open(folder.path(), None).unwrap_err();
+    let error = Cluster::open(folder.path(), None, &GO_ON).unwrap_err();
     assert!(matches!(error, Error::NotStarted { .. }), "{error}");
     assert!(error.to_string().contains("syntax error"), "{error}");
     fs::write(&configuration, "").unwrap();
-    assert!(answers(&Cluster::open(folder.path(), None).unwrap()));
+    assert!(answers(&Cluster::open(folder.path(), None, &GO_ON).unwrap()));
 }
 
 #[test]
@@ -185,6 +185,6 @@ fn a_file_in_the_place_of_the_home_is_reported() {
     let folder = public_folder();
     let path = folder.path().join("file");
     fs::write(&path, "").unwrap();
-    let error = Cluster::open(&path, None).unwrap_err();
+    let error = Cluster::open(&path, None, &GO_ON).unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error}");
 }

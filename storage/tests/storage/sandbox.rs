@@ -3,12 +3,15 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::NaiveDate;
 use domain::{Cell, Column, Listing, PricedListing};
 use sqlx::PgPool;
 use storage::{Cluster, Database};
+
+/// Nobody asks the tests to stop.
+pub static GO_ON: AtomicBool = AtomicBool::new(false);
 
 /// The cluster, and a shell that stops it and removes its folder when this process has ended,
 /// however it ends: statics are never dropped.
@@ -21,7 +24,7 @@ fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX.get_or_init(|| {
         let home = public_folder().keep();
-        let cluster = Cluster::open(&home, None).unwrap();
+        let cluster = Cluster::open(&home, None, &GO_ON).unwrap();
         Sandbox { cluster, _caretaker: caretaker(&home) }
     })
 }

@@ -83,8 +83,10 @@ impl Epochs<'_, '_> {
                     state.rows += rows;
                     state.position = behind;
                     while let Ok(reply) = self.replies.try_recv() {
-                        if let Reply::Learned(loss) = reply {
-                            state.train.add(loss);
+                        match reply {
+                            Reply::Learned(loss) => state.train.add(loss),
+                            Reply::Stopped => return Err(Error::ThreadStopped),
+                            Reply::Predicted(..) | Reply::Saved(..) => {}
                         }
                     }
                     self.tell_step(state);
@@ -165,6 +167,7 @@ impl Epochs<'_, '_> {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Saved(member, saved) => members[member] = Some(saved?),
                 Reply::Learned(loss) => state.train.add(loss),
+                Reply::Stopped => return Err(Error::ThreadStopped),
                 Reply::Predicted(..) => {}
             }
         }
@@ -183,6 +186,7 @@ impl Epochs<'_, '_> {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Predicted(member, quantiles) => members[member] = Some(quantiles),
                 Reply::Learned(loss) => train.add(loss),
+                Reply::Stopped => return Err(Error::ThreadStopped),
                 Reply::Saved(..) => {}
             }
         }

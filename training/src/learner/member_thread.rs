@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use burn::grad_clipping::GradientClippingConfig;
@@ -41,6 +42,8 @@ pub(super) enum Reply {
     Predicted(usize, Vec<f32>),
     /// By member.
     Saved(usize, Result<MemberState, RecordError>),
+    /// A member has panicked and answers no more.
+    Stopped,
 }
 
 /// All that a member has learned, as burn's records.
@@ -144,8 +147,14 @@ impl MemberThread {
         self.best
     }
 
-    /// Works until there are no more jobs; returns the best averaged weights.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>, replies: &Sender<Reply>) -> Members {
+    /// Works until there are no more jobs; returns the best averaged weights, or nothing where it panicked: then it says
+    /// so, since others wait for its replies.
+    pub(super) fn run(self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Option<Members> {
+        let worked = catch_unwind(AssertUnwindSafe(|| self.work(jobs, replies)));
+        worked.map_err(|_| replies.send(Reply::Stopped)).ok()
+    }
+
+    fn work(mut self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Members {
         for job in jobs {
             // Replies may no longer be wanted; what was asked for is done to the end all the same.
             let _ = match job {

@@ -1,0 +1,227 @@
+//! How large the values of a graph become, found out without running it: a few bytes can ask for more memory, or more
+//! time, than any machine has.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{NodeProto, TensorProto};
+
+use crate::Error;
+use crate::graph::fault;
+
+/// Elements of all values of a run together. A network of the usual size has some ten million.
+const MAX_ELEMENTS: u64 = 1 << 27;
+/// Products of all matrix multiplications of a run: some seconds of one processor.
+const MAX_PRODUCTS: u64 = 1 << 36;
+/// Dimensions of a value.
+const MAX_RANK: usize = 8;
+
+/// The shapes of the values so far, in the order of execution. Where an operation does not fit its inputs they may be
+/// too large; the runtime says so then.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes<'g> {
+    shapes: HashMap<&'g str, Vec<u64>>,
+    /// Constants that say which axes there are, where a slice ends, what a shape becomes.
+    lists: HashMap<&'g str, Vec<i64>>,
+    /// Constants of floating point.
+    weights: HashSet<&'g str>,
+    elements: u64,
+    products: u64,
+}
+
+impl<'g> Sizes<'g> {
+    pub(crate) fn input(&mut self, name: &'g str, shape: &[u64]) {
+        self.shapes.insert(name, shape.to_vec());
+    }
+
+    /// A tensor of the file, which holds as many elements as it says.
+    pub(crate) fn constant(&mut self, tensor: &'g TensorProto) {
+        self.shapes.insert(&tensor.name, tensor.dims.iter().map(|dim| dim.unsigned_abs()).collect());
+        if tensor.data_type == DataType::Float as i32 {
+            self.weights.insert(&tensor.name);
+        } else if tensor.data_type == DataType::Int64 as i32 && tensor.raw_data.len() <= 8 * MAX_RANK {
+            let (numbers, _) = tensor.raw_data.as_chunks();
+            self.lists.insert(&tensor.name, numbers.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect());
+        }
+    }
+
+    /// The shape of a value.
+    pub(crate) fn of(&self, name: &str) -> Option<&[u64]> {
+        self.shapes.get(name).map(Vec::as_slice)
+    }
+
+    /// A constant list of a few whole numbers.
+    pub(crate) fn list(&self, name: &str) -> Option<&[i64]> {
+        self.lists.get(name).map(Vec::as_slice)
+    }
+
+    pub(crate) fn is_weights(&self, name: &str) -> bool {
+        self.weights.contains(name)
+    }
+
+    /// Adds what a node computes.
+    ///
+    /// # Errors
+    /// The operation is not one of those that networks are made of, its sizes depend on what it computes, or there is
+    /// too much of it.
+    pub(crate) fn node(&mut self, node: &'g NodeProto) -> Result<(), Error> {
+        let Some(shape) = self.shape_of(node) else {
+            return Err(fault(format!("its node `{}` ({}) is not accepted", node.name, node.op_type)));
+        };
+        self.elements = self.elements.saturating_add(count(&shape));
+        if self.elements > MAX_ELEMENTS || self.products > MAX_PRODUCTS || shape.len() > MAX_RANK {
+            return Err(fault(format!("it is too much work: node `{}` computes {shape:?}", node.name)));
+        }
+        if let Some(output) = node.output.first() {
+            self.shapes.insert(output, shape);
+        }
+        Ok(())
+    }
+
+    fn shape_of(&mut self, node: &NodeProto) -> Option<Vec<u64>> {
+        // An optional input that is left out has no name.
+        let given = node.input.iter().filter(|name| !name.is_empty());
+        let inputs: Vec<&[u64]> = given.map(|name| self.of(name)).collect::<Option<_>>()?;
+        let [first, others @ ..] = &inputs[..] else { return None };
+        let list = |place: usize| self.list(node.input.get(place)?);
+        Some(match node.op_type.as_str() {
+            "Abs" | "Cast" | "Ceil" | "Cos" | "CumSum" | "Erf" | "Exp" | "Floor" | "Identity" | "IsNaN"
+            | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round" | "Sigmoid"
+            | "Sign" | "Sin" | "Softmax" | "Sqrt" | "Tanh" => first.to_vec(),
+            "Add" | "And" | "BatchNormalization" | "Clip" | "Div" | "Equal" | "Greater" | "GreaterOrEqual"
+            | "LayerNormalization" | "Less" | "LessOrEqual" | "Mul" | "Or" | "Pow" | "Sub" | "Where" | "Xor" => {
+                others.iter().fold(first.to_vec(), |shape, other| broadcast(&shape, other))
+            }
+            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceProd" | "ReduceSum" => {
+                let axes = list(1).or_else(|| ints(node, "axes"))?;
+                reduce(first, axes, int(node, "keepdims").unwrap_or(1) != 0)?
+            }
+            "MatMul" => {
+                let (shape, products) = product(first, others.first()?)?;
+                self.products = self.products.saturating_add(products);
+                shape
+            }
+            "Gather" => {
+                let axis = axis(int(node, "axis").unwrap_or(0), first.len())?;
+                [&first[..axis], others.first()?, &first[axis + 1..]].concat()
+            }
+            "Concat" => concatenate(&inputs, int(node, "axis")?)?,
+            "Transpose" => {
+                let axes = ints(node, "perm")?.iter().map(|place| axis(*place, first.len()));
+                axes.map(|place| first.get(place?).copied()).collect::<Option<_>>()?
+            }
+            "Slice" => {
+                let axes = list(3).map(<[i64]>::to_vec).unwrap_or_else(|| (0..).take(first.len()).collect());
+                slice(first, list(1)?, list(2)?, &axes, list(4))?
+            }
+            "Reshape" => reshape(first, list(1)?)?,
+            "Expand" => {
+                let target: Option<Vec<u64>> = list(1)?.iter().map(|dim| u64::try_from(*dim).ok()).collect();
+                broadcast(first, &target?)
+            }
+            "Tile" => {
+                let repeats = list(1)?.iter().map(|times| u64::try_from(*times).ok());
+                first.iter().zip(repeats).map(|(dim, times)| Some(dim.saturating_mul(times?))).collect::<Option<_>>()?
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn count(shape: &[u64]) -> u64 {
+    shape.iter().fold(1, |count, dim| count.saturating_mul(*dim))
+}
+
+fn attribute<'n>(node: &'n NodeProto, name: &str) -> Option<&'n tract_onnx::pb::AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name == name)
+}
+
+pub(crate) fn int(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).map(|attribute| attribute.i)
+}
+
+fn ints<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> {
+    attribute(node, name).map(|attribute| attribute.ints.as_slice())
+}
+
+/// The place of an axis, which may be counted from the end.
+pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
+    let axis = if axis < 0 { axis.checked_add_unsigned(rank as u64)? } else { axis };
+    usize::try_from(axis).ok().filter(|axis| *axis < rank)
+}
+
+fn broadcast(one: &[u64], other: &[u64]) -> Vec<u64> {
+    let (long, short) = if one.len() >= other.len() { (one, other) } else { (other, one) };
+    let mut shape = long.to_vec();
+    for (dim, other) in shape.iter_mut().rev().zip(short.iter().rev()) {
+        *dim = (*dim).max(*other);
+    }
+    shape
+}
+
+fn reduce(shape: &[u64], axes: &[i64], keeps_axes: bool) -> Option<Vec<u64>> {
+    let reduced: HashSet<usize> = axes.iter().map(|place| axis(*place, shape.len())).collect::<Option<_>>()?;
+    let dims = shape.iter().enumerate();
+    Some(if keeps_axes {
+        dims.map(|(place, dim)| if reduced.contains(&place) { 1 } else { *dim }).collect()
+    } else {
+        dims.filter(|(place, _)| !reduced.contains(place)).map(|(_, dim)| *dim).collect()
+    })
+}
+
+/// The shape of a matrix product, and how many products of numbers it takes.
+fn product(one: &[u64], other: &[u64]) -> Option<(Vec<u64>, u64)> {
+    let ([batch @ .., rows, inner], [other_batch @ .., other_inner, columns]) = (one, other) else { return None };
+    let mut shape = broadcast(batch, other_batch);
+    shape.extend([*rows, *columns]);
+    let products = count(&shape).saturating_mul(*inner.max(other_inner));
+    Some((shape, products))
+}
+
+fn concatenate(inputs: &[&[u64]], along: i64) -> Option<Vec<u64>> {
+    let [first, others @ ..] = inputs else { return None };
+    let along = axis(along, first.len())?;
+    let mut shape = first.to_vec();
+    for other in others {
+        let longer = shape[along].saturating_add(*other.get(along)?);
+        shape = broadcast(&shape, other);
+        *shape.get_mut(along)? = longer;
+    }
+    Some(shape)
+}
+
+fn slice(shape: &[u64], starts: &[i64], ends: &[i64], axes: &[i64], steps: Option<&[i64]>) -> Option<Vec<u64>> {
+    let mut sliced = shape.to_vec();
+    for (place, ((start, end), along)) in starts.iter().zip(ends).zip(axes).enumerate() {
+        let along = axis(*along, shape.len())?;
+        let length = i64::try_from(shape[along]).ok()?;
+        let clamp = |bound: i64| if bound < 0 { bound.saturating_add(length) } else { bound }.clamp(0, length);
+        let step = match steps {
+            Some(steps) => u64::try_from(*steps.get(place)?).ok().filter(|step| *step > 0)?,
+            None => 1,
+        };
+        let cut = clamp(*end).saturating_sub(clamp(*start)).max(0).unsigned_abs();
+        sliced[along] = cut.div_ceil(step);
+    }
+    Some(sliced)
+}
+
+/// 0 stands for a dimension that stays, −1 for whatever is left.
+fn reshape(shape: &[u64], target: &[i64]) -> Option<Vec<u64>> {
+    let mut reshaped = Vec::with_capacity(target.len());
+    let mut open = None;
+    for (place, dim) in target.iter().enumerate() {
+        reshaped.push(match dim {
+            0 => *shape.get(place)?,
+            -1 => {
+                open = Some(place);
+                1
+            }
+            dim => u64::try_from(*dim).ok()?,
+        });
+    }
+    if let Some(place) = open {
+        reshaped[place] = count(shape).div_ceil(count(&reshaped).max(1));
+    }
+    Some(reshaped)
+}

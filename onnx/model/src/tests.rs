@@ -1,0 +1,295 @@
+//! Model files of a few nodes, whole and spoilt: whatever a file holds, it is a model or an error.
+//!
+//! The logarithm of the median is 14, a tenth for each kilo of the first number, and what a table holds for each of the
+//! ids; a quantile is a tenth from the next.
+
+mod file;
+
+use file::{QUANTILES, file, int, list, node, node_with, runtime, sound, tensor};
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
+
+use crate::signature::{Golden, Signature};
+use crate::{Error, Model};
+
+fn open(file: &[u8]) -> Result<Model, Error> {
+    Model::open(runtime(), file, 1)
+}
+
+/// Why a file is refused, at the latest when it is to prove itself.
+fn refusal(file: &[u8]) -> String {
+    let proven = open(file).and_then(|model| model.prove());
+    proven.expect_err("it must be refused").to_string()
+}
+
+/// The same of a graph that was changed.
+fn refusal_of_graph(change: impl FnOnce(&mut GraphProto)) -> String {
+    let (mut graph, signature) = sound();
+    change(&mut graph);
+    refusal(&file(graph, &signature))
+}
+
+/// The same of a signature that was changed.
+fn refusal_of_signature(change: impl FnOnce(&mut Signature)) -> String {
+    let (graph, mut signature) = sound();
+    change(&mut signature);
+    refusal(&file(graph, &signature))
+}
+
+#[test]
+fn a_sound_file_proves_itself() {
+    let (graph, signature) = sound();
+    let model = open(&file(graph, &signature)).unwrap();
+    model.prove().unwrap();
+    let prices = model.run(&[0; 13], &[0.0; 6]).unwrap();
+    assert!((prices[QUANTILES / 2].ln() - 14.0).abs() < 1e-4, "{prices:?}");
+}
+
+#[test]
+fn a_vocabulary_that_does_not_fit_the_table_is_refused() {
+    let more = |place: usize| {
+        refusal_of_signature(|signature| {
+            let mut schema = signature.schema.clone();
+            let key = schema.categorical[place].columns.iter().map(|_| "new".to_owned()).collect();
+            schema.categorical[place].values.push(key);
+            signature.schema = schema.fingerprinted();
+        })
+    };
+    // Beyond the table, and within the part of the next category.
+    for place in [12, 0] {
+        assert!(more(place).contains("19 rows for 20 ids"), "{}", more(place));
+    }
+}
+
+#[test]
+fn look_ups_that_may_miss_their_table_are_refused() {
+    // A table for the brands alone, of which the last has the id 2.
+    let of_brands = |rows: usize| {
+        refusal_of_graph(|graph| {
+            graph.node.retain(|node| node.output[0] != "effect");
+            graph.node.insert(0, node("Slice", &["categorical", "nothing", "one", "one"], "brand"));
+            graph.node.insert(1, node("Gather", &["brands", "brand"], "embedded"));
+            graph.node.insert(2, node("Reshape", &["embedded", "column"], "effect"));
+            graph.node.retain(|node| !matches!(node.output[0].as_str(), "rows" | "flat" | "of_rows" | "of_listings"));
+            graph.initializer.push(tensor("brands", &[rows, 1], &vec![0.1; rows]));
+            graph.initializer.extend([list("nothing", &[0]), list("column", &[-1, 1])]);
+        })
+    };
+    assert!(of_brands(2).contains("may look up rows 0 to 2 of `brands`, which has 2"), "{}", of_brands(2));
+    assert!(of_brands(3).contains("answers otherwise"), "{}", of_brands(3));
+    // A row that depends on a number: of any size, bounded, and bounded too late.
+    let of_number = |bounds: Option<[f32; 2]>| {
+        refusal_of_graph(|graph| {
+            let last = graph.node.len() - 1;
+            let bounded = ["filled", "low", "high"];
+            let row = node("Clip", if bounds.is_some() { &bounded } else { &bounded[..1] }, "bounded");
+            let cast = node_with("Cast", &["bounded"], "row", vec![int_to()]);
+            graph.node.splice(last..last, [row, cast, node("Gather", &["spread", "row"], "looked_up")]);
+            let [low, high] = bounds.unwrap_or_default();
+            graph.initializer.extend([tensor("low", &[], &[low]), tensor("high", &[], &[high])]);
+            graph.node.push(node("Exp", &["looked_up"], "more"));
+        })
+    };
+    assert!(of_number(None).contains("may look up rows -inf to inf of `spread`"), "{}", of_number(None));
+    assert!(of_number(Some([0.0, 7.0])).contains("may look up rows 0 to 7 of `spread`, which has 7"));
+    assert!(of_number(Some([-1.0, 6.0])).contains("may look up rows -1 to 6"));
+    assert!(of_number(Some([5.0, f32::NAN])).contains("may look up"));
+}
+
+#[test]
+fn divisions_of_whole_numbers_are_refused() {
+    let divided = refusal_of_graph(|graph| graph.node.insert(0, node("Div", &["categorical", "offsets"], "more")));
+    assert!(divided.contains("divides whole numbers"), "{divided}");
+}
+
+#[test]
+fn what_only_the_runtime_finds_wrong_is_an_error() {
+    let unfit = refusal_of_graph(|graph| {
+        let weights = graph.initializer.iter_mut().find(|tensor| tensor.name == "of_number").unwrap();
+        weights.dims.reverse();
+    });
+    assert!(unfit.starts_with("the ONNX runtime"), "{unfit}");
+}
+
+#[test]
+fn what_is_no_onnx_file_is_refused() {
+    let (graph, signature) = sound();
+    let whole = file(graph, &signature);
+    assert!(refusal(b"").contains("empty"));
+    assert!(refusal(b"PK\x03\x04").contains("not an ONNX file"));
+    for part in 1..16 {
+        refusal(&whole[..whole.len() * part / 16]);
+    }
+}
+
+#[test]
+fn loops_branches_and_foreign_operations_are_refused() {
+    let refused = |op_type: &str, domain: &str, attribute: Vec<AttributeProto>| {
+        refusal_of_graph(|graph| {
+            let node = NodeProto { domain: domain.to_owned(), ..node_with(op_type, &["shift"], "more", attribute) };
+            graph.node.insert(graph.node.len() - 1, node);
+        })
+    };
+    let body = || AttributeProto {
+        name: "body".to_owned(),
+        r#type: AttributeType::Graph as i32,
+        g: Some(GraphProto::default()),
+        ..AttributeProto::default()
+    };
+    let constant = AttributeProto {
+        name: "value".to_owned(),
+        r#type: AttributeType::Tensor as i32,
+        t: Some(TensorProto::default()),
+        ..AttributeProto::default()
+    };
+    for op_type in ["Loop", "Scan", "If"] {
+        assert!(refused(op_type, "", vec![body()]).contains("not accepted"));
+    }
+    assert!(refused("ConstantOfShape", "", vec![constant]).contains("not accepted"));
+    assert!(refused("RandomNormal", "", vec![]).contains("not accepted"));
+    assert!(refused("Exp", "com.example", vec![]).contains("not accepted"));
+    let mut model = file::proto(sound());
+    model.functions.push(tract_onnx::pb::FunctionProto::default());
+    assert!(refusal(&prost::Message::encode_to_vec(&model)).contains("functions"));
+}
+
+#[test]
+fn graphs_that_ask_for_more_than_a_machine_has_are_refused() {
+    let bomb = |op_type: &str, numbers: &[i64]| {
+        refusal_of_graph(|graph| {
+            graph.initializer.push(list("huge", numbers));
+            graph.node.push(node(op_type, &["shift", "huge"], "bomb"));
+        })
+    };
+    assert!(bomb("Expand", &[1 << 40, 1, 1]).contains("too much work"));
+    assert!(bomb("Tile", &[1 << 30, 1 << 33]).contains("too much work"));
+    assert!(bomb("Reshape", &[i64::MAX, i64::MAX]).contains("too much work"));
+    // Twenty doublings, none of them large by itself.
+    let doubled = refusal_of_graph(|graph| {
+        graph.node.push(node("Identity", &["numeric"], "d0"));
+        for step in 0..20 {
+            let (from, to) = (format!("d{step}"), format!("d{}", step + 1));
+            graph.node.push(node_with("Concat", &[&from, &from], &to, vec![int("axis", 0)]));
+        }
+    });
+    assert!(doubled.contains("too much work"));
+    let products = refusal_of_graph(|graph| {
+        graph.initializer.push(tensor("wide", &[1, 4000], &[0.0; 4000]));
+        graph.initializer.push(tensor("square", &[4000, 100], &vec![0.0; 400_000]));
+        graph.initializer.push(tensor("back", &[100, 4000], &vec![0.0; 400_000]));
+        graph.node.push(node("MatMul", &["shift", "wide"], "p0"));
+        for step in 0..600 {
+            let [from, between, to] = [format!("p{step}"), format!("q{step}"), format!("p{}", step + 1)];
+            graph.node.push(node("MatMul", &[&from, "square"], &between));
+            graph.node.push(node("MatMul", &[&between, "back"], &to));
+        }
+    });
+    assert!(products.contains("too much work"));
+    let many = refusal_of_graph(|graph| {
+        (0..5000).for_each(|step| graph.node.push(node("Exp", &["shift"], &format!("n{step}"))));
+    });
+    assert!(many.contains("nodes"));
+}
+
+#[test]
+fn tensors_that_are_not_in_the_file_are_refused() {
+    let tensor = |change: fn(&mut TensorProto)| refusal_of_graph(|graph| change(&mut graph.initializer[0]));
+    let outside = tensor(|tensor| {
+        tensor.data_location = Some(tract_onnx::pb::tensor_proto::DataLocation::External as i32);
+        let location = ("location".to_owned(), "/etc/passwd".to_owned());
+        tensor.external_data.push(StringStringEntryProto { key: location.0, value: location.1 });
+        tensor.raw_data.clear();
+    });
+    assert!(outside.contains("in another file"));
+    assert!(tensor(|tensor| tensor.dims = vec![1 << 40]).contains("says that it is"));
+    assert!(tensor(|tensor| tensor.dims = vec![i64::MAX, i64::MAX]).contains("says that it is"));
+    assert!(tensor(|tensor| tensor.dims = vec![-1]).contains("says that it is"));
+    assert!(tensor(|tensor| tensor.data_type = DataType::String as i32).contains("elements of type"));
+    assert!(tensor(|tensor| tensor.name = "categorical".to_owned()).contains("two values"));
+}
+
+#[test]
+fn other_inputs_and_outputs_are_refused() {
+    let last = |graph: &mut GraphProto, node: NodeProto| {
+        let place = graph.node.len() - 1;
+        graph.node[place] = node;
+    };
+    assert!(refusal_of_graph(|graph| graph.input[0].name = "ids".to_owned()).contains("inputs"));
+    assert!(refusal_of_graph(|graph| graph.input.swap(0, 1)).contains("inputs"));
+    assert!(refusal_of_graph(|graph| graph.input[1] = file::value("numeric", DataType::Float, 5)).contains("inputs"));
+    assert!(refusal_of_graph(|graph| graph.output.clear()).contains("outputs"));
+    assert!(refusal_of_graph(|graph| graph.output.push(graph.output[0].clone())).contains("outputs"));
+    let int = refusal_of_graph(|graph| graph.output[0] = file::value("price_quantiles", DataType::Int64, QUANTILES));
+    assert!(int.contains("outputs"));
+    let narrow = refusal_of_graph(|graph| last(graph, node("Exp", &["shift"], "price_quantiles")));
+    assert!(narrow.contains("its output is Some([256, 1])"), "{narrow}");
+    let other = refusal_of_graph(|graph| {
+        last(graph, node_with("Cast", &["log_price"], "price_quantiles", vec![int_to()]));
+    });
+    assert!(other.contains("it answers") && other.contains("is expected"), "{other}");
+}
+
+/// To whole numbers.
+fn int_to() -> AttributeProto {
+    int("to", DataType::Int64 as i64)
+}
+
+#[test]
+fn prices_that_are_none_are_refused() {
+    let spread = |values: [f32; QUANTILES]| {
+        let (mut graph, mut signature) = sound();
+        graph.initializer.iter_mut().filter(|tensor| tensor.name == "spread").for_each(|tensor| {
+            tensor.raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        });
+        // It answers as it did, and all the same it makes no sense.
+        let mut golden = signature.golden.take().unwrap();
+        let model = open(&file(graph.clone(), &signature)).unwrap();
+        golden.price_quantiles = model.run(&golden.categorical, &[0.0; 12]).unwrap();
+        if golden.price_quantiles.iter().all(|price| price.is_finite()) {
+            signature.golden = Some(golden);
+        }
+        refusal(&file(graph, &signature))
+    };
+    assert!(spread([14.3, 14.2, 14.1, 14.0, 13.9, 13.8, 13.7]).contains("no rising prices"));
+    assert!(spread([14.0, 14.1, 14.2, 14.3, 14.4, 14.5, f32::NAN]).contains("golden"));
+    let (mut graph, mut signature) = sound();
+    graph.initializer.iter_mut().filter(|tensor| tensor.name == "spread").for_each(|tensor| {
+        tensor.raw_data = f32::INFINITY.to_le_bytes().repeat(QUANTILES);
+    });
+    signature.golden.as_mut().unwrap().price_quantiles.fill(f32::MAX);
+    assert!(refusal(&file(graph, &signature)).contains("answers otherwise"));
+}
+
+#[test]
+fn golden_rows_must_be_there_and_be_true() {
+    let golden = |change: fn(&mut Golden)| refusal_of_signature(|it| change(it.golden.as_mut().unwrap()));
+    assert!(refusal_of_signature(|signature| signature.golden = None).contains("missing"));
+    assert!(golden(|golden| *golden = Golden::default()).contains("0 rows"));
+    assert!(golden(|golden| golden.price_quantiles[3] *= 1.01).contains("answers otherwise"));
+    assert!(golden(|golden| golden.price_quantiles.truncate(QUANTILES)).contains("are not rows of"));
+    assert!(golden(|golden| golden.numeric.clear()).contains("are not rows of"));
+    assert!(golden(|golden| golden.categorical[0] = 3).contains("brand has no id 3"));
+    assert!(golden(|golden| golden.categorical[0] = -1).contains("brand has no id -1"));
+    assert!(golden(|golden| golden.price_quantiles = vec![1.0; 7 * 2000]).contains("2000 rows"));
+}
+
+#[test]
+fn schemas_that_contradict_themselves_are_refused() {
+    let schema = |change: fn(&mut domain::feature::FeatureSchema)| {
+        refusal_of_signature(|signature| {
+            let mut schema = signature.schema.clone();
+            change(&mut schema);
+            signature.schema = schema.fingerprinted();
+        })
+    };
+    assert!(schema(|schema| schema.categorical[0].values[1] = vec!["kia".to_owned()]).contains("twice"));
+    assert!(schema(|schema| schema.categorical[0].values[1] = vec!["a".to_owned(), "b".to_owned()]).contains("no key"));
+    assert!(schema(|schema| schema.categorical[0].values[1].clear()).contains("no key"));
+    assert!(schema(|schema| schema.categorical.clear()).contains("no categorical"));
+    assert!(schema(|schema| schema.numeric.clear()).contains("no categorical or no numeric"));
+    assert!(schema(|schema| schema.numeric[0].name = "wings".to_owned()).contains("wings"));
+    let reference = domain::drift::Reference::default();
+    assert!(refusal_of_signature(|signature| signature.reference = Some(reference)).contains("probeg.reference"));
+    assert!(refusal_of_signature(|signature| signature.quantiles.fill(0.5)).contains("rise"));
+}
