@@ -1,13 +1,16 @@
 //! Connections: so many at a time, none that stays silent for ever, and none that loses a request when the server stops.
 
 use std::convert::Infallible;
-use std::net::{TcpListener as BlockingListener, TcpStream as BlockingStream};
+use std::net::{IpAddr, TcpListener as BlockingListener, TcpStream as BlockingStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt::set_tcp_user_timeout;
@@ -28,6 +31,10 @@ const ON_THE_WAY: Duration = Duration::from_secs(1);
 const LONGEST_HEAD: usize = 64 << 10;
 /// How long to wait where the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
+
+/// The address that a request came from, in its extensions. Behind a proxy it is the proxy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Serves until `shutdown` ends, and then goes without losing a request: at first it calls itself not ready, but serves
 /// on; after [`Config::drain`], or once nobody is connected, it takes no more connections, closes each behind its next
@@ -106,6 +113,14 @@ impl Connections {
     fn serve(&self, stream: TcpStream, place: tokio::sync::OwnedSemaphorePermit) {
         let (router, open, mut ending) = (self.router.clone(), self.open.clone(), self.ending.subscribe());
         let silence = self.config.idle_timeout;
+        // Fails where the caller is gone already.
+        let Ok(address) = stream.peer_addr() else { return };
+        let peer = Peer(address.ip().to_canonical());
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
         tokio::spawn(async move {
             let _held = (place, open);
             prepare(&stream, silence);
@@ -113,7 +128,7 @@ impl Connections {
                 .timer(TokioTimer::new())
                 .header_read_timeout(silence)
                 .max_buf_size(LONGEST_HEAD)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+                .serve_connection(TokioIo::new(stream), service);
             let mut connection = pin!(connection);
             let mut ended = tokio::select! {
                 ended = connection.as_mut() => Some(ended),
