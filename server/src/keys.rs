@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use crate::allowance::Allowance;
+use crate::budget::Caller;
 use crate::config::{Config, Secret};
 use crate::problem::Problem;
 
@@ -16,27 +16,36 @@ const API_KEY: &str = "x-api-key";
 #[derive(Debug)]
 pub(crate) struct Keys {
     /// The API keys, and behind them the admin token, which is as good. None where no key is needed.
-    keys: Vec<(Secret, Option<DefaultDirectRateLimiter>)>,
+    keys: Vec<(Secret, Option<Allowance>)>,
     admin: Option<Secret>,
 }
 
 impl Keys {
     pub(crate) fn new(config: &Config) -> Self {
-        let limiter = || config.rate_limit.map(|most| RateLimiter::direct(Quota::per_second(most)));
+        let limiter = || config.rate_limit.map(Allowance::new);
         let known = config.api_keys.iter().chain(&config.admin_token).filter(|_| !config.api_keys.is_empty());
         Self { keys: known.map(|secret| (secret.clone(), limiter())).collect(), admin: config.admin_token.clone() }
     }
 
-    /// Lets a request in that brings a key, where one is needed, and has not used its allowance up.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// Lets a request in that brings a key, where one is needed, and has not used its allowance up. Returns the place
+    /// of the key among all.
+    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<Option<usize>, Problem> {
         if self.keys.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let given = [bearer(headers), headers.get(API_KEY).and_then(|key| key.to_str().ok())];
-        let known = self.keys.iter().find(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
-        let Some((_, limiter)) = known else { return Err(Problem::Unauthorized { admin: false }) };
-        let Some(Err(until)) = limiter.as_ref().map(DefaultDirectRateLimiter::check) else { return Ok(()) };
-        Err(Problem::TooManyRequests { wait: until.wait_time_from(DefaultClock::default().now()) })
+        let known = self.keys.iter().position(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
+        let place = known.ok_or(Problem::Unauthorized { admin: false })?;
+        let admitted = self.keys[place].1.as_ref().map_or(Ok(()), Allowance::admit);
+        admitted.map(|()| Some(place)).map_err(|wait| Problem::TooManyRequests { wait })
+    }
+
+    /// Charges a caller for cars beyond the first of a request, which counted when it was let in.
+    pub(crate) fn charge(&self, caller: Caller, cars: u64) {
+        let Caller::Key(place) = caller else { return };
+        if let Some((_, Some(allowance))) = self.keys.get(place) {
+            allowance.charge(cars);
+        }
     }
 
     /// Lets a request in that brings the admin token; tells its name for the log.
@@ -73,10 +82,13 @@ mod tests {
         let api_keys = vec![Secret::new("ann"), Secret::new("bob")];
         let keys = Keys::new(&Config { api_keys, rate_limit: 2.try_into().ok(), ..Config::default() });
         let ask = |key| keys.admit(&headers(API_KEY, key));
-        assert_eq!([ask("ann"), ask("ann")], [Ok(()), Ok(())]);
+        assert_eq!([ask("ann"), ask("ann")], [Ok(Some(0)), Ok(Some(0))]);
         let Err(Problem::TooManyRequests { wait }) = ask("ann") else { panic!("a third one") };
         assert!(wait <= Duration::from_millis(500), "{wait:?}");
-        assert_eq!(ask("bob"), Ok(()));
+        keys.charge(Caller::Key(0), 100);
+        let Err(Problem::TooManyRequests { wait }) = ask("ann") else { panic!("a hundred more") };
+        assert!(wait > Duration::from_secs(49), "{wait:?}");
+        assert_eq!(ask("bob"), Ok(Some(1)));
         assert_eq!(ask("eve"), Err(Problem::Unauthorized { admin: false }));
     }
 

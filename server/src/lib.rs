@@ -3,16 +3,20 @@
 //! Serves one model at a time, held behind an atomic pointer: a request takes it once and keeps it to
 //! its end, while [`reload`] swaps in the next champion. Knows nothing of training.
 
+mod allowance;
 mod body;
+mod budget;
 pub mod cache;
 pub mod config;
 mod connections;
+mod content;
 mod engine;
 mod health;
 mod inference;
 mod jobs;
 mod json;
 mod keys;
+mod lane;
 mod listing_request;
 mod loader;
 mod metrics;
@@ -24,6 +28,7 @@ mod problem;
 pub mod reload;
 mod router;
 mod runs;
+mod scratch;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ mod container;
 mod markup;
 pub(crate) mod package;
 
+pub use container::inflated_size;
 pub(crate) use container::{check_directory, from_zip};
 
 use calamine::{DataRef, ExcelDateTime, Reader, SheetType, Xlsx, XlsxCellReader, XlsxError};

@@ -11,7 +11,24 @@ use super::markup::{Excess, Markup};
 use super::package;
 use crate::error::Fault;
 use crate::limits::Limits;
-use crate::source::Stream;
+use crate::source::{Source, Stream};
+
+/// How many bytes the parts of a workbook say that they have, inflated, which tells how much work it is. A workbook that
+/// lies is refused when it is read. Anything else has none, and is little work.
+#[must_use]
+pub fn inflated_size(source: &Source<'_>) -> u64 {
+    announced_size(source).unwrap_or_default()
+}
+
+fn announced_size(source: &Source<'_>) -> Result<u64, Fault> {
+    let mut stream = source.open()?;
+    check_directory(&mut stream, &Limits::default())?;
+    let mut archive = ZipArchive::new(stream).map_err(from_zip)?;
+    (0..archive.len()).try_fold(0_u64, |sum, place| {
+        let entry = archive.by_index_raw(place).map_err(from_zip)?;
+        Ok(sum.saturating_add(entry.size()))
+    })
+}
 
 /// Inflates every part once, counting, and refuses what would cost too much to parse.
 pub(crate) fn check(mut stream: Stream<'_>, limits: &Limits) -> Result<(), Fault> {
@@ -126,9 +143,13 @@ fn inflate(
     limits: &Limits,
 ) -> Result<Part, Fault> {
     let entry = archive.by_index(place).map_err(from_zip)?;
+    let announced = entry.size();
     let mut part = Part::new(&entry.name().map_err(from_zip)?, entry.compressed_size());
     let mut reader = BufReader::with_capacity(CHUNK, entry);
     while part.look(&mut reader, limits)? {
+        if part.size > announced {
+            return Err(Fault::Damaged(format!("its part {} is longer than it says", part.name)));
+        }
         if before + part.size > limits.max_inflated_bytes {
             let what = format!("the workbook inflates to more than {} bytes", limits.max_inflated_bytes);
             return Err(Fault::TooLarge(what));
