@@ -22,7 +22,8 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// `PROBEG_API_KEYS`, separated by commas: one of them must come with each request. Unset: open.
     pub api_keys: Vec<Secret>,
-    /// `PROBEG_RATE_LIMIT`: how many requests a second each API key may make, with as many at once. Unset: no limit.
+    /// `PROBEG_RATE_LIMIT`: how many requests a second each API key may make, with as many at once. Each car of a batch
+    /// or a workbook counts as one. Unset: no limit.
     pub rate_limit: Option<NonZeroU32>,
     /// `PROBEG_CORS_ORIGINS`, separated by commas: the origins whose pages may call the API. Unset: none.
     pub cors_origins: Vec<HeaderValue>,
@@ -30,13 +31,19 @@ pub struct Config {
     pub max_upload_bytes: usize,
     /// `PROBEG_MAX_JSON_BYTES`: the largest body of any other request. Default 1 MiB.
     pub max_json_bytes: usize,
+    /// `PROBEG_MEMORY_BYTES`: how much memory bodies and files take at a time, over all callers: one caller gets half of
+    /// what is free. Default 64 MiB, twice the largest body at least.
+    pub memory_bytes: usize,
+    /// `PROBEG_DISK_BYTES`: how much of the disk uploads and results take at a time, in the same way. Default 1 GiB.
+    pub disk_bytes: usize,
     /// `PROBEG_MAX_JSON_DEPTH`: how deep JSON may be nested. Default 16.
     pub max_json_depth: usize,
     /// `PROBEG_MAX_ROWS`: the most rows of a workbook. Default 200,000.
     pub max_rows: usize,
-    /// `PROBEG_MAX_CONNECTIONS`: how many may be connected; more wait in the system's queue. Default 8,192.
+    /// `PROBEG_MAX_CONNECTIONS`: how many may be connected; when more come, those that have been silent for longest are
+    /// closed. Default 8,192, or what the limit of open files allows.
     pub max_connections: usize,
-    /// `PROBEG_SESSIONS`: how many threads value single cars, and how many batches and workbooks are valued beside them.
+    /// `PROBEG_SESSIONS`: how many threads value single cars, and how many large workbooks are valued beside them.
     /// Default: half as many as processors, for the other half reads requests and writes answers.
     pub sessions: usize,
     /// `PROBEG_QUEUE`: how many more may wait before the server refuses. Default 256.
@@ -45,8 +52,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// `PROBEG_UPLOAD_TIMEOUT_SECONDS`: the longest that a workbook or a batch may take. Default 300.
     pub upload_timeout: Duration,
-    /// `PROBEG_IDLE_TIMEOUT_SECONDS`: the longest that a caller may take to ask, or to take in some of an answer.
-    /// Default 30.
+    /// `PROBEG_IDLE_TIMEOUT_SECONDS`: the longest that a caller may take to ask, to send more of a body, or to take in
+    /// some of an answer. A body that takes longer in all has to bring a kilobyte a second on average. Default 30.
     pub idle_timeout: Duration,
     /// `PROBEG_DRAIN_SECONDS`: how long a server that is stopped goes on to answer, not ready any more. Default 2.
     pub drain: Duration,
@@ -102,6 +109,8 @@ impl Default for Config {
             cors_origins: Vec::new(),
             max_upload_bytes: 32 << 20,
             max_json_bytes: 1 << 20,
+            memory_bytes: 64 << 20,
+            disk_bytes: 1 << 30,
             max_json_depth: 16,
             max_rows: 200_000,
             max_connections: 8192,
@@ -149,6 +158,8 @@ impl Config {
             cors_origins: list(CORS_ORIGINS, text(CORS_ORIGINS)?, read_origin)?,
             max_upload_bytes: number("PROBEG_MAX_UPLOAD_BYTES", bytes, defaults.max_upload_bytes)?,
             max_json_bytes: number("PROBEG_MAX_JSON_BYTES", bytes, defaults.max_json_bytes)?,
+            memory_bytes: number("PROBEG_MEMORY_BYTES", bytes, defaults.memory_bytes)?,
+            disk_bytes: number("PROBEG_DISK_BYTES", bytes, defaults.disk_bytes)?,
             max_json_depth: number("PROBEG_MAX_JSON_DEPTH", count, defaults.max_json_depth)?,
             max_rows: number("PROBEG_MAX_ROWS", count, defaults.max_rows)?,
             max_connections: number("PROBEG_MAX_CONNECTIONS", count, defaults.max_connections)?,

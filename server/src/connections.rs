@@ -1,9 +1,12 @@
 //! Connections: so many at a time, none that stays silent for ever, and none that loses a request when the server stops.
 
+mod registry;
+mod wire;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener as BlockingListener, TcpStream as BlockingStream};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,10 +19,14 @@ use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::config::Config;
+pub(crate) use registry::Connection;
+use registry::{Answer, Registry};
+use wire::Wire;
+
+use crate::budget::Caller;
 use crate::state::State;
 use crate::{build, reload};
 
@@ -29,24 +36,28 @@ const FAREWELL: Duration = Duration::from_secs(20);
 const ON_THE_WAY: Duration = Duration::from_secs(1);
 /// The most bytes of a request's head.
 const LONGEST_HEAD: usize = 64 << 10;
-/// How long to wait where the system has no room for another connection.
+/// How long to wait where the system has no room for another connection, or all are at work.
 const NO_ROOM: Duration = Duration::from_millis(50);
+/// When all places are taken, the part of them that is freed at once: looking for them costs as much for one.
+const FREED_AT_ONCE: usize = 64;
+/// Open files that are left to uploads, results, the database and the program itself.
+const OTHER_FILES: u64 = 512;
 
 /// The address that a request came from, in its extensions. Behind a proxy it is the proxy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Serves until `shutdown` ends, and then goes without losing a request: at first it calls itself not ready, but serves
-/// on; after [`Config::drain`], or once nobody is connected, it takes no more connections, closes each behind its next
-/// answer, and gives the requests under way some seconds to end. Were connections closed before, their callers would
-/// all come back, and those who do so in the moment in which the listener is closed are reset.
+/// on; after [`crate::Config::drain`], or once nobody is connected, it takes no more connections, closes each behind its
+/// next answer, and gives the requests under way some seconds to end. Were connections closed before, their callers
+/// would all come back, and those who do so in the moment in which the listener is closed are reset.
 ///
 /// # Errors
 /// The listener cannot be used.
 pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
-    allow_open_files();
+    remove_leftovers(&state).await;
     let follower = tokio::spawn(reload::follow(state.clone()));
-    let connections = Connections::new(&state);
+    let connections = Connections::new(&state, max_connections(state.config().max_connections));
     tokio::select! {
         () = connections.accept(&listener) => {}
         () = async {
@@ -66,37 +77,71 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
     Ok(())
 }
 
+/// Removes what killed servers left on the disk, rather than with the first large upload.
+async fn remove_leftovers(state: &State) {
+    let state = state.clone();
+    match tokio::task::spawn_blocking(move || state.scratch()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "The server's folder cannot be used: large uploads will fail."),
+        Err(error) => tracing::error!(%error, "The server's folder could not be looked at."),
+    }
+}
+
 /// The connections that there are.
 struct Connections {
+    state: State,
     router: Router,
-    config: Config,
+    max: usize,
     places: Arc<Semaphore>,
+    open: Arc<Registry>,
     ending: watch::Sender<bool>,
     /// Each connection holds one end: they are all gone when the other is told so.
-    open: mpsc::Sender<Infallible>,
-    closed: mpsc::Receiver<Infallible>,
+    held: mpsc::Sender<Infallible>,
+    released: mpsc::Receiver<Infallible>,
 }
 
 impl Connections {
-    fn new(state: &State) -> Self {
-        let config = state.config().clone();
-        let (open, closed) = mpsc::channel(1);
-        let places = Arc::new(Semaphore::new(config.max_connections));
-        Self { router: build(state), config, places, ending: watch::Sender::new(false), open, closed }
+    fn new(state: &State, max: usize) -> Self {
+        let (held, released) = mpsc::channel(1);
+        Self {
+            state: state.clone(),
+            router: build(state),
+            max,
+            places: Arc::new(Semaphore::new(max)),
+            open: Arc::default(),
+            ending: watch::Sender::new(false),
+            held,
+            released,
+        }
     }
 
-    /// Takes connections for ever, as long as there are places; the others wait in the system's queue.
+    /// Takes connections for ever. When all places are taken, those that have been waited for longest give way.
     async fn accept(&self, listener: &TcpListener) {
         loop {
-            // The semaphore is never closed.
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             match listener.accept().await {
-                Ok((stream, _)) => self.serve(stream, place),
+                Ok((stream, _)) => {
+                    let place = self.place().await;
+                    self.serve(stream, place);
+                }
                 // The caller was gone before it was accepted, or there are no more file descriptors.
                 Err(error) => {
                     tracing::debug!(%error, "A connection could not be accepted.");
+                    self.open.close_longest_awaited(self.max / FREED_AT_ONCE + 1);
                     sleep(NO_ROOM).await;
                 }
+            }
+        }
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                return place;
+            }
+            self.open.close_longest_awaited(self.max / FREED_AT_ONCE + 1);
+            // Where all are at work, one of them will be done. The semaphore is never closed.
+            if let Ok(Ok(place)) = timeout(NO_ROOM, Arc::clone(&self.places).acquire_owned()).await {
+                return place;
             }
         }
     }
@@ -110,41 +155,24 @@ impl Connections {
         }
     }
 
-    fn serve(&self, stream: TcpStream, place: tokio::sync::OwnedSemaphorePermit) {
-        let (router, open, mut ending) = (self.router.clone(), self.open.clone(), self.ending.subscribe());
-        let silence = self.config.idle_timeout;
+    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
         // Fails where the caller is gone already.
         let Ok(address) = stream.peer_addr() else { return };
+        prepare(&stream, self.state.config().idle_timeout);
         let peer = Peer(address.ip().to_canonical());
-        let router = TowerToHyperService::new(router);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            router.call(request)
-        });
+        let entry = self.open.add();
+        let room = self.state.memory().share(Caller::at(peer.0));
+        let wire = Wire::new(stream, Arc::clone(&entry.connection), room);
+        let (router, held, ending) = (self.router.clone(), self.held.clone(), self.ending.subscribe());
+        let silence = self.state.config().idle_timeout;
         tokio::spawn(async move {
-            let _held = (place, open);
-            prepare(&stream, silence);
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(silence)
-                .max_buf_size(LONGEST_HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            let mut connection = pin!(connection);
-            let mut ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                _ = ending.wait_for(|ending| *ending) => None,
-            };
-            if ended.is_none() {
-                // There may be a question on the way, which a shutdown would not wait for. Its answer ends the connection.
-                ended = timeout(ON_THE_WAY, connection.as_mut()).await.ok();
-            }
-            if ended.is_none() {
-                connection.as_mut().graceful_shutdown();
-                ended = Some(connection.await);
-            }
+            let _held = (place, held);
+            let ended = answer_requests(wire, router, peer, &entry.connection, silence, ending).await;
+            let remains = entry.connection.remains.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Callers go away in the middle, fall silent, or send what is no HTTP.
-            if let Some(Err(error)) = ended {
+            if let (Some(error), Some(remains)) = (ended, remains) {
                 tracing::debug!(%error, "A connection ended early.");
+                remains.end(&error).await;
             }
         });
     }
@@ -152,7 +180,7 @@ impl Connections {
     /// Waits until nobody is connected any more, but no longer than so.
     async fn all_closed_within(&self, limit: Duration) {
         let none_open = async {
-            while self.places.available_permits() + 1 < self.config.max_connections {
+            while self.places.available_permits() < self.max {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -162,12 +190,56 @@ impl Connections {
 
     /// Ends all connections once they have answered; false when some have not after this time.
     async fn end(self, limit: Duration) -> bool {
-        let Self { ending, open, mut closed, .. } = self;
+        let Self { ending, held, mut released, .. } = self;
         // The connections may all be gone.
         let _ = ending.send(true);
-        drop(open);
-        timeout(limit, closed.recv()).await.is_ok()
+        drop(held);
+        timeout(limit, released.recv()).await.is_ok()
     }
+}
+
+/// Answers the requests of a connection until its peer or the server ends it, and tells why it ended early.
+async fn answer_requests(
+    wire: Wire,
+    router: Router,
+    peer: Peer,
+    connection: &Arc<Connection>,
+    silence: Duration,
+    mut ending: watch::Receiver<bool>,
+) -> Option<hyper::Error> {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|mut request: Request<Incoming>| {
+        connection.begins();
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Arc::clone(connection));
+        let (answer, connection) = (router.call(request), Arc::clone(connection));
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Answer::new(body, connection))) }
+    });
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(silence)
+        .max_buf_size(LONGEST_HEAD)
+        .max_header_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(wire), service);
+    let mut http = pin!(http);
+    let mut ended = loop {
+        tokio::select! {
+            biased;
+            ended = http.as_mut() => break Some(ended),
+            // A request may have come since it was chosen.
+            () = connection.closed() => if connection.is_awaited() { return None },
+            _ = ending.wait_for(|ending| *ending) => break None,
+        }
+    };
+    if ended.is_none() {
+        // There may be a question on the way, which a shutdown would not wait for. Its answer ends the connection.
+        ended = timeout(ON_THE_WAY, http.as_mut()).await.ok();
+    }
+    if ended.is_none() && connection.is_serving() {
+        http.as_mut().graceful_shutdown();
+        ended = Some(http.await);
+    }
+    ended?.err()
 }
 
 /// Closes the listener, and takes what the system had accepted already, which would be reset otherwise. Nothing else is
@@ -190,9 +262,16 @@ fn prepare(stream: &TcpStream, silence: Duration) {
     }
 }
 
-/// Every connection is an open file, of which a process may at first have a thousand or so.
-fn allow_open_files() {
+/// As many connections as are wanted, or as the limit of open files allows: each is one, and a process may at first have
+/// a thousand or so.
+fn max_connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    // Without it, connections wait in the system's queue.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let files = if raised.is_ok() { limit.maximum } else { limit.current };
+    let files = files.unwrap_or(u64::MAX);
+    let allowed = usize::try_from(files - OTHER_FILES.min(files / 2)).unwrap_or(usize::MAX);
+    if allowed < wanted {
+        tracing::warn!("Only {allowed} connections at a time: the limit of open files (ulimit -n) is {files}.");
+    }
+    wanted.min(allowed)
 }

@@ -16,26 +16,32 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::body::refuse;
+use crate::body::Admitted;
+use crate::budget::{Budget, Caller, Share};
+use crate::content::{Content, Room};
 use crate::problem::document::{OfJob, OfResult, OfWorkbook};
 use crate::problem::{Problem, ProblemDetails};
 use crate::state::State;
-use crate::upload::{self, Content, WorkbookForm};
+use crate::upload::{self, WorkbookForm};
 use crate::valuations::workbook::{Work, WorkbookFile, attachment, valued_name};
 
 /// How long a result is kept.
 const KEPT: Duration = Duration::from_hours(1);
-/// The most jobs. A new one takes the place of the one that was finished first.
-const MOST_JOBS: usize = 64;
+/// The most jobs of all callers, of which one may have half. A new one takes the place of the caller's own that was begun
+/// first of those that are finished.
+const MAX_JOBS: u64 = 128;
 
 /// The jobs of this server. They end with it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Jobs {
-    by_id: Mutex<HashMap<Uuid, Arc<Entry>>>,
+    /// Each with the place that it takes.
+    by_id: Mutex<HashMap<Uuid, (Arc<Entry>, Share)>>,
+    places: Arc<Budget>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    caller: Caller,
     name: String,
     created_at: DateTime<Utc>,
     valued: Arc<AtomicU64>,
@@ -67,38 +73,59 @@ pub(crate) struct Job {
     error: Option<ProblemDetails>,
 }
 
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { by_id: Mutex::default(), places: Budget::new(MAX_JOBS) }
+    }
+}
+
 impl Jobs {
     fn add(&self, entry: Arc<Entry>) -> Result<Uuid, Problem> {
-        let mut jobs = self.lock();
-        if jobs.len() >= MOST_JOBS {
-            let finished = jobs.iter().filter(|(_, entry)| entry.outcome().is_some());
-            let oldest = finished.min_by_key(|(_, entry)| entry.created_at).map(|(id, _)| *id);
-            jobs.remove(&oldest.ok_or(Problem::Overloaded)?);
+        let mut place = self.places.share(entry.caller);
+        if place.grow(1).is_err() {
+            self.remove_oldest_finished(entry.caller);
+            place.grow(1).map_err(|_| Problem::Overloaded)?;
         }
         // Whoever knows the id may fetch the result, so nobody must guess it.
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        jobs.insert(id, entry);
+        self.lock().insert(id, (entry, place));
         Ok(id)
     }
 
-    fn has_room(&self) -> bool {
+    /// Refuses a caller for whose job there would be no place now.
+    fn check_room(&self, caller: Caller) -> Result<(), Problem> {
+        if self.places.has_room(caller, 1) || self.oldest_finished(caller).is_some() {
+            Ok(())
+        } else {
+            Err(Problem::Overloaded)
+        }
+    }
+
+    /// Removes the job of a caller that was begun first of those that are finished; false when there is none.
+    pub(crate) fn remove_oldest_finished(&self, caller: Caller) -> bool {
+        let oldest = self.oldest_finished(caller);
+        oldest.is_some_and(|id| self.lock().remove(&id).is_some())
+    }
+
+    fn oldest_finished(&self, caller: Caller) -> Option<Uuid> {
         let jobs = self.lock();
-        jobs.len() < MOST_JOBS || jobs.values().any(|entry| entry.outcome().is_some())
+        let finished = jobs.iter().filter(|(_, (entry, _))| entry.caller == caller && entry.outcome().is_some());
+        finished.min_by_key(|(_, (entry, _))| entry.created_at).map(|(id, _)| *id)
     }
 
     fn find(&self, id: Result<Path<String>, PathRejection>) -> Result<(Uuid, Arc<Entry>), Problem> {
         let id = id.ok().and_then(|Path(id)| Uuid::parse_str(&id).ok()).ok_or_else(no_job)?;
-        self.lock().get(&id).map(|entry| (id, Arc::clone(entry))).ok_or_else(no_job)
+        self.lock().get(&id).map(|(entry, _)| (id, Arc::clone(entry))).ok_or_else(no_job)
     }
 
     fn remove(&self, id: Uuid) {
-        if let Some(entry) = self.lock().remove(&id) {
+        if let Some((entry, _)) = self.lock().remove(&id) {
             entry.abandoned.store(true, Ordering::Relaxed);
         }
     }
 
     /// A panic leaves the map whole: nothing is done within that could.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Entry>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, (Arc<Entry>, Share)>> {
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,8 +154,8 @@ pub(crate) fn no_job() -> Problem {
 /// Values a workbook while its sender does something else
 ///
 /// For workbooks of many rows. The answer comes at once and names the job in `Location`: ask there how far it is, and
-/// fetch `result` when it is done. A result is kept for an hour, unless there are many; jobs of a server that stops are
-/// gone.
+/// fetch `result` when it is done. A result is kept for an hour, unless the same caller has many newer ones; jobs of a
+/// server that stops are gone.
 #[utoipa::path(
     post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations",
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
@@ -144,15 +171,18 @@ pub(crate) async fn start_job(
     Extracted(state): Extracted<State>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Job>), Problem> {
-    let served = match state.engine().served() {
-        Ok(served) if state.jobs().has_room() => served,
-        Ok(_) => return Err(refuse(request, Problem::Overloaded)),
-        Err(problem) => return Err(refuse(request, problem)),
-    };
+    let served = state.engine().served()?;
+    let caller = Admitted::of(&request)?.caller;
+    state.jobs().check_room(caller)?;
+    // What the caller's finished jobs keep must not be in the way of his next one.
+    if !state.disk().has_room(caller, state.config().max_upload_bytes as u64) {
+        state.jobs().remove_oldest_finished(caller);
+    }
     let upload = upload::read(&state, request).await?;
     let abandoned = Arc::new(AtomicBool::new(false));
-    let work = Work::new(&state, served, Arc::clone(&abandoned));
+    let work = Work::new(&state, caller, served, Arc::clone(&abandoned));
     let entry = Arc::new(Entry {
+        caller,
         name: upload.name.clone(),
         created_at: Utc::now(),
         valued: Arc::clone(&work.valued),
@@ -162,7 +192,9 @@ pub(crate) async fn start_job(
     let id = state.jobs().add(Arc::clone(&entry))?;
     let job = entry.describe(id);
     tokio::spawn(async move {
-        let outcome = state.engine().bulk.wait().run(move || work.value(&upload)).await;
+        let room = Room::to_keep(&state, caller);
+        let place = state.engine().bulk.wait(caller);
+        let outcome = place.run(upload.inflated, move || work.value(&upload, room)).await;
         *entry.outcome() = Some(outcome.map(Arc::new));
         drop(entry);
         tokio::time::sleep(KEPT).await;
@@ -232,5 +264,5 @@ pub(crate) async fn get_result(
         }
         None => return Err(Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() }),
     };
-    attachment(&valued_name(&entry.name), &content).await
+    attachment(&valued_name(&entry.name), content).await
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use crate::allowance::Allowance;
 use crate::attempts::Attempts;
+use crate::budget::Caller;
 use crate::config::{Config, Secret};
 use crate::problem::Problem;
 
@@ -18,33 +18,42 @@ const API_KEY: &str = "x-api-key";
 #[derive(Debug)]
 pub(crate) struct Keys {
     /// The API keys, and behind them the admin token, which is as good. None where no key is needed.
-    keys: Vec<(Secret, Option<DefaultDirectRateLimiter>)>,
+    keys: Vec<(Secret, Option<Allowance>)>,
     admin: Option<Secret>,
     attempts: Attempts,
 }
 
 impl Keys {
     pub(crate) fn new(config: &Config) -> Self {
-        let limiter = || config.rate_limit.map(|most| RateLimiter::direct(Quota::per_second(most)));
+        let limiter = || config.rate_limit.map(Allowance::new);
         let known = config.api_keys.iter().chain(&config.admin_token).filter(|_| !config.api_keys.is_empty());
         let keys = known.map(|secret| (secret.clone(), limiter())).collect();
         Self { keys, admin: config.admin_token.clone(), attempts: Attempts::default() }
     }
 
-    /// Lets a request in that brings a key, where one is needed, and has not used its allowance up.
-    pub(crate) fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<(), Problem> {
+    /// Lets a request in that brings a key, where one is needed, and has not used its allowance up. Returns the place
+    /// of the key among all.
+    pub(crate) fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<Option<usize>, Problem> {
         if self.keys.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let given = [bearer(headers), headers.get(API_KEY).map(HeaderValue::as_bytes)];
         if given == [None, None] {
             return Err(Problem::Unauthorized { admin: false });
         }
-        let known = self.keys.iter().find(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
-        self.note(address, known.map(|(key, _)| key))?;
-        let Some((_, limiter)) = known else { return Err(Problem::Unauthorized { admin: false }) };
-        let Some(Err(until)) = limiter.as_ref().map(DefaultDirectRateLimiter::check) else { return Ok(()) };
-        Err(Problem::TooManyRequests { wait: until.wait_time_from(DefaultClock::default().now()) })
+        let known = self.keys.iter().position(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
+        self.note(address, known.map(|place| &self.keys[place].0))?;
+        let place = known.ok_or(Problem::Unauthorized { admin: false })?;
+        let admitted = self.keys[place].1.as_ref().map_or(Ok(()), Allowance::admit);
+        admitted.map(|()| Some(place)).map_err(|wait| Problem::TooManyRequests { wait })
+    }
+
+    /// Charges a caller for cars beyond the first of a request, which counted when it was let in.
+    pub(crate) fn charge(&self, caller: Caller, cars: u64) {
+        let Caller::Key(place) = caller else { return };
+        if let Some((_, Some(allowance))) = self.keys.get(place) {
+            allowance.charge(cars);
+        }
     }
 
     /// Lets a request in that brings the admin token; tells its name for the log.
@@ -87,10 +96,13 @@ mod tests {
         let api_keys = vec![Secret::new("ann"), Secret::new("bob")];
         let keys = Keys::new(&Config { api_keys, rate_limit: 2.try_into().ok(), ..Config::default() });
         let ask = |key| keys.admit(&headers(API_KEY, key), HERE);
-        assert_eq!([ask("ann"), ask("ann")], [Ok(()), Ok(())]);
+        assert_eq!([ask("ann"), ask("ann")], [Ok(Some(0)), Ok(Some(0))]);
         let Err(Problem::TooManyRequests { wait }) = ask("ann") else { panic!("a third one") };
         assert!(wait <= Duration::from_millis(500), "{wait:?}");
-        assert_eq!(ask("bob"), Ok(()));
+        keys.charge(Caller::Key(0), 100);
+        let Err(Problem::TooManyRequests { wait }) = ask("ann") else { panic!("a hundred more") };
+        assert!(wait > Duration::from_secs(49), "{wait:?}");
+        assert_eq!(ask("bob"), Ok(Some(1)));
         assert_eq!(ask("eve"), Err(Problem::Unauthorized { admin: false }));
     }
 

@@ -3,17 +3,21 @@
 //! Serves one model at a time, held behind an atomic pointer: a request takes it once and keeps it to
 //! its end, while [`reload`] swaps in the next champion. Knows nothing of training.
 
+mod allowance;
 mod attempts;
 mod body;
+mod budget;
 pub mod cache;
 pub mod config;
 mod connections;
+mod content;
 mod engine;
 mod health;
 mod inference;
 mod jobs;
 mod json;
 mod keys;
+mod lane;
 mod listing_request;
 mod loader;
 mod metrics;
@@ -25,6 +29,7 @@ mod problem;
 pub mod reload;
 mod router;
 mod runs;
+mod scratch;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,23 @@
 //! What happens around every request: its id, its line in the log, keys, limits, headers.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State as Extracted};
+use axum::extract::{MatchedPath, Request, State as Extracted};
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
-use crate::body::{BodyLimit, announced_length, refuse};
-use crate::connections::Peer;
+use crate::body::{Admitted, IncomingBody, announced_length};
+use crate::budget::Caller;
+use crate::connections::{Connection, Peer};
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -41,7 +43,15 @@ pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Requ
         request.id = id.to_str().unwrap_or_default(),
     );
     let begun = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    // Only what came over a connection is HTTP as it was sent.
+    let connection = request.extensions().get::<Arc<Connection>>().cloned();
+    let checked = if connection.is_some() { check_host(&request) } else { Ok(()) };
+    let idle = state.config().idle_timeout;
+    let request = request.map(|body| IncomingBody::watch(body, connection, idle));
+    let mut response = match checked {
+        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Err(problem) => problem.into_response(),
+    };
     let duration = begun.elapsed();
     let duration_ms = duration.as_secs_f64() * 1000.0;
     let status = response.status().as_u16();
@@ -66,6 +76,26 @@ pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Requ
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// A request of HTTP/1.1 names the host once, any other at most once: proxies before the server and the server itself
+/// might read several in different ways (RFC 9112, 3.2).
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let refuse = |detail: &str| Err(Problem::BadRequest { detail: detail.to_owned() });
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), Some(_)) => refuse("send the header Host once"),
+        (Some(host), None) if !host.as_bytes().iter().all(|byte| is_of_host(*byte)) => {
+            refuse("the header Host must hold a host's name or address, and its port if any")
+        }
+        (None, _) if request.version() == Version::HTTP_11 => refuse("send the header Host, which HTTP/1.1 requires"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a name, an address or a port may have this character (RFC 3986, 3.2.2).
+fn is_of_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
 
 /// The id of a request, for those who write a line of their own on it.
@@ -150,7 +180,7 @@ pub(crate) enum Access {
 /// than it may.
 pub(crate) async fn guard(Extracted(gate): Extracted<Gate>, mut request: Request, next: Next) -> Response {
     if let Err(problem) = gate.admit(&mut request) {
-        return refuse(request, problem).into_response();
+        return problem.into_response();
     }
     match tokio::time::timeout(gate.time, next.run(request)).await {
         Ok(response) => response,
@@ -160,11 +190,14 @@ pub(crate) async fn guard(Extracted(gate): Extracted<Gate>, mut request: Request
 
 impl Gate {
     fn admit(&self, request: &mut Request) -> Result<(), Problem> {
-        match self.access {
-            Access::Nothing => {}
+        let key = match self.access {
+            Access::Nothing => None,
             Access::Key => self.state.keys().admit(request.headers(), peer(request))?,
-            Access::Admin => self.admit_admin(request)?,
-        }
+            Access::Admin => {
+                self.admit_admin(request)?;
+                None
+            }
+        };
         if self.sheds && self.state.engine().inference.is_full() {
             return Err(Problem::Overloaded);
         }
@@ -172,8 +205,8 @@ impl Gate {
             return Err(Problem::TooLarge { limit: self.most_bytes });
         }
         // A body that does not say how long it is, or lies, is counted while it is read.
-        DefaultBodyLimit::max(self.most_bytes).apply(request);
-        request.extensions_mut().insert(BodyLimit(self.most_bytes));
+        let caller = key.map_or_else(|| Caller::at(peer(request)), Caller::Key);
+        request.extensions_mut().insert(Admitted { caller, max_bytes: self.most_bytes });
         Ok(())
     }
 

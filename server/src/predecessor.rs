@@ -83,7 +83,7 @@ pub(crate) async fn value_one(
 )]
 pub(crate) async fn value_many(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
     let (_, workbook) = value_upload(&state, request).await?;
-    attachment("attachment;filename=predictions.xlsx", &workbook).await
+    attachment("attachment;filename=predictions.xlsx", workbook).await
 }
 
 fn example() -> serde_json::Value {

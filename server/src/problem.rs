@@ -21,6 +21,8 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 pub(crate) enum Problem {
     /// The body is no JSON; the detail says where.
     MalformedJson { detail: String },
+    /// The request's head breaks a rule of HTTP; the detail says which.
+    BadRequest { detail: String },
     /// The body is no form with parts.
     MalformedForm { detail: String },
     /// No key or token came with the request, or a wrong one.
@@ -53,6 +55,8 @@ pub(crate) enum Problem {
     TooManyAttempts { wait: Duration },
     /// Too many requests wait.
     Overloaded,
+    /// Bodies and files of this caller, or of all, take all the room that there is for them.
+    NoRoom,
     /// A thread that computes hangs.
     Stuck,
     /// The server is about to stop.
@@ -161,7 +165,9 @@ impl Problem {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::MalformedJson { .. } | Self::MalformedForm { .. } => StatusCode::BAD_REQUEST,
+            Self::BadRequest { .. } | Self::MalformedJson { .. } | Self::MalformedForm { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::AdminOff => StatusCode::FORBIDDEN,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
@@ -175,6 +181,7 @@ impl Problem {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NoModel
             | Self::Overloaded
+            | Self::NoRoom
             | Self::Stuck
             | Self::Draining
             | Self::TimedOut { .. }
@@ -185,6 +192,7 @@ impl Problem {
     /// The last part of `type`, and the title.
     pub(crate) fn kind(&self) -> (&'static str, &'static str) {
         match self {
+            Self::BadRequest { .. } => ("bad-request", "The request is not valid HTTP"),
             Self::MalformedJson { .. } => ("malformed-json", "The body is not JSON"),
             Self::MalformedForm { .. } => ("malformed-form", "The body is not a form with a file"),
             Self::Unauthorized { admin: false } => ("unauthorized", "An API key is needed"),
@@ -203,6 +211,7 @@ impl Problem {
             Self::TooManyRequests { .. } => ("too-many-requests", "The key has made too many requests"),
             Self::TooManyAttempts { .. } => ("too-many-attempts", "Too many wrong keys or tokens"),
             Self::Overloaded => ("overloaded", "Too many requests are waiting"),
+            Self::NoRoom => ("no-room", "Too much is being sent at once"),
             Self::Stuck => ("stuck", "The server hangs"),
             Self::Draining => ("draining", "The server is about to stop"),
             Self::TooSlow { .. } => ("too-slow", "The body came too slowly"),
@@ -213,7 +222,8 @@ impl Problem {
 
     fn detail(&self) -> String {
         match self {
-            Self::MalformedJson { detail }
+            Self::BadRequest { detail }
+            | Self::MalformedJson { detail }
             | Self::MalformedForm { detail }
             | Self::NotFound { detail }
             | Self::Conflict { detail }
@@ -239,9 +249,15 @@ impl Problem {
                 format!("too many wrong keys or tokens came from your address; try again in {} s", whole_seconds(*wait))
             }
             Self::Overloaded => "try again in a second".to_owned(),
+            Self::NoRoom => {
+                "uploads and results under way take all the room for them; send fewer at a time, or try again later"
+                    .to_owned()
+            }
             Self::Stuck => "a thread that values cars does not come back; restart the server".to_owned(),
             Self::Draining => "ask another one; this one answers its last requests".to_owned(),
-            Self::TooSlow { seconds } => format!("no more of the body came within {seconds} seconds"),
+            Self::TooSlow { seconds } => {
+                format!("the body was silent for {seconds} seconds, or came more slowly than a kilobyte a second")
+            },
             Self::TimedOut { seconds } => format!("no answer within {seconds} seconds"),
             Self::DatabaseAway => "try again later; valuations go on meanwhile".to_owned(),
         }
@@ -252,7 +268,7 @@ impl Problem {
         match self {
             Self::TooManyRequests { wait } | Self::TooManyAttempts { wait } => Some(whole_seconds(*wait)),
             Self::Overloaded => Some(1),
-            Self::NoModel | Self::Stuck | Self::Draining | Self::TimedOut { .. } | Self::DatabaseAway => Some(5),
+            Self::NoModel | Self::NoRoom | Self::Stuck | Self::Draining | Self::TimedOut { .. } | Self::DatabaseAway => Some(5),
             _ => None,
         }
     }
@@ -282,8 +298,10 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        let is_one_too_many =
-            matches!(self, Self::Overloaded | Self::TooManyRequests { .. } | Self::TooManyAttempts { .. });
+        let is_one_too_many = matches!(
+            self,
+            Self::Overloaded | Self::NoRoom | Self::TooManyRequests { .. } | Self::TooManyAttempts { .. }
+        );
         response.extensions_mut().insert(Refused { kind: self.kind().0, is_one_too_many });
         response
     }

@@ -10,7 +10,8 @@ use onnx_model::model::{DEFAULT_LEVEL, FEW};
 use tokio::time::timeout;
 
 use crate::cache::{self, Kept};
-use crate::engine::{BULK_THREADS, ReloadFailure, Served};
+use crate::engine::{ReloadFailure, Served};
+use crate::lane::BULK_THREADS;
 use crate::state::State;
 
 /// How long to wait for the database before a server comes up.

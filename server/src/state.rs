@@ -1,19 +1,20 @@
 //! What every request may reach.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDate;
 use onnx_model::Runtime;
 use storage::Database;
-use tokio::sync::Semaphore;
 
+use crate::budget::Budget;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
-use crate::upload::MOST_IN_MEMORY;
+use crate::scratch::Scratch;
+use crate::valuations::workbook::Template;
 
 /// The server's state; clones share it.
 #[derive(Clone, Debug)]
@@ -29,8 +30,11 @@ struct Shared {
     engine: Engine,
     metrics: Arc<Metrics>,
     keys: Keys,
-    upload_room: Semaphore,
+    memory: Arc<Budget>,
+    disk: Arc<Budget>,
+    scratch: Mutex<Option<Arc<Scratch>>>,
     jobs: Jobs,
+    template: Template,
     draining: AtomicBool,
     closing: AtomicBool,
     today: fn() -> NaiveDate,
@@ -52,7 +56,10 @@ impl State {
         let metrics = Metrics::new();
         let engine = Engine::new(&config, &metrics)?;
         let keys = Keys::new(&config);
-        let upload_room = Semaphore::new(MOST_IN_MEMORY);
+        // One caller may hold half: the largest body must fit into that.
+        let largest = config.max_upload_bytes.max(config.max_json_bytes);
+        let budget = |bytes: usize| Budget::new(bytes.max(largest.saturating_mul(2)) as u64);
+        let (memory, disk) = (budget(config.memory_bytes), budget(config.disk_bytes));
         let (draining, closing) = (AtomicBool::new(false), AtomicBool::new(false));
         let shared = Shared {
             config,
@@ -61,8 +68,11 @@ impl State {
             engine,
             metrics,
             keys,
-            upload_room,
+            memory,
+            disk,
+            scratch: Mutex::default(),
             jobs: Jobs::default(),
+            template: Template::default(),
             draining,
             closing,
             today,
@@ -94,9 +104,33 @@ impl State {
         &self.shared.keys
     }
 
-    /// Room for files that stay in memory while they arrive.
-    pub(crate) fn upload_room(&self) -> &Semaphore {
-        &self.shared.upload_room
+    /// Room in memory for bodies and files.
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.shared.memory
+    }
+
+    /// Room on the disk for files.
+    pub(crate) fn disk(&self) -> &Arc<Budget> {
+        &self.shared.disk
+    }
+
+    /// The folder for files, which is made for the first of them. Blocks.
+    ///
+    /// # Errors
+    /// The folder of the configuration cannot be written to.
+    pub(crate) fn scratch(&self) -> std::io::Result<Arc<Scratch>> {
+        // A panic leaves no folder or a whole one.
+        let mut scratch = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scratch) = &*scratch {
+            return Ok(Arc::clone(scratch));
+        }
+        let made = Arc::new(Scratch::create(&self.shared.config.folder)?);
+        *scratch = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    pub(crate) fn template(&self) -> &Template {
+        &self.shared.template
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {

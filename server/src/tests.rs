@@ -1,6 +1,8 @@
 //! The whole service, called as its router is, with a small model made by hand.
 
 mod access;
+mod bodies;
+mod connections;
 mod document;
 mod fixture;
 mod model_file;

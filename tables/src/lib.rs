@@ -29,3 +29,4 @@ pub use source::Source;
 pub use table::{Options, Rows, Table};
 pub use template::template;
 pub use value::{Summary, ValueError, Valuing, value_table};
+pub use workbook::inflated_size;

@@ -7,6 +7,7 @@ mod styles;
 mod text;
 mod xml;
 
+pub use container::inflated_size;
 pub(crate) use container::{Container, Part, check_directory, plain_name};
 pub(crate) use sheet::{EXCEL_COLUMNS, SheetReader, SheetRow, Step, column_letters};
 pub(crate) use xml::{Attribute, attribute, attributes, is_xml_character};

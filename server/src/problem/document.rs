@@ -41,7 +41,7 @@ impl IntoResponses for OfListing {
         let malformed = Problem::MalformedJson { detail: "expected `,` or `}` at line 3 column 5".to_owned() };
         let limit = Problem::TooLarge { limit: 1 << 20 };
         let media_type = Problem::UnsupportedMediaType { expected: "application/json" };
-        describe(&[malformed, limit, media_type, out_of_range()], &[API, MODEL])
+        describe(&[malformed, TOO_SLOW, limit, media_type, out_of_range()], &[API, MODEL])
     }
 }
 
@@ -57,7 +57,7 @@ impl IntoResponses for OfWorkbook {
                      the first 100 rows are brand, year"
                 .to_owned(),
         };
-        describe(&[malformed, Problem::TooSlow { seconds: 30 }, limit, rows, media_type, missing, table], &[API, MODEL])
+        describe(&[malformed, TOO_SLOW, limit, rows, media_type, missing, table], &[API, MODEL])
     }
 }
 
@@ -84,7 +84,7 @@ impl IntoResponses for OfVocabulary {
 
 impl IntoResponses for OfTemplate {
     fn responses() -> Responses {
-        describe(&[Problem::Overloaded], &[API])
+        describe(&[], &[API])
     }
 }
 
@@ -108,7 +108,7 @@ impl IntoResponses for OfPromotion {
         let limit = Problem::TooLarge { limit: 1 << 20 };
         let media_type = Problem::UnsupportedMediaType { expected: "application/json" };
         let field = crate::models::version_needed();
-        describe(&[malformed, missing, limit, media_type, field, Problem::DatabaseAway], &[ADMIN])
+        describe(&[malformed, missing, TOO_SLOW, limit, media_type, field, Problem::DatabaseAway, NO_ROOM], &[ADMIN])
     }
 }
 
@@ -150,7 +150,10 @@ const ADMIN: &[Problem] = &[
 ];
 const TOO_MANY_ATTEMPTS: Problem = Problem::TooManyAttempts { wait: Duration::from_secs(1) };
 /// What a computation may be refused for.
-const MODEL: &[Problem] = &[Problem::NoModel, Problem::Overloaded];
+const MODEL: &[Problem] = &[Problem::NoModel, Problem::Overloaded, NO_ROOM];
+/// What a request with a body may be refused for.
+const TOO_SLOW: Problem = Problem::TooSlow { seconds: 30 };
+const NO_ROOM: Problem = Problem::NoRoom;
 
 fn out_of_range() -> Problem {
     let range = "mileage must be between 0 and 2000000 (got -5)".to_owned();

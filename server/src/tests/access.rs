@@ -1,5 +1,6 @@
 //! Health, keys, tokens, paths that are not there, headers, reloading.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,6 +8,7 @@ use axum::http::Request;
 use serde_json::json;
 
 use super::fixture::{bare, get, post, send, service, state};
+use crate::budget::Caller;
 use crate::config::{Config, Secret};
 
 const CAR: &str = r#"{"brand": "Kia", "year": 2018, "mileage": 1}"#;
@@ -113,13 +115,15 @@ async fn slow_requests_are_ended() {
 async fn a_full_lane_refuses_at_once() {
     let state = state(Config { sessions: 1, ..Config::default() });
     let service = crate::build(&state);
-    let held: Vec<_> = std::iter::from_fn(|| state.engine().bulk.enter().ok()).collect();
+    let caller = Caller::at(Ipv4Addr::UNSPECIFIED.into());
+    let held: Vec<_> = std::iter::from_fn(|| state.engine().bulk.enter(caller).ok()).collect();
     let cars = format!("[{CAR}]");
     let answer = post(&service, "/v1/valuations/batch", &cars).await;
     assert_eq!(answer.problem(), (503, "overloaded".to_owned()));
     assert_eq!(answer.header("retry-after"), "1");
-    // Single cars have threads of their own.
+    // Single cars have threads of their own, and the template is no such work.
     assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 200);
+    assert_eq!(get(&service, "/v1/valuations/template.xlsx").await.status, 200);
     drop(held);
     assert_eq!(post(&service, "/v1/valuations/batch", &cars).await.status, 200);
 }
@@ -172,6 +176,25 @@ async fn wrong_keys_and_tokens_are_limited() {
     assert_eq!(answer.header("retry-after"), "1");
     assert_eq!(ask("ann").await.status, 200, "this key was right before");
     assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 401, "no key is no guess");
+}
+
+#[tokio::test]
+async fn each_car_of_a_batch_counts() {
+    let config = Config { rate_limit: 5.try_into().ok(), ..guarded() };
+    let service = crate::build(&state(config));
+    let ask = |key, path, body: String| {
+        let request = Request::post(path).header("x-api-key", key).header("content-type", "application/json");
+        send(&service, request.body(Body::from(body)).unwrap())
+    };
+    let cars = |count| format!("[{}]", vec![CAR; count].join(","));
+    assert_eq!(ask("ann", "/v1/valuations/batch", cars(4)).await.status, 200);
+    assert_eq!(ask("ann", "/v1/valuations", CAR.to_owned()).await.status, 200);
+    assert_eq!(ask("ann", "/v1/valuations", CAR.to_owned()).await.status, 429);
+    // More cars than may be asked for at once are let in, and owed.
+    assert_eq!(ask("bob", "/v1/valuations/batch", cars(500)).await.status, 200);
+    let answer = ask("bob", "/v1/valuations", CAR.to_owned()).await;
+    assert_eq!(answer.problem(), (429, "too-many-requests".to_owned()));
+    assert!(answer.header("retry-after").parse::<u64>().unwrap() > 90);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::config::Config;
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
 /// Two cars: one that can be valued, one that cannot.
-fn cars() -> Vec<u8> {
+pub fn cars() -> Vec<u8> {
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
     for (place, header) in (0..).zip(["Заметка", "Марка", "Год", "Пробег"]) {
@@ -117,6 +117,12 @@ fn large_workbook() -> Vec<u8> {
     workbook.save_to_buffer().unwrap()
 }
 
+/// How many uploads and results lie in the server's folder, beside the lock of its process.
+fn files_in_scratch(config: &Config) -> usize {
+    let folders = std::fs::read_dir(&config.folder).unwrap().map(|entry| entry.unwrap().path());
+    folders.filter(|path| path.is_dir()).map(|path| std::fs::read_dir(path).unwrap().count() - 1).sum()
+}
+
 #[tokio::test]
 async fn a_large_workbook_goes_over_the_disk_and_leaves_nothing_there() {
     let folder = tempfile::tempdir().unwrap();
@@ -129,7 +135,7 @@ async fn a_large_workbook_goes_over_the_disk_and_leaves_nothing_there() {
     let cells = cells(&answer);
     assert_eq!((cells.len(), cells[30_000][5].to_string().is_empty()), (30_001, false));
     assert_eq!(cells[7][8], Data::String("ok".into()));
-    assert_eq!(std::fs::read_dir(&config.folder).unwrap().count(), 0);
+    assert_eq!(files_in_scratch(&config), 0);
 }
 
 #[tokio::test]
@@ -181,4 +187,49 @@ async fn a_job_is_asked_after_fetched_and_removed() {
     };
     assert_eq!((&failed["state"], &failed["error"]["status"]), (&"failed".into(), &422.into()));
     assert_eq!(get(&service, &format!("{place}/result")).await.problem(), (409, "conflict".to_owned()));
+}
+
+fn guarded() -> Config {
+    let api_keys = ["ann", "bob"].map(crate::config::Secret::new).to_vec();
+    Config { api_keys, rate_limit: 1000.try_into().ok(), ..Config::default() }
+}
+
+fn upload_by(key: &str, path: &str) -> Request<axum::body::Body> {
+    let mut body = b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".to_vec();
+    body.extend(cars());
+    body.extend(b"\r\n--b--\r\n");
+    let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b").header("x-api-key", key);
+    request.body(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn the_jobs_of_one_caller_push_out_his_own_only() {
+    let service = crate::build(&super::fixture::state(guarded()));
+    let start = async |key| super::fixture::send(&service, upload_by(key, "/v1/valuations/jobs")).await;
+    let state = async |place: &str| {
+        let request = Request::get(place).header("x-api-key", "bob").body(axum::body::Body::empty()).unwrap();
+        let answer = super::fixture::send(&service, request).await;
+        (answer.status == 200).then(|| answer.json()["state"].as_str().unwrap().to_owned())
+    };
+    let mut jobs = vec![start("bob").await.header("location").to_owned()];
+    for _ in 0..80 {
+        let job = start("ann").await;
+        assert_eq!(job.status, 202);
+        while state(job.header("location")).await.as_deref() == Some("running") {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        jobs.push(job.header("location").to_owned());
+    }
+    assert_eq!(state(&jobs[0]).await.as_deref(), Some("done"), "bob's");
+    assert_eq!(state(&jobs[1]).await, None, "the oldest of ann's");
+    assert_eq!(state(&jobs[80]).await.as_deref(), Some("done"));
+}
+
+#[tokio::test]
+async fn each_row_of_a_workbook_counts() {
+    let service = crate::build(&super::fixture::state(Config { rate_limit: 2.try_into().ok(), ..guarded() }));
+    for (key, status) in [("ann", 200), ("ann", 429), ("bob", 200)] {
+        let answer = super::fixture::send(&service, upload_by(key, "/v1/valuations/xlsx")).await;
+        assert_eq!(answer.status, status, "{key}");
+    }
 }

@@ -13,7 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Valuation;
 use super::query::{BatchQuery, check_level};
-use crate::body::{JsonBody, refuse};
+use crate::body::{Admitted, JsonBody};
 use crate::engine::Served;
 use crate::json::{self, List, MOST_ITEMS};
 use crate::listing_request;
@@ -67,15 +67,15 @@ pub(crate) async fn value_batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = BatchQuery::read(&pairs).map_err(Problem::Invalid)?;
-    // The place comes before the body, so that waiting bodies are bounded.
-    let place = match state.engine().bulk.enter() {
-        Ok(place) => place,
-        Err(problem) => return Err(refuse(request, problem)),
-    };
-    let JsonBody(body) = JsonBody::from_request(request, &()).await?;
+    let caller = Admitted::of(&request)?.caller;
+    state.engine().bulk.check_room(caller)?;
+    let JsonBody(body) = JsonBody::from_request(request, &state).await?;
+    let place = state.engine().bulk.enter(caller)?;
     let today = state.today();
-    let answer = place.run(move || {
+    let answer = place.run(body.len() as u64, move || {
         let items = read(&body, state.config().max_json_depth, today)?;
+        // The request itself counted as the first.
+        state.keys().charge(caller, items.len() as u64 - 1);
         let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
         let answers = value(&state, &served, items, query.level, today)?;

@@ -1,27 +1,28 @@
 //! A workbook of cars, and the template to fill in.
 
-use std::io::{BufWriter, Cursor, Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::{Request, State as Extracted};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Format, Limits, Options, Source, TableError, ValueError, Valuing};
-use tempfile::NamedTempFile;
-use tokio::io::AsyncReadExt;
+use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuing};
+use tokio::sync::Mutex;
 
-use crate::body::refuse;
-use crate::engine::{BULK_THREADS, Served};
+use crate::body::Admitted;
+use crate::budget::Caller;
+use crate::content::{Content, Room, Writer, unwritten};
+use crate::engine::Served;
+use crate::lane::{Abandon, BULK_THREADS};
 use crate::problem::Problem;
 use crate::problem::document::{OfTemplate, OfWorkbook};
 use crate::state::State;
-use crate::upload::{self, Content, Upload, WorkbookForm};
+use crate::upload::{self, Upload, WorkbookForm, limited_name};
 use crate::vocabulary;
 
 /// The media type of a workbook.
@@ -51,7 +52,7 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 )]
 pub(crate) async fn value_workbook(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
     let (name, workbook) = value_upload(&state, request).await?;
-    attachment(&valued_name(&name), &workbook).await
+    attachment(&valued_name(&name), workbook).await
 }
 
 /// An empty workbook to fill in
@@ -68,37 +69,56 @@ pub(crate) async fn value_workbook(Extracted(state): Extracted<State>, request: 
     )
 )]
 pub(crate) async fn get_template(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
-    let today = state.today();
-    let place = state.engine().bulk.enter()?;
-    let bytes = place.run(move || {
-        let known = state.engine().served().map(|served| vocabulary::all(&served.model.signature().schema));
-        tables::template(&known.unwrap_or_default(), today).map_err(|error| Problem::internal(&error))
-    });
-    attachment(&disposition("template.xlsx"), &Content::Memory(bytes.await?)).await
+    let bytes = state.template().get(&state).await?;
+    let headers = [(CONTENT_TYPE, XLSX.to_owned()), (CONTENT_DISPOSITION, disposition("template.xlsx"))];
+    Ok((headers, bytes).into_response())
+}
+
+/// The template, made once for each version and year.
+#[derive(Debug, Default)]
+pub(crate) struct Template(Mutex<Option<(TemplateKey, Bytes)>>);
+
+/// The version, and the year, up to which cars are from.
+type TemplateKey = (Option<i64>, i32);
+
+impl Template {
+    async fn get(&self, state: &State) -> Result<Bytes, Problem> {
+        let (served, today) = (state.engine().served().ok(), state.today());
+        let key = (served.as_ref().map(|served| served.version), today.year());
+        // Held while it is made, which others wait for rather than making it as well.
+        let mut made = self.0.lock().await;
+        if let Some((_, bytes)) = made.as_ref().filter(|(known, _)| *known == key) {
+            return Ok(bytes.clone());
+        }
+        let bytes = tokio::task::spawn_blocking(move || {
+            let known = served.map(|served| vocabulary::all(&served.model.signature().schema));
+            tables::template(&known.unwrap_or_default(), today).map(Bytes::from)
+        });
+        let bytes = bytes.await.map_err(|error| Problem::internal(&error))?;
+        let bytes = bytes.map_err(|error| Problem::internal(&error))?;
+        *made = Some((key, bytes.clone()));
+        Ok(bytes)
+    }
 }
 
 /// Reads the form, values its workbook, and gives back its name and the new one.
-pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(String, Content), Problem> {
-    let served = match state.engine().served() {
-        Ok(served) if state.engine().bulk.has_room() => served,
-        Ok(_) => return Err(refuse(request, Problem::Overloaded)),
-        Err(problem) => return Err(refuse(request, problem)),
-    };
+pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(String, Arc<Content>), Problem> {
+    let served = state.engine().served()?;
+    let caller = Admitted::of(&request)?.caller;
+    state.engine().bulk.check_room(caller)?;
     let upload = upload::read(state, request).await?;
-    let place = state.engine().bulk.enter()?;
+    let place = state.engine().bulk.enter(caller)?;
     let abandoned = Abandon::default();
-    let work = Work::new(state, served, Arc::clone(&abandoned.0));
+    let room = Room::new(state, caller);
+    let work = Work::new(state, caller, served, Arc::clone(&abandoned.0));
     let name = upload.name.clone();
-    let valued = place.run(move || work.value(&upload)).await?;
-    Ok((name, valued))
+    let valued = place.run(upload.inflated, move || work.value(&upload, room)).await?;
+    Ok((name, Arc::new(valued)))
 }
 
 /// An answer to save as a file.
-pub(crate) async fn attachment(disposition: &str, content: &Content) -> Result<Response, Problem> {
-    let (length, body) = match content {
-        Content::Memory(bytes) => (bytes.len() as u64, Body::from(bytes.clone())),
-        Content::Disk(file) => stream(file).await.map_err(|error| Problem::internal(&error))?,
-    };
+pub(crate) async fn attachment(disposition: &str, content: Arc<Content>) -> Result<Response, Problem> {
+    let (length, body) = content.into_body().await.map_err(|error| Problem::internal(&error))?;
     let mut response = ([(CONTENT_TYPE, XLSX)], body).into_response();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if let Ok(disposition) = HeaderValue::from_str(disposition) {
@@ -107,33 +127,10 @@ pub(crate) async fn attachment(disposition: &str, content: &Content) -> Result<R
     Ok(response)
 }
 
-/// A file, a piece at a time, as its reader takes it in. It may be removed meanwhile.
-async fn stream(file: &NamedTempFile) -> std::io::Result<(u64, Body)> {
-    let reader = tokio::fs::File::open(file.path()).await?;
-    let length = reader.metadata().await?.len();
-    let pieces = futures_util::stream::try_unfold(reader, async |mut reader| {
-        let mut piece = Vec::with_capacity(PIECE);
-        reader.read_buf(&mut piece).await?;
-        Ok::<_, std::io::Error>((!piece.is_empty()).then_some((piece, reader)))
-    });
-    Ok((length, Body::from_stream(pieces)))
-}
-
-const PIECE: usize = 64 << 10;
-
-/// Tells the work, when its request is dropped, that nobody waits for it any more.
-#[derive(Default)]
-struct Abandon(Arc<AtomicBool>);
-
-impl Drop for Abandon {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// The valuation of a workbook by one version.
 pub(crate) struct Work {
     state: State,
+    caller: Caller,
     served: Arc<Served>,
     today: NaiveDate,
     abandoned: Arc<AtomicBool>,
@@ -142,12 +139,12 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn new(state: &State, served: Arc<Served>, abandoned: Arc<AtomicBool>) -> Self {
-        Self { today: state.today(), state: state.clone(), served, abandoned, valued: Arc::default() }
+    pub(crate) fn new(state: &State, caller: Caller, served: Arc<Served>, abandoned: Arc<AtomicBool>) -> Self {
+        Self { today: state.today(), state: state.clone(), caller, served, abandoned, valued: Arc::default() }
     }
 
-    /// The workbook with prices, on the disk where the given one was there.
-    pub(crate) fn value(&self, upload: &Upload) -> Result<Content, Problem> {
+    /// The workbook with prices.
+    pub(crate) fn value(&self, upload: &Upload, room: Room) -> Result<Content, Problem> {
         let source = upload.source().until(Arc::clone(&self.abandoned));
         if Format::detect(&source).map_err(|error| refused(&error))? != Format::Xlsx {
             let detail = format!(
@@ -156,38 +153,24 @@ impl Work {
             );
             return Err(Problem::UnreadableTable { detail });
         }
-        match &upload.content {
-            Content::Memory(bytes) => {
-                let mut output = Cursor::new(Vec::with_capacity(bytes.len() * 2));
-                self.write(source, &mut output)?;
-                Ok(Content::Memory(output.into_inner()))
-            }
-            Content::Disk(_) => {
-                let folder = &self.state.config().folder;
-                let file = tempfile::Builder::new().prefix("result-").tempfile_in(folder);
-                let file = file.map_err(|error| Problem::internal(&error))?;
-                self.write(source, &mut BufWriter::new(file.as_file()))?;
-                Ok(Content::Disk(file))
-            }
-        }
-    }
-
-    fn write(&self, source: Source<'_>, output: &mut (impl Write + Seek + Send)) -> Result<(), Problem> {
         let config = self.state.config();
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
         let options = Options { limits, ..Options::default() };
         let value = |listings: Vec<Listing>| self.price(&listings);
         let valuing = Valuing { today: self.today, threads: BULK_THREADS, value: &value };
-        match tables::value_table(source, output, options, &valuing) {
+        let mut output = Writer::new(room);
+        match tables::value_table(source, &mut output, options, &valuing) {
             Ok(summary) => {
                 let (rows, valued) = (summary.rows, summary.valued);
+                // The request itself counted as a car, and those that were valued have been charged.
+                self.state.keys().charge(self.caller, (rows - valued).saturating_sub(u64::from(valued == 0)));
                 tracing::info!(
                     table.rows = rows,
                     table.valued = valued,
                     model.version = self.served.version,
                     "Valued {valued} of {rows} rows of a workbook."
                 );
-                Ok(())
+                Ok(output.finish())
             }
             Err(ValueError::Table(error)) => Err(refused(&error)),
             Err(ValueError::Value(problem)) => Err(problem),
@@ -201,7 +184,9 @@ impl Work {
         let valuations = self.served.model.value(listings, self.today, DEFAULT_LEVEL);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
         self.state.metrics().valued(self.served.version, &valuations);
-        self.valued.fetch_add(valuations.len() as u64, Ordering::Relaxed);
+        let count = valuations.len() as u64;
+        let before = self.valued.fetch_add(count, Ordering::Relaxed);
+        self.state.keys().charge(self.caller, count.saturating_sub(u64::from(before == 0)));
         Ok(valuations)
     }
 }
@@ -211,6 +196,8 @@ fn refused(error: &TableError) -> Problem {
         Problem::TableTooLarge { detail: error.to_string() }
     } else if error.is_users_fault() {
         Problem::UnreadableTable { detail: error.to_string() }
+    } else if let Fault::Write(error) = &error.fault {
+        unwritten(error)
     } else {
         Problem::internal(error)
     }
@@ -218,7 +205,7 @@ fn refused(error: &TableError) -> Problem {
 
 /// How the valued workbook of a name is saved.
 pub(crate) fn valued_name(name: &str) -> String {
-    disposition(&format!("{}-valued.xlsx", name.strip_suffix(".xlsx").unwrap_or(name)))
+    disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx"))
 }
 
 /// The header under which a file is saved (RFC 6266), with the name in full for those who read RFC 5987.

@@ -12,6 +12,23 @@ use crate::error::Fault;
 use crate::limits::Limits;
 use crate::source::{Source, Stream};
 
+/// How many bytes the parts of a workbook say that they have, inflated, which tells how much work it is. A workbook that
+/// lies is refused when it is read. Anything else has none, and is little work.
+#[must_use]
+pub fn inflated_size(source: &Source<'_>) -> u64 {
+    announced_size(source).unwrap_or_default()
+}
+
+fn announced_size(source: &Source<'_>) -> Result<u64, Fault> {
+    let mut stream = source.open()?;
+    check_directory(&mut stream, &Limits::default())?;
+    let mut archive = ZipArchive::new(stream).map_err(from_zip)?;
+    (0..archive.len()).try_fold(0_u64, |sum, place| {
+        let entry = archive.by_index_raw(place).map_err(from_zip)?;
+        Ok(sum.saturating_add(entry.size()))
+    })
+}
+
 /// The parts of a workbook.
 pub(crate) struct Container<'a> {
     archive: ZipArchive<Stream<'a>>,
@@ -186,7 +203,7 @@ fn check_count(parts: usize, limits: &Limits) -> Result<(), Fault> {
     Err(Fault::TooLarge(format!("the workbook has {parts} parts, {} are accepted", limits.max_entries)))
 }
 
-fn from_zip(error: ZipError) -> Fault {
+pub(crate) fn from_zip(error: ZipError) -> Fault {
     match error {
         ZipError::Io(error) => Fault::from_read(error),
         other => Fault::Damaged(format!("its ZIP container cannot be read ({other})")),
