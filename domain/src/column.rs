@@ -243,10 +243,20 @@ impl Column {
     #[must_use]
     pub fn from_header(header: &str) -> Option<Self> {
         let header = fold_header(header);
-        Self::ALL.into_iter().find(|column| {
-            fold_header(column.name()) == header
-                || column.headers().iter().any(|synonym| fold_header(synonym) == header)
-        })
+        Self::ALL.into_iter().find(|column| column.rank_of_folded(&header).is_some())
+    }
+
+    /// The place of a header among those that mean the column, its name first: the smaller, the more it says. `None`
+    /// when it does not mean the column.
+    #[must_use]
+    pub fn header_rank(self, header: &str) -> Option<usize> {
+        self.rank_of_folded(&fold_header(header))
+    }
+
+    fn rank_of_folded(self, header: &str) -> Option<usize> {
+        std::iter::once(self.name())
+            .chain(self.headers().iter().copied())
+            .position(|known| fold_header(known) == header)
     }
 
     /// The bounds of a number, given the current year; `None` for texts and dates.
