@@ -13,6 +13,7 @@ use clap::Parser;
 
 use commands::Command;
 use log::Log;
+use output::tell;
 
 /// Training frees and takes large buffers at every step; the system's allocator gives them back to
 /// the kernel each time.
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -10,6 +10,7 @@ use storage::Snapshot;
 use training::explore::{Exploration, Language, Severity, explore};
 
 use crate::context::{Context, today};
+use crate::output::{OutputFile, line_on_file, say};
 use crate::progress::ExplorationShown;
 
 #[derive(Debug, Args)]
@@ -27,37 +28,27 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
     let shown = ExplorationShown::new();
     let exploration = context.block_on(async {
+        context.database.renew_listings().await?;
         let snapshot = Snapshot::begin(&context.database).await?;
         explore(snapshot, today(), &|stage| shown.stage(stage)).await
     })?;
     shown.end();
-    write(&arguments.out, &exploration.page())?;
+    let mut output = OutputFile::create(&arguments.out)?;
+    let written = output.file().write_all(exploration.page().as_bytes());
+    written.with_context(|| format!("{} cannot be written", arguments.out.display()))?;
+    output.finish()?;
     if arguments.json {
-        println!("{:#}", serde_json::to_value(&exploration)?);
-    } else {
-        tell(&arguments.out, &exploration);
+        say!("{:#}", serde_json::to_value(&exploration)?)?;
+        return Ok(());
     }
-    Ok(())
+    tell(&arguments.out, &exploration)
 }
 
-/// Writes the report: it appears whole or not at all.
-fn write(out: &Path, page: &str) -> Result<()> {
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let told = || format!("{} cannot be written", out.display());
-    let mut written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref())).with_context(told)?;
-    written.write_all(page.as_bytes()).with_context(told)?;
-    written.persist(out).with_context(told)?;
-    Ok(())
-}
-
-fn tell(out: &Path, exploration: &Exploration) {
-    println!(
-        "{}: {} listings, {} findings; the gravest:",
-        out.display(),
-        HumanCount(exploration.rows().unsigned_abs()),
-        exploration.findings().len()
-    );
-    for finding in exploration.findings().iter().filter(|finding| finding.severity == Severity::Grave) {
-        println!("- {}", finding.text.get(Language::English));
+fn tell(out: &Path, exploration: &Exploration) -> Result<()> {
+    let (rows, findings) = (HumanCount(exploration.rows().unsigned_abs()), exploration.findings());
+    line_on_file(out, format_args!("{}: {rows} listings, {} findings; the gravest:", out.display(), findings.len()))?;
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Grave) {
+        line_on_file(out, format_args!("- {}", finding.text.get(Language::English)))?;
     }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `probeg models`: the registry.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use training::synth::Market;
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
-use crate::output::say;
+use crate::output::{OutputFile, line_on_file, say};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg models promote 3")]
@@ -85,8 +86,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Action::Export { version, output } => {
             let version = context.version(version)?;
             let bytes = context.model_file(version)?;
-            std::fs::write(output, bytes).with_context(|| format!("{} cannot be written", output.display()))?;
-            say!("{}: model version {version}", output.display())?;
+            let mut file = OutputFile::create(output)?;
+            file.file().write_all(&bytes).with_context(|| format!("{} cannot be written", output.display()))?;
+            file.finish()?;
+            line_on_file(output, format_args!("{}: model version {version}", output.display()))?;
         }
         Action::Import { file } => import(&context, file)?,
         Action::Cost { version } => cost(&context, version, arguments.json)?,
@@ -122,9 +125,9 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         return Ok(());
     }
     say!(
-        "registered {}, run {:?}, SHA-256 {}",
+        "registered {}, {}, SHA-256 {}",
         model.created_at.format("%Y-%m-%d %H:%M UTC"),
-        model.run_id,
+        model.run_id.map_or_else(|| "imported".to_owned(), |run| format!("run {run}")),
         model.sha256
     )?;
     match serde_json::from_value::<AccuracyCard>(model.card) {
@@ -195,7 +198,7 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
         let changes = changes.iter().map(|change| {
             json!({
                 "at": change.at,
-                "action": format!("{:?}", change.action).to_lowercase(),
+                "action": change.action.name(),
                 "version": change.version,
                 "previous_version": change.previous_version,
                 "who": change.who,
@@ -208,7 +211,7 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
         say!(
             "{}  {:<9} version {} (before: {})  by {}",
             change.at.format("%Y-%m-%d %H:%M:%S UTC"),
-            format!("{:?}", change.action).to_lowercase(),
+            change.action.name(),
             change.version,
             change.previous_version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
             change.who,

@@ -1,17 +1,16 @@
 //! `probeg predict`: a table in, the same table with prices out, no server needed.
 
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use domain::Listing;
 use onnx_model::model::DEFAULT_LEVEL;
 use tables::{Encoding, Limits, Options, Source, Valuing, value_table};
 
 use crate::context::{Context, today};
-use crate::output::say;
+use crate::output::{OutputFile, line_on_file};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg predict cars.xlsx -o valued.xlsx")]
@@ -34,21 +33,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let context = Context::open()?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: false };
-    // The output appears whole or not at all.
-    let folder = arguments.output.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let written = tempfile::NamedTempFile::new_in(folder.unwrap_or(".".as_ref()))
-        .with_context(|| format!("{} cannot be written", arguments.output.display()))?;
+    let mut output = OutputFile::create(&arguments.output)?;
     let day = today();
     let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
     let valuing = Valuing { today: day, threads: model.threads(), value: &value };
-    let output = BufWriter::new(File::options().write(true).open(written.path())?);
-    let summary = value_table(Source::file(&arguments.file), output, options, &valuing)?;
-    written.persist(&arguments.output).with_context(|| format!("{} cannot be written", arguments.output.display()))?;
-    say!(
-        "{}: {} of {} rows valued by model version {version}",
-        arguments.output.display(),
-        summary.valued,
-        summary.rows
+    let written = BufWriter::new(output.file());
+    let summary = value_table(Source::file(&arguments.file), written, options, &valuing)?;
+    output.finish()?;
+    line_on_file(
+        &arguments.output,
+        format_args!(
+            "{}: {} of {} rows valued by model version {version}",
+            arguments.output.display(),
+            summary.valued,
+            summary.rows
+        ),
     )?;
     Ok(())
 }
