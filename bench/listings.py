@@ -12,7 +12,7 @@ import pandas
 from cluster import Database
 
 # What the table of listings holds besides the columns of a listing.
-BOOKKEEPING = {"id", "content_hash", "listing_group", "bucket", "source", "imported_at", "price"}
+BOOKKEEPING = {"id", "content_hash", "listing_group", "bucket", "car_group", "source", "imported_at", "price"}
 MISSING = "missing"
 DAYS_PER_YEAR = 365.2425
 # A name that means nothing without the names before it, as in Probeg's feature schema.

@@ -54,9 +54,12 @@ impl Context {
     /// tables up to date once it can.
     pub fn open_to_serve(process: &Process) -> Result<Self> {
         let home = home()?;
-        Self::connect(process, |error| {
-            if server::cache::holds_model(&server_folder(&home)) { Ok(()) } else { Err(error) }
-        })
+        Self::connect(
+            process,
+            |error| {
+                if server::cache::holds_model(&server_folder(&home)) { Ok(()) } else { Err(error) }
+            },
+        )
     }
 
     fn connect(
@@ -161,4 +164,3 @@ pub fn server_folder(home: &Path) -> PathBuf {
 pub fn today() -> NaiveDate {
     Local::now().date_naive()
 }
-

@@ -15,6 +15,7 @@ use clap::Parser;
 
 use commands::Command;
 use log::Log;
+use output::tell;
 use process::Process;
 
 /// Training frees and takes large buffers at every step; the system's allocator gives them back to
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     let process = match Process::start() {
         Ok(process) => process,
         Err(error) => {
-            eprintln!("error: the system has no resources left: {error}");
+            tell!("error: the system has no resources left: {error}");
             return ExitCode::FAILURE;
         }
     };
@@ -60,11 +61,11 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if has_stopped => {
-            eprintln!("{error:#}");
+            tell!("{error:#}");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,8 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use training::explore::Stage;
 use training::train::Progress;
 
+use crate::output::tell;
+
 /// Shows the progress of an import: rows read so far.
 pub struct RowsShown(ProgressBar);
 
@@ -50,7 +52,7 @@ impl ExplorationShown {
         if is_terminal() {
             self.0.set_message(told);
         } else {
-            eprintln!("{told}");
+            tell!("{told}");
         }
     }
 
@@ -126,7 +128,7 @@ impl TrainingShown {
     }
 
     fn line(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| tell!("{text}"));
     }
 }
 

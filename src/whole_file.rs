@@ -1,18 +1,21 @@
 //! Output files that are there whole or not at all, whatever ends the command that writes them.
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
+use crate::output::{is_stream, unless_unread};
+
 /// A file that takes its name once it is complete. Dropped before, it is gone, and what had the name keeps it.
 #[derive(Debug)]
 pub struct WholeFile {
     temporary: NamedTempFile,
     target: PathBuf,
+    is_stream: bool,
 }
 
 impl WholeFile {
@@ -21,9 +24,10 @@ impl WholeFile {
     /// # Errors
     /// Its folder cannot be written to.
     pub fn create(path: &Path) -> Result<Self> {
+        let is_stream = is_stream(path);
         // A link stays where it is: what it leads to is replaced.
-        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let folder = if is_special(&target) {
+        let target = if is_stream { None } else { path.canonicalize().ok() }.unwrap_or_else(|| path.to_owned());
+        let folder = if is_stream {
             std::env::temp_dir()
         } else {
             let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -33,7 +37,7 @@ impl WholeFile {
         // As any other new file, for all whom the umask lets.
         let temporary = temporary.permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
         let temporary = temporary.with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(Self { temporary, target })
+        Ok(Self { temporary, target, is_stream })
     }
 
     /// Writes a file in one go.
@@ -54,28 +58,21 @@ impl WholeFile {
         self.temporary.reopen().with_context(|| format!("{} cannot be written", self.target.display()))
     }
 
-    /// Gives the file its name.
+    /// Gives the file its name. A pipe, a device or a standard stream gets the content instead.
     ///
     /// # Errors
     /// The disk is full or broken.
     pub fn finish(self) -> Result<()> {
-        let Self { temporary, target } = self;
-        let finished = if is_special(&target) {
-            // A device or a pipe is written to, not replaced.
-            let copied = File::options().write(true).open(&target).and_then(|mut device| {
-                let mut written = temporary.reopen()?;
-                std::io::copy(&mut written, &mut device)
-            });
-            copied.map(drop)
+        let Self { temporary, target, is_stream } = self;
+        let finished = if is_stream {
+            // Whatever an open file holds already stays.
+            let stream = File::options().append(true).open(&target);
+            unless_unread(stream.and_then(|mut stream| io::copy(&mut temporary.reopen()?, &mut stream).map(drop)))
         } else {
             temporary.persist(&target).map(drop).map_err(|error| error.error)
         };
         finished.with_context(|| format!("{} cannot be written", target.display()))
     }
-}
-
-fn is_special(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| !metadata.is_file())
 }
 
 #[cfg(test)]
@@ -106,6 +103,5 @@ mod tests {
         assert!(link.symlink_metadata().unwrap().is_symlink());
         assert_eq!(std::fs::read(&path).unwrap(), b"after");
         WholeFile::write(Path::new("/dev/null"), b"gone").unwrap();
-        assert!(is_special(Path::new("/dev/null")));
     }
 }

@@ -3,14 +3,19 @@
 //! People write numbers as text, with decimal commas, spaces and units. What can mean one thing
 //! only is taken; what could mean two is refused.
 
+mod date;
+mod number;
+
 use std::borrow::Cow;
 
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::{Datelike, NaiveDate};
 
 use crate::column::{Column, Kind, LONGEST_TEXT};
 use crate::fold::fold;
 use crate::listing::Value;
 use crate::problem::{Problem, Reason};
+use date::{date_of_number, parse_date};
+use number::{cubic_centimetres_to_litres, parse_number};
 
 /// What a table or a document says in one place, before anything is known of its meaning.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,22 +46,33 @@ impl Cell<'_> {
 }
 
 /// What people write for "unknown", folded.
-const MISSING: [&str; 15] = [
-    "",
-    "-",
-    "–",
-    "—",
-    "?",
+const MISSING: [&str; 26] = [
     "n/a",
     "na",
+    "n.a.",
     "nan",
     "null",
     "none",
     "#n/a",
+    "unknown",
+    "k.a.",
+    "keine angabe",
+    "unbekannt",
+    "н/д",
+    "#н/д",
+    "нд",
     "нет данных",
+    "нет информации",
     "не указан",
     "не указано",
     "не указана",
+    "не задано",
+    "неизвестен",
+    "неизвестно",
+    "неизвестна",
+    "не известен",
+    "не известно",
+    "не известна",
 ];
 
 /// Reads a cell as a value of its column; `None` where it says that the value is unknown.
@@ -81,10 +97,21 @@ fn is_missing(cell: &Cell<'_>) -> bool {
     const LONGEST: usize = 48;
     match cell {
         Cell::Empty => true,
-        Cell::Text(text) => text.trim().len() <= LONGEST && MISSING.contains(&fold(text).as_str()),
+        Cell::Text(text) => text.trim().len() <= LONGEST && says_nothing(&fold(text)),
         Cell::Number(number) => number.is_nan(),
         Cell::Date(_) | Cell::Error(_) => false,
     }
+}
+
+/// Whether a folded text is a word for "unknown", or nothing but dashes and the like.
+pub(crate) fn says_nothing(folded: &str) -> bool {
+    let is_blank = |c| matches!(c, '-' | '‐'..='―' | '−' | '－' | '?' | '.' | '…' | '_' | '*' | '/');
+    folded.chars().all(is_blank) || MISSING.contains(&folded)
+}
+
+/// The words for "unknown".
+pub(crate) fn missing_words() -> &'static [&'static str] {
+    &MISSING
 }
 
 /// A value as it is repeated to its author: never longer than a line.
@@ -111,36 +138,22 @@ fn read_text(cell: &Cell<'_>) -> Result<String, Reason> {
 fn read_date(cell: &Cell<'_>) -> Result<NaiveDate, Reason> {
     let date = match cell {
         Cell::Date(date) => *date,
-        Cell::Text(text) => parse_date(text.trim()).ok_or(Reason::NotADate)?,
-        Cell::Number(serial) => date_of_serial(*serial).ok_or(Reason::NotADate)?,
+        Cell::Text(text) => parse_date(text).ok_or(Reason::NotADate)?,
+        Cell::Number(number) => date_of_number(*number).ok_or(Reason::NotADate)?,
         Cell::Error(_) => return Err(Reason::NoValue),
         Cell::Empty => return Err(Reason::NotADate),
     };
     if (1990..=2099).contains(&date.year()) { Ok(date) } else { Err(Reason::DateOutOfRange) }
 }
 
-/// ISO and Russian notation, with or without a time of day behind.
-fn parse_date(text: &str) -> Option<NaiveDate> {
-    let day = text.split([' ', 'T']).next().unwrap_or(text);
-    ["%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d"]
-        .iter()
-        .find_map(|format| NaiveDate::parse_from_str(day, format).ok())
-        .filter(|date| date.year() >= 1000)
-}
-
-/// The day of a spreadsheet's serial number, which counts from 1899-12-30.
-fn date_of_serial(serial: f64) -> Option<NaiveDate> {
-    if !(1.0..=80_000.0).contains(&serial) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just above")]
-    NaiveDate::from_ymd_opt(1899, 12, 30)?.checked_add_days(Days::new(serial as u64))
-}
+/// The year that a spreadsheet shows for the numbers 2000 to 2026 in a cell that is formatted as a date.
+const NUMBER_AS_DATE: i32 = 1905;
 
 fn read_number(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<f64, Reason> {
     let number = match cell {
         Cell::Number(number) => cubic_centimetres_to_litres(column, *number),
-        Cell::Text(text) => parse_number(column, text)?,
+        Cell::Text(text) => parse_number(column, text, current_year)?,
+        Cell::Date(date) if column == Column::Year && date.year() != NUMBER_AS_DATE => f64::from(date.year()),
         Cell::Error(_) => return Err(Reason::NoValue),
         Cell::Date(_) | Cell::Empty => return Err(Reason::NotANumber),
     };
@@ -154,92 +167,6 @@ fn read_number(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<f64
         Some((min, max)) if !(min..=max).contains(&number) => Err(Reason::OutOfRange { min, max }),
         _ => Ok(number),
     }
-}
-
-fn parse_number(column: Column, text: &str) -> Result<f64, Reason> {
-    let folded = fold(text);
-    // Spaces and apostrophes group digits; a unit may stand behind with or without a space.
-    let packed: String = folded.chars().filter(|c| !c.is_whitespace() && *c != '\'').collect();
-    let end =
-        packed.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',' | '-' | '+' | 'e')).unwrap_or(packed.len());
-    let (digits, unit) = packed.split_at(end);
-    // "4+" owners: the sign belongs to the unit
-    let (digits, unit) = match digits.strip_suffix('+') {
-        Some(digits) => (digits, format!("+{unit}")),
-        None => (digits.trim_end_matches('.'), unit.to_owned()),
-    };
-    let number = parse_digits(column, digits)?;
-    apply_unit(column, number, &unit).ok_or(Reason::NotANumber)
-}
-
-/// A number whose separators are points, commas or both.
-fn parse_digits(column: Column, digits: &str) -> Result<f64, Reason> {
-    let whole = matches!(column.kind(), Kind::Integer { .. }) || matches!(column, Column::Price | Column::EnginePower);
-    let groups_of_three = |separator: char| {
-        let mut groups = digits.split(separator);
-        let head = groups.next().is_some_and(|head| (1..=3).contains(&head.trim_start_matches('-').len()));
-        head && groups.clone().next().is_some() && groups.all(|group| group.len() == 3 && !group.contains(['.', ',']))
-    };
-    let plain = if digits.matches(',').count() == 1 && !digits.contains('.') {
-        // 150,000 km groups thousands, 1,598 litres does not
-        if whole && groups_of_three(',') { digits.replace(',', "") } else { digits.replace(',', ".") }
-    } else if digits.matches('.').count() == 1 && !digits.contains(',') {
-        let zeros = digits.ends_with(".000");
-        if whole && groups_of_three('.') && !zeros {
-            return Err(Reason::NotAnInteger);
-        }
-        if whole && zeros {
-            return Err(Reason::Ambiguous);
-        }
-        digits.to_owned()
-    } else if digits.contains(',') && digits.contains('.') {
-        // the last of the two separates the fraction
-        if digits.rfind(',') > digits.rfind('.') {
-            digits.replace('.', "").replace(',', ".")
-        } else {
-            digits.replace(',', "")
-        }
-    } else if groups_of_three('.') || groups_of_three(',') {
-        digits.replace(['.', ','], "")
-    } else {
-        digits.to_owned()
-    };
-    plain.parse().map_err(|_| Reason::NotANumber)
-}
-
-/// The number in the column's unit, or `None` when the unit is no unit of the column.
-fn apply_unit(column: Column, number: f64, unit: &str) -> Option<f64> {
-    let unit = unit.replace('.', "");
-    let known = match column {
-        Column::Mileage => ["км", "km"].as_slice(),
-        Column::EnginePower => &["лс", "hp", "ps"],
-        Column::Price => &["руб", "р", "₽", "rub", "рублей"],
-        Column::Year => &["г", "год", "года", "гв"],
-        Column::EngineVolume => &["л", "l", "литр", "литра", "литров"],
-        Column::OwnersCount => &["+", "иболее", "илиболее", "ибольше", "владелец", "владельца", "владельцев"],
-        _ => &[],
-    };
-    match (column, unit.as_str()) {
-        (_, "") => Some(cubic_centimetres_to_litres(column, number)),
-        (_, unit) if known.contains(&unit) => Some(number),
-        (Column::Mileage, "тыс" | "тыскм" | "ткм") | (Column::Price, "тыс" | "тысруб" | "тыср" | "тыс₽") => {
-            Some(number * 1000.0)
-        }
-        (Column::Price, "млн" | "млнруб" | "млнр" | "млн₽") => Some(number * 1e6),
-        (Column::EngineVolume, "см³" | "см3" | "кубсм" | "cc" | "cm3" | "cm³") => {
-            Some(round_to_tenth(number / 1000.0))
-        }
-        _ => None,
-    }
-}
-
-/// No engine has 100 litres: such a volume is in cubic centimetres.
-fn cubic_centimetres_to_litres(column: Column, number: f64) -> f64 {
-    if column == Column::EngineVolume && number >= 100.0 { round_to_tenth(number / 1000.0) } else { number }
-}
-
-fn round_to_tenth(number: f64) -> f64 {
-    (number * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
@@ -256,65 +183,229 @@ mod tests {
 
     #[test]
     fn numbers_are_read_as_people_write_them() {
-        for (column, text, expected) in [
-            (Column::Mileage, "150 000 км", 150_000.0),
-            (Column::Mileage, "150\u{a0}000", 150_000.0),
-            (Column::Mileage, "150,000", 150_000.0),
-            (Column::Mileage, "150 тыс. км", 150_000.0),
-            (Column::Mileage, "96000.0", 96_000.0),
-            (Column::Mileage, "1.250.000", 1_250_000.0),
-            (Column::EngineVolume, "1,6", 1.6),
-            (Column::EngineVolume, "1598 см³", 1.6),
-            (Column::EngineVolume, "1598", 1.6),
-            (Column::EngineVolume, "2.0 л", 2.0),
-            (Column::EnginePower, "123 л.с.", 123.0),
-            (Column::EnginePower, "73,4", 73.4),
-            (Column::OwnersCount, "4 и более", 4.0),
-            (Column::OwnersCount, "3+", 3.0),
-            (Column::OwnersCount, "2 владельца", 2.0),
-            (Column::Year, "2015 г.", 2015.0),
-            (Column::Price, "1 250 000 ₽", 1_250_000.0),
-            (Column::Price, "1.250.000,50 руб.", 1_250_000.5),
-            (Column::Price, "1,5 млн руб.", 1_500_000.0),
+        for (column, texts, expected) in [
+            (
+                Column::Mileage,
+                &[
+                    "150 000 км",
+                    "150 000км",
+                    "150\u{a0}000",
+                    "150\u{202f}000 km",
+                    "150\u{2009}000",
+                    "150'000",
+                    "150’000",
+                    "150,000",
+                    "150 тыс. км",
+                    "150 тыс.",
+                    "150т.км",
+                    "150 т. км",
+                    "150 ткм",
+                    "150 тысяч км",
+                    "150,0 тыс км",
+                    "150.000 тыс. км",
+                    "150k",
+                    "150к",
+                    "~150000",
+                    "около 150 000 км",
+                    "ca. 150000 km",
+                    "150000.0",
+                    "150000,00",
+                    "150000.000",
+                    "0150000",
+                    "+150000",
+                    "１５００００",
+                    "\u{200b}150000",
+                    "1.5E+05",
+                    "1,5E+05",
+                    "1.500e5",
+                    "'150000",
+                    "150 000.000",
+                ][..],
+                150_000.0,
+            ),
+            (Column::Mileage, &["96 тыс. 500 км", "96,5 тыс. км", "96.500 тыс км"], 96_500.0),
+            (Column::Mileage, &["1.01 тыс", "1 010", "1,010"], 1010.0),
+            (Column::EngineVolume, &["1,6", "1.6", "1.6 л", "1,6л.", "1600", "1598", "1598 см³", "1 598 см3"], 1.6),
+            (Column::EngineVolume, &["1,598 см³", "1.598 см³", "1.598 куб. см", "1598,5 cc", "1'598 ccm"], 1.6),
+            (Column::EngineVolume, &["1.6i", "1.6 MPI", "1.6 MT", "1,6 (106 л.с.)", "1.6 л / 106 л.с. / Бензин"], 1.6),
+            (Column::EngineVolume, &["1598 см³ (1,6 л)", "1.6, 106 л.с."], 1.6),
+            (Column::EngineVolume, &["1,598", "1.598 л"], 1.598),
+            (Column::EngineVolume, &["998 см³", "0,998 см³ (1.0 л)"][..1], 1.0),
+            (Column::EnginePower, &["123 л.с.", "123 л. с.", "123лс", "123 hp", "123 PS", "123.0", "123,000"], 123.0),
+            (Column::EnginePower, &["77 кВт", "77 kW (105 PS)", "105 л.с. (77 кВт)", "1.6 л / 105 л.с."], 105.0),
+            (Column::EnginePower, &["73,4", "73.4 л.с."], 73.4),
+            (Column::OwnersCount, &["4 и более", "4+", "4 или более владельцев", "4.0", "4,000"], 4.0),
+            (Column::OwnersCount, &["2 владельца", "2 хозяина", "2 owners"], 2.0),
+            (
+                Column::Year,
+                &[
+                    "2018",
+                    "2018 г.",
+                    "2018г",
+                    "2018 г.в.",
+                    "2018 год",
+                    "2018 года выпуска",
+                    "2018.0",
+                    "2018,00",
+                    "2018.000",
+                    "2 018",
+                    "2,018",
+                    "2.018",
+                    "12/2018",
+                    "05.2018",
+                    "5.2018 г.",
+                    "2018-05",
+                    "17.05.2018",
+                    "2018-05-17",
+                    "2.018E+03",
+                ],
+                2018.0,
+            ),
+            (
+                Column::Price,
+                &[
+                    "1 250 000 ₽",
+                    "1250000 руб.",
+                    "1.250.000 руб",
+                    "1,250,000",
+                    "1'250'000",
+                    "1 250 000,00 руб.",
+                    "1.250.000,-",
+                    "1,250,000.00",
+                    "1250000.000",
+                    "1250000,000",
+                    "1 250 000.000",
+                    "1,25 млн",
+                    "1.25 млн ₽",
+                    "1,250 млн",
+                    "1.250 млн. руб.",
+                    "1,25 миллиона рублей",
+                    "1.25M",
+                    "1250 тыс. руб.",
+                    "1 250 т.р.",
+                    "1250тр",
+                    "1 млн 250 тыс. руб.",
+                    "1.25E+06",
+                    "₽ 1 250 000",
+                    "руб. 1250000",
+                    "RUB 1,250,000",
+                ],
+                1_250_000.0,
+            ),
+            (Column::Price, &["1.250.000,50 руб.", "1 250 000,5", "1,250,000.5"], 1_250_000.5),
+            (Column::Price, &["1,5 млн руб."], 1_500_000.0),
         ] {
-            assert_eq!(number(column, text), Ok(expected), "{text}");
+            for text in texts {
+                assert_eq!(number(column, text), Ok(expected), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_be_two_numbers_is_refused() {
+        for (column, text, first, second) in [
+            (Column::Mileage, "150.000", 150.0, 150_000.0),
+            (Column::Mileage, "150.000 км", 150.0, 150_000.0),
+            (Column::Mileage, "150.500", 150.5, 150_500.0),
+            (Column::Mileage, "1 350.000", 1350.0, 1_350_000.0),
+            (Column::Mileage, "1,500 тыс. км", 1500.0, 1_500_000.0),
+            (Column::Price, "1.350", 1.35, 1350.0),
+            (Column::Price, "1,350 тыс. руб.", 1350.0, 1_350_000.0),
+            (Column::Price, "1.350,000", 1350.0, 1_350_000.0),
+            (Column::EnginePower, "1.500", 1.5, 1500.0),
+            (Column::EnginePower, "105 л.с. / 110 л.с.", 105.0, 110.0),
+            (Column::EngineVolume, "1,6 см³", 0.0016, 1.6),
+            (Column::EngineVolume, "1.6 л (1998 см³)", 1.6, 2.0),
+        ] {
+            assert_eq!(number(column, text), Err(Reason::Ambiguous { first, second }), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_number_of_the_column_is_refused() {
-        assert_eq!(number(Column::Mileage, "150.000"), Err(Reason::Ambiguous));
-        assert_eq!(number(Column::Mileage, "много"), Err(Reason::NotANumber));
-        assert_eq!(number(Column::Mileage, "150 л.с."), Err(Reason::NotANumber));
-        assert_eq!(number(Column::Mileage, "-5"), Err(Reason::OutOfRange { min: 0.0, max: 2e6 }));
+        for (column, texts) in [
+            (
+                Column::Mileage,
+                &["много", "150 л.с.", "96000 миль", "96000 mi", "10%", "100-150 тыс", "12 34", "1 5000"][..],
+            ),
+            (
+                Column::Mileage,
+                &["0,5,6", "1,35.000", "15 0000", "100 тыс 200 тыс", "1e", "e5", "(5)", "от 100000", "5 000 / 6 000"],
+            ),
+            (Column::Price, &["1e400", "$15000", "15000 €", "1350000-1400000", "1 350 000 2", "1350.000,50", "½"]),
+            (Column::EngineVolume, &["1.6/2.0", "1.6 км", "106 л.с.", "1 6", "1.6 16"]),
+            (Column::EnginePower, &["123/90", "1.6", "много"][..1]),
+            (Column::Year, &["2018/2019", "2018-2019", "13/2018", "год"]),
+            (Column::OwnersCount, &["1 2", "первый", ">3"]),
+        ] {
+            for text in texts {
+                assert_eq!(number(column, text), Err(Reason::NotANumber), "{text}");
+            }
+        }
+        for text in ["-5", "−5", "– 5", "-150,000"] {
+            assert_eq!(number(Column::Mileage, text), Err(Reason::OutOfRange { min: 0.0, max: 2e6 }), "{text}");
+        }
+        assert_eq!(number(Column::Mileage, "0,500"), Err(Reason::NotAnInteger));
         assert_eq!(number(Column::Year, "2015.5"), Err(Reason::NotAnInteger));
+        assert_eq!(number(Column::Year, "18"), Err(Reason::OutOfRange { min: 1900.0, max: 2027.0 }));
         assert_eq!(number(Column::Year, "2028"), Err(Reason::OutOfRange { min: 1900.0, max: 2027.0 }));
         assert_eq!(number(Column::EngineVolume, "25"), Err(Reason::OutOfRange { min: 0.0, max: 20.0 }));
-        assert_eq!(number(Column::Price, "1e400"), Err(Reason::NotANumber));
     }
 
     #[test]
-    fn dates_are_read_in_iso_russian_and_serial_form() {
+    fn a_day_in_the_column_of_years_is_its_year_unless_it_is_a_number_shown_as_a_day() {
+        let read_day = |year, month, day| {
+            read(Column::Year, &Cell::Date(NaiveDate::from_ymd_opt(year, month, day).unwrap()), 2026)
+        };
+        assert_eq!(read_day(2018, 5, 1), Ok(Some(Value::Number(2018.0))));
+        assert_eq!(read_day(1905, 7, 10).unwrap_err().reason, Reason::NotANumber);
+    }
+
+    #[test]
+    fn dates_are_read_as_people_and_spreadsheets_write_them() {
         let day = NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
-        for cell in [
-            Cell::Text("2026-03-17"),
-            Cell::Text("17.03.2026"),
-            Cell::Text("2026-03-17 00:00:00"),
-            Cell::Number(46_098.0),
-            Cell::Date(day),
-        ] {
+        let texts = [
+            "2026-03-17",
+            "17.03.2026",
+            "17.3.2026 г.",
+            "17.03.26",
+            "2026.03.17",
+            "2026/03/17",
+            "17/03/2026",
+            "03/17/2026",
+            "17-03-2026",
+            "20260317",
+            "2026-03-17 00:00:00",
+            "2026-03-17T12:00:00+03:00",
+            "17.03.2026, 12:30",
+            "17 марта 2026 г.",
+            "17 мар 2026",
+            "17-Mar-26",
+            "March 17, 2026",
+            "17. März 2026",
+            "17 March 2026 12:30",
+        ];
+        let numbers = [46_098.0, 20_260_317.0].map(Cell::Number);
+        for cell in texts.map(Cell::Text).into_iter().chain(numbers).chain([Cell::Date(day)]) {
             assert_eq!(read(Column::ListingDate, &cell, 2026), Ok(Some(Value::Date(day))), "{cell:?}");
         }
-        let problem = read(Column::ListingDate, &Cell::Text("вчера"), 2026).unwrap_err();
-        assert_eq!(problem.reason, Reason::NotADate);
+        for text in
+            ["вчера", "03/04/2026", "03-04-2026", "26-03-17", "31.02.2026", "03/2026", "20261317", "17 марка 26 5"]
+        {
+            let problem = read(Column::ListingDate, &Cell::Text(text), 2026).unwrap_err();
+            assert_eq!(problem.reason, Reason::NotADate, "{text}");
+        }
     }
 
     #[test]
     fn unknown_is_missing_not_wrong() {
-        for text in ["", "  ", "—", "nan", "Нет данных", "NULL"] {
+        for text in
+            ["", "  ", "—", "--", "−", "...", "nan", "Нет данных", "NULL", "Н/Д", "#Н/Д", "неизвестно", "k.A.", "?"]
+        {
             assert_eq!(read(Column::Mileage, &Cell::Text(text), 2026), Ok(None), "{text}");
         }
         assert_eq!(read(Column::Mileage, &Cell::Number(f64::NAN), 2026), Ok(None));
+        assert_eq!(read(Column::Customs, &Cell::Text("+"), 2026), Ok(Some(Value::Text("+".into()))));
     }
 
     #[test]
@@ -338,6 +429,18 @@ mod tests {
         fn a_whole_number_is_read_as_itself(value in 0u32..2_000_000) {
             proptest::prop_assert_eq!(number(Column::Mileage, &value.to_string()), Ok(f64::from(value)));
             proptest::prop_assert_eq!(number(Column::Mileage, &format!("{value} км")), Ok(f64::from(value)));
+        }
+
+        #[test]
+        fn a_grouped_number_is_read_as_itself_or_refused(value in 0u32..2_000_000, separator in "[ ,.'\u{a0}]", fraction in "|[.]0{1,3}|,00?") {
+            let digits = value.to_string();
+            let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+            proptest::prop_assume!(!fraction.starts_with(&separator));
+            let text = groups.join(&separator) + &fraction;
+            match number(Column::Mileage, &text) {
+                Ok(read) => proptest::prop_assert_eq!(read, f64::from(value), "{}", text),
+                Err(reason) => proptest::prop_assert!(matches!(reason, Reason::Ambiguous { .. } | Reason::NotANumber), "{}", text),
+            }
         }
     }
 }

@@ -257,6 +257,15 @@ impl Column {
         BY_HEADER.get(&fold_header(header)).copied()
     }
 
+    /// The place of a header among those that mean the column, its name first: the smaller, the more it says. `None`
+    /// when it does not mean the column.
+    #[must_use]
+    pub fn header_rank(self, header: &str) -> Option<usize> {
+        let header = fold_header(header);
+        let mut known = std::iter::once(self.name()).chain(self.headers().iter().copied());
+        known.position(|known| fold_header(known) == header)
+    }
+
     /// The bounds of a number, given the current year; `None` for texts and dates.
     #[must_use]
     pub fn bounds(self, current_year: i32) -> Option<(f64, f64)> {

@@ -23,7 +23,12 @@ pub enum Reason {
     /// A whole number was expected.
     NotAnInteger,
     /// A number such as `150.000` that may mean 150 or 150,000.
-    Ambiguous,
+    Ambiguous {
+        /// One meaning.
+        first: f64,
+        /// Another.
+        second: f64,
+    },
     /// A number outside its bounds, which are both included.
     OutOfRange {
         /// Smallest value accepted.
@@ -51,7 +56,7 @@ impl Reason {
             Self::Missing => "missing",
             Self::NotANumber => "not_a_number",
             Self::NotAnInteger => "not_an_integer",
-            Self::Ambiguous => "ambiguous_number",
+            Self::Ambiguous { .. } => "ambiguous_number",
             Self::OutOfRange { .. } => "out_of_range",
             Self::NotADate => "not_a_date",
             Self::DateOutOfRange => "date_out_of_range",
@@ -68,7 +73,9 @@ impl std::fmt::Display for Reason {
             Self::Missing => f.write_str("is required and is missing"),
             Self::NotANumber => f.write_str("must be a number"),
             Self::NotAnInteger => f.write_str("must be a whole number"),
-            Self::Ambiguous => f.write_str("is ambiguous: write it without separators, as 150000 or 150"),
+            Self::Ambiguous { first, second } => {
+                write!(f, "is ambiguous: write it without separators, as {first} or {second}")
+            }
             Self::OutOfRange { min, max } => write!(f, "must be between {min} and {max}"),
             Self::NotADate => f.write_str("must be a date such as 2026-03-17 or 17.03.2026"),
             Self::DateOutOfRange => f.write_str("must be a date between 1990-01-01 and 2099-12-31"),

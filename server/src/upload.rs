@@ -228,7 +228,8 @@ impl Stream for Pieces {
             self.piece = match ready!(Pin::new(&mut self.body).poll_next(cx)) {
                 Some(Ok(piece)) => piece,
                 Some(Err(error)) => {
-                    let broke_off = || Problem::MalformedForm { detail: "the form broke off before its end".to_owned() };
+                    let broke_off =
+                        || Problem::MalformedForm { detail: "the form broke off before its end".to_owned() };
                     return Poll::Ready(Some(Err(Refused(too_slow(&error).unwrap_or_else(broke_off)))));
                 }
                 None => return Poll::Ready(None),

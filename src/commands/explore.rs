@@ -9,6 +9,7 @@ use storage::Snapshot;
 use training::explore::{Exploration, Language, Severity, explore};
 
 use crate::context::{Context, today};
+use crate::output::{line_on_file, say};
 use crate::process::Process;
 use crate::progress::ExplorationShown;
 use crate::whole_file::WholeFile;
@@ -25,12 +26,13 @@ pub struct Arguments {
 }
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
-    let context = Context::open_to_read(process)?;
+    let context = Context::open(process)?;
     let (database, tokio) = (context.database.clone(), context.tokio.clone());
     // Its figures take seconds between one look into the database and the next.
     let (exploration, page) = context.compute(move || {
         let shown = ExplorationShown::new();
         let exploration = tokio.block_on(async {
+            database.renew_listings().await?;
             let snapshot = Snapshot::begin(&database).await?;
             explore(snapshot, today(), &|stage| shown.stage(stage)).await
         })?;
@@ -40,21 +42,17 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     })?;
     WholeFile::write(&arguments.out, page.as_bytes())?;
     if arguments.json {
-        println!("{:#}", serde_json::to_value(&exploration)?);
-    } else {
-        tell(&arguments.out, &exploration);
+        say!("{:#}", serde_json::to_value(&exploration)?)?;
+        return Ok(());
     }
-    Ok(())
+    tell(&arguments.out, &exploration)
 }
 
-fn tell(out: &Path, exploration: &Exploration) {
-    println!(
-        "{}: {} listings, {} findings; the gravest:",
-        out.display(),
-        HumanCount(exploration.rows().unsigned_abs()),
-        exploration.findings().len()
-    );
-    for finding in exploration.findings().iter().filter(|finding| finding.severity == Severity::Grave) {
-        println!("- {}", finding.text.get(Language::English));
+fn tell(out: &Path, exploration: &Exploration) -> Result<()> {
+    let (rows, findings) = (HumanCount(exploration.rows().unsigned_abs()), exploration.findings());
+    line_on_file(out, format_args!("{}: {rows} listings, {} findings; the gravest:", out.display(), findings.len()))?;
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Grave) {
+        line_on_file(out, format_args!("- {}", finding.text.get(Language::English)))?;
     }
+    Ok(())
 }

@@ -1,12 +1,13 @@
 //! `probeg import`: files into the database.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 use indicatif::HumanCount;
-use tables::{Encoding, Limits, Options};
-use training::import::{Imported, describe, import_file};
+use tables::{Encoding, Limits, Options, RejectsFile};
+use training::import::{Imported, Rejects, describe, import_file};
 
 use crate::context::{Context, today};
 use crate::output::say;
@@ -19,7 +20,8 @@ pub struct Arguments {
     /// CSV, CSV.gz or XLSX files; each is imported whole or not at all
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Where rejected rows are written, with row, column, value and reason [default: FILE.rejects.csv in this folder]
+    /// Where the rejected rows of all files are written, with file, row, column, value and reason; a file that is there
+    /// is kept, and the new one numbered [default: FILE.rejects.csv in this folder, one for each file]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// The encoding of CSV files that are not UTF-8, such as windows-1251
@@ -32,22 +34,28 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         anyhow::ensure!(file.exists(), "{} does not exist", file.display());
     }
     let context = Context::open(process)?;
+    let shared = arguments.rejects.clone().map(rejects_at);
     for file in &arguments.files {
-        import(&context, file, arguments.rejects.clone(), arguments.encoding)?;
+        import(&context, file, shared.clone(), arguments.encoding)?;
     }
     Ok(())
 }
 
+fn rejects_at(path: PathBuf) -> Rejects {
+    Arc::new(Mutex::new(RejectsFile::new(path)))
+}
+
 /// Imports a file and tells what became of it.
-pub fn import(context: &Context, file: &Path, rejects: Option<PathBuf>, encoding: Option<Encoding>) -> Result<()> {
+pub fn import(context: &Context, file: &Path, rejects: Option<Rejects>, encoding: Option<Encoding>) -> Result<()> {
     let options = Options { limits: Limits::trusted(), encoding, price_required: true };
-    let rejects = rejects.unwrap_or_else(|| default_rejects(file));
+    let rejects = rejects.unwrap_or_else(|| rejects_at(default_rejects(file)));
     let shown = RowsShown::new(&format!("importing {}", file.display()));
     let on_rows = |rows| shown.rows(rows);
-    let work = import_file(&context.database, file, options, rejects.clone(), today(), &on_rows);
+    let work = import_file(&context.database, file, options, Arc::clone(&rejects), today(), &on_rows);
     let imported = context.block_on(work).with_context(|| format!("nothing of {} was imported", file.display()))?;
     shown.end();
-    summarize(file, &imported, &rejects)
+    let rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
+    summarize(file, &imported, rejects.path())
 }
 
 fn summarize(file: &Path, imported: &Imported, rejects: &Path) -> Result<()> {
@@ -63,6 +71,9 @@ fn summarize(file: &Path, imported: &Imported, rejects: &Path) -> Result<()> {
     )?;
     if !imported.left_out.is_empty() {
         say!("  columns left out: {}", imported.left_out.join(", "))?;
+    }
+    for sentence in &imported.shared {
+        say!("  {sentence}")?;
     }
     if imported.rejected > 0 {
         say!("  first rejected {}", describe(imported.first_rejected.as_ref()))?;

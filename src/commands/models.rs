@@ -16,7 +16,7 @@ use training::synth::Market;
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
-use crate::output::say;
+use crate::output::{line_on_file, say};
 use crate::process::Process;
 use crate::whole_file::WholeFile;
 
@@ -90,7 +90,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         Action::Export { version, output } => {
             let version = context.version(version)?;
             WholeFile::write(output, &context.model_file(version)?)?;
-            say!("{}: model version {version}", output.display())?;
+            line_on_file(output, format_args!("{}: model version {version}", output.display()))?;
         }
         Action::Import { file } => import(&context, file)?,
         Action::Cost { version } => cost(&context, version, arguments.json)?,
@@ -126,9 +126,9 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         return Ok(());
     }
     say!(
-        "registered {}, run {:?}, SHA-256 {}",
+        "registered {}, {}, SHA-256 {}",
         model.created_at.format("%Y-%m-%d %H:%M UTC"),
-        model.run_id,
+        model.run_id.map_or_else(|| "imported".to_owned(), |run| format!("run {run}")),
         model.sha256
     )?;
     match serde_json::from_value::<AccuracyCard>(model.card) {
@@ -218,7 +218,7 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
         let changes = changes.iter().map(|change| {
             json!({
                 "at": change.at,
-                "action": format!("{:?}", change.action).to_lowercase(),
+                "action": change.action.name(),
                 "version": change.version,
                 "previous_version": change.previous_version,
                 "who": change.who,
@@ -231,7 +231,7 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
         say!(
             "{}  {:<9} version {} (before: {})  by {}",
             change.at.format("%Y-%m-%d %H:%M:%S UTC"),
-            format!("{:?}", change.action).to_lowercase(),
+            change.action.name(),
             change.version,
             change.previous_version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
             change.who,

@@ -11,7 +11,7 @@ use onnx_model::model::DEFAULT_LEVEL;
 use tables::{Encoding, Limits, Options, Source, Valuing, value_table};
 
 use crate::context::{Context, today};
-use crate::output::say;
+use crate::output::line_on_file;
 use crate::process::Process;
 use crate::whole_file::WholeFile;
 
@@ -46,11 +46,14 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         Ok(value_table(source, output, options, &valuing)?)
     })?;
     written.finish()?;
-    say!(
-        "{}: {} of {} rows valued by model version {version}",
-        arguments.output.display(),
-        summary.valued,
-        summary.rows
+    line_on_file(
+        &arguments.output,
+        format_args!(
+            "{}: {} of {} rows valued by model version {version}",
+            arguments.output.display(),
+            summary.valued,
+            summary.rows
+        ),
     )?;
     Ok(())
 }

@@ -68,7 +68,7 @@ fn list(runs: &[Run], as_json: bool) -> Result<()> {
             "{:>5}  {:<20}  {:<12}  {:>8}  {}",
             run.id,
             run.started_at.format("%Y-%m-%d %H:%M UTC"),
-            format!("{:?}", run.status).to_lowercase(),
+            run.status.name(),
             run.rows.map(|rows| rows.train.to_string()).unwrap_or_default(),
             run.model_version.map(|version| version.to_string()).unwrap_or_default(),
         )?;
@@ -81,7 +81,7 @@ fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) -> Result<()> {
         say!("{:#}", with_epochs(run, epochs))?;
         return Ok(());
     }
-    say!("run {}, {}, began {}", run.id, format!("{:?}", run.status).to_lowercase(), run.started_at)?;
+    say!("run {}, {}, began {}", run.id, run.status.name(), run.started_at)?;
     if let Some(error) = &run.error {
         say!("it failed: {error}")?;
     }

@@ -10,7 +10,7 @@ use training::TrainConfig;
 use training::train::{Surroundings, Trained};
 
 use crate::context::{Context, today};
-use crate::output::say;
+use crate::output::{say, tell};
 use crate::process::Process;
 use crate::progress::TrainingShown;
 
@@ -100,10 +100,10 @@ fn finish(
         report: &|progress| shown.show(progress),
     };
     let trained = train(surroundings)?;
-    eprintln!("registered model version {}", trained.version);
+    tell!("registered model version {}", trained.version);
     if let Some(card) = &trained.card {
         let accuracy = &card.overall;
-        eprintln!(
+        tell!(
             "on {} listings it has never seen: MAPE {:.2} %, median error {:.2} %, 80 % interval holds {:.1} %",
             accuracy.rows,
             100.0 * accuracy.mape,
@@ -113,7 +113,7 @@ fn finish(
     }
     if promote {
         context.block_on(context.database.models().promote(trained.version, &who()))?;
-        eprintln!("version {} is the champion now", trained.version);
+        tell!("version {} is the champion now", trained.version);
     }
     Ok(trained)
 }

@@ -7,7 +7,9 @@
 
 use arrow2::array::{Array, Float32Array, Float64Array, Utf8Array};
 use arrow2::chunk::Chunk;
-use domain::Column;
+use chrono::NaiveDate;
+use domain::identity::single_precision;
+use domain::{Column, Kind, Listing, Value};
 
 /// A block of listings in columns: texts as `Utf8Array<i32>`, numbers as `Float32Array`, the price
 /// as `Float64Array`, in the order of [`Column::ALL`].
@@ -60,6 +62,27 @@ impl ListingChunk {
     pub fn price(&self, row: usize) -> f64 {
         // The decoder makes no chunk whose price is anything else, so NaN never comes out.
         self.array::<Float64Array>(Column::Price).map_or(f64::NAN, |prices| prices.value(row))
+    }
+
+    /// A row as a listing again: in canonical form, as it was stored.
+    ///
+    /// # Panics
+    /// There is no such row.
+    #[must_use]
+    pub fn listing(&self, row: usize) -> Listing {
+        let mut listing = Listing::default();
+        for column in Column::descriptive() {
+            let number = || self.number(*column, row).map(f64::from);
+            let value = match column.kind() {
+                Kind::Text => self.text(*column, row).map(|text| Value::Text(text.to_owned())),
+                Kind::Integer { .. } => number().map(Value::Number),
+                Kind::Decimal { .. } => number().map(single_precision).map(Value::Number),
+                #[expect(clippy::cast_possible_truncation, reason = "days are whole and far below 2^31")]
+                Kind::Date => number().and_then(|days| NaiveDate::from_epoch_days(days as i32)).map(Value::Date),
+            };
+            listing.set(*column, value);
+        }
+        listing
     }
 
     /// The columns themselves, for whole-column work and for arrow2's file formats.

@@ -131,10 +131,10 @@ pub enum Error {
         /// The last failure.
         cause: Box<Error>,
     },
-    /// The rows of the table lie elsewhere than when the snapshot began.
+    /// The rows of the table are not, or lie elsewhere than, when the snapshot began.
     #[error(
-        "the table of listings was rewritten (by VACUUM FULL, CLUSTER or a restored dump) since the snapshot of it was \
-         taken, so the order of its rows is lost: begin another run"
+        "the table of listings was rewritten (by another version of Probeg, VACUUM FULL, CLUSTER or a restored dump) \
+         since the snapshot of it was taken, so its rows or their order are lost: begin another run"
     )]
     ListingsMoved,
     /// A file of encoded listings is not what was written.

@@ -1,9 +1,10 @@
 //! Listings on their way in, and how many there are.
 
 mod indexes;
+mod renewal;
 
 use domain::PricedListing;
-use domain::identity::{Split, bucket, canonical_listing, content_hash, listing_group};
+use domain::identity::{CarGroup, Identity, Split, canonical_listing};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -17,8 +18,8 @@ const IMPORT_LOCK: i64 = 0x7072_6f62_6567_0002;
 /// Rows are sent in pieces of about this many bytes.
 const PIECE: usize = 1 << 18;
 /// The columns of an import before those of the listing.
-const IDENTITY: &str = "place, content_hash, listing_group, bucket, source";
-const FIELDS: i16 = 5 + 20;
+const IDENTITY: &str = "place, content_hash, listing_group, bucket, car_group, source";
+const FIELDS: i16 = 6 + 20;
 /// Of equal rows the first one of the file stays.
 const WITHOUT_REPETITIONS: &str = "DELETE FROM staging WHERE ctid IN (
     SELECT ctid FROM (
@@ -89,6 +90,17 @@ impl Listings {
     }
 }
 
+impl Database {
+    /// Brings the listings into the canonical form of this build, if another one stored them in another form. Imports
+    /// do so by themselves; whoever learns from the listings does it first.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn renew_listings(&self) -> Result<()> {
+        renewal::renew(&mut self.own_connection().await?).await
+    }
+}
+
 /// What became of a file's good rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportCounts {
@@ -125,6 +137,7 @@ impl Import {
         // A connection of its own: dropping it, as `send` does once nobody asks for it any more, is
         // what rolls everything back, even half a COPY.
         let mut connection = database.own_connection().await?;
+        renewal::renew(&mut connection).await?;
         // More memory gains little, and the machine may be small.
         sqlx::raw_sql("BEGIN; SET LOCAL work_mem = '32MB'; SET LOCAL maintenance_work_mem = '16MB'")
             .execute(&mut connection)
@@ -175,7 +188,9 @@ impl Import {
         let repeated_in_file = execute(&mut connection, WITHOUT_REPETITIONS).await?;
         let already_known = execute(&mut connection, WITHOUT_KNOWN).await?;
         let indexes = indexes::set_aside(&mut connection).await?;
-        let added = execute(&mut connection, &insertion(is_clustered)).await?;
+        let query = "SELECT EXISTS (SELECT FROM kept_buckets)";
+        let has_kept_buckets = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
+        let added = execute(&mut connection, &insertion(is_clustered, has_kept_buckets)).await?;
         for index in indexes {
             execute(&mut connection, &index).await?;
         }
@@ -239,34 +254,37 @@ async fn note(connection: &mut PgConnection, file: &str, counts: &ImportCounts, 
     Ok(())
 }
 
-fn insertion(is_clustered: bool) -> String {
+fn insertion(is_clustered: bool, has_kept_buckets: bool) -> String {
     let columns = column_names();
+    // A subquery, since a join need not keep the order of the rows.
+    let bucket = if has_kept_buckets {
+        "coalesce((SELECT bucket FROM kept_buckets WHERE kept_buckets.listing_group = rows.listing_group), bucket)"
+    } else {
+        "bucket"
+    };
     let rows = if is_clustered {
         // Comparing takes a third of the time where what is compared comes first in a row.
-        "(SELECT place, listing_date AS day, brand AS make, * FROM staging ORDER BY make, day, place) AS clustered"
+        "(SELECT place, listing_date AS day, brand AS make, * FROM staging ORDER BY make, day, place)"
     } else {
         // A temporary table is read by one process from its first row on, so in the order of the
         // file: sorting by place would only write everything once more.
         "staging"
     };
     format!(
-        "INSERT INTO listings (content_hash, listing_group, bucket, source, {columns}) \
-         SELECT content_hash, listing_group, bucket, source, {columns} FROM {rows}"
+        "INSERT INTO listings (content_hash, listing_group, bucket, car_group, source, {columns}) \
+         SELECT content_hash, listing_group, {bucket}, car_group, source, {columns} FROM {rows} AS rows"
     )
 }
 
 fn encode(encoder: &mut Encoder, place: u64, row: &PricedListing) {
     let listing = canonical_listing(&row.listing);
-    let group = listing_group(&listing, row);
+    // PostgreSQL stores no zero byte, and provenance is not worth losing a file for.
+    let source = row.source.as_ref().map(|source| source.replace('\0', ""));
+    let car_group = row.car_group.as_deref().map(CarGroup::new);
+    let identity = Identity::new(&listing, row.price, car_group, source.as_deref());
     encoder.begin_row(FIELDS);
     encoder.field(&place.to_be_bytes());
-    encoder.field(&content_hash(&listing, row.price));
-    encoder.field(&group);
-    encoder.field(&bucket(&group).to_be_bytes());
-    match &row.source {
-        // PostgreSQL stores no zero byte, and provenance is not worth losing a file for.
-        Some(source) => encoder.field(source.replace('\0', "").as_bytes()),
-        None => encoder.null(),
-    }
+    encoder.identity(&identity, car_group);
+    encoder.optional(source.as_ref().map(String::as_bytes));
     encoder.listing(&listing, row.price);
 }

@@ -17,7 +17,7 @@ use crate::retry::retried;
 
 /// The listings as they were when it began, whatever is imported meanwhile. Holds a connection and an open transaction
 /// until it is dropped. With [`Snapshot::retrying`] it outlives both: listings are numbered as they are imported and
-/// never changed, so those up to a number are the same to any connection.
+/// not changed until they are renewed, so those up to a number are the same to any connection.
 #[derive(Debug)]
 pub struct Snapshot {
     database: Database,
@@ -38,6 +38,9 @@ pub struct Extent {
     pages: u32,
     /// The file that the table is in: another one after its rows were moved.
     file: i64,
+    /// How many times the listings had been renewed.
+    #[serde(default)]
+    revision: i64,
 }
 
 /// A server that takes longer than this for a block is away, even if the network does not say so.
@@ -102,11 +105,12 @@ impl Snapshot {
         sqlx::raw_sql(AssertSqlSafe(format!("{BEGIN}; {NO_TIMEOUTS}"))).execute(&mut connection).await?;
         let query = "SELECT coalesce((SELECT max(id) FROM listings), 0),
                             pg_relation_size('listings') / current_setting('block_size')::bigint,
-                            pg_relation_filenode('listings')::bigint, pg_export_snapshot()";
-        let (last_id, pages, file, exported): (i64, i64, i64, String) =
+                            pg_relation_filenode('listings')::bigint, (SELECT revision FROM canonical_form),
+                            pg_export_snapshot()";
+        let (last_id, pages, file, revision, exported): (i64, i64, i64, i64, String) =
             sqlx::query_as(query).fetch_one(&mut connection).await?;
         // A table ends at 2^32 - 2 pages.
-        let extent = Extent { last_id, pages: u32::try_from(pages).unwrap_or(u32::MAX), file };
+        let extent = Extent { last_id, pages: u32::try_from(pages).unwrap_or(u32::MAX), file, revision };
         let retry_for = Duration::ZERO;
         Ok(Self {
             database: database.clone(),
@@ -233,9 +237,9 @@ impl Snapshot {
             sqlx::raw_sql("ROLLBACK").execute(&mut connection).await?;
         }
         sqlx::raw_sql(AssertSqlSafe(format!("{BEGIN}; {NO_TIMEOUTS}"))).execute(&mut connection).await?;
-        let query = "SELECT pg_relation_filenode('listings')::bigint";
-        let file: i64 = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
-        if file == self.extent.file { Ok(connection) } else { Err(Error::ListingsMoved) }
+        let query = "SELECT pg_relation_filenode('listings')::bigint, (SELECT revision FROM canonical_form)";
+        let now: (i64, i64) = sqlx::query_as(query).fetch_one(&mut connection).await?;
+        if now == (self.extent.file, self.extent.revision) { Ok(connection) } else { Err(Error::ListingsMoved) }
     }
 
     /// The connection of the snapshot's own transaction, for statements that run to their end.

@@ -134,9 +134,10 @@ fn trim_carriage_return(record: &mut ByteRecord) {
 }
 
 fn from_csv(error: csv::Error) -> Fault {
+    let told = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(error) => Fault::from_read(error),
-        kind => Fault::Damaged(format!("{kind:?}")),
+        _ => Fault::Damaged(told),
     }
 }
 

@@ -35,7 +35,7 @@ impl Format {
         let head = read_head(&mut stream, HEAD).map_err(Fault::Read)?;
         let format = if head.is_empty() {
             return Err(Fault::Empty);
-        } else if head.starts_with(b"PK") {
+        } else if is_zip(&head) {
             workbook_in(stream)?
         } else if head.starts_with(&GZIP) {
             Self::CsvGz
@@ -76,21 +76,30 @@ impl Format {
 pub(crate) const HEAD: usize = 4096;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
+/// What a ZIP archive begins with: the header of its first file, its end where it holds none, or the mark of a part of
+/// one. A text may well begin with the letters PK, but not with the bytes behind them.
+const ZIP: [&[u8]; 3] = [b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"];
+
+fn is_zip(head: &[u8]) -> bool {
+    ZIP.iter().any(|signature| head.starts_with(signature))
+}
+
 const SAVE_AS: &str = "open it in a spreadsheet program and save it as .xlsx or .csv";
 
-/// The beginnings of files that are no tables of ours.
-const FOREIGN: [(&[u8], &str); 13] = [
+/// The beginnings of files that are no tables of ours, in full, so that no header of a CSV is taken for one.
+const FOREIGN: [(&[u8], &str); 14] = [
     (&[0xD0, 0xCF, 0x11, 0xE0], "an old Excel workbook (.xls) or one protected by a password"),
-    (b"%PDF", "a PDF"),
-    (b"{\\rtf", "a rich text document (RTF)"),
+    (b"%PDF-", "a PDF"),
+    (b"{\\rtf1", "a rich text document (RTF)"),
     (b"\x89PNG", "an image (PNG)"),
     (&[0xFF, 0xD8, 0xFF], "an image (JPEG)"),
-    (b"GIF8", "an image (GIF)"),
+    (b"GIF87a", "an image (GIF)"),
+    (b"GIF89a", "an image (GIF)"),
     (b"7z\xBC\xAF", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
+    (b"Rar!\x1A\x07", "a RAR archive"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"PAR1\x15", "a Parquet file"),
+    (b"ARROW1\0\0", "an Arrow file"),
     (b"\x7FELF", "a program"),
     (b"MZ\x90", "a program"),
 ];
@@ -101,7 +110,7 @@ pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
     if let Some((_, found)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
         return refuse(found);
     }
-    if head.starts_with(b"PK\x03\x04") || head.starts_with(&GZIP) {
+    if is_zip(head) || head.starts_with(&GZIP) {
         return refuse("an archive within a gzip file");
     }
     let utf16 = head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]);
@@ -115,7 +124,8 @@ pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
     if text.starts_with("<?xml") {
         return refuse("an XML document");
     }
-    if text.starts_with('{') || text.starts_with("[{") {
+    let is_object = |text: &str| text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']));
+    if is_object(&text) || text.strip_prefix('[').is_some_and(|rest| is_object(rest.trim_start())) {
         return refuse("JSON");
     }
     Ok(())
@@ -166,6 +176,11 @@ mod tests {
         assert_eq!(detect("cars", b"brand,year"), Format::Csv);
         assert_eq!(detect("cars.txt", b"\xFF\xFEb\0"), Format::Csv);
         assert_eq!(detect("cars.csv.gz", &[0x1F, 0x8B, 8]), Format::CsvGz);
+        for header in
+            ["PK,brand", "PKW;Марка", "PK", "PAR1,brand", "GIF8;brand", "Rar!,brand", "ARROW1,b", "{id},brand"]
+        {
+            assert_eq!(detect("cars.csv", header.as_bytes()), Format::Csv, "{header}");
+        }
     }
 
     #[test]
@@ -176,7 +191,11 @@ mod tests {
         assert!(message("cars.csv", b"\x89PNG\r\n").contains("an image (PNG)"));
         assert!(message("cars.csv", b"a\0b").contains("a binary file"));
         assert!(message("cars.json", b" {\"brand\": 1}").contains("JSON"));
+        assert!(message("cars.json", b"[ {\"brand\": 1}]").contains("JSON"));
         assert!(message("cars.xlsx", b"PK\x03\x04cut").contains("damaged"));
+        assert!(message("cars.xlsx", b"PK\x05\x06").contains("damaged"));
+        assert!(message("cars.gif", b"GIF89a\x01").contains("an image (GIF)"));
+        assert!(message("cars.parquet", b"PAR1\x15\x04").contains("Parquet"));
     }
 
     #[test]

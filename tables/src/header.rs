@@ -20,6 +20,7 @@ pub struct Header {
     /// The headers as they are written, from the first column on.
     pub headers: Vec<String>,
     meanings: Vec<Meaning>,
+    columns: Vec<(Column, Vec<usize>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,12 +32,23 @@ enum Meaning {
 }
 
 impl Header {
-    /// The columns of a listing that the table has, each with its place from 0.
-    pub fn columns(&self) -> impl Iterator<Item = (usize, Column)> {
-        self.meanings.iter().enumerate().filter_map(|(place, meaning)| match meaning {
-            Meaning::Column(column) => Some((place, *column)),
-            _ => None,
-        })
+    /// The columns of a listing that the table has, each with its place from 0, or its places where several headers
+    /// mean it: that of the most telling header first.
+    pub fn columns(&self) -> impl Iterator<Item = (Column, &[usize])> {
+        self.columns.iter().map(|(column, places)| (*column, places.as_slice()))
+    }
+
+    /// A sentence for each column of a listing that several headers mean.
+    #[must_use]
+    pub fn shared(&self) -> Vec<String> {
+        let shared = self.columns().filter(|(_, places)| places.len() > 1);
+        let sentence = |(column, places): (Column, &[usize])| {
+            let names: Vec<String> = places.iter().map(|place| format!("{:?}", self.headers[*place].trim())).collect();
+            let name = column.name();
+            let rule = if may_differ(column) { "the first that is filled counts" } else { "they must agree" };
+            format!("{} all mean {name}: {rule}", names.join(", "))
+        };
+        shared.map(sentence).collect()
     }
 
     /// The place of the column that says which rows are the same car.
@@ -73,14 +85,17 @@ impl Header {
     /// Reads a row of headers.
     pub(crate) fn new(found: Candidate, sheet: Option<String>, price_required: bool) -> Result<Self, Fault> {
         let meanings: Vec<Meaning> = found.headers.iter().map(|header| meaning(header)).collect();
-        let header = Self { sheet, row: found.row, headers: found.headers, meanings };
+        let columns = places(&found.headers, &meanings);
+        let header = Self { sheet, row: found.row, headers: found.headers, meanings, columns };
         header.check_missing(price_required)?;
-        header.check_twice()?;
+        if price_required {
+            header.check_twice()?;
+        }
         Ok(header)
     }
 
     fn check_missing(&self, price_required: bool) -> Result<(), Fault> {
-        let present: Vec<Column> = self.columns().map(|(_, column)| column).collect();
+        let present: Vec<Column> = self.columns().map(|(column, _)| column).collect();
         let required = Column::REQUIRED.into_iter().chain(price_required.then_some(Column::Price));
         let missing: Vec<Column> = required.filter(|column| !present.contains(column)).collect();
         if missing.is_empty() {
@@ -90,13 +105,13 @@ impl Header {
         Err(Fault::MissingColumns { missing, found })
     }
 
+    /// Which of two columns says where rows come from, or which are the same car, nobody can tell.
     fn check_twice(&self) -> Result<(), Fault> {
         for (place, meaning) in self.meanings.iter().enumerate() {
             let column = match meaning {
-                Meaning::Column(column) => column.name(),
                 Meaning::CarGroup => CAR_GROUP,
                 Meaning::Source => SOURCE,
-                Meaning::Nothing => continue,
+                Meaning::Column(_) | Meaning::Nothing => continue,
             };
             if let Some(earlier) = self.meanings[..place].iter().position(|other| other == meaning) {
                 let (first, second) = (self.headers[earlier].clone(), self.headers[place].clone());
@@ -109,6 +124,27 @@ impl Header {
 
 const CAR_GROUP: &str = "car_group";
 const SOURCE: &str = "source";
+
+/// Whether two headers of the column say different things that are both right: a city lies in a region.
+pub(crate) fn may_differ(column: Column) -> bool {
+    column == Column::Region
+}
+
+/// The places of each column, in the order in which the columns come first.
+fn places(headers: &[String], meanings: &[Meaning]) -> Vec<(Column, Vec<usize>)> {
+    let mut columns: Vec<(Column, Vec<usize>)> = Vec::new();
+    for (place, meaning) in meanings.iter().enumerate() {
+        let Meaning::Column(column) = meaning else { continue };
+        match columns.iter_mut().find(|(other, _)| other == column) {
+            Some((_, places)) => places.push(place),
+            None => columns.push((*column, vec![place])),
+        }
+    }
+    for (column, places) in &mut columns {
+        places.sort_by_key(|place| column.header_rank(&headers[*place]));
+    }
+    columns
+}
 
 /// A row that may be the headers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -188,7 +224,7 @@ mod tests {
     fn columns_are_recognised_in_both_languages() {
         let header = header(&["Марка", "note", "ГОД выпуска", "mileage", "Car Group", "source", ""], false).unwrap();
         let columns: Vec<_> = header.columns().collect();
-        assert_eq!(columns, [(0, Column::Brand), (2, Column::Year), (3, Column::Mileage)]);
+        assert_eq!(columns, [(Column::Brand, &[0][..]), (Column::Year, &[2]), (Column::Mileage, &[3])]);
         assert_eq!((header.car_group(), header.source()), (Some(4), Some(5)));
         assert_eq!(header.unrecognised(), ["note"]);
     }
@@ -206,11 +242,35 @@ mod tests {
     }
 
     #[test]
-    fn two_headers_of_one_column_are_refused() {
-        let message = header(&["brand", "year", "mileage", "Регион", "город"], false).unwrap_err().to_string();
+    fn headers_of_one_column_come_by_how_much_they_say() {
+        let header =
+            header(&["город", "brand", "год", "mileage", "Регион", "YEAR", "Цена", "Стоимость"], false).unwrap();
+        let columns: Vec<_> = header.columns().collect();
+        let expected: [(Column, &[usize]); 5] = [
+            (Column::Region, &[4, 0]),
+            (Column::Brand, &[1]),
+            (Column::Year, &[5, 2]),
+            (Column::Mileage, &[3]),
+            (Column::Price, &[6, 7]),
+        ];
+        assert_eq!(columns, expected);
+        assert_eq!(
+            header.shared()[..2],
+            [
+                "\"Регион\", \"город\" all mean region: the first that is filled counts",
+                "\"YEAR\", \"год\" all mean year: they must agree"
+            ]
+        );
+    }
+
+    #[test]
+    fn two_columns_of_groups_are_refused_where_groups_matter() {
+        let headers = ["brand", "year", "mileage", "price", "car_group", "Car Group"];
+        let message = header(&headers, true).unwrap_err().to_string();
         assert_eq!(
             message,
-            "the headers \"Регион\" and \"город\" both mean the column region; rename or remove one of them"
+            "the headers \"car_group\" and \"Car Group\" both mean the column car_group; rename or remove one of them"
         );
+        assert!(header(&headers, false).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Fault, TableError};
 use crate::row::Rejection;
@@ -19,10 +19,17 @@ pub struct RejectsFile {
 }
 
 impl RejectsFile {
-    /// A file that is to be written at this path, replacing one that is there.
+    /// A file that is to be written at this path, or beside it: a file that is there stays as it is, and this one is
+    /// numbered, as in `rejects.2.csv`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), writer: None, rows: 0 }
+    }
+
+    /// Where the file is, once something was written.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes what is wrong with one row.
@@ -34,20 +41,23 @@ impl RejectsFile {
         self.write_lines(file, row, rejections).map_err(|error| self.failed(error))
     }
 
-    /// Ends the file and tells how many rows were rejected.
+    /// Brings what was written to the disk and tells how many rows were rejected so far.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(mut self) -> Result<u64, TableError> {
+    pub fn flush(&mut self) -> Result<u64, TableError> {
         let flushed = self.writer.as_mut().map_or(Ok(()), csv::Writer::flush);
         flushed.map_err(|error| self.failed(error))?;
         Ok(self.rows)
     }
 
     fn write_lines(&mut self, file: &str, row: u64, rejections: &[Rejection]) -> io::Result<()> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(create(&self.path)?),
+        let writer = if let Some(writer) = &mut self.writer {
+            writer
+        } else {
+            let (file, path) = create_new(&self.path)?;
+            self.path = path;
+            self.writer.insert(begin(file)?)
         };
         for rejection in rejections {
             let value = disarm(&rejection.value);
@@ -61,8 +71,31 @@ impl RejectsFile {
     }
 }
 
-fn create(path: &PathBuf) -> io::Result<csv::Writer<BufWriter<File>>> {
-    let mut file = BufWriter::new(File::create(path)?);
+/// Creates a file at a path or, where there is one, at the first free one of the numbered paths beside it.
+fn create_new(path: &Path) -> io::Result<(File, PathBuf)> {
+    let numbered = (2_u32..).map(|number| {
+        let suffix = path.extension().map_or_else(String::new, |extension| format!(".{}", extension.display()));
+        path.with_extension(format!("{number}{suffix}"))
+    });
+    for path in std::iter::once(path.to_owned()).chain(numbered) {
+        match File::create_new(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || path.is_dir() => return Err(error),
+            Err(_) if is_stream(&path) => return Ok((File::options().append(true).open(&path)?, path)),
+            Err(_) => {}
+            Ok(file) => return Ok((file, path)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// A device, a pipe or an open file, none of which can lose what it holds.
+fn is_stream(path: &Path) -> bool {
+    ["/dev", "/proc"].iter().any(|open| path.starts_with(open))
+        || path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+fn begin(file: File) -> io::Result<csv::Writer<BufWriter<File>>> {
+    let mut file = BufWriter::new(file);
     file.write_all("\u{feff}".as_bytes())?;
     let mut writer = csv::Writer::from_writer(file);
     writer.write_record(["file", "row", "column", "value", "reason"])?;
@@ -83,7 +116,7 @@ mod tests {
     fn no_rejection_makes_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rejects.csv");
-        assert_eq!(RejectsFile::new(&path).finish().unwrap(), 0);
+        assert_eq!(RejectsFile::new(&path).flush().unwrap(), 0);
         assert!(!path.exists());
     }
 
@@ -95,10 +128,32 @@ mod tests {
         let rejection =
             |column, value: &str| Rejection { column, value: value.to_owned(), reason: "is bad".to_owned() };
         rejects.write("a.csv", 7, &[rejection("year", "-5"), rejection("mileage", "=cmd()")]).unwrap();
-        assert_eq!(rejects.finish().unwrap(), 1);
+        assert_eq!(rejects.flush().unwrap(), 1);
         let text = std::fs::read_to_string(&path).unwrap();
         let expected = "\u{feff}file,row,column,value,reason\na.csv,7,year,-5,is bad\na.csv,7,mileage,'=cmd(),is bad\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_file_that_is_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cars.rejects.csv");
+        let write = |row| {
+            let mut rejects = RejectsFile::new(&path);
+            for row in [row, row + 1] {
+                let rejection = Rejection { column: "", value: String::new(), reason: "is bad".to_owned() };
+                rejects.write("a.csv", row, &[rejection]).unwrap();
+            }
+            rejects.flush().unwrap();
+            let written = std::fs::read_to_string(rejects.path()).unwrap();
+            (rejects.path().file_name().unwrap().to_owned(), written.lines().count())
+        };
+        let written = [write(1), write(3), write(5)];
+        assert_eq!(
+            written,
+            ["cars.rejects.csv", "cars.rejects.2.csv", "cars.rejects.3.csv"].map(|name| (name.into(), 3))
+        );
+        assert!(std::fs::read_to_string(&path).unwrap().contains("a.csv,1,"));
     }
 
     #[test]

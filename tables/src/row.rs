@@ -5,9 +5,10 @@ use std::ops::RangeInclusive;
 use chrono::{Datelike, NaiveDate};
 use csv::StringRecord;
 use domain::column::LONGEST_TEXT;
+use domain::synonyms::canonical;
 use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell};
 
-use crate::header::Header;
+use crate::header::{Header, may_differ};
 use crate::workbook::SheetRow;
 
 /// One row below the headers.
@@ -91,8 +92,21 @@ impl Row {
     /// Everything that is wrong with the row.
     pub fn listing(&self, header: &Header, today: NaiveDate) -> Result<Listing, Vec<Rejection>> {
         self.check_width().map_err(|rejection| vec![rejection])?;
-        let cells = header.columns().map(|(place, column)| (column, self.cell(place)));
-        Listing::from_cells(cells, today).map_err(|problems| problems.into_iter().map(Rejection::from).collect())
+        let mut rejections = Vec::new();
+        let mut cells = Vec::with_capacity(Column::ALL.len());
+        for (column, places) in header.columns().filter(|(column, _)| *column != Column::Price) {
+            match self.agreed_cell(header, column, places, today) {
+                Ok(cell) => cells.push((column, cell)),
+                Err(rejection) => rejections.push(rejection),
+            }
+        }
+        let listing = Listing::from_cells(cells, today);
+        let problems = listing.as_ref().err().into_iter().flatten();
+        let told: Vec<&str> = rejections.iter().map(|rejection| rejection.column).collect();
+        let untold = problems.filter(|problem| !told.contains(&problem.column.name())).cloned();
+        let untold: Vec<Rejection> = untold.map(Rejection::from).collect();
+        rejections.extend(untold);
+        listing.ok().filter(|_| rejections.is_empty()).ok_or(rejections)
     }
 
     /// The car with its asking price.
@@ -102,7 +116,7 @@ impl Row {
     pub fn priced(&self, header: &Header, today: NaiveDate) -> Result<PricedListing, Vec<Rejection>> {
         let mut rejections = Vec::new();
         let listing = keep(self.listing(header, today), &mut rejections);
-        let price = keep(self.price(header, today).map_err(|problem| vec![problem.into()]), &mut rejections);
+        let price = keep(self.price(header, today).map_err(|rejection| vec![rejection]), &mut rejections);
         let car_group = keep(self.label(header.car_group(), "car_group").map_err(|r| vec![r]), &mut rejections);
         let source = keep(self.label(header.source(), "source").map_err(|r| vec![r]), &mut rejections);
         match (listing, price, car_group, source) {
@@ -113,12 +127,50 @@ impl Row {
         }
     }
 
-    fn price(&self, header: &Header, today: NaiveDate) -> Result<f64, Problem> {
-        let place = header.columns().find(|(_, column)| *column == Column::Price).map(|(place, _)| place);
-        let cell = place.map_or(Cell::Empty, |place| self.cell(place));
-        match cell::read(Column::Price, &cell, today.year())? {
+    fn price(&self, header: &Header, today: NaiveDate) -> Result<f64, Rejection> {
+        let (column, year) = (Column::Price, today.year());
+        let places = header.columns().find(|(other, _)| *other == column).map(|(_, places)| places);
+        let cell = self.agreed_cell(header, column, places.unwrap_or_default(), today)?;
+        match cell::read(column, &cell, year)? {
             Some(Value::Number(price)) => Ok(price),
-            _ => Err(Problem { column: Column::Price, value: String::new(), reason: Reason::Missing }),
+            _ => Err(Problem { column, value: String::new(), reason: Reason::Missing }.into()),
+        }
+    }
+
+    /// The cell of a column: where there are several, the first one that says anything. What the others say must be
+    /// the same, as nobody could tell which is right.
+    fn agreed_cell(
+        &self,
+        header: &Header,
+        column: Column,
+        places: &[usize],
+        today: NaiveDate,
+    ) -> Result<Cell<'_>, Rejection> {
+        if let [place] = places {
+            return Ok(self.cell(*place));
+        }
+        let read = |place: &usize| cell::read(column, &self.cell(*place), today.year());
+        let mut filled = places.iter().filter(|place| !matches!(read(place), Ok(None)));
+        let Some(first) = filled.next() else { return Ok(Cell::Empty) };
+        let cell = self.cell(*first);
+        let Ok(value) = read(first) else { return Ok(cell) };
+        if may_differ(column) {
+            return Ok(cell);
+        }
+        let differs = |place: &&usize| {
+            read(place).map(|value| value.map(canonical_value(column)))
+                != Ok(value.clone().map(canonical_value(column)))
+        };
+        match filled.find(differs) {
+            None => Ok(cell),
+            Some(other) => Err(Rejection {
+                column: column.name(),
+                value: format!("{} / {}", cell.display(), self.cell(*other).display()),
+                reason: format!(
+                    "differs between the columns {:?} and {:?}",
+                    header.headers[*first], header.headers[*other]
+                ),
+            }),
         }
     }
 
@@ -191,6 +243,14 @@ impl std::fmt::Display for Rejection {
         }
         f.write_str(&self.reason)?;
         if self.value.is_empty() { Ok(()) } else { write!(f, " (got {:?})", self.value) }
+    }
+}
+
+/// A value in the form in which it is compared.
+fn canonical_value(column: Column) -> impl Fn(Value) -> Value {
+    move |value| match value {
+        Value::Text(text) => Value::Text(canonical(column, &text)),
+        other => other,
     }
 }
 

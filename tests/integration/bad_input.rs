@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
 
-use crate::market::Home;
+use crate::market::{Home, trained};
 
 #[test]
 fn files_that_are_no_tables_of_listings_are_refused_whole() {
@@ -71,12 +72,50 @@ fn a_database_that_is_down_is_named_without_its_password() {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
-    use std::process::Stdio;
-    let mut process = Home::new().command(&["openapi"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(process.stdout.take());
-    let output = process.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let home = trained();
+    let cars = home.write("read-in-part.csv", "brand,year,mileage\nKia,2018,83000\n");
+    let commands: [&[&str]; 9] = [
+        &["openapi"],
+        &["--help"],
+        &["models", "list"],
+        &["models", "show", "champion", "--json"],
+        &["runs", "list", "--json"],
+        &["evaluate", "--json"],
+        &["explore", "--json", "--out", "read-in-part.html"],
+        &["predict", &cars, "-o", "/dev/stdout"],
+        &["models", "export", "champion", "-o", "/dev/stdout"],
+    ];
+    for arguments in commands {
+        let mut process = home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(process.stdout.take());
+        let output = process.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !error.contains("anic"), "{arguments:?}: {error}");
+        // Nobody listens to the news either.
+        let mut process = home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(process.stderr.take());
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_table_to_standard_output_is_nothing_but_the_table() {
+    let home = trained();
+    let cars = home.write("cars-out.csv", "Марка,Год,Пробег,Цена,Стоимость\nKia,2018,83000,5,a\n");
+    let output = home.run(&["predict", &cars, "-o", "/dev/stdout"]);
+    let (table, news) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(table.starts_with("Марка,Год,Пробег,Цена,Стоимость,predict_value,"), "{table}{news}");
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(news.contains("/dev/stdout: 1 of 1 rows valued"), "{news}");
+
+    // Redirected into a file, it is still no place to put another file.
+    let file = std::fs::File::create(home.path("redirected.csv")).unwrap();
+    let status =
+        home.command(&["predict", &cars, "-o", "/dev/stdout"]).stdout(file).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success());
+    assert_eq!(std::fs::read_to_string(home.path("redirected.csv")).unwrap(), table);
+    assert!(std::fs::symlink_metadata("/dev/stdout").unwrap().is_symlink());
 }
 
 #[test]

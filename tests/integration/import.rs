@@ -32,6 +32,47 @@ fn a_russian_table_is_read_as_people_write_it_and_a_second_time_changes_nothing(
 }
 
 #[test]
+fn rejected_rows_of_every_file_and_every_import_are_kept() {
+    let home = Home::new();
+    let table = |mileage: &str| format!("brand,year,mileage,price\nKia,2018,{mileage},1350000\nKia,1700,1,1350000\n");
+    for (number, folder) in ["a", "b"].iter().enumerate() {
+        std::fs::create_dir(home.path(folder)).unwrap();
+        home.write(&format!("{folder}/cars.csv"), table(&number.to_string()));
+    }
+    let rows_of = |name: &str| {
+        let text = std::fs::read_to_string(home.path(name)).unwrap();
+        text.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    home.ok(&["import", "a/cars.csv", "b/cars.csv", "--rejects", "rejected.csv"]);
+    assert_eq!(rows_of("rejected.csv"), ["a/cars.csv", "b/cars.csv"]);
+    let told = home.ok(&["import", "b/cars.csv", "--rejects", "rejected.csv"]);
+    assert!(told.contains("all rejected rows: rejected.2.csv"), "{told}");
+    assert_eq!(rows_of("rejected.csv").len(), 2);
+    assert_eq!(rows_of("rejected.2.csv"), ["b/cars.csv"]);
+
+    home.ok(&["import", "a/cars.csv", "b/cars.csv"]);
+    assert_eq!(rows_of("cars.csv.rejects.csv"), ["a/cars.csv"]);
+    assert_eq!(rows_of("cars.csv.rejects.2.csv"), ["b/cars.csv"]);
+}
+
+#[test]
+fn several_columns_of_one_meaning_are_read_as_one() {
+    let home = Home::new();
+    let cars = "PK;Марка;Год;Пробег;Город;Регион;Цена;Стоимость\n\
+        1;Kia;2018;83000;Тверь;Москва;1350000;\n\
+        2;Kia;2018;84000;Тверь;;1350000;1,35 млн\n\
+        3;Kia;2018;85000;;;1350000;1400000\n";
+    let file = home.write("cars.csv", cars);
+    let told = home.ok(&["import", &file]);
+    assert!(told.contains("3 rows, 2 added"), "{told}");
+    assert!(told.contains("\"Регион\", \"Город\" all mean region: the first that is filled counts"), "{told}");
+    let reason = "price differs between the columns \"Цена\" and \"Стоимость\" (got \"1350000 / 1400000\")";
+    assert!(told.contains(&format!("row 4: {reason}")), "{told}");
+    assert!(told.contains("columns left out: PK"), "{told}");
+}
+
+#[test]
 fn a_compressed_table_and_a_workbook_hold_the_same_listings() {
     let home = Home::new();
     let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -18,6 +18,8 @@ fn versions_are_trained_promoted_and_rolled_back() {
     let file = home.path("exported.onnx");
     home.ok(&["models", "export", "1", "-o", file.to_str().unwrap()]);
     assert!(home.ok(&["models", "import", file.to_str().unwrap()]).contains("version 3 is registered"));
+    let shown = ["1", "3"].map(|version| home.ok(&["models", "show", version]));
+    assert!(shown[0].contains(", run 1, SHA-256 ") && shown[1].contains(", imported, SHA-256 "), "{shown:?}");
     let bytes = std::fs::read(&file).unwrap();
     let golden = bytes.windows(17).position(|window| window == b"\"price_quantiles\"").unwrap();
     let mut changed = bytes.clone();

@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use domain::accuracy::{AccuracyCard, Outcome, Surface, segments};
 use domain::calibration::CalibrationRow;
-use domain::column::Kind;
 use domain::identity::{age, canonical_listing};
 use domain::{Column, Listing, PricedListing, Value};
 use onnx_model::Model;
@@ -191,21 +190,7 @@ pub(crate) fn calibration_rows(
 
 /// A stored row as a listing again.
 pub(crate) fn stored_listing(chunk: &ListingChunk, row: usize) -> PricedListing {
-    let mut listing = Listing::default();
-    for column in Column::descriptive() {
-        let value = match column.kind() {
-            Kind::Text => chunk.text(*column, row).map(|text| Value::Text(text.to_owned())),
-            Kind::Date => chunk.number(*column, row).and_then(|days| {
-                #[expect(clippy::cast_possible_truncation, reason = "days are whole and far below 2^31")]
-                NaiveDate::from_epoch_days(days as i32).map(Value::Date)
-            }),
-            Kind::Integer { .. } | Kind::Decimal { .. } => {
-                chunk.number(*column, row).map(|number| Value::Number(f64::from(number)))
-            }
-        };
-        listing.set(*column, value);
-    }
-    PricedListing { listing, price: chunk.price(row), car_group: None, source: None }
+    PricedListing { listing: chunk.listing(row), price: chunk.price(row), car_group: None, source: None }
 }
 
 fn age_on(day: NaiveDate, row: &PricedListing) -> f64 {

@@ -1,6 +1,7 @@
 //! A file of listings into the database: all of it or nothing.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDate;
 use domain::PricedListing;
@@ -21,10 +22,15 @@ pub struct Imported {
     pub first_rejected: Option<(u64, Vec<Rejection>)>,
     /// Columns that were left out.
     pub left_out: Vec<String>,
+    /// A sentence on each column that several headers mean.
+    pub shared: Vec<String>,
 }
 
 /// Rows that are sent to the database together.
 const BATCH: usize = 4096;
+
+/// Where the rejected rows of one file or several go.
+pub type Rejects = Arc<Mutex<RejectsFile>>;
 
 /// Imports one file. Bad rows are written to `rejects`; `on_rows` is told how many rows were read.
 ///
@@ -35,7 +41,7 @@ pub async fn import_file(
     database: &Database,
     path: &Path,
     options: Options,
-    rejects: PathBuf,
+    rejects: Rejects,
     today: NaiveDate,
     on_rows: &(dyn Fn(u64) + Sync),
 ) -> Result<Imported, Error> {
@@ -64,7 +70,7 @@ pub async fn import_file(
     };
     let counts = import.finish(rejected).await?;
     let left_out = header.unrecognised().into_iter().map(str::to_owned).collect();
-    Ok(Imported { counts, rejected, first_rejected, left_out })
+    Ok(Imported { counts, rejected, first_rejected, left_out, shared: header.shared() })
 }
 
 /// What the reader found besides good rows.
@@ -77,14 +83,14 @@ struct Read {
 fn read(
     path: PathBuf,
     options: Options,
-    rejects: PathBuf,
+    rejects: Rejects,
     today: NaiveDate,
     batches: &mpsc::Sender<Vec<PricedListing>>,
 ) -> Result<Read, Error> {
     let file = path.display().to_string();
     let mut table = Table::open(Source::file(path), Options { price_required: true, ..options })?;
     let header = table.header().clone();
-    let mut rejects = RejectsFile::new(rejects);
+    let mut rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut rejected, mut first_rejected) = (0, None);
     let mut batch = Vec::with_capacity(BATCH);
     for row in table.rows()? {
@@ -107,7 +113,7 @@ fn read(
     if !batch.is_empty() {
         let _ = batches.blocking_send(batch);
     }
-    rejects.finish()?;
+    rejects.flush()?;
     Ok(Read { header, rejected, first_rejected })
 }
 

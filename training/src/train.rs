@@ -232,7 +232,10 @@ impl Run<'_> {
         let Surroundings { database, handle, report, retry_for, today, stop, .. } = surroundings;
         let snapshot = match &beginning {
             Some(beginning) => Snapshot::again(database, beginning.extent),
-            None => surroundings.block_on(retried(retry_for, async || Snapshot::begin(database).await))?,
+            None => surroundings.block_on(retried(retry_for, async || {
+                database.renew_listings().await?;
+                Snapshot::begin(database).await
+            }))?,
         };
         let snapshot = snapshot.retrying(retry_for);
         let extent = snapshot.extent();

@@ -141,7 +141,8 @@ async fn forms_without_an_end_of_their_head_are_refused() {
         Body::from_stream(stream::iter(pieces.into_iter().map(|piece: std::io::Result<_>| piece)))
     };
     let complete = format!("{}\"\r\n\r\nx\r\n--b--\r\n", named(&endless));
-    let other = format!("--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b\r\nX: {}", "x".repeat(20 << 10));
+    let other =
+        format!("--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b\r\nX: {}", "x".repeat(20 << 10));
     for (what, body) in [
         ("a name", named(&endless)),
         ("a head", complete),

@@ -1,5 +1,6 @@
 //! Rows on their way into the database.
 
+use domain::identity::{CarGroup, Identity};
 use domain::{Column, Listing, Value};
 
 use super::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
@@ -41,7 +42,22 @@ impl Encoder {
         self.bytes.extend_from_slice(value);
     }
 
-    pub(crate) fn null(&mut self) {
+    pub(crate) fn optional(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.field(value),
+            None => self.null(),
+        }
+    }
+
+    /// `content_hash`, `listing_group`, `bucket` and `car_group`.
+    pub(crate) fn identity(&mut self, identity: &Identity, car_group: Option<CarGroup>) {
+        self.field(&identity.content_hash);
+        self.field(&identity.listing_group);
+        self.field(&identity.bucket.to_be_bytes());
+        self.optional(car_group.as_ref().map(|car_group| car_group.0.as_slice()));
+    }
+
+    fn null(&mut self) {
         self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
     }
 

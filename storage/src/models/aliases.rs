@@ -20,6 +20,17 @@ pub enum Action {
     Rollback,
 }
 
+impl Action {
+    /// Its name in the database and in answers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
 /// One change of an alias.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AliasChange {
@@ -121,10 +132,6 @@ async fn move_champion(
     .bind(version)
     .execute(&mut *connection)
     .await?;
-    let action = match action {
-        Action::Promote => "promote",
-        Action::Rollback => "rollback",
-    };
     sqlx::query(
         "INSERT INTO alias_history (alias, version, previous_version, at, who, action)
          VALUES ($1, $2, $3, clock_timestamp(), $4, $5)",
@@ -133,7 +140,7 @@ async fn move_champion(
     .bind(version)
     .bind(previous_version)
     .bind(who)
-    .bind(action)
+    .bind(action.name())
     .execute(connection)
     .await?;
     Ok(())

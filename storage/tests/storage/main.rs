@@ -6,6 +6,7 @@ mod exploration;
 mod listings;
 mod locks;
 mod models;
+mod renewal;
 mod runs;
 mod sandbox;
 mod snapshot;

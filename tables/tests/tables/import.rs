@@ -56,6 +56,32 @@ fn a_russian_table_with_people_s_numbers() {
 }
 
 #[test]
+fn columns_of_one_meaning_must_agree_but_a_city_lies_in_a_region() {
+    let text = "Город,Марка,Год,Год выпуска,Пробег,Регион,Объём,\"Объем, л\",Цена,КПП,коробка\n\
+                Тверь,Kia,2018,,83000,Тверская область,1598,1.6,1350000,АКПП,автомат\n\
+                Тверь,Kia,н/д,2018 г.,83000,,,,1350000,,\n\
+                ,Kia,2018,2019,много,,,,1350000,АКПП,МКПП\n";
+    let outcomes = import("cars.csv", text.as_bytes());
+    let listing = &good(&outcomes[0]).listing;
+    assert_eq!(listing.text(Column::Region), Some("Тверская область"));
+    assert_eq!(
+        (listing.number(Column::EngineVolume), listing.text(Column::Transmission)),
+        (Some(1.6), Some("автомат"))
+    );
+    let listing = &good(&outcomes[1]).listing;
+    assert_eq!((listing.text(Column::Region), listing.number(Column::Year)), (Some("Тверь"), Some(2018.0)));
+    let reasons: Vec<_> = outcomes[2].1.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
+    assert_eq!(
+        reasons,
+        [
+            "year differs between the columns \"Год\" and \"Год выпуска\" (got \"2018 / 2019\")",
+            "transmission differs between the columns \"коробка\" and \"КПП\" (got \"МКПП / АКПП\")",
+            "mileage must be a number (got \"много\")",
+        ]
+    );
+}
+
+#[test]
 fn encodings_and_gzip_of_several_members() {
     let text = "Марка;Год;Пробег;Цена\r\nЛада;2015;90000;400000\r\n";
     let (windows, _, _) = encoding_rs::WINDOWS_1251.encode(text);
