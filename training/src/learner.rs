@@ -228,7 +228,8 @@ impl Learning<'_> {
             drop(batches);
             let loaded = loader.join().map_err(|_| Error::ThreadStopped);
             // Each is waited for, whatever the others have come to: a panic that nobody looks at is passed on.
-            let members: Vec<Option<Members>> = threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
+            let members: Vec<Option<Members>> =
+                threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
             let members: Option<Vec<Members>> = members.into_iter().collect();
             loaded?;
             Ok((outcome?, members.ok_or(Error::ThreadStopped)?))

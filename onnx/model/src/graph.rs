@@ -86,9 +86,7 @@ fn check_interface(graph: &GraphProto, widths: Widths) -> Result<(), Error> {
     let outputs: Vec<_> = graph.output.iter().map(describe).collect();
     match outputs[..] {
         [(OUTPUT, Some((element, None)))] if element == DataType::Float as i32 => Ok(()),
-        [(OUTPUT, Some((element, Some(width))))]
-            if element == DataType::Float as i32 && width == widths.quantiles =>
-        {
+        [(OUTPUT, Some((element, Some(width))))] if element == DataType::Float as i32 && width == widths.quantiles => {
             Ok(())
         }
         _ => Err(fault(format!("its outputs are {outputs:?} instead of `{OUTPUT}` alone, {} wide", widths.quantiles))),

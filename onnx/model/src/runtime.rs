@@ -156,10 +156,8 @@ fn run_tract(
     (ids_shape, ids): ([usize; 2], &[i64]),
     (numbers_shape, numbers): ([usize; 2], &[f32]),
 ) -> TractResult<Tensor> {
-    let inputs = tvec![
-        Tensor::from_shape(&ids_shape, ids)?.into(),
-        Tensor::from_shape(&numbers_shape, numbers)?.into()
-    ];
+    let inputs =
+        tvec![Tensor::from_shape(&ids_shape, ids)?.into(), Tensor::from_shape(&numbers_shape, numbers)?.into()];
     let output = graph.run(inputs)?.pop().ok_or_else(|| TractError::msg("it has no output"))?;
     Ok(output.into_tensor())
 }

@@ -1,9 +1,9 @@
 //! How the files of the tests are made.
 
+use domain::Column;
 use domain::calibration::{Calibration, Interval};
 use domain::feature::{CATEGORICAL, FeatureSchema, NUMERIC};
 use domain::vocabulary::VocabularyCounter;
-use domain::Column;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -54,9 +54,8 @@ pub fn proto((graph, signature): (pb::GraphProto, Signature)) -> pb::ModelProto 
 
 fn graph(schema: &FeatureSchema) -> pb::GraphProto {
     let sizes = schema.categorical.iter().map(|feature| feature.values.len() + 1);
-    let offsets: Vec<i64> = sizes
-        .scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap())))
-        .collect();
+    let offsets: Vec<i64> =
+        sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap()))).collect();
     let rows: usize = schema.categorical.iter().map(|feature| feature.values.len() + 1).sum();
     // Nothing for what is unknown, which is the first row of each category.
     let table: Vec<f32> = (0..rows).map(|row| if offsets.contains(&(row as i64)) { 0.0 } else { 0.1 }).collect();
