@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{Local, NaiveDate};
@@ -9,11 +10,14 @@ use onnx_model::{Model, Runtime};
 use server::{ConfigError, variable};
 use storage::{CHAMPION, Cluster, Database};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::process::{Process, Stop};
 
 /// Connections of one command.
 const CONNECTIONS: u32 = 8;
+/// How long they may take to close.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 /// An address where nobody listens.
 const NOWHERE: &str = "postgres://probeg@127.0.0.1:1/probeg";
 
@@ -147,6 +151,16 @@ impl Context {
                 format!("there is no model {name:?}; `probeg models list` shows those that there are")
             }
         })
+    }
+}
+
+impl Drop for Context {
+    /// Before the private cluster is stopped: a connection that is cut off complains.
+    fn drop(&mut self) {
+        let closed = self.tokio.block_on(async { timeout(CLOSED_WITHIN, self.database.close()).await });
+        if closed.is_err() {
+            tracing::debug!("Some connections to the database did not close in time.");
+        }
     }
 }
 

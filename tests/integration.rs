@@ -24,5 +24,7 @@ mod operations;
 mod registry;
 #[path = "integration/resume.rs"]
 mod resume;
+#[path = "integration/stops.rs"]
+mod stops;
 #[path = "integration/up.rs"]
 mod up;

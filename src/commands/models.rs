@@ -163,7 +163,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     ensure!(metadata.is_file(), "it is not a file");
     let size = metadata.len();
     ensure!(size <= MAX_MODEL_BYTES, "it has {size} bytes, and a model file has {MAX_MODEL_BYTES} at most");
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(usize::try_from(size)?);
     let open = File::open(file).context("it cannot be read")?;
     open.take(MAX_MODEL_BYTES).read_to_end(&mut bytes).context("it cannot be read")?;
     Ok(bytes)

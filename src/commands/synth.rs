@@ -56,6 +56,8 @@ pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<
             import.write(&batch).await?;
             written += batch.len() as u64;
             shown.rows(written);
+            // Where the next batch is always there, nobody would hear otherwise that the user wants to stop.
+            tokio::task::yield_now().await;
         }
         maker.await?;
         anyhow::Ok(import.finish(0).await?)

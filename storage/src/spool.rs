@@ -33,14 +33,8 @@ impl SpoolWriter {
     /// # Errors
     /// The file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let fields = vec![
-            Field::new("categorical", row_type(DataType::Int32, CATEGORICAL.len()), false),
-            Field::new("numeric", row_type(DataType::Float32, NUMERIC.len()), false),
-            Field::new("log_price", DataType::Float32, false),
-            Field::new("checksum", DataType::UInt32, false),
-        ];
         let options = WriteOptions { compression: None };
-        let writer = FileWriter::try_new(AtomicFile::create(path)?, Schema::from(fields), None, options);
+        let writer = FileWriter::try_new(AtomicFile::create(path)?, Schema::from(fields()), None, options);
         Ok(Self { writer: writer.map_err(failed(path))?, path: path.to_owned() })
     }
 
@@ -94,6 +88,10 @@ impl Spool {
         };
         let mut file = BufReader::with_capacity(1 << 16, file);
         let metadata = read_file_metadata(&mut file).map_err(failed(path))?;
+        // What reads the batches takes the file's word for it.
+        if metadata.schema.fields != fields() {
+            return Err(failed(path)(damaged()));
+        }
         Ok(Some(Self { path: path.to_owned(), file, metadata, message: Vec::new(), data: Vec::new() }))
     }
 
@@ -133,6 +131,15 @@ fn checksum(rows: &TabularBatch) -> u32 {
     hasher.update(bytemuck::cast_slice(numbers));
     hasher.update(bytemuck::cast_slice(log_prices));
     hasher.finalize()
+}
+
+fn fields() -> Vec<Field> {
+    vec![
+        Field::new("categorical", row_type(DataType::Int32, CATEGORICAL.len()), false),
+        Field::new("numeric", row_type(DataType::Float32, NUMERIC.len()), false),
+        Field::new("log_price", DataType::Float32, false),
+        Field::new("checksum", DataType::UInt32, false),
+    ]
 }
 
 fn row_type(of: DataType, width: usize) -> DataType {

@@ -255,6 +255,32 @@ fn without_the_database_a_server_serves_on_and_comes_up_again() {
     assert!(load.end() > 20);
     drop(server);
 
+    // Another registry comes up, whose version 1 is another model.
+    let other = Home::new();
+    other.ok(&["synth", "--rows", "800", "--seed", "5"]);
+    other.ok(&[&["train", "--promote", "--set=seed=5"], SMALL.as_slice()].concat());
+    let socket = std::fs::read_dir(other.path("home/cluster")).unwrap().map(|entry| entry.unwrap().path());
+    let socket = socket.into_iter().find(|path| path.ends_with("socket")).unwrap();
+    let url = format!("postgres://probeg@localhost/postgres?host={}", socket.display()).replace("?host=/", "?host=%2F");
+    let server = start(&home, &[("DATABASE_URL", &url)]);
+    let price = async |server: &Server| value(&Client::new(), server, &rio()).await.unwrap().1["price"].clone();
+    let cached = block_on(price(&server));
+    let with_database = start(&other, &[]);
+    let expected = block_on(price(&with_database));
+    assert_ne!(cached, expected);
+    block_on(async {
+        for _ in 0..300 {
+            if price(&server).await == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it serves the model of another registry");
+    });
+    drop((server, with_database));
+    // What it has kept on its disk is that of the other registry now.
+    start(&home, &[]);
+
     let nowhere = "postgres://probeg@127.0.0.1:1/probeg";
     let server = start(&home, &[("DATABASE_URL", nowhere)]);
     block_on(async {

@@ -29,6 +29,11 @@ fn versions_are_trained_promoted_and_rolled_back() {
     assert!(home.fails(1, &["models", "import", &changed]).contains("answers otherwise"));
     let cut = home.write("cut.onnx", &bytes[..bytes.len() / 2]);
     assert!(home.fails(1, &["models", "import", &cut]).contains("cut.onnx"));
+    // Four gigabytes of nothing, none of which is read.
+    let large = home.write("large.onnx", b"");
+    std::fs::File::options().write(true).open(&large).unwrap().set_len(4 << 30).unwrap();
+    assert!(home.fails(1, &["models", "import", &large]).contains("4294967296 bytes"));
+    assert!(home.fails(1, &["models", "import", "/dev/zero"]).contains("not a file"));
 
     home.ok(&["models", "promote", "2"]);
     assert!(home.ok(&["models", "show", "champion"]).contains("model version 2"));

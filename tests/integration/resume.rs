@@ -154,6 +154,42 @@ fn a_database_that_stays_away_leaves_a_run_to_resume() {
 }
 
 #[test]
+fn a_run_that_waits_for_its_database_can_be_stopped() {
+    let home = market();
+    let mut arguments = longer();
+    arguments.extend(["--set=epochs=400", "--set=patience=400"]);
+    let training = start(&home, &arguments);
+    wait_for_epochs(&home, "1", 2);
+    signal("-INT", &server(&home));
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    signal("-INT", &training.id().to_string());
+    let told = String::from_utf8(training.wait_with_output().unwrap().stderr).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15), "it waits for two minutes without that");
+    assert!(told.contains("The database is away") && told.contains("--resume 1"), "{told}");
+}
+
+#[test]
+fn a_spool_that_rots_on_the_disk_is_noticed_and_made_anew() {
+    let home = market();
+    let undisturbed = accuracy(&home.ok(&longer()));
+    let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();
+    let mut training = start(&home, &spooled);
+    wait_for_epochs(&home, "2", 2);
+    training.kill().unwrap();
+    training.wait().unwrap();
+    let spool = folder(&home, "2").unwrap().join("learning.train.arrow");
+    let mut bytes = std::fs::read(&spool).unwrap();
+    // An id in the middle, which becomes another or none.
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&spool, bytes).unwrap();
+    let told = home.fails(1, &["train", "--resume", "2"]);
+    assert!(told.contains("was damaged on the disk") && told.contains("--resume 2"), "{told}");
+    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
+}
+
+#[test]
 fn a_disk_that_is_full_leaves_a_run_to_resume() {
     let home = market();
     let undisturbed = accuracy(&home.ok(&longer()));

@@ -23,77 +23,91 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
     if file.is_empty() {
         return Err(Error::Graph("the file is empty".to_owned()));
     }
-    check_sizes(file).ok_or_else(|| Error::NotOnnx("it is not protobuf, or it ends too early".to_owned()))??;
+    let mut sizes = Sizes::default();
+    sizes.add_model(file).ok_or_else(|| Error::NotOnnx("it is not protobuf, or it ends too early".to_owned()))?;
+    for (what, size, limit) in [
+        ("nodes and of tensors without weights", sizes.structure, MAX_STRUCTURE),
+        ("metadata", sizes.metadata, MAX_METADATA),
+    ] {
+        if size > limit {
+            return Err(Error::Graph(format!("it has more than the {limit} bytes of {what} that are accepted")));
+        }
+    }
     ModelProto::decode(file).map_err(|error| Error::NotOnnx(error.to_string()))
 }
 
-/// `None` where the bytes are not protobuf.
-fn check_sizes(file: &[u8]) -> Option<Result<(), Error>> {
-    let (mut weights, mut metadata) = (0, 0);
-    let mut model = Fields(file);
-    while !model.0.is_empty() {
-        match model.next()? {
-            (MODEL_GRAPH, Some(graph)) => weights += weights_of(graph)?,
-            (MODEL_METADATA, Some(entry)) => metadata += entry.len(),
-            _ => {}
-        }
-    }
-    let structure = file.len() - weights - metadata;
-    let too_large = |what, size, limit| {
-        Some(Err(Error::Graph(format!("it has {size} bytes of {what}, and {limit} at most are accepted"))))
-    };
-    if structure > MAX_STRUCTURE {
-        too_large("nodes and tensors without weights", structure, MAX_STRUCTURE)
-    } else if metadata > MAX_METADATA {
-        too_large("metadata", metadata, MAX_METADATA)
-    } else {
-        Some(Ok(()))
-    }
+/// What the bytes of a file are for, as far as it was read: not on from where there is too much of it.
+#[derive(Default)]
+struct Sizes {
+    structure: usize,
+    metadata: usize,
 }
 
-fn weights_of(graph: &[u8]) -> Option<usize> {
-    let mut weights = 0;
-    let mut graph = Fields(graph);
-    while !graph.0.is_empty() {
-        if let (GRAPH_INITIALIZER, Some(tensor)) = graph.next()? {
-            let mut tensor = Fields(tensor);
-            while !tensor.0.is_empty() {
-                if let (TENSOR_RAW_DATA, Some(data)) = tensor.next()? {
-                    weights += data.len();
-                }
+impl Sizes {
+    /// `None` where the bytes are not protobuf.
+    fn add_model(&mut self, file: &[u8]) -> Option<()> {
+        let mut fields = Fields(file);
+        while let Some((number, content)) = self.next(&mut fields)? {
+            match number {
+                MODEL_GRAPH => self.add_graph(content)?,
+                MODEL_METADATA => self.metadata += content.len(),
+                _ => self.structure += content.len(),
             }
         }
+        Some(())
     }
-    Some(weights)
+
+    fn add_graph(&mut self, graph: &[u8]) -> Option<()> {
+        let mut fields = Fields(graph);
+        while let Some((number, content)) = self.next(&mut fields)? {
+            match number {
+                GRAPH_INITIALIZER => self.add_tensor(content)?,
+                _ => self.structure += content.len(),
+            }
+        }
+        Some(())
+    }
+
+    fn add_tensor(&mut self, tensor: &[u8]) -> Option<()> {
+        let mut fields = Fields(tensor);
+        while let Some((number, content)) = self.next(&mut fields)? {
+            if number != TENSOR_RAW_DATA {
+                self.structure += content.len();
+            }
+        }
+        Some(())
+    }
+
+    /// The next field, of which only the content is still to be counted.
+    fn next<'a>(&mut self, fields: &mut Fields<'a>) -> Option<Option<(u64, &'a [u8])>> {
+        if fields.0.is_empty() || self.structure > MAX_STRUCTURE {
+            return Some(None);
+        }
+        let before = fields.0.len();
+        let (number, content) = fields.read()?;
+        self.structure += before - fields.0.len() - content.len();
+        Some(Some((number, content)))
+    }
 }
 
 /// The fields of a protobuf message that are still to come.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The number of the next field, and its bytes where it is of those that say how long they are.
-    fn next(&mut self) -> Option<(u64, Option<&'a [u8]>)> {
+    /// The number of the next field, and its content where it is of those that say how long they are.
+    fn read(&mut self) -> Option<(u64, &'a [u8])> {
         let key = self.varint()?;
         let content = match key & 7 {
-            0 => {
-                self.varint()?;
-                None
-            }
-            1 => {
-                self.take(8)?;
-                None
-            }
+            0 => self.varint().map(|_| &[][..])?,
+            1 => self.take(8).map(|_| &[][..])?,
             2 => {
                 let length = self.varint()?.try_into().ok()?;
-                Some(self.take(length)?)
+                self.take(length)?
             }
-            5 => {
-                self.take(4)?;
-                None
-            }
+            5 => self.take(4).map(|_| &[][..])?,
             _ => return None,
         };
-        Some((key >> 3, content))
+        Some((key >> 3, content)).filter(|(number, _)| *number > 0)
     }
 
     fn varint(&mut self) -> Option<u64> {

@@ -115,6 +115,8 @@ impl<'g> Sizes<'g> {
                 slice(first, list(1)?, list(2)?, &axes, list(4))?
             }
             "Reshape" => reshape(first, list(1)?)?,
+            "Squeeze" => reduce(first, list(1)?, false)?,
+            "Unsqueeze" => unsqueeze(first, list(1)?)?,
             "Expand" => {
                 let target: Option<Vec<u64>> = list(1)?.iter().map(|dim| u64::try_from(*dim).ok()).collect();
                 broadcast(first, &target?)
@@ -204,6 +206,13 @@ fn slice(shape: &[u64], starts: &[i64], ends: &[i64], axes: &[i64], steps: Optio
         sliced[along] = cut.div_ceil(step);
     }
     Some(sliced)
+}
+
+fn unsqueeze(shape: &[u64], axes: &[i64]) -> Option<Vec<u64>> {
+    let rank = shape.len() + axes.len();
+    let inserted: HashSet<usize> = axes.iter().map(|place| axis(*place, rank)).collect::<Option<_>>()?;
+    let mut dims = shape.iter();
+    (0..rank).map(|place| if inserted.contains(&place) { Some(1) } else { dims.next().copied() }).collect()
 }
 
 /// 0 stands for a dimension that stays, −1 for whatever is left.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::account::Account;
 use super::files;
@@ -27,8 +27,10 @@ const START_TIMEOUT: Duration = Duration::from_mins(10);
 const ORPHANS_TIMEOUT: Duration = Duration::from_secs(30);
 /// A server that starts fills in its `postmaster.pid` within this time.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
-/// How long a program that is interrupted may take to clean up.
-const CLEANED_UP_WITHIN: Duration = Duration::from_secs(5);
+/// How long an `initdb` that is interrupted may take to notice: what it has made is removed anyway.
+const INITDB_ENDS_WITHIN: Duration = Duration::from_millis(500);
+/// How long a server that has just been started may take to shut down.
+const SERVER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 const LARGEST_LOG: u64 = 10 * 1024 * 1024;
 const TAIL_LINES: usize = 12;
@@ -136,7 +138,7 @@ impl Server {
         let mut child = child.map_err(|cause| not_run("initdb", &cause))?;
         while child.try_wait().map_err(|cause| not_run("initdb", &cause))?.is_none() {
             pause(stop).inspect_err(|_| {
-                interrupt(&mut child);
+                interrupt(&mut child, Signal::TERM, INITDB_ENDS_WITHIN);
                 self.remove_unfinished();
             })?;
         }
@@ -174,7 +176,7 @@ impl Server {
             if child.try_wait().map_err(Error::file("wait for the server of", &self.site.data))?.is_some() {
                 return Ok(Launch::Ended(tail(&self.site.log, seen)));
             }
-            pause(stop).inspect_err(|_| interrupt(&mut child))?;
+            pause(stop).inspect_err(|_| interrupt(&mut child, Signal::INT, SERVER_ENDS_WITHIN))?;
         }
         self.control_stop("immediate")?;
         Err(self.not_started(tail(&self.site.log, seen)))
@@ -254,16 +256,16 @@ pub(super) fn pause(stop: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Asks a program to end as Ctrl-C would, which lets `initdb` remove what it has made and `postgres` shut down, and
-/// kills it where that takes too long.
-fn interrupt(child: &mut Child) {
+/// Asks a program, and those that it runs, to end, and kills them where that takes too long.
+fn interrupt(child: &mut Child, signal: Signal, limit: Duration) {
+    // Each program leads a process group of its own.
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let tell = |signal| group.map(|group| kill_process_group(group, signal));
+    tell(signal);
     let begun = Instant::now();
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, Signal::INT);
-    }
     while matches!(child.try_wait(), Ok(None)) {
-        if begun.elapsed() > CLEANED_UP_WITHIN {
-            let _ = child.kill();
+        if begun.elapsed() > limit {
+            tell(Signal::KILL);
         }
         std::thread::sleep(POLL);
     }

@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use storage::{Cluster, Database, Error};
@@ -187,4 +188,40 @@ fn a_file_in_the_place_of_the_home_is_reported() {
     fs::write(&path, "").unwrap();
     let error = Cluster::open(&path, None, &GO_ON).unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error}");
+}
+
+#[test]
+fn whoever_is_asked_to_stop_waits_for_nothing() {
+    let home = public_folder();
+    let home = home.path();
+    // Another command is at work on the cluster.
+    let gate = fs::OpenOptions::new().create(true).append(true).open(home.join("cluster.gate.lock")).unwrap();
+    gate.lock().unwrap();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let opened = scope.spawn(|| Cluster::open(home, None, &stop));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!opened.is_finished());
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(opened.join().unwrap(), Err(Error::Stopped)));
+    });
+    gate.unlock().unwrap();
+    // While the data is being made.
+    stop.store(false, Ordering::Relaxed);
+    let is_making = || {
+        fs::read_dir(home.join("cluster")).is_ok_and(|mut entries| {
+            entries.any(|entry| entry.unwrap().file_name().to_str().unwrap().starts_with("making-"))
+        })
+    };
+    std::thread::scope(|scope| {
+        let opened = scope.spawn(|| Cluster::open(home, None, &stop));
+        while !is_making() {
+            assert!(!opened.is_finished());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(matches!(opened.join().unwrap(), Err(Error::Stopped)));
+    });
+    assert!(!is_making(), "what was made is removed");
+    assert!(answers(&Cluster::open(home, None, &GO_ON).unwrap()));
 }

@@ -5,6 +5,7 @@ mod cluster;
 mod exploration;
 mod listings;
 mod locks;
+mod migrations;
 mod models;
 mod renewal;
 mod runs;

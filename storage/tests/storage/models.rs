@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use storage::{Action, CHAMPION, Error, Models, NewModel, NewRun};
+use storage::{Action, CHAMPION, Error, MAX_MODEL_BYTES, Models, NewModel, NewRun};
 
 use crate::sandbox::database;
 
@@ -161,4 +161,25 @@ async fn listeners_hear_of_changes_and_survive_a_cut() {
     let version = register(&models, 2).await;
     models.promote(version, "ann").await.unwrap();
     tokio::time::timeout(soon, changes.changed()).await.expect("changes are told after a cut");
+}
+
+#[tokio::test]
+async fn a_champion_is_told_by_its_hash_as_well() {
+    let (database, _) = database().await;
+    let models = database.models();
+    assert_eq!(models.champion_file().await.unwrap(), None);
+    let version = register(&models, 1).await;
+    models.promote(version, "somebody").await.unwrap();
+    let (champion, sha256) = models.champion_file().await.unwrap().unwrap();
+    let record = models.get(version).await.unwrap().unwrap();
+    assert_eq!(champion, version);
+    assert_eq!(sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), record.sha256);
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_not_registered() {
+    let (database, _) = database().await;
+    let bytes = vec![0; usize::try_from(MAX_MODEL_BYTES).unwrap() + 1];
+    let model = NewModel { run_id: None, bytes, signature: json!({}), card: json!({}) };
+    assert!(matches!(database.models().register(&model).await, Err(Error::ModelTooLarge { .. })));
 }

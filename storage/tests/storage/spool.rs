@@ -77,3 +77,52 @@ fn a_disk_that_is_full_leaves_what_was_there() {
     assert!(error.contains("No space left"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "the last good one");
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn rows_that_rotted_on_the_disk_are_never_given_back(
+        blocks in prop::collection::vec(rows(), 1..4),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 50),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool.arrow");
+        let mut writer = SpoolWriter::create(&path).unwrap();
+        blocks.iter().for_each(|block| writer.write(block.clone()).unwrap());
+        writer.finish().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for (place, bit) in flips {
+            let mut bytes = whole.clone();
+            bytes[place.index(whole.len())] ^= 1 << bit;
+            std::fs::write(&path, bytes).unwrap();
+            let Ok(Some(mut spool)) = Spool::open(&path) else { continue };
+            for (place, block) in blocks.iter().enumerate() {
+                // Some bits mean nothing, as those between two columns.
+                if let Ok(read) = spool.read(place) {
+                    prop_assert_eq!(bits(&read), bits(block));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_block_that_rotted_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spool.arrow");
+    let mut writer = SpoolWriter::create(&path).unwrap();
+    let rows = TabularBatch {
+        ids: vec![7; 100 * CATEGORICAL.len()],
+        numbers: vec![f32::NAN; 100 * NUMERIC.len()],
+        log_prices: vec![13.0; 100],
+    };
+    writer.write(rows).unwrap();
+    writer.finish().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let price = bytes.windows(4).rposition(|bytes| bytes == 13.0_f32.to_le_bytes()).unwrap();
+    bytes[price] = 1;
+    std::fs::write(&path, bytes).unwrap();
+    let error = Spool::open(&path).unwrap().unwrap().read(0).unwrap_err();
+    assert!(matches!(error, storage::Error::DamagedSpool { .. }), "{error}");
+}

@@ -254,3 +254,47 @@ impl ModuleMapper for Averaging {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use domain::vocabulary::VocabularyCounter;
+    use onnx_model::Encoder;
+
+    use super::*;
+    use crate::config::TrainConfig;
+    use crate::learner::Until;
+    use crate::model::{DERIVED, GenerationCounter, Statistics};
+
+    #[test]
+    fn a_member_that_panics_says_so() {
+        let config = TrainConfig { k: 1, d_block: 4, d_embedding: 2, n_bins: 2, ..TrainConfig::default() };
+        let statistics = Statistics {
+            cardinalities: vec![1; CATEGORICAL.len()],
+            edges: vec![vec![0.0, 1.0, 2.0]; DERIVED],
+            generations: GenerationCounter::default().most_frequent(1),
+            log_mean: 0.0,
+            log_deviation: 1.0,
+        };
+        let (encoder, stop) =
+            (Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1)).unwrap(), AtomicBool::new(false));
+        let (config, statistics, encoder, stop) = (&config, &statistics, &encoder, &stop);
+        let learning = Learning { config, statistics, encoder, rows: 1, until: Until::Best, stop };
+        let device = Device::flex();
+        let preprocessing = Preprocessing::init(config, statistics, &device);
+        let member = MemberThread::new(0, Members::init(config, statistics, &device), preprocessing, &learning);
+        let (jobs_in, jobs) = crossbeam_channel::unbounded();
+        let (replies_in, replies) = crossbeam_channel::unbounded();
+        let row = |id| TabularBatch { ids: vec![id; 13], numbers: vec![1.0; 6], log_prices: vec![0.0] };
+        // The second is an id that nobody ever had.
+        for id in [1, 1_000_000] {
+            jobs_in.send(Job::Predict(Arc::new(row(id)))).unwrap();
+        }
+        let thread = std::thread::spawn(move || member.run(jobs, &replies_in));
+        assert!(thread.join().unwrap().is_none());
+        assert!(matches!(replies.recv(), Ok(Reply::Predicted(0, _))));
+        assert!(matches!(replies.recv(), Ok(Reply::Stopped)));
+        assert!(jobs_in.send(Job::Keep).is_err(), "it takes no more");
+    }
+}

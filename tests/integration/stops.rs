@@ -1,0 +1,103 @@
+//! Commands that are asked to stop, at any time: each ends soon, and nothing is half done.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::market::{Home, trained};
+
+/// Far more than any of them takes, and far less than they would take to come to their end.
+const SOON: Duration = Duration::from_secs(8);
+
+fn start(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
+    let mut command = home.command(arguments);
+    command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let process = command.spawn().unwrap();
+    wait_until_it_listens(&process);
+    process
+}
+
+/// Before it does, a signal ends a process by itself.
+fn wait_until_it_listens(process: &Child) {
+    const SIGTERM: u64 = 1 << 14;
+    let caught = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(caught, 16).unwrap()
+    };
+    let began = Instant::now();
+    while caught() & SIGTERM == 0 {
+        assert!(began.elapsed() < Duration::from_mins(1));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How it ended, which must be soon.
+fn stop(mut process: Child, signal: &str) -> (Option<i32>, String) {
+    assert!(Command::new("kill").args([signal, &process.id().to_string()]).status().unwrap().success());
+    let began = Instant::now();
+    while process.try_wait().unwrap().is_none() {
+        if began.elapsed() > SOON {
+            process.kill().unwrap();
+            panic!("it goes on: {:?}", process.wait_with_output().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let output = process.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_server_that_has_not_begun_to_serve_hears_it() {
+    let home = Home::new();
+    std::fs::create_dir(home.path("home")).unwrap();
+    // Another command keeps it waiting for the private cluster.
+    let gate = File::create(home.path("home/cluster.gate.lock")).unwrap();
+    gate.lock().unwrap();
+    for command in ["serve", "up"] {
+        let server = start(&home, &[command, "--bind", "127.0.0.1:0"], &[]);
+        let (code, told) = stop(server, "-TERM");
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("stopped on request"), "{told}");
+    }
+    // A database that takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://probeg@{}/probeg", silent.local_addr().unwrap());
+    for (command, signal) in [("serve", "-TERM"), ("serve", "-INT"), ("up", "-TERM")] {
+        let server = start(&home, &[command, "--bind", "127.0.0.1:0"], &[("DATABASE_URL", &url)]);
+        std::thread::sleep(Duration::from_millis(200));
+        let (code, told) = stop(server, signal);
+        assert_eq!(code, Some(0), "{told}");
+    }
+}
+
+#[test]
+fn commands_that_compute_end_soon_and_leave_what_was_there() {
+    let home = trained();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut cars = String::from("brand,model,year,mileage,listing_date,price\n");
+    for number in 0..100_000 {
+        writeln!(cars, "Kia,Rio,{},{},2026-03-17,700000", 2008 + number % 16, 5_000 + number).unwrap();
+    }
+    std::fs::write(path("cars.csv"), cars).unwrap();
+    std::fs::write(path("out.csv"), "what was there").unwrap();
+    for arguments in [
+        &["predict", &path("cars.csv"), "-o", &path("out.csv")][..],
+        &["evaluate", "--data", &path("cars.csv")],
+        &["models", "cost", "champion"],
+        &["explore", "--out", &path("report.html")],
+    ] {
+        let command = start(home, arguments, &[]);
+        std::thread::sleep(Duration::from_millis(300));
+        let (code, told) = stop(command, "-INT");
+        assert_eq!(code, Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("stopped on request"), "{arguments:?}: {told}");
+        let mut left: Vec<_> = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["cars.csv", "out.csv"], "{arguments:?}");
+        assert_eq!(std::fs::read(path("out.csv")).unwrap(), b"what was there");
+    }
+}
