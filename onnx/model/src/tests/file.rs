@@ -1,8 +1,8 @@
 //! How the files of the tests are made.
 
-use domain::Column;
 use std::sync::OnceLock;
 
+use domain::Column;
 use domain::calibration::{Calibration, Interval};
 use domain::feature::{CATEGORICAL, FeatureSchema, NUMERIC};
 use domain::vocabulary::VocabularyCounter;
