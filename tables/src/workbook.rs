@@ -1,6 +1,7 @@
 //! An XLSX workbook, read strictly: its container checked, its sheets a row at a time.
 
 mod container;
+mod count;
 mod package;
 mod sheet;
 mod styles;
@@ -20,6 +21,7 @@ use crate::limits::Limits;
 use crate::row::SheetCell;
 use crate::source::Source;
 use container::Spent;
+use count::{SHORTEST_ROW, has_more_rows};
 use package::Package;
 use sheet::{References, cell_reference};
 use styles::Formats;
@@ -137,6 +139,9 @@ impl<'a> Workbook<'a> {
     /// Goes over a sheet once for its faults, with its headers in a row counted from 1, and measures it.
     pub(crate) fn measure(&mut self, sheet: usize, header_row: u32) -> Result<Extent, Fault> {
         let Limits { max_rows, max_columns, .. } = self.limits;
+        if self.has_too_many_rows(sheet, header_row)? {
+            return Err(too_many_rows(max_rows));
+        }
         let (mut reader, references) = self.reader(sheet)?;
         let mut extent = Extent { columns: 0, last_row: header_row };
         let mut rows = 0;
@@ -163,6 +168,17 @@ impl<'a> Workbook<'a> {
         })?;
         extent.last_row = extent.last_row.max(header_row);
         Ok(extent)
+    }
+
+    /// Whether a sheet has too many rows, as far as that can be told at a glance.
+    fn has_too_many_rows(&mut self, sheet: usize, header_row: u32) -> Result<bool, Fault> {
+        let max_rows = self.limits.max_rows;
+        let part = self.part(sheet)?;
+        let (bytes, size) = self.container.bytes(part, &self.limits, self.spent)?;
+        if size / SHORTEST_ROW <= max_rows {
+            return Ok(false);
+        }
+        has_more_rows(bytes, max_rows.saturating_add(header_row.into())).map_err(Fault::from_read)
     }
 
     /// A sheet from its beginning, and what its cells refer to.

@@ -38,7 +38,8 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 ///
 /// The same workbook comes back with the columns `predict_value`, `predict_low`, `predict_high` (the 80 % range) and
 /// `predict_status` behind the last one; sheets, columns, rows, formats and formulas stay as they were. A row that
-/// cannot be valued says why in `predict_status`. Columns are recognised by their names, in English or Russian.
+/// cannot be valued says why in `predict_status`. Columns are recognised by their names, in English or Russian, on the
+/// first visible sheet that has the required ones in its first 100 rows.
 #[utoipa::path(
     post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations",
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),

@@ -1,5 +1,6 @@
 //! The parts of a workbook: all copied as they are, except the one sheet that is added to.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Seek, Write};
 
 use crossbeam_channel::Sender;
@@ -39,7 +40,7 @@ pub(super) fn write<E: Send>(
     }
     let (name, size) = {
         let part = container.raw(valued)?;
-        (part.name().map(|name| name.into_owned()).unwrap_or_default(), part.size())
+        (part.name().map(Cow::into_owned).unwrap_or_default(), part.size())
     };
     // The outcomes add to its size.
     let options = SimpleFileOptions::default().compression_level(FAST).large_file(size > 1 << 31);

@@ -45,7 +45,7 @@ pub(super) fn value_sheet<E: Send>(
         drop(questions);
         let (mut reader, references) = workbook.reader(sheet)?;
         let wanted = header.wanted();
-        let mut sheet = Rows {
+        let mut sheet = Progress {
             splicer: Splicer::new(additions),
             header_row: additions.header_row,
             output,
@@ -77,12 +77,12 @@ pub(super) fn value_sheet<E: Send>(
     })
 }
 
-/// The rows of a sheet on their way.
-struct Rows<'s, W, E> {
+/// How far a sheet has come.
+struct Progress<'s, W, E> {
     splicer: Splicer<'s>,
     header_row: u32,
     output: &'s mut W,
-    /// Those that have been read, and where their outcomes go.
+    /// Rows that have been read, and where their outcomes go.
     rows: Vec<Row>,
     places: Vec<Place>,
     ask: Sender<Question<E>>,
@@ -99,7 +99,7 @@ struct Batch<E> {
     valued: Receiver<Valued<E>>,
 }
 
-impl<W: Write, E> Rows<'_, W, E> {
+impl<W: Write, E> Progress<'_, W, E> {
     /// Takes in a row whose XML has just been copied.
     fn add(&mut self, row: SheetRow) -> Result<(), Stop<E>> {
         match row.number.cmp(&self.header_row) {

@@ -64,6 +64,7 @@ pub(super) struct Splicer<'p> {
     place: Option<Range<usize>>,
     /// A cell that gives up its place to the additions is open.
     yields: bool,
+    has_titles: bool,
     /// The format of the last cell before the new columns, which the titles take over.
     format: Option<u32>,
     has_widths: bool,
@@ -80,6 +81,7 @@ impl<'p> Splicer<'p> {
             prefix: String::new(),
             place: None,
             yields: false,
+            has_titles: false,
             format: None,
             has_widths: false,
             widths_until: 0,
@@ -151,19 +153,22 @@ impl<'p> Splicer<'p> {
         for (column, title) in (self.additions.first_column..).zip(&self.additions.titles) {
             cells += &self.text_cell(column, place.row, &format, title);
         }
+        self.has_titles = true;
         self.copied.splice(place.bytes, cells.bytes());
         self.row_begins = self.copied.len();
     }
 
     /// The cells of an outcome.
     pub(super) fn cells(&self, row: u32, outcome: &Outcome) -> String {
-        let (prefix, first) = (&self.prefix, self.additions.first_column);
-        let mut cells = String::new();
-        for (column, price) in (first..).zip(outcome.prices.iter().flatten()) {
+        let prefix = &self.prefix;
+        let columns = self.additions.first_column..;
+        let price = |(column, price): (u32, &f64)| {
             let letters = column_letters(column);
-            cells += &format!("<{prefix}c r=\"{letters}{row}\"><{prefix}v>{price}</{prefix}v></{prefix}c>");
-        }
-        cells + &self.text_cell(self.additions.last_column(), row, "", &outcome.status)
+            format!("<{prefix}c r=\"{letters}{row}\"><{prefix}v>{price}</{prefix}v></{prefix}c>")
+        };
+        let mut cells: Vec<String> = columns.zip(outcome.prices.iter().flatten()).map(price).collect();
+        cells.push(self.text_cell(self.additions.last_column(), row, "", &outcome.status));
+        cells.concat()
     }
 
     /// A text in the cell itself, which no program takes for a formula.
@@ -191,6 +196,9 @@ impl<'p> Splicer<'p> {
 
     fn begin_cell(&mut self, tag: &BytesStart<'_>, column: u32) {
         if column < self.additions.first_column {
+            if self.has_titles {
+                return;
+            }
             self.format = attribute(tag, "s").and_then(|format| format.trim().parse().ok());
             return;
         }

@@ -54,6 +54,9 @@ impl<'a> Container<'a> {
         check_directory(&mut stream, limits)?;
         let mut archive = ZipArchive::new(stream).map_err(from_zip)?;
         check_count(archive.len(), limits)?;
+        if archive.decompressed_size().is_some_and(|size| size > limits.max_inflated_bytes.into()) {
+            return Err(too_large(limits.max_inflated_bytes));
+        }
         // Parts that share their bytes add up to more than the file, and would be copied once each.
         if archive.has_overlapping_entries().map_err(from_zip)? {
             return Err(Fault::Damaged("its parts overlap in its ZIP container".to_owned()));
@@ -94,6 +97,13 @@ impl<'a> Container<'a> {
         let name = self.names.get(place).cloned().unwrap_or_default();
         let input = BufReader::with_capacity(CHUNK, self.inflate(place, limits, spent)?);
         Xml::new(input, &name, limits.max_elements.saturating_sub(spent.elements))
+    }
+
+    /// The bytes of a part, and how many its directory promises.
+    pub(crate) fn bytes(&mut self, place: usize, limits: &Limits, spent: Spent) -> Result<(Part<'_, 'a>, u64), Fault> {
+        let part = self.inflate(place, limits, spent)?;
+        let size = part.entry.size();
+        Ok((BufReader::with_capacity(CHUNK, part), size))
     }
 
     /// Reads a part for its faults only.
@@ -218,6 +228,10 @@ pub(crate) fn is_xml(name: &str) -> bool {
     ["xml", "rels"].iter().any(|xml| extension.eq_ignore_ascii_case(xml))
 }
 
+fn too_large(max_inflated_bytes: u64) -> Fault {
+    Fault::TooLarge(format!("the workbook inflates to more than {max_inflated_bytes} bytes"))
+}
+
 /// Counts the bytes of a part while they are inflated.
 pub(crate) struct Inflated<R> {
     entry: R,
@@ -238,8 +252,7 @@ impl<R: Read> Read for Inflated<R> {
             return Err(io::Error::other(Fault::TooLarge(what)));
         }
         if self.before + self.size > self.max_inflated_bytes {
-            let what = format!("the workbook inflates to more than {} bytes", self.max_inflated_bytes);
-            return Err(io::Error::other(Fault::TooLarge(what)));
+            return Err(io::Error::other(too_large(self.max_inflated_bytes)));
         }
         Ok(size)
     }

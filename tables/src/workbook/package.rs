@@ -1,5 +1,6 @@
 //! How the parts of a workbook refer to each other.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use quick_xml::events::{BytesStart, Event};
@@ -46,7 +47,7 @@ impl Package {
         let (folder, name) = workbook.rsplit_once('/').unwrap_or(("", &workbook));
         let relationships = relationships(container, &format!("{folder}/_rels/{name}.rels"), limits, spent)?;
         let mut listed = List::default();
-        read_list(container, &workbook, limits, spent, &mut |path, tag| listed.look(path, tag))?;
+        read_list(container, &workbook, limits, spent, |path, tag| listed.look(path, tag))?;
         let part = |target: &str| container.find(&resolve(folder, target));
         let named = |kind: &str| relationships.iter().find(|one| one.is_a(kind)).and_then(|one| part(&one.target));
         let mut sheets = Vec::new();
@@ -92,7 +93,7 @@ impl List {
             ["sheets", "sheet"] => {
                 let (name, state) = (attribute(tag, "name"), attribute(tag, "state"));
                 let is_hidden = state.is_some_and(|state| state.trim().to_lowercase().ends_with("hidden"));
-                let name = name.map(|name| name.into_owned()).unwrap_or_default();
+                let name = name.map(Cow::into_owned).unwrap_or_default();
                 self.sheets.push(ListedSheet { name, id: relationship_id(tag)?, is_hidden });
                 if self.sheets.len() > MAX_SHEETS {
                     return Err(Fault::TooLarge(format!("the workbook has more than {MAX_SHEETS} sheets")));
@@ -136,7 +137,7 @@ fn relationships(
 ) -> Result<Vec<Relationship>, Fault> {
     let mut found: Vec<Relationship> = Vec::new();
     let mut ids = HashSet::new();
-    read_list(container, part, limits, spent, &mut |path, tag| {
+    read_list(container, part, limits, spent, |path, tag| {
         if path != ["Relationships", "Relationship"] {
             return Ok(());
         }
@@ -159,7 +160,7 @@ fn read_list(
     part: &str,
     limits: &Limits,
     spent: &mut Spent,
-    look: &mut dyn FnMut([&str; 2], &BytesStart<'_>) -> Result<(), Fault>,
+    mut look: impl FnMut([&str; 2], &BytesStart<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let place = container.find(part).ok_or_else(|| inconsistent(&format!("its part {part} is missing")))?;
     let mut xml = container.xml(place, limits, *spent)?;

@@ -99,7 +99,7 @@ impl<R: BufRead> SheetReader<R> {
         mut observe: impl FnMut(&Event<'_>, Step) -> Result<(), Fault>,
     ) -> Result<Option<SheetRow>, Fault> {
         let mut row = SheetRow::default();
-        while self.cursor.in_data {
+        while self.cursor.inside != Inside::Nothing {
             let (event, depth) = self.xml.next()?;
             let step = self.cursor.follow(&event, depth)?;
             observe(&event, step)?;
@@ -142,16 +142,24 @@ impl<R: BufRead> SheetReader<R> {
 /// How far a sheet has been read.
 #[derive(Default)]
 struct Cursor {
-    in_data: bool,
+    inside: Inside,
     has_data: bool,
-    in_row: bool,
     /// The number of the last row, from 1.
     row: u32,
     /// The column of the next cell that does not name its own.
     column: u32,
-    in_cell: bool,
     cell: Cell,
     cells: u64,
+}
+
+/// What is open, each within the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Inside {
+    #[default]
+    Nothing,
+    Data,
+    Row,
+    Cell,
 }
 
 /// A cell as its XML streams by.
@@ -219,39 +227,40 @@ impl Cursor {
 
     /// Passes by what means nothing but to the cell around it, at an element of some depth.
     fn pass(&mut self, event: &Event<'_>, open: usize, depth: usize) -> Step {
-        if self.in_cell {
-            self.cell.look(event, open);
-        }
-        match (self.in_data, self.in_row) {
-            (false, _) => Step::Outside(depth),
-            (true, false) => Step::BetweenRows,
-            (true, true) => Step::Within,
+        match self.inside {
+            Inside::Nothing => Step::Outside(depth),
+            Inside::Data => Step::BetweenRows,
+            Inside::Row => Step::Within,
+            Inside::Cell => {
+                self.cell.look(event, open);
+                Step::Within
+            }
         }
     }
 
     /// Follows a tag that begins an element of this depth.
     fn open(&mut self, tag: &BytesStart<'_>, event: &Event<'_>, depth: usize, is_empty: bool) -> Result<Step, Fault> {
-        match (depth, tag.local_name().as_ref()) {
-            (1, "worksheet") => Ok(Step::Outside(1)),
-            (1, _) => Err(Fault::Damaged("one of its sheets is no worksheet".to_owned())),
-            (2, "sheetData") => {
+        match (depth, tag.local_name().as_ref(), self.inside) {
+            (1, "worksheet", _) => Ok(Step::Outside(1)),
+            (1, ..) => Err(Fault::Damaged("one of its sheets is no worksheet".to_owned())),
+            (2, "sheetData", _) => {
                 if std::mem::replace(&mut self.has_data, true) {
                     return Err(Fault::Damaged("one of its sheets has its data twice".to_owned()));
                 }
-                self.in_data = !is_empty;
+                self.begin(Inside::Data, is_empty);
                 Ok(Step::Data)
             }
-            (3, "row") if self.in_data => {
+            (3, "row", Inside::Data) => {
                 self.begin_row(tag)?;
-                self.in_row = !is_empty;
+                self.begin(Inside::Row, is_empty);
                 Ok(if is_empty { Step::EmptyRow } else { Step::Row })
             }
-            (4, "c") if self.in_row => {
+            (4, "c", Inside::Row) => {
                 self.begin_cell(tag)?;
-                self.in_cell = !is_empty;
+                self.begin(Inside::Cell, is_empty);
                 Ok(Step::Cell(self.cell.column))
             }
-            (5, name) if self.in_cell => {
+            (5, name, Inside::Cell) => {
                 self.cell.begin_part(name, is_empty).map_err(|what| self.fault(what))?;
                 Ok(Step::Within)
             }
@@ -259,18 +268,26 @@ impl Cursor {
         }
     }
 
+    fn begin(&mut self, inside: Inside, is_empty: bool) {
+        if !is_empty {
+            self.inside = inside;
+        }
+    }
+
     /// Follows the end of an element, so many others being open around it.
     fn close(&mut self, event: &Event<'_>, depth: usize) -> Step {
-        match depth {
-            1 if std::mem::take(&mut self.in_data) => Step::DataEnd,
-            2 if std::mem::take(&mut self.in_row) => Step::RowEnd,
-            3 if std::mem::take(&mut self.in_cell) => Step::CellEnd,
-            4 if self.in_cell => {
+        let (inside, step) = match (depth, self.inside) {
+            (1, Inside::Data) => (Inside::Nothing, Step::DataEnd),
+            (2, Inside::Row) => (Inside::Data, Step::RowEnd),
+            (3, Inside::Cell) => (Inside::Row, Step::CellEnd),
+            (4, Inside::Cell) => {
                 self.cell.open = Open::Nothing;
-                Step::Within
+                (Inside::Cell, Step::Within)
             }
-            _ => self.pass(event, depth, depth + 1),
-        }
+            _ => return self.pass(event, depth, depth + 1),
+        };
+        self.inside = inside;
+        step
     }
 
     /// A row without a number follows the one before it, a cell without a reference likewise.

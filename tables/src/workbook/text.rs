@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn many_texts_are_found_again_and_too_many_are_refused() {
-        let many: String = (0..40_000).map(|id| format!("<si><t>{id}{}</t></si>", "ж".repeat(id % 300))).collect();
+        let text = |id: usize| format!("<si><t>{id}{}</t></si>", "ж".repeat(id % 300));
+        let many: String = (0..40_000).map(text).collect();
         let texts = read(&many, &Limits::default()).unwrap();
         for id in 0..40_000 {
             let expected: String = format!("{id}{}", "ж".repeat(id % 300)).chars().take(LONGEST_TEXT + 1).collect();

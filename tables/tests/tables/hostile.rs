@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tables::{Limits, TableError};
 
-use crate::made::{SHEET, open, parts_of, row, rows, sheet_xml, with_part, workbook, zip_of};
+use crate::made::{SHEET, many, open, parts_of, row, rows, sheet_xml, with_part, workbook, zip_of};
 
 fn refused(bytes: &[u8]) -> TableError {
     let started = Instant::now();
@@ -102,7 +102,9 @@ fn parts_with_two_names_and_names_with_two_parts() {
     let rename = |places: &[usize]| {
         let mut bytes = good.clone();
         let names: Vec<usize> = (0..bytes.len() - 3).filter(|at| bytes[*at..].starts_with(b"xmm")).collect();
-        places.iter().for_each(|place| bytes[names[*place] + 2] = b'l');
+        for place in places {
+            bytes[names[*place] + 2] = b'l';
+        }
         bytes
     };
     let error = refused(&rename(&[0, 1])).to_string();
@@ -122,24 +124,24 @@ fn a_list_in_what_calls_itself_a_sheet_is_still_a_list() {
 
 #[test]
 fn what_is_held_in_memory_is_limited() {
-    let noise = |seed: u64| format!("{:x}", seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let noise = |seed: usize| format!("{:x}", seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let refused_with = |bytes: &[u8], limits: Limits| {
         let error = rows("cars.xlsx", bytes, limits).unwrap_err();
         assert!(error.is_too_large(), "{error}");
         error.to_string()
     };
-    let texts: String = (0..200_000).map(|text| format!("<si><t>{}</t></si>", noise(text))).collect();
+    let texts = many(200_000, |id| format!("<si><t>{}</t></si>", noise(id)));
     let texts = with_part("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes());
     let error = refused_with(&texts, Limits { max_shared_bytes: 2 << 20, ..Limits::default() });
     assert!(error.contains("texts take more than"), "{error}");
-    let formats: String = (0..150_000).map(|id| format!("<xf numFmtId=\"{id}\"/>")).collect();
+    let formats = many(150_000, |id| format!("<xf numFmtId=\"{id}\"/>"));
     let formats = format!("<styleSheet><cellXfs>{formats}</cellXfs></styleSheet>");
     let error = refused_with(&with_part("xl/styles.xml", formats.as_bytes()), Limits::default());
     assert!(error.contains("more than 100000 formats"), "{error}");
-    let comment = format!("<!-- {} -->", (0..20_000).map(|id| format!("<{}>", noise(id))).collect::<String>());
+    let comment = format!("<!-- {} -->", many(20_000, |id| format!("<{}>", noise(id))));
     let error = refused_with(&with_part(SHEET, &sheet_xml(&comment)), Limits::default());
     assert!(error.contains("a comment of more than 64 kilobytes"), "{error}");
-    let runs: String = (0..60_000).map(|id| format!("<r><t>{}</t></r>", noise(id))).collect();
+    let runs = many(60_000, |id| format!("<r><t>{}</t></r>", noise(id)));
     let runs = sheet(&format!("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is>{runs}</is></c></row>"));
     assert!(refused_with(&runs, Limits::default()).contains("A2 holds more than 32767 characters"));
     let elements = with_part("xl/a.xml", format!("<a>{}</a>", "<b/>".repeat(1000)).as_bytes());
@@ -158,8 +160,8 @@ fn sheets_that_are_one_part_or_none() {
     let twice = "<sheet name=\"a\" sheetId=\"1\" r:id=\"rId1\"/><sheet name=\"b\" sheetId=\"2\" r:id=\"rId1\"/>";
     let error = refused(&with_part("xl/workbook.xml", workbook(twice).as_bytes()));
     assert!(error.to_string().contains("two sheets are the same part"), "{error}");
-    let many: String = (0..600).map(|id| format!("<sheet name=\"{id}\" sheetId=\"{id}\" r:id=\"rId{id}\"/>")).collect();
-    let error = refused(&with_part("xl/workbook.xml", workbook(&many).as_bytes()));
+    let sheets = many(600, |id| format!("<sheet name=\"{id}\" sheetId=\"{id}\" r:id=\"rId{id}\"/>"));
+    let error = refused(&with_part("xl/workbook.xml", workbook(&sheets).as_bytes()));
     assert!(error.to_string().contains("more than 512 sheets"), "{error}");
     let picture = "<Relationships><Relationship Id=\"rId1\" Type=\"worksheet\" Target=\"worksheets/sheet1.PNG\"/></Relationships>";
     let error = refused(&with_part("xl/_rels/workbook.xml.rels", picture.as_bytes()));

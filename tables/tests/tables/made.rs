@@ -27,6 +27,11 @@ pub fn row(sheet: &mut Worksheet, number: u32, texts: &[&str]) {
     }
 }
 
+/// So many pieces of XML, one after the other.
+pub fn many(count: usize, piece: impl Fn(usize) -> String) -> String {
+    (0..count).map(piece).collect()
+}
+
 /// A good workbook of one row, one of its parts replaced, or a part added.
 pub fn with_part(name: &str, content: &[u8]) -> Vec<u8> {
     let good = workbook(|sheet| {

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use quick_xml::events::Event;
 use tables::{Options, Source, value_table};
 
-use crate::made::{SHEET, parts_of, with_part, zip_of};
+use crate::made::{SHEET, many, parts_of, with_part, zip_of};
 use crate::value::{price, valued, valuing};
 
 const HEADER: &str = "<c t=\"inlineStr\"><is><t>brand</t></is></c><c t=\"inlineStr\"><is><t>year</t></is></c>\
@@ -190,7 +190,7 @@ fn parts_whose_names_have_backslashes_are_found_and_keep_them() {
 
 #[test]
 fn a_row_that_could_not_be_held_is_refused() {
-    let noise: String = (0..7_500_u32).map(|n| format!("{:08x}", n.wrapping_mul(2_654_435_761))).collect();
+    let noise = many(4_000, |id| format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let comment = format!("<!-- {noise} -->");
     let long = format!("<row>{}</row>", comment.repeat(80));
     let error = refused(&sheet(&format!("<row>{HEADER}</row>{long}")));

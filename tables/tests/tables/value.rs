@@ -243,6 +243,24 @@ fn too_many_rows_are_refused_before_any_is_valued() {
     assert_eq!(value(600, &calls).unwrap(), Summary { rows: 600, valued: 600 });
 }
 
+/// Counts the bytes that are written.
+struct Counting<'c>(Cursor<Vec<u8>>, &'c AtomicU64);
+impl Write for Counting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Counting<'_> {
+    fn seek(&mut self, place: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(place)
+    }
+}
+
 /// The memory of a request must not grow with its rows: what is valued is written while others are still being read.
 #[test]
 fn rows_are_written_while_others_are_read() {
@@ -257,21 +275,6 @@ fn rows_are_written_while_others_are_read() {
         seen.fetch_max(written.load(Ordering::Relaxed), Ordering::Relaxed);
         price(listings)
     };
-    struct Counting<'c>(Cursor<Vec<u8>>, &'c AtomicU64);
-    impl Write for Counting<'_> {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.1.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.0.write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    impl Seek for Counting<'_> {
-        fn seek(&mut self, place: SeekFrom) -> std::io::Result<u64> {
-            self.0.seek(place)
-        }
-    }
     let output = Counting(Cursor::new(Vec::new()), &written);
     let valuing = Valuing { today: today(), threads: 1, value: &value };
     value_table(Source::bytes("cars.xlsx", &input), output, Options::default(), &valuing).unwrap();
