@@ -202,6 +202,10 @@ fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<Answer,
         .flat_map(|Question { listings, today, .. }| listings.iter().map(|listing| listing.clone().dated(*today)));
     let predicted = match served.model.predict(dated.collect()) {
         Ok(predicted) => predicted,
+        // Whatever one of them has done to the runtime, the others are answered.
+        Err(_) if jobs.len() > 1 => {
+            return jobs.iter().flat_map(|job| value(models, metrics, std::slice::from_ref(job))).collect();
+        }
         Err(error) => return all(&Problem::internal(&error)),
     };
     metrics.batch(predicted.len());

@@ -26,8 +26,8 @@ pub(crate) struct ModelList {
     /// The version that this server serves; null before the first one is loaded.
     #[schema(example = 3)]
     served: Option<i64>,
-    /// The ONNX runtime of this server: `ort-tract` (pure Rust) or `onnxruntime` (native).
-    #[schema(example = "ort-tract")]
+    /// The ONNX runtime of this server: `tract` (pure Rust) or `onnxruntime` (native).
+    #[schema(example = "tract")]
     runtime: &'static str,
     /// Why the champion is not what serves, if loading it failed.
     #[schema(example = json!(null))]

@@ -23,11 +23,32 @@ pub fn model_file() -> Vec<u8> {
 
 /// The same, with another price of everything.
 pub fn file_with_base(base: f32) -> Vec<u8> {
+    file_of(graph(base))
+}
+
+/// The same, with a table of brands that has a row for kia and none for lada (ваз): looking that up panics.
+pub fn file_with_short_table() -> Vec<u8> {
+    let mut graph = graph(14.0);
+    let end = graph.node.len() - 2;
+    let looked_up = [
+        node("Slice", &["categorical", "first", "second", "second"], "brand"),
+        node("Gather", &["table", "brand"], "row"),
+        node("Reshape", &["row", "column"], "nothing"),
+        node("Add", &["shift", "nothing"], "shifted"),
+        node("Add", &["shifted", "spread"], "log_price"),
+    ];
+    graph.node.splice(end..=end, looked_up);
+    graph.initializer.push(tensor("table", &[2, 1], &[0.0, 0.0]));
+    graph.initializer.extend([list("first", &[0]), list("second", &[1]), list("column", &[-1, 1])]);
+    file_of(graph)
+}
+
+fn file_of(graph: pb::GraphProto) -> Vec<u8> {
     let metadata = signature().to_metadata().unwrap();
     let model = pb::ModelProto {
         ir_version: 8,
         opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
-        graph: Some(graph(base)),
+        graph: Some(graph),
         metadata_props: metadata
             .into_iter()
             .map(|(key, value)| pb::StringStringEntryProto { key: key.to_owned(), value })
@@ -126,6 +147,16 @@ fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
         name: name.to_owned(),
         dims: dims.iter().map(|dim| i64::try_from(*dim).unwrap()).collect(),
         data_type: DataType::Float as i32,
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..pb::TensorProto::default()
+    }
+}
+
+fn list(name: &str, values: &[i64]) -> pb::TensorProto {
+    pb::TensorProto {
+        name: name.to_owned(),
+        dims: vec![i64::try_from(values.len()).unwrap()],
+        data_type: DataType::Int64 as i32,
         raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         ..pb::TensorProto::default()
     }

@@ -1,4 +1,9 @@
-use super::fixture::{get, post, service};
+use onnx_model::Model;
+
+use super::fixture::{bare, get, post, service};
+use super::model_file::file_with_short_table;
+use crate::config::Config;
+use crate::engine::Served;
 
 const CAR: &str = r#"{"brand": "Kia", "model": "Spaceship", "year": 2018, "mileage": 1}"#;
 
@@ -55,4 +60,31 @@ async fn many_at_once_are_not_mixed_up() {
             assert!((price - expected).abs() <= 1e-5 * expected, "{price} {expected}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runtime_that_panics_fails_the_request_and_nothing_else() {
+    let state = bare(Config::default());
+    let file = file_with_short_table();
+    let model = Model::open(state.runtime(), &file, 2).and_then(|it| it.with_quick_sessions(state.runtime(), &file, 1));
+    state.engine().serve(Served { version: 3, sha256: Vec::new(), model: model.unwrap() });
+    let service = crate::build(&state);
+    let car = |brand| format!(r#"{{"brand": "{brand}", "year": 2018, "mileage": 90000}}"#);
+    // More often than there are threads and sessions.
+    for _ in 0..8 {
+        assert_eq!(post(&service, "/v1/valuations", car("Лада")).await.problem(), (500, "internal".to_owned()));
+        assert_eq!(post(&service, "/v1/valuations/batch", format!("[{}]", car("Лада"))).await.status, 500);
+        assert_eq!(post(&service, "/v1/valuations", car("Kia")).await.status, 200);
+    }
+    // Also those that were computed together with them.
+    let asked = (0..40).map(|place| {
+        let (service, brand) = (service.clone(), if place % 2 == 0 { "Kia" } else { "Лада" });
+        let car = car(brand);
+        tokio::spawn(async move { (brand, post(&service, "/v1/valuations", car).await.status) })
+    });
+    for asked in asked.collect::<Vec<_>>() {
+        let (brand, status) = asked.await.unwrap();
+        assert_eq!(status, if brand == "Kia" { 200 } else { 500 });
+    }
+    assert!(!state.engine().inference.is_stuck());
 }
