@@ -10,9 +10,9 @@ use crate::Error;
 use crate::graph::fault;
 
 /// Elements of all values of a run together. A network of the usual size has some ten million.
-const MAX_ELEMENTS: u64 = 1 << 27;
-/// Products of all matrix multiplications of a run: some seconds of one processor.
-const MAX_PRODUCTS: u64 = 1 << 36;
+const MAX_ELEMENTS: u64 = 1 << 28;
+/// Products of all matrix multiplications of a run: some ten seconds of one processor.
+const MAX_PRODUCTS: u64 = 1 << 37;
 /// Dimensions of a value.
 const MAX_RANK: usize = 8;
 
