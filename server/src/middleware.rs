@@ -65,6 +65,8 @@ pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Requ
         if refused.is_some_and(|refused| refused.is_one_too_many) {
             // Those who are too many would fill the log as well. They are counted.
             tracing::debug!("Refused {method} {route}.");
+        } else if is_probe(route) {
+            tracing::debug!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
         } else {
             tracing::info!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
         }
@@ -96,6 +98,11 @@ fn check_host(request: &Request) -> Result<(), Problem> {
 /// Whether a name, an address or a port may have this character (RFC 3986, 3.2.2).
 fn is_of_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+}
+
+/// Whether machines ask there every few seconds.
+fn is_probe(route: &str) -> bool {
+    route.starts_with("/health/") || route == "/metrics"
 }
 
 /// The id of a request, for those who write a line of their own on it.

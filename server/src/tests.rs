@@ -4,7 +4,7 @@ mod access;
 mod bodies;
 mod connections;
 mod document;
-mod fixture;
+pub(crate) mod fixture;
 mod model_file;
 mod operations;
 mod predecessor;
