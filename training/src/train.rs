@@ -416,7 +416,10 @@ impl Run<'_> {
         signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;
         let model = Model::open(runtime, &file, 1)?;
-        report(Progress::Agreed(check_agreement(regressor, &model, &test)?));
+        let agreed = check_agreement(regressor, &model, &test)?;
+        // No server would take up what cannot do this.
+        model.prove()?;
+        report(Progress::Agreed(agreed));
         Ok((file, signature))
     }
 

@@ -156,7 +156,7 @@ impl Golden {
         }
         for ids in categorical.chunks(schema.categorical.len()) {
             for (id, feature) in ids.iter().zip(&schema.categorical) {
-                if usize::try_from(*id).map_or(true, |id| id > feature.values.len()) {
+                if !usize::try_from(*id).is_ok_and(|id| id <= feature.values.len()) {
                     return Err(format!("{} has no id {id}", feature.name));
                 }
             }
