@@ -203,9 +203,8 @@ fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), Failure>
         let (price, low, high) = (valuation.price, valuation.low, valuation.high);
         return Err(Failure::Nonsense { version, price, low, high });
     }
-    let few = vec![listing.dated(today); FEW];
     let began = Instant::now();
-    model.predict(few).map_err(|source| Failure::Model { version, source })?;
+    model.predict(vec![(&listing, today); FEW]).map_err(|source| Failure::Model { version, source })?;
     let took = began.elapsed();
     if took > SLOWEST { Err(Failure::Slow { version, cars: FEW, took }) } else { Ok(()) }
 }
