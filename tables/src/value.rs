@@ -54,7 +54,8 @@ pub struct Valuing<'v, E> {
 /// `predict_value`, `predict_low`, `predict_high` and `predict_status` behind its last one.
 ///
 /// In a workbook the first visible sheet with the required headers is valued, and nothing else changes: other sheets,
-/// formats, formulas and texts stay, byte for byte. A row that cannot be valued says why in `predict_status`; an empty row stays empty.
+/// formats, formulas and texts stay, byte for byte. A row that cannot be valued says why in `predict_status`; an empty
+/// row stays empty.
 ///
 /// # Errors
 /// The table cannot be read or written, or `value` failed. `output` then holds nothing of use.

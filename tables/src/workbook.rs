@@ -2,6 +2,7 @@
 
 mod container;
 mod count;
+mod namespaces;
 mod package;
 mod sheet;
 mod styles;
@@ -11,7 +12,7 @@ mod xml;
 pub use container::inflated_size;
 pub(crate) use container::{Container, Part, check_directory, plain_name};
 pub(crate) use sheet::{EXCEL_COLUMNS, SheetReader, SheetRow, Step, column_letters};
-pub(crate) use xml::{Attribute, attribute, attributes, is_xml_character};
+pub(crate) use xml::{attribute, attributes, is_xml_character};
 
 use quick_xml::events::Event;
 

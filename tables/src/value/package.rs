@@ -43,7 +43,7 @@ pub(super) fn write<E: Send>(
         (part.name().map(Cow::into_owned).unwrap_or_default(), part.size())
     };
     // The outcomes add to its size.
-    let options = SimpleFileOptions::default().compression_level(FAST).large_file(size > 1 << 31);
+    let options = SimpleFileOptions::default().compression_level(FAST).large_file(size > 1 << 30);
     writer.start_file(name, options).map_err(failed)?;
     let summary = compress(&mut writer, |writer| value_sheet(sheet, writer, valuing))?;
     for place in valued + 1..container.names().len() {

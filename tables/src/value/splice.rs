@@ -11,9 +11,7 @@ use quick_xml::name::QName;
 use super::{Outcome, titles};
 use crate::error::Fault;
 use crate::header::Header;
-use crate::workbook::{
-    Attribute, EXCEL_COLUMNS, Extent, Step, attribute, attributes, column_letters, is_xml_character,
-};
+use crate::workbook::{EXCEL_COLUMNS, Extent, Step, attribute, attributes, column_letters, is_xml_character};
 
 /// What is added to a sheet.
 pub(super) struct Additions {
@@ -103,8 +101,12 @@ impl<'p> Splicer<'p> {
                 }
             }
             (Step::Row | Step::EmptyRow, Event::Start(tag) | Event::Empty(tag)) => {
-                self.begin_row(tag, step == Step::EmptyRow)?;
-                return Ok(());
+                self.begin_row(tag)?;
+                // It tells how far the cells of a row reach; it is never required, and would be wrong now.
+                if attribute(tag, "spans").is_some() {
+                    self.copy_with(tag, &["spans"], "", step == Step::EmptyRow);
+                    return Ok(());
+                }
             }
             (Step::Cell(column), Event::Start(tag) | Event::Empty(tag)) => self.begin_cell(tag, column),
             (Step::RowEnd, _) => {
@@ -182,15 +184,11 @@ impl<'p> Splicer<'p> {
         )
     }
 
-    /// `spans` tells how far the cells of a row reach; it is never required, and would be wrong now.
-    fn begin_row(&mut self, tag: &BytesStart<'_>, is_empty: bool) -> Result<(), Fault> {
+    fn begin_row(&mut self, tag: &BytesStart<'_>) -> Result<(), Fault> {
         if prefix_of(tag.name()) != self.prefix {
             return Err(Fault::Damaged("the rows of its sheet are of several namespaces".to_owned()));
         }
         (self.place, self.format, self.yields) = (None, None, false);
-        let kept = attributes(tag).flatten().filter(|one| one.name != "spans");
-        let tag = rewritten(tag.name(), kept, is_empty);
-        self.copied.extend(tag.bytes());
         Ok(())
     }
 
@@ -219,8 +217,7 @@ impl<'p> Splicer<'p> {
             (Step::Outside(2), Event::Start(tag) | Event::Empty(tag), "dimension") => {
                 let last = column_letters(self.additions.last_column());
                 let reference = format!("ref=\"A1:{last}{}\"", self.additions.last_row);
-                let size = Attribute { name: "ref", value: "", raw: &reference };
-                self.copied.extend(rewritten(tag.name(), [size].into_iter(), is_empty).bytes());
+                self.copy_with(tag, &["ref"], &reference, is_empty);
                 false
             }
             // Widths for no column, in the place of which there will be some.
@@ -230,7 +227,7 @@ impl<'p> Splicer<'p> {
                 true
             }
             (Step::Outside(2), Event::End(tag), "cols") => {
-                self.write_widths(&prefix_of(tag.name()), self.widths_until + 1, u32::MAX);
+                self.write_widths(&prefix_of(tag.name()), self.widths_until.saturating_add(1), u32::MAX);
                 true
             }
             (Step::Outside(3), Event::Empty(tag), "col") => self.copy_width(tag),
@@ -258,11 +255,17 @@ impl<'p> Splicer<'p> {
         if min > max {
             return;
         }
-        let range = format!("min=\"{min}\" max=\"{max}\"");
-        let range = Attribute { name: "", value: "", raw: &range };
-        let kept = attributes(tag).flatten().filter(|one| !matches!(one.name, "min" | "max"));
-        let tag = rewritten(tag.name(), std::iter::once(range).chain(kept), true);
-        self.copied.extend(tag.bytes());
+        self.copy_with(tag, &["min", "max"], &format!("min=\"{min}\" max=\"{max}\""), true);
+    }
+
+    /// Copies a tag, some of its attributes replaced by others.
+    fn copy_with(&mut self, tag: &BytesStart<'_>, replaced: &[&str], by: &str, is_empty: bool) {
+        let kept = attributes(tag).flatten().filter(|one| !replaced.contains(&one.name)).map(|one| one.raw);
+        let attributes: String =
+            std::iter::once(by).chain(kept).filter(|one| !one.is_empty()).flat_map(|one| [" ", one]).collect();
+        let name = tag.name();
+        let end = if is_empty { "/>" } else { ">" };
+        self.copied.extend(format!("<{}{attributes}{end}", name.as_ref()).bytes());
     }
 
     fn begin_widths(&mut self) {
@@ -299,12 +302,6 @@ pub(super) fn write_with(
         written = place.end;
     }
     output.write_all(&xml[written..]).map_err(Fault::Write)
-}
-
-/// A tag with other attributes, each as it was written.
-fn rewritten<'t>(name: QName<'_>, attributes: impl Iterator<Item = Attribute<'t>>, is_empty: bool) -> String {
-    let attributes: String = attributes.flat_map(|one| [" ", one.raw]).collect();
-    format!("<{}{attributes}{}>", name.as_ref(), if is_empty { "/" } else { "" })
 }
 
 fn prefix_of(element: QName<'_>) -> String {

@@ -148,7 +148,7 @@ struct Cursor {
     row: u32,
     /// The column of the next cell that does not name its own.
     column: u32,
-    cell: Cell,
+    cell: OpenCell,
     cells: u64,
 }
 
@@ -164,7 +164,7 @@ enum Inside {
 
 /// A cell as its XML streams by.
 #[derive(Default)]
-struct Cell {
+struct OpenCell {
     column: u32,
     kind: Kind,
     format: usize,
@@ -174,7 +174,7 @@ struct Cell {
     /// A text that stands in the cell itself.
     has_inline: bool,
     inline: Text,
-    open: Open,
+    open: CellPart,
 }
 
 /// The type of a cell, as its `t` says.
@@ -208,7 +208,7 @@ impl Kind {
 
 /// Which part of a cell is open.
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Open {
+enum CellPart {
     #[default]
     Nothing,
     Value,
@@ -281,7 +281,7 @@ impl Cursor {
             (2, Inside::Row) => (Inside::Data, Step::RowEnd),
             (3, Inside::Cell) => (Inside::Row, Step::CellEnd),
             (4, Inside::Cell) => {
-                self.cell.open = Open::Nothing;
+                self.cell.open = CellPart::Nothing;
                 (Inside::Cell, Step::Within)
             }
             _ => return self.pass(event, depth, depth + 1),
@@ -371,7 +371,7 @@ impl Cursor {
     }
 }
 
-impl Cell {
+impl OpenCell {
     fn clear(&mut self) {
         (self.kind, self.format, self.open) = Default::default();
         (self.is_formula, self.has_value, self.has_inline) = Default::default();
@@ -381,19 +381,19 @@ impl Cell {
 
     fn begin_part(&mut self, name: &str, is_empty: bool) -> Result<(), &'static str> {
         let (is_there, open) = match name {
-            "v" => (&mut self.has_value, Open::Value),
-            "is" => (&mut self.has_inline, Open::Inline),
-            "f" => (&mut self.is_formula, Open::Nothing),
+            "v" => (&mut self.has_value, CellPart::Value),
+            "is" => (&mut self.has_inline, CellPart::Inline),
+            "f" => (&mut self.is_formula, CellPart::Nothing),
             _ => return Ok(()),
         };
-        self.open = if is_empty { Open::Nothing } else { open };
+        self.open = if is_empty { CellPart::Nothing } else { open };
         if std::mem::replace(is_there, true) { Err("has two values") } else { Ok(()) }
     }
 
     fn look(&mut self, event: &Event<'_>, depth: usize) {
         match self.open {
-            Open::Value if depth == 5 => self.value.push(event),
-            Open::Inline => self.inline.look(event, depth),
+            CellPart::Value if depth == 5 => self.value.push(event),
+            CellPart::Inline => self.inline.look(event, depth),
             _ => {}
         }
     }

@@ -1,14 +1,14 @@
 //! The texts of cells: shared ones, and those that stand in the cell itself.
 
 use std::borrow::Cow;
+use std::io::BufRead;
 
 use domain::column::LONGEST_TEXT;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesStart, Event};
 
 use super::xml::{Xml, attribute, text_of};
 use crate::error::Fault;
 use crate::limits::Limits;
-use std::io::BufRead;
 
 /// Bytes of a text that are looked at: enough for [`LONGEST_TEXT`] characters, however they are written.
 const LOOKED_AT: usize = 8 << 10;
@@ -171,7 +171,7 @@ impl SharedTexts {
 }
 
 /// How many texts there are is only a hint, but it has to be a number.
-fn check_count(table: &quick_xml::events::BytesStart<'_>) -> Result<(), Fault> {
+fn check_count(table: &BytesStart<'_>) -> Result<(), Fault> {
     let count = attribute(table, "uniqueCount");
     if count.is_none_or(|count| count.trim().is_empty() || count.trim().parse::<u32>().is_ok()) {
         return Ok(());

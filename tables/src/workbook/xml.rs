@@ -9,6 +9,7 @@ use std::sync::Arc;
 use quick_xml::escape::unescape;
 use quick_xml::events::{BytesDecl, BytesRef, BytesStart, Event};
 
+use super::namespaces::Namespaces;
 use crate::error::Fault;
 
 /// The longest event, in bytes: a text between two tags, say. Far more than any cell needs.
@@ -39,6 +40,7 @@ struct Position {
     elements: u64,
     /// Where the names of a tag's attributes stand in it.
     names: Vec<Range<usize>>,
+    namespaces: Namespaces,
 }
 
 impl<R: BufRead> Xml<R> {
@@ -100,9 +102,15 @@ impl Position {
                     return Err(Problem::TooMuch("elements nested more than 256 deep"));
                 }
             }
-            Event::Empty(tag) => self.begin(tag)?,
+            Event::Empty(tag) => {
+                self.begin(tag)?;
+                self.namespaces.close(self.depth);
+            }
             // Its name was compared by the reader.
-            Event::End(_) => self.depth = self.depth.saturating_sub(1),
+            Event::End(_) => {
+                self.depth = self.depth.saturating_sub(1);
+                self.namespaces.close(self.depth);
+            }
             Event::GeneralRef(reference) if self.depth > 0 => {
                 resolve(reference)?;
             }
@@ -116,6 +124,9 @@ impl Position {
             Event::Comment(text) => self.check_aside(text)?,
             Event::PI(instruction) => {
                 check_name(instruction.target())?;
+                if instruction.target().contains(':') {
+                    return Err(BAD_NAME);
+                }
                 if instruction.target().eq_ignore_ascii_case("xml") {
                     return Err(Problem::Malformed("has an XML declaration that is not at its beginning"));
                 }
@@ -145,7 +156,8 @@ impl Position {
             return Err(Problem::TooMuch("a tag of more than 64 kilobytes"));
         }
         check_name(tag.name().as_ref())?;
-        self.check_attributes(tag)
+        self.check_attributes(tag)?;
+        self.check_prefixes(tag)
     }
 
     fn check_attributes(&mut self, tag: &BytesStart<'_>) -> Result<(), Problem> {
@@ -163,8 +175,22 @@ impl Position {
             }
             let begin = name.as_ptr().addr() - raw.as_ptr().addr();
             self.names.push(begin..begin + name.len());
+            if let Some(prefix) = name.strip_prefix("xmlns:") {
+                if value.is_empty() || prefix == "xmlns" {
+                    return Err(Problem::Malformed("declares a namespace that cannot be"));
+                }
+                self.namespaces.declare(prefix, self.depth + 1);
+            }
         }
         Ok(())
+    }
+
+    fn check_prefixes(&self, tag: &BytesStart<'_>) -> Result<(), Problem> {
+        let names = self.names.iter().map(|name| &tag.attributes_raw()[name.clone()]);
+        if names.chain([tag.name().into_inner()]).all(|name| self.namespaces.know(name)) {
+            return Ok(());
+        }
+        Err(Problem::Malformed("has a prefix that is not declared"))
     }
 
     /// Checks a comment or a processing instruction.
@@ -202,13 +228,28 @@ const BAD_ATTRIBUTE: Problem = Problem::Malformed("has an attribute that is not 
 const BAD_CHARACTER: Problem = Problem::Malformed("has a character that XML does not allow");
 
 fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), Problem> {
-    let malformed = |_| Problem::Malformed("has a damaged XML declaration");
-    if declaration.version().map_err(|_| Problem::Malformed("has a damaged XML declaration"))? != "1.0" {
-        return Err(Problem::Malformed("is not XML 1.0"));
+    let malformed = Problem::Malformed("has a damaged XML declaration");
+    let mut expected = ["version", "encoding", "standalone"].into_iter();
+    let mut has_version = false;
+    for attribute in attributes_in(declaration.strip_prefix("xml").unwrap_or_default()) {
+        let Attribute { name, value, .. } = attribute.ok_or(malformed)?;
+        // Each at most once, and in this order.
+        if !expected.any(|other| other == name) {
+            return Err(malformed);
+        }
+        has_version |= name == "version";
+        match name {
+            "version" if value != "1.0" => return Err(Problem::Malformed("is not XML 1.0")),
+            "encoding" if !is_utf8(value) => return Err(Problem::NotUtf8),
+            "standalone" if !matches!(value, "yes" | "no") => return Err(malformed),
+            _ => {}
+        }
     }
-    let encoding = declaration.encoding().transpose().map_err(malformed)?;
-    let is_utf8 = |name: &str| ["utf-8", "utf8", "us-ascii"].iter().any(|utf8| name.eq_ignore_ascii_case(utf8));
-    if encoding.is_none_or(|name| is_utf8(&name)) { Ok(()) } else { Err(Problem::NotUtf8) }
+    if has_version { Ok(()) } else { Err(malformed) }
+}
+
+fn is_utf8(encoding: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"].iter().any(|utf8| encoding.eq_ignore_ascii_case(utf8))
 }
 
 /// Names with at most one prefix, as namespaces want them.
@@ -301,7 +342,10 @@ pub(crate) struct Attribute<'t> {
 
 /// The attributes of a tag in order; `None` for what is none, after which nothing comes.
 pub(crate) fn attributes<'t>(tag: &'t BytesStart<'_>) -> impl Iterator<Item = Option<Attribute<'t>>> {
-    let mut rest = tag.attributes_raw();
+    attributes_in(tag.attributes_raw())
+}
+
+fn attributes_in(mut rest: &str) -> impl Iterator<Item = Option<Attribute<'_>>> {
     std::iter::from_fn(move || {
         let begin = trim_start(rest);
         if begin.is_empty() {
@@ -405,7 +449,7 @@ mod tests {
         for (xml, elements) in [
             ("\u{feff}<?xml version='1.0' encoding=\"utf-8\" standalone='yes'?>\n<a/>\n", 1),
             ("<a b = 'c\"'\t d=\"/>'\"><e/><f /></a >", 3),
-            ("<x:a xmlns:x='y' x:b='' b=''><x:а.б-в_1/><!-- < & -->&#10;&amp;&#x416;</x:a>", 3),
+            ("<x:a x:b='' xmlns:x='y' xml:space='' b=''><x:а.б-в_1/><!-- < & -->&#10;&amp;&#x416;</x:a>", 3),
             ("<a>]] > ж<![CDATA[<&]]]]></a><!-- --><?b c?>", 4),
             (&nested(256), 256),
         ] {
@@ -441,9 +485,23 @@ mod tests {
             "<a/><?xml version='1.0'?>",
             "<a><?XML b?></a>",
             "<?xml version='1.1'?><a/>",
+            "<?xml encoding='utf-8' version='1.0'?><a/>",
+            "<?xml version='1.0' version='1.0'?><a/>",
+            "<?xml version='1.0' standalone='maybe'?><a/>",
+            "<?xml version='1.0' x='y'?><a/>",
+            "<?xml version='1.0'encoding='utf-8'?><a/>",
+            "<?xml version='1.0' x?><a/>",
             "<?xml?><a/>",
         ];
-        let all = [&ends[..], &roots, &names, &attributes, &texts, &others].concat();
+        let prefixes = [
+            "<x:a/>",
+            "<a x:b=''/>",
+            "<a><x:b xmlns:x='y'/><x:c/></a>",
+            "<a><b xmlns:x='y'><x:c/></b><x:d/></a>",
+            "<a xmlns:x=''/>",
+            "<a xmlns:xmlns='y'/>",
+        ];
+        let all = [&ends[..], &roots, &names, &attributes, &texts, &others, &prefixes].concat();
         for xml in all {
             let result = read(xml);
             assert!(matches!(result, Err(Fault::Damaged(_))), "{xml}: {result:?}");

@@ -79,11 +79,12 @@ fn what_readers_see_differently_is_damage() {
     damaged(&with_part("xl/sharedStrings.xml", b"<sst \x0ccount=\"1\"></sst>"), "has a name that XML does not allow");
     damaged(&with_part("xl/styles.xml", b"<styleSheet><x/:xf/></styleSheet>"), "has a name that XML does not allow");
     damaged(&with_part("xl/theme/theme1.xml", b"<a b='1' b='2'/>"), "has a tag with one attribute twice");
+    damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has a prefix that is not declared");
     damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has an attribute that is not well-formed");
     damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "breaks off in the middle");
     damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
     damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "has two parts of the name");
-    let twice = "<workbook><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
+    let twice = "<workbook xmlns:b=\"b\" xmlns:c=\"c\"><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
     damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
     let workbook = "<Relationship Id=\"r\" Type=\"a/officeDocument\" Target=\"xl/workbook.xml\"/>";
     let twice = format!("<Relationships>{workbook}{}</Relationships>", workbook.replace("\"r\"", "\"s\""));

@@ -68,7 +68,7 @@ fn widths(columns: std::ops::Range<usize>) -> String {
 #[test]
 fn all_else_stays_as_it_was() {
     let output = spliced(&format!(
-        "<?xml version=\"1.0\"?>\n<worksheet a='\"'><!-- & --><dimension ref=\"A1:C5\"/><sheetData>\n\
+        "<?xml version=\"1.0\"?>\n<worksheet a='\"'><!-- & --><dimension b='\"' ref=\"A1:C5\"/><sheetData>\n\
          <row r=\"1\" spans=\"1:3\" ht='\"20&quot;'><c r=\"A1\" t='str'  ><v>a&#x41;<![CDATA[<]]></v></c><c r=\"E1\" s=\"9\"/></row>\
          <row r=\"2\" >{HEADER}<c s=\"7\"/></row><row>{KIA}</row><row r=\"4\"/>\
          <row r=\"5\"><c r=\"A5\" s=\"3\"/><c r=\"C5\"><f>B3&amp;\"x\"</f><v>5</v></c><c r=\"D5\" s=\"1\"></c> <c s=\"2\"/>\
@@ -76,9 +76,9 @@ fn all_else_stays_as_it_was() {
     ));
     let status = text("G5", "", "brand is required and is missing; year is required and is missing");
     let expected = format!(
-        "<?xml version=\"1.0\"?>\n<worksheet a='\"'><!-- & --><dimension ref=\"A1:G5\"/><cols>{}</cols><sheetData>\n\
+        "<?xml version=\"1.0\"?>\n<worksheet a='\"'><!-- & --><dimension ref=\"A1:G5\" b='\"'/><cols>{}</cols><sheetData>\n\
          <row r=\"1\" ht='\"20&quot;'><c r=\"A1\" t='str'  ><v>a&#x41;<![CDATA[<]]></v></c><c r=\"E1\" s=\"9\"/></row>\
-         <row r=\"2\">{HEADER}{}</row><row>{KIA}{}</row><row r=\"4\"/>\
+         <row r=\"2\" >{HEADER}{}</row><row>{KIA}{}</row><row r=\"4\"/>\
          <row r=\"5\"><c r=\"A5\" s=\"3\"/><c r=\"C5\"><f>B3&amp;\"x\"</f><v>5</v></c>{status}\
          <c r=\"H5\" s=\"1\"/></row></sheetData>\r\n<mergeCells/></worksheet>\n",
         widths(4..8),
@@ -104,10 +104,10 @@ fn titles_look_like_the_headers_beside_them() {
 fn prefixes_are_kept() {
     let header =
         format!("<row>{HEADER}</row><row>{KIA}</row>").replace("</", "</x:").replace('<', "<x:").replace("<x:/", "</");
-    let output = spliced(&format!("<x:worksheet><x:sheetData>{header}</x:sheetData></x:worksheet>"));
+    let output = spliced(&format!("<x:worksheet xmlns:x=\"y\"><x:sheetData>{header}</x:sheetData></x:worksheet>"));
     assert!(output.contains("<x:c r=\"D2\"><x:v>50</x:v></x:c>"), "{output}");
     assert_eq!(output.matches("<x:col ").count(), 4);
-    let mixed = refused(&sheet(&format!("<row>{HEADER}</row><y:row>{KIA}</y:row>")));
+    let mixed = refused(&sheet(&format!("<row>{HEADER}</row><y:row xmlns:y=\"y\">{KIA}</y:row>")));
     assert!(mixed.contains("rows of its sheet are of several namespaces"), "{mixed}");
 }
 
@@ -130,6 +130,7 @@ fn the_new_columns_are_seen_whatever_is_hidden() {
                 widths(4..8)
             ),
         ),
+        ("<col min='9' max='4294967295'/>".to_owned(), "<col min='9' max='4294967295'/>".to_owned()),
         ("<col min='5' max='6' hidden='true'/>".to_owned(), format!("{}{}", widths(5..7), widths(7..8))),
     ] {
         let output = with(&cols);
