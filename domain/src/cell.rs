@@ -88,12 +88,13 @@ fn is_missing(cell: &Cell<'_>) -> bool {
 }
 
 /// A value as it is repeated to its author: never longer than a line.
-fn shorten(value: &str) -> String {
+#[must_use]
+pub fn shorten(value: &str) -> String {
     const SHOWN: usize = 60;
-    if value.chars().count() <= SHOWN {
-        return value.to_owned();
+    match value.char_indices().nth(SHOWN) {
+        None => value.to_owned(),
+        Some((end, _)) => format!("{}…", &value[..end]),
     }
-    value.chars().take(SHOWN).chain(['…']).collect()
 }
 
 fn read_text(cell: &Cell<'_>) -> Result<String, Reason> {
