@@ -23,7 +23,7 @@ const STUCK: Duration = Duration::from_millis(1500);
 /// What a request asks.
 #[derive(Debug)]
 pub(crate) struct Question {
-    /// One car, or several that one version is to value.
+    /// The car that is asked about, and others to compare it with that the same version is to value.
     pub(crate) listings: Vec<Listing>,
     /// The share of prices that the ranges are to hold.
     pub(crate) level: f64,
@@ -36,14 +36,14 @@ pub(crate) struct Question {
 pub(crate) struct Answer {
     /// The version that valued all of the cars.
     pub(crate) served: Arc<Served>,
-    /// In the order of the cars.
+    /// In the order of the cars. Only that of the first one has warnings.
     pub(crate) valuations: Vec<Valuation>,
 }
 
 /// A question on its way, dropped by its thread when nobody waits for the answer any more.
 #[derive(Debug)]
 struct Job {
-    question: Question,
+    question: Arc<Question>,
     answer: oneshot::Sender<Result<Answer, Problem>>,
 }
 
@@ -51,6 +51,7 @@ struct Job {
 #[derive(Debug)]
 pub(crate) struct Inference {
     jobs: Sender<Job>,
+    metrics: Arc<Metrics>,
     threads: Vec<(JoinHandle<()>, Arc<Pulse>)>,
     /// Beats when the first question joins the queue, and whenever a thread takes some.
     queue_pulse: Arc<Pulse>,
@@ -86,20 +87,28 @@ impl Inference {
             Ok((thread, pulse))
         };
         let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { jobs, threads, queue_pulse })
+        Ok(Self { jobs, metrics: Arc::clone(metrics), threads, queue_pulse })
     }
 
     /// Asks, and waits for the answer; refused at once when too many wait already.
     pub(crate) async fn ask(&self, question: Question) -> Result<Answer, Problem> {
+        let question = Arc::new(question);
         let (answer, answered) = oneshot::channel();
         if self.jobs.is_empty() {
             self.queue_pulse.begin();
         }
-        self.jobs.try_send(Job { question, answer }).map_err(|error| match error {
+        self.jobs.try_send(Job { question: Arc::clone(&question), answer }).map_err(|error| match error {
             TrySendError::Full(_) => Problem::Overloaded,
             TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
         })?;
-        answered.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")))
+        let answer = answered.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")));
+        let mut answer = answer?;
+        if let (Some(car), Some(valuation)) = (question.listings.first(), answer.valuations.first_mut()) {
+            // Not on a thread that computes: other cars wait for it.
+            valuation.warnings = answer.served.model.warnings(car);
+            self.metrics.valued(answer.served.version, std::slice::from_ref(valuation));
+        }
+        Ok(answer)
     }
 
     /// Whether a question would be refused now.
@@ -197,10 +206,9 @@ fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<Answer,
         Err(problem) => return all(&problem),
     };
     let questions = jobs.iter().map(|job| &job.question);
-    let dated = questions
-        .clone()
-        .flat_map(|Question { listings, today, .. }| listings.iter().map(|listing| listing.clone().dated(*today)));
-    let predicted = match served.model.predict(dated.collect()) {
+    let listings =
+        questions.clone().flat_map(|question| question.listings.iter().map(move |listing| (listing, question.today)));
+    let predicted = match served.model.predict(listings.collect()) {
         Ok(predicted) => predicted,
         Err(error) => return all(&Problem::internal(&error)),
     };
@@ -209,12 +217,11 @@ fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<Answer,
     let firsts = jobs.iter().scan(0, |next, job| Some(std::mem::replace(next, *next + job.question.listings.len())));
     served.model.observe(&predicted, firsts);
     let mut first = 0;
-    let answers = questions.map(|Question { listings, level, .. }| {
-        let rows = first..first + listings.len();
+    let answers = questions.map(|question| {
+        let rows = first..first + question.listings.len();
         first = rows.end;
-        let valuations: Result<Vec<_>, _> = rows.map(|row| served.model.valuation(&predicted, row, *level)).collect();
-        let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-        metrics.valued(served.version, &valuations);
+        let valuations = rows.map(|row| served.model.valuation(&predicted, row, question.level));
+        let valuations = valuations.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(&error))?;
         Ok(Answer { served: Arc::clone(&served), valuations })
     });
     answers.collect()
@@ -231,7 +238,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_takes_questions_again() {
         let (jobs, queue) = crossbeam_channel::bounded(1);
-        let inference = Inference { jobs, threads: Vec::new(), queue_pulse: Arc::new(Pulse::new()) };
+        let inference =
+            Inference { jobs, metrics: Metrics::new(), threads: Vec::new(), queue_pulse: Arc::new(Pulse::new()) };
         let waiting = inference.ask(question());
         tokio::pin!(waiting);
         assert!(is_pending(waiting.as_mut()).await);
@@ -258,7 +266,7 @@ mod tests {
         for _ in 0..8 {
             let (answer, answered) = oneshot::channel();
             drop(answered);
-            inference.jobs.send(Job { question: question(), answer }).unwrap();
+            inference.jobs.send(Job { question: Arc::new(question()), answer }).unwrap();
         }
         assert_eq!(inference.ask(question()).await.unwrap_err(), Problem::NoModel);
         assert!(!inference.is_stuck());
@@ -269,7 +277,8 @@ mod tests {
         let Some(began) = Instant::now().checked_sub(2 * STUCK) else { return };
         let (jobs, queue) = crossbeam_channel::bounded(2);
         let queue_pulse = Arc::new(Pulse { began, busy_since: AtomicU64::new(1) });
-        let inference = Inference { jobs, threads: Vec::new(), queue_pulse: Arc::clone(&queue_pulse) };
+        let inference =
+            Inference { jobs, metrics: Metrics::new(), threads: Vec::new(), queue_pulse: Arc::clone(&queue_pulse) };
         assert!(!inference.is_stuck(), "nothing waits");
         let waiting = inference.ask(question());
         tokio::pin!(waiting);

@@ -8,6 +8,7 @@ use axum::extract::State as Extracted;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::Valuation;
+use domain::drift::{FieldDrift, Shift};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -37,6 +38,8 @@ pub(crate) struct Metrics {
     model_version: Gauge,
     stuck: Gauge<u64, AtomicU64>,
     drift: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    drift_threshold: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    missing: Family<FieldLabels, Gauge<f64, AtomicU64>>,
     draining: Gauge<u64, AtomicU64>,
     refusals: Family<ReasonLabels, Counter>,
 }
@@ -91,6 +94,8 @@ impl Metrics {
             model_version: Gauge::default(),
             stuck: Gauge::default(),
             drift: Family::default(),
+            drift_threshold: Family::default(),
+            missing: Family::default(),
             draining: Gauge::default(),
             refusals: Family::default(),
         };
@@ -105,8 +110,12 @@ impl Metrics {
         registry.register("reloads", "Attempts to put a model into service", metrics.reloads.clone());
         registry.register("model_version", "The version in service; 0 without one", metrics.model_version.clone());
         registry.register("inference_stuck", "1 when a computing thread hangs", metrics.stuck.clone());
-        let help = "Population stability index of what was asked lately against the training data";
+        let help = "Population stability index of the values given lately against the training data";
         registry.register("input_drift", help, metrics.drift.clone());
+        let help = "What input_drift has to exceed to mean a shift, rather than chance among few values";
+        registry.register("input_drift_threshold", help, metrics.drift_threshold.clone());
+        let help = "Share of the cars valued lately that leave a field out";
+        registry.register("input_missing_ratio", help, metrics.missing.clone());
         registry.register("draining", "1 once the server was asked to stop", metrics.draining.clone());
         registry.register("refusals", "Refused requests by kind of problem", metrics.refusals.clone());
         Arc::new(metrics)
@@ -124,11 +133,26 @@ impl Metrics {
         self.refusals.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// A version valued cars.
+    /// A version valued cars that somebody asked about.
     pub(crate) fn valued(&self, model_version: i64, valuations: &[Valuation]) {
         self.valuations.get_or_create(&VersionLabels { model_version }).inc_by(valuations.len() as u64);
         for warning in valuations.iter().flat_map(|valuation| &valuation.warnings) {
             self.unknown.get_or_create(&FieldLabels { field: warning.field.clone() }).inc();
+        }
+    }
+
+    /// How the cars that were valued lately differ from those that the served model has learned from.
+    fn observed(&self, fields: Vec<FieldDrift>) {
+        for family in [&self.drift, &self.drift_threshold, &self.missing] {
+            family.clear();
+        }
+        for FieldDrift { name: field, missing, shift } in fields {
+            let labels = FieldLabels { field };
+            self.missing.get_or_create(&labels).set(missing);
+            if let Some(Shift { index, threshold }) = shift {
+                self.drift.get_or_create(&labels).set(index);
+                self.drift_threshold.get_or_create(&labels).set(threshold);
+            }
         }
     }
 
@@ -148,7 +172,8 @@ impl Metrics {
 /// The figures that operators watch
 ///
 /// Requests by route and status with their durations, valuations by model version, values that the model did not know,
-/// how far what is asked has drifted from the training data, batch sizes, queue depth, refusals, reloads: in the format of Prometheus (`OpenMetrics`).
+/// how far the values given have drifted from the training data and how often a field is left out, batch sizes, queue
+/// depth, refusals, reloads: in the format of Prometheus (`OpenMetrics`).
 #[utoipa::path(
     get, path = "/metrics", operation_id = "get_metrics", tag = "operations", security(()),
     responses(
@@ -166,10 +191,7 @@ pub(crate) async fn get_metrics(Extracted(state): Extracted<State>) -> Result<Re
     metrics.model_version.set(engine.served().map_or(0, |served| served.version));
     metrics.stuck.set(u64::from(engine.inference.is_stuck()));
     metrics.draining.set(u64::from(state.is_draining()));
-    metrics.drift.clear();
-    for (field, index) in engine.served().map(|served| served.model.drift()).unwrap_or_default() {
-        metrics.drift.get_or_create(&FieldLabels { field }).set(index);
-    }
+    metrics.observed(engine.served().map(|served| served.model.drift()).unwrap_or_default());
     let mut text = String::new();
     encode(&mut text, &metrics.registry).map_err(|error| Problem::internal(&error))?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())

@@ -53,6 +53,8 @@ pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Requ
         if refused.is_some_and(|refused| refused.is_one_too_many) {
             // Those who are too many would fill the log as well. They are counted.
             tracing::debug!("Refused {method} {route}.");
+        } else if is_probe(route) {
+            tracing::debug!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
         } else {
             tracing::info!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
         }
@@ -64,6 +66,11 @@ pub(crate) async fn around(Extracted(state): Extracted<State>, mut request: Requ
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Whether machines ask there every few seconds.
+fn is_probe(route: &str) -> bool {
+    route.starts_with("/health/") || route == "/metrics"
 }
 
 /// The id of a request, for those who write a line of their own on it.

@@ -107,6 +107,11 @@ impl Encoder {
     pub(crate) fn categorical_columns(&self) -> impl Iterator<Item = &[Column]> {
         self.categorical.iter().map(|lookup| lookup.columns.as_slice())
     }
+
+    /// The columns of the numeric features, in input order.
+    pub(crate) fn numeric_columns(&self) -> &[Column] {
+        &self.numeric
+    }
 }
 
 fn number_keys(values: &[Vec<String>]) -> FxHashMap<String, i64> {

@@ -4,21 +4,22 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::NaiveDate;
 use domain::calibration::Calibration;
-use domain::drift::Drift;
-use domain::{Column, Listing, Valuation};
+use domain::drift::{Drift, FieldDrift};
+use domain::{Column, Listing, Valuation, Warning};
 
 use crate::Error;
 use crate::encoder::Encoder;
 use crate::pool::Pool;
 use crate::runtime::{Graph, Runtime, Session, Widths};
 use crate::signature::{Golden, Signature};
-use crate::warning::unknown_values;
+use crate::warning::Suggestions;
 
 /// A model file with its look-ups and its sessions.
 #[derive(Debug)]
 pub struct Model {
     signature: Signature,
     encoder: Encoder,
+    suggestions: Suggestions,
     /// For many listings at a time.
     bulk: Pool,
     /// For a few listings at a time; without it, those of many are used.
@@ -31,24 +32,25 @@ pub struct Model {
 
 /// What the graph said of some listings.
 #[derive(Debug)]
-pub struct Predicted {
-    dated: Vec<Listing>,
+pub struct Predicted<'l> {
+    /// Each with the day that it is valued for where it has none of its own.
+    listings: Vec<(&'l Listing, NaiveDate)>,
     ids: Vec<i64>,
     numbers: Vec<f32>,
     quantiles: Vec<f32>,
 }
 
-impl Predicted {
+impl Predicted<'_> {
     /// How many listings they are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.dated.len()
+        self.listings.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.dated.is_empty()
+        self.listings.is_empty()
     }
 }
 
@@ -76,8 +78,10 @@ impl Model {
         let widths = widths(&signature, &encoder);
         let mut graph = Graph::of_file(file)?;
         let bulk = Pool::open(threads, &[BATCH], |rows| Session::open(runtime, &mut graph, widths, rows))?;
-        let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference)));
-        Ok(Self { signature, encoder, bulk, quick: None, threads: 1, drift })
+        let suggestions = Suggestions::new(&signature.schema);
+        let learned_from = signature.run.rows.train;
+        let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference, learned_from)));
+        Ok(Self { signature, encoder, suggestions, bulk, quick: None, threads: 1, drift })
     }
 
     /// The same model, with sessions of its own for callers of [`Self::predict`] with a few listings, so that as many
@@ -128,11 +132,12 @@ impl Model {
         let value = |batches: &[&[Listing]]| -> Result<Vec<Valuation>, Error> {
             let mut valuations = Vec::with_capacity(batches.len() * BATCH);
             for batch in batches {
-                let dated = batch.iter().map(|listing| listing.clone().dated(today)).collect();
-                let predicted = self.predict_in(&self.bulk, dated)?;
+                let listings = batch.iter().map(|listing| (listing, today)).collect();
+                let predicted = self.predict_in(&self.bulk, listings)?;
                 self.observe(&predicted, 0..batch.len());
-                for row in 0..batch.len() {
-                    valuations.push(self.valuation(&predicted, row, level)?);
+                for (row, listing) in batch.iter().enumerate() {
+                    let warnings = self.unknown_values(listing, self.ids(&predicted, row));
+                    valuations.push(Valuation { warnings, ..self.valuation(&predicted, row, level)? });
                 }
             }
             Ok(valuations)
@@ -149,44 +154,62 @@ impl Model {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// Runs the graph on a few listings that have a date each. Blocks as [`Self::value`].
+    /// Runs the graph on a few listings, each with the day that it is valued for where it has none of its own. Blocks as
+    /// [`Self::value`].
     ///
     /// # Errors
     /// When the runtime fails.
-    pub fn predict(&self, dated: Vec<Listing>) -> Result<Predicted, Error> {
-        self.predict_in(self.quick.as_ref().unwrap_or(&self.bulk), dated)
+    pub fn predict<'l>(&self, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
+        self.predict_in(self.quick.as_ref().unwrap_or(&self.bulk), listings)
     }
 
-    fn predict_in(&self, pool: &Pool, dated: Vec<Listing>) -> Result<Predicted, Error> {
+    fn predict_in<'l>(&self, pool: &Pool, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
-        for listing in &dated {
-            self.encoder.encode(listing, &mut ids, &mut numbers);
+        for (listing, today) in &listings {
+            let dated = (*listing).clone().dated(*today);
+            self.encoder.encode(&dated, &mut ids, &mut numbers);
         }
-        let quantiles = pool.run(dated.len(), &ids, &numbers)?;
-        Ok(Predicted { dated, ids, numbers, quantiles })
+        let quantiles = pool.run(listings.len(), &ids, &numbers)?;
+        Ok(Predicted { listings, ids, numbers, quantiles })
+    }
+
+    /// What the model does not know of a listing, with the known value that is nearest to each unknown one.
+    #[must_use]
+    pub fn warnings(&self, listing: &Listing) -> Vec<Warning> {
+        let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+        self.encoder.encode(listing, &mut ids, &mut numbers);
+        self.unknown_values(listing, &ids)
+    }
+
+    fn unknown_values(&self, listing: &Listing, ids: &[i64]) -> Vec<Warning> {
+        self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids)
     }
 
     /// Counts some of the listings that were predicted, by their places from 0, as asked for by somebody.
     ///
     /// # Panics
     /// There is no such listing.
-    pub fn observe(&self, predicted: &Predicted, rows: impl Iterator<Item = usize>) {
+    pub fn observe(&self, predicted: &Predicted<'_>, rows: impl Iterator<Item = usize>) {
         let Some(drift) = &self.drift else { return };
-        let (categorical, numeric) = (self.encoder.categorical_width(), self.encoder.numeric_width());
+        let width = self.encoder.numeric_width();
         // Counts are whole whatever panicked.
         let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
-            let ids = &predicted.ids[row * categorical..(row + 1) * categorical];
-            drift.add(ids, &predicted.numbers[row * numeric..(row + 1) * numeric]);
+            let (listing, _) = predicted.listings[row];
+            let is_given = |column: Option<&Column>| column.is_some_and(|column| listing.get(*column).is_some());
+            let ids = self.encoder.categorical_columns().zip(self.ids(predicted, row));
+            let ids = ids.map(|(columns, id)| is_given(columns.last()).then_some(*id));
+            let numbers = self.encoder.numeric_columns().iter().zip(&predicted.numbers[row * width..]);
+            let numbers = numbers.map(|(column, number)| is_given(Some(column)).then_some(*number));
+            drift.add(ids, numbers);
         }
     }
 
-    /// How far the listings that were observed differ from those learned from: see [`Drift::indices`].
+    /// How far the listings that were observed differ from those learned from: see [`Drift::fields`].
     #[must_use]
-    pub fn drift(&self) -> Vec<(String, f64)> {
+    pub fn drift(&self) -> Vec<FieldDrift> {
         let Some(drift) = &self.drift else { return Vec::new() };
-        let drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
-        drift.indices().into_iter().map(|(name, index)| (name.to_owned(), index)).collect()
+        drift.lock().unwrap_or_else(PoisonError::into_inner).fields()
     }
 
     /// Runs the rows that came with the file through the graph, and compares the prices with those that came with them.
@@ -224,19 +247,18 @@ impl Model {
     }
 
     /// The valuation of one of the listings that were predicted, counted from 0, with an interval of one of the
-    /// trained levels.
+    /// trained levels. It is without [`Self::warnings`], which may cost more than the rest.
     ///
     /// # Errors
     /// When the level is not one of [`Calibration::levels`].
     ///
     /// # Panics
     /// There is no such listing.
-    pub fn valuation(&self, predicted: &Predicted, row: usize, level: f64) -> Result<Valuation, Error> {
-        let of_row = |width: usize| row * width..(row + 1) * width;
-        let listing = &predicted.dated[row];
-        let ids = &predicted.ids[of_row(self.encoder.categorical_width())];
-        let quantiles = &predicted.quantiles[of_row(self.signature.quantiles.len())];
-        let as_of = listing.date().unwrap_or_default();
+    pub fn valuation(&self, predicted: &Predicted<'_>, row: usize, level: f64) -> Result<Valuation, Error> {
+        let (listing, today) = predicted.listings[row];
+        let width = self.signature.quantiles.len();
+        let quantiles = &predicted.quantiles[row * width..(row + 1) * width];
+        let as_of = listing.date().unwrap_or(today);
         let age = listing.number(Column::Year).map_or(f64::NAN, |year| domain::identity::age(as_of, year));
         let calibration = &self.signature.calibration;
         let (low, high) = calibration.interval(level, quantiles, age).ok_or_else(|| Error::Metadata {
@@ -250,8 +272,13 @@ impl Model {
             level,
             quantiles: quantiles.iter().map(|price| f64::from(*price)).collect(),
             as_of,
-            warnings: unknown_values(&self.signature, &self.encoder, listing, ids),
+            warnings: Vec::new(),
         })
+    }
+
+    fn ids<'p>(&self, predicted: &'p Predicted<'_>, row: usize) -> &'p [i64] {
+        let width = self.encoder.categorical_width();
+        &predicted.ids[row * width..(row + 1) * width]
     }
 }
 

@@ -1,43 +1,81 @@
 //! What a valuation could not take into account.
 
-use domain::vocabulary::nearest;
-use domain::{Listing, Warning};
+use domain::cell::shorten;
+use domain::feature::{CategoricalFeature, FeatureSchema};
+use domain::vocabulary::{Spellings, write_key};
+use domain::{Column, Listing, Warning};
+use rustc_hash::FxHashMap;
 
 use crate::encoder::Encoder;
-use crate::signature::Signature;
 
-/// One warning for each text that is in no vocabulary. A model of an unknown brand is not named
-/// again: the brand explains it.
-pub(crate) fn unknown_values(signature: &Signature, encoder: &Encoder, listing: &Listing, ids: &[i64]) -> Vec<Warning> {
-    let texts = encoder.canonical_texts(listing);
-    let mut warnings = Vec::new();
-    for ((columns, id), feature) in encoder.categorical_columns().zip(ids).zip(&signature.schema.categorical) {
-        let Some((last, leading)) = columns.split_last() else { continue };
-        let Some(given) = texts.get(last) else { continue };
-        if *id != 0 {
-            continue;
-        }
-        let leading: Vec<&str> = leading.iter().filter_map(|column| texts.get(column).map(String::as_str)).collect();
-        let siblings: Vec<&str> = feature
-            .values
-            .iter()
-            .filter_map(|key| key.split_last())
-            .filter(|(_, key)| key.iter().map(String::as_str).eq(leading.iter().copied()))
-            .map(|(text, _)| text.as_str())
-            .collect();
-        if siblings.is_empty() && !leading.is_empty() && !warnings.is_empty() {
-            continue;
-        }
-        warnings.push(Warning {
-            code: "unknown_value",
-            field: last.name().to_owned(),
-            message: describe(last.name(), given, nearest(given, siblings)),
-        });
+/// Finds the known value that an unknown one was meant to be. Made once for a model.
+#[derive(Debug)]
+pub(crate) struct Suggestions {
+    /// For each categorical feature, by the texts that lead its keys: the models of each make, say.
+    spellings: Vec<FxHashMap<String, Spellings>>,
+}
+
+impl Suggestions {
+    pub(crate) fn new(schema: &FeatureSchema) -> Self {
+        Self { spellings: schema.categorical.iter().map(spellings_of).collect() }
     }
-    warnings
+
+    /// One warning for each text that is in no vocabulary, given the ids of the listing. A model of an unknown make is
+    /// not named again: the make explains it.
+    pub(crate) fn unknown_values(
+        &self,
+        schema: &FeatureSchema,
+        encoder: &Encoder,
+        listing: &Listing,
+        ids: &[i64],
+    ) -> Vec<Warning> {
+        let is_unknown = |(columns, id): (&[Column], &i64)| {
+            *id == 0 && columns.last().is_some_and(|column| listing.text(*column).is_some())
+        };
+        if !encoder.categorical_columns().zip(ids).any(is_unknown) {
+            return Vec::new();
+        }
+        let texts = encoder.canonical_texts(listing);
+        let text = |column: &Column| texts.get(column).map(String::as_str);
+        let mut key = String::new();
+        let mut warnings = Vec::new();
+        let features = schema.categorical.iter().zip(&self.spellings);
+        for ((columns, id), (feature, spellings)) in encoder.categorical_columns().zip(ids).zip(features) {
+            let Some((last, leading)) = columns.split_last() else { continue };
+            let Some(given) = text(last).filter(|_| *id == 0) else { continue };
+            let siblings = write_key(&mut key, leading.iter().map(text)).then(|| spellings.get(&key)).flatten();
+            if siblings.is_none() && !leading.is_empty() && !warnings.is_empty() {
+                continue;
+            }
+            let known = |place: usize| feature.values[place].last().map_or("", String::as_str);
+            let nearest = siblings.and_then(|siblings| siblings.nearest(given, known)).map(known);
+            warnings.push(Warning {
+                code: "unknown_value",
+                field: last.name().to_owned(),
+                message: describe(last.name(), given, nearest),
+            });
+        }
+        warnings
+    }
+}
+
+fn spellings_of(feature: &CategoricalFeature) -> FxHashMap<String, Spellings> {
+    let mut by_leading: FxHashMap<String, Vec<(usize, &str)>> = FxHashMap::default();
+    let mut key = String::new();
+    for (place, texts) in feature.values.iter().enumerate() {
+        let Some((last, leading)) = texts.split_last() else { continue };
+        if write_key(&mut key, leading.iter().map(|text| Some(text.as_str()))) {
+            match by_leading.get_mut(&key) {
+                Some(known) => known.push((place, last)),
+                None => drop(by_leading.insert(key.clone(), vec![(place, last)])),
+            }
+        }
+    }
+    by_leading.into_iter().map(|(leading, known)| (leading, Spellings::new(known))).collect()
 }
 
 fn describe(field: &str, given: &str, nearest: Option<&str>) -> String {
+    let given = shorten(given);
     let known = nearest.map(|nearest| format!(" (did you mean {nearest:?}?)")).unwrap_or_default();
     format!("{field} {given:?} is not known{known}; the car was valued without it")
 }

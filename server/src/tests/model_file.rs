@@ -4,6 +4,8 @@
 //! 2 for lada (ваз) and 0 for all others; the quantiles stand apart by a tenth.
 
 use domain::calibration::{Calibration, Interval};
+use domain::drift::{KeySpread, NumberSpread, Reference};
+use domain::feature::FeatureSchema;
 use domain::vocabulary::VocabularyCounter;
 use domain::{Column, feature};
 use onnx_model::signature::{Rows, RunSummary, Signature};
@@ -68,7 +70,7 @@ fn graph(base: f32) -> pb::GraphProto {
     }
 }
 
-fn signature() -> Signature {
+fn vocabulary() -> FeatureSchema {
     let mut counter = VocabularyCounter::new(100);
     for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
         counter.add(|column| match column {
@@ -78,9 +80,13 @@ fn signature() -> Signature {
             _ => None,
         });
     }
+    counter.into_schema(1, 100)
+}
+
+fn signature() -> Signature {
     let interval = |level, lower, upper| Interval { level, lower, upper, offsets: vec![vec![0.0]] };
     Signature {
-        schema: counter.into_schema(1, 100),
+        schema: vocabulary(),
         quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
         calibration: Calibration {
             price_edges: Vec::new(),
@@ -93,12 +99,26 @@ fn signature() -> Signature {
             started_at: "2026-11-20T08:11:02Z".to_owned(),
             trained_at: "2026-11-20T08:15:42Z".to_owned(),
             seed: 1,
-            rows: Rows::default(),
+            rows: Rows { train: 1000, ..Rows::default() },
             config: serde_json::json!({}),
         },
-        reference: None,
+        reference: Some(reference()),
         golden: None,
     }
+}
+
+/// Training data in which every known value is equally frequent, and so are the first numbers from some on: the years
+/// from 2000 to 2019, say.
+fn reference() -> Reference {
+    let schema = vocabulary();
+    let keys = schema.categorical.iter().map(|feature| {
+        let counts: Vec<u64> = std::iter::once(0).chain(feature.values.iter().map(|_| 50)).collect();
+        KeySpread::new(&feature.name, &counts)
+    });
+    let numbers = [2000.0, 10_000.0, 1.0, 100.0, 1.0, 20_000.0];
+    let numbers = numbers.map(|first: f32| (0..20_u8).map(|step| first + f32::from(step)).collect::<Vec<_>>());
+    let numbers = schema.numeric.iter().zip(&numbers).map(|(feature, values)| NumberSpread::new(&feature.name, values));
+    Reference { categorical: keys.collect(), numeric: numbers.collect() }
 }
 
 fn node(op_type: &str, input: &[&str], output: &str) -> pb::NodeProto {

@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::fixture::{get, post, service};
 
 const CAR: &str = r#"{"brand": "Kia", "model": "Spaceship", "year": 2018, "mileage": 1}"#;
@@ -5,7 +7,7 @@ const CAR: &str = r#"{"brand": "Kia", "model": "Spaceship", "year": 2018, "milea
 #[tokio::test]
 async fn what_was_answered_is_counted() {
     let service = service();
-    assert_eq!(post(&service, "/v1/valuations", CAR).await.status, 200);
+    assert_eq!(post(&service, "/v1/valuations?explain=true", CAR).await.status, 200);
     assert_eq!(post(&service, "/v1/valuations/batch", &format!("[{CAR}, {CAR}, {{}}]")).await.status, 200);
     assert_eq!(post(&service, "/v1/valuations", "{}").await.status, 422);
     assert_eq!(get(&service, "/made/up").await.status, 404);
@@ -28,6 +30,37 @@ async fn what_was_answered_is_counted() {
     ] {
         assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
     }
+}
+
+/// Short forms leave most fields out, and are for today: neither is drift.
+#[tokio::test]
+async fn values_that_nobody_gave_are_no_drift() {
+    let service = service();
+    let car = |number: u32| {
+        let (brand, model) = [("Kia", "Rio"), ("LADA", "2114"), ("Kia", "Ceed"), ("LADA", "")][number as usize % 4];
+        let (year, mileage) = (2000 + number / 4 % 20, 10_000 + number / 4 % 20);
+        json!({ "brand": brand, "model": model, "year": year, "mileage": mileage })
+    };
+    let cars: Vec<Value> = (0..1000).map(car).collect();
+    assert_eq!(post(&service, "/v1/valuations/batch", json!(cars).to_string()).await.status, 200);
+    let text = String::from_utf8(get(&service, "/metrics").await.body).unwrap();
+    let figure = |name: &str, field: &str| -> Option<f64> {
+        let begin = format!("probeg_{name}{{field=\"{field}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&begin)?.parse().ok())
+    };
+    for (field, missing) in
+        [("brand", 0.0), ("year", 0.0), ("color", 1.0), ("owners_count", 1.0), ("listing_date", 1.0)]
+    {
+        assert_eq!(figure("input_missing_ratio", field), Some(missing), "{field}\n{text}");
+        let (index, threshold) = (figure("input_drift", field), figure("input_drift_threshold", field));
+        assert_eq!((index.is_some(), threshold.is_some()), (missing < 1.0, missing < 1.0), "{field}\n{text}");
+        assert!(index.is_none_or(|index| index < 0.05) && threshold.is_none_or(|threshold| threshold > 0.25), "{text}");
+    }
+    let other: Vec<Value> = (0..1000).map(|_| json!({ "brand": "Kia", "year": 2025, "mileage": 1 })).collect();
+    assert_eq!(post(&service, "/v1/valuations/batch", json!(other).to_string()).await.status, 200);
+    let text = String::from_utf8(get(&service, "/metrics").await.body).unwrap();
+    let year = text.lines().find(|line| line.starts_with("probeg_input_drift{field=\"year\"}")).unwrap();
+    assert!(year.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 1.0, "{year}");
 }
 
 /// Each answer is that of its own question, whatever it was computed together with.
