@@ -1,8 +1,7 @@
 //! A listing as JSON: its schema, made from the columns, and its strict reading.
 
-use std::collections::HashSet;
-
 use chrono::{Datelike, NaiveDate};
+use domain::cell::shorten;
 use domain::column::LONGEST_TEXT;
 use domain::problem::Reason;
 use domain::vocabulary::nearest;
@@ -14,8 +13,8 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::json::Item;
-use crate::problem::{FieldError, Location};
+use crate::json::{self, Field};
+use crate::problem::{FieldError, FieldErrors, Location, MAX_ERRORS, Problem};
 
 /// The schema of a listing in JSON.
 pub(crate) struct ListingRequest;
@@ -81,47 +80,83 @@ pub(crate) fn example() -> Json {
     Json::Object(fields.map(|column| (column.name().to_owned(), example_of(*column))).collect::<Map<_, _>>())
 }
 
+/// A listing as it was sent.
+pub(crate) type Item<'a> = json::Value<'a, Column>;
+
+/// Reads a body that should be one listing.
+///
+/// # Errors
+/// [`Problem::MalformedJson`].
+pub(crate) fn parse(body: &[u8], max_depth: usize) -> Result<Item<'_>, Problem> {
+    json::parse(body, max_depth, column)
+}
+
+/// Reads a body that should be a list of listings, handing over each with its place: see [`json::parse_list`].
+///
+/// # Errors
+/// [`Problem::MalformedJson`].
+pub(crate) fn parse_list<'a, T>(
+    body: &'a [u8],
+    max_depth: usize,
+    read: impl FnMut(usize, Item<'a>) -> T,
+) -> Result<Option<(Vec<T>, usize)>, Problem> {
+    json::parse_list(body, max_depth, column, read)
+}
+
 /// Whether a body is one listing that would be valued.
 #[must_use]
 pub fn is_listing(body: &[u8], today: NaiveDate) -> bool {
-    let item = crate::json::parse(body, crate::Config::default().max_json_depth);
-    item.is_ok_and(|item| read(&item, &[], today).is_ok())
+    let item = parse(body, crate::Config::default().max_json_depth);
+    item.is_ok_and(|item| read(&item, today).is_ok())
 }
 
 /// Reads one listing, strictly: numbers are numbers, texts are texts, unknown and repeated fields are
 /// refused.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn read(item: &Item, path: &[Location], today: NaiveDate) -> Result<Listing, Vec<FieldError>> {
-    let fields = match item {
-        Item::Object(fields) => fields,
-        Item::Other(found) => {
-            let msg = format!("a listing is an object with fields such as brand, year and mileage, not {found}");
-            return Err(vec![FieldError::in_body(path, msg, "not_an_object")]);
-        }
+/// What is wrong with it.
+pub(crate) fn read(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
+    read_at(item, &[], today, MAX_ERRORS)
+}
+
+/// The same for a listing that stands at a path in the body; at most so many errors are told.
+pub(crate) fn read_at(
+    item: &Item<'_>,
+    path: &[Location],
+    today: NaiveDate,
+    most_errors: usize,
+) -> Result<Listing, FieldErrors> {
+    let Item::Object(fields) = item else {
+        let found = item.kind();
+        let msg = format!("a listing is an object with fields such as brand, year and mileage, not {found}");
+        return Err(FieldError::in_body(path, msg, "not_an_object").into());
     };
     let mut listing = Listing::default();
-    let mut errors = Vec::new();
-    let mut seen = HashSet::new();
-    for (name, value) in fields {
-        let mut refuse = |msg, code| errors.push(FieldError::in_body(&below(path, name), msg, code));
-        if !seen.insert(name.as_str()) {
-            refuse(format!("{name} is given more than once"), "duplicate_field");
-            continue;
-        }
-        match column(name) {
-            None => refuse(unknown(name), "unknown_field"),
-            Some(column) => match read_value(column, value, today) {
-                Ok(value) => listing.set(column, value),
-                Err(reason) => refuse(describe(column, &reason, Some(value)), reason.code()),
+    let mut errors = FieldErrors::at_most(most_errors);
+    let mut wrong = Vec::new();
+    let error = |name: &str, msg, code| FieldError::in_body(&below(path, name), msg, code);
+    for field in fields.as_slice() {
+        match field {
+            Field::Known(column, value) => match read_value(*column, value, today) {
+                Ok(value) => listing.set(*column, value),
+                Err(reason) => {
+                    wrong.push(*column);
+                    errors.push(|| error(column.name(), describe(*column, &reason, value), reason.code()));
+                }
             },
+            Field::Repeated(column) => {
+                let name = column.name();
+                wrong.push(*column);
+                errors.push(|| error(name, format!("{name} is given more than once"), "duplicate_field"));
+            }
+            Field::Unknown(name) => errors.push(|| error(name, unknown(name), "unknown_field")),
         }
     }
+    errors.omit(fields.omitted());
     for column in Column::REQUIRED {
-        let place = below(path, column.name());
-        if listing.get(column).is_none() && errors.iter().all(|error| !error.is_at(&place)) {
-            errors.push(FieldError::in_body(&place, describe(column, &Reason::Missing, None), Reason::Missing.code()));
+        if listing.get(column).is_none() && !wrong.contains(&column) {
+            let reason = Reason::Missing;
+            errors.push(|| error(column.name(), describe(column, &reason, &Item::Null), reason.code()));
         }
     }
     if errors.is_empty() { Ok(listing) } else { Err(errors) }
@@ -130,32 +165,37 @@ pub(crate) fn read(item: &Item, path: &[Location], today: NaiveDate) -> Result<L
 /// Reads one listing as people write it: numbers may be texts, fields of other names are passed over.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn read_leniently(item: &Item, today: NaiveDate) -> Result<Listing, Vec<FieldError>> {
-    let Item::Object(fields) = item else { return read(item, &[], today) };
-    let mut errors = Vec::new();
+/// What is wrong with it.
+pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
+    let Item::Object(fields) = item else { return read(item, today) };
+    let mut errors = FieldErrors::default();
+    let mut wrong = Vec::new();
     let mut cells = Vec::new();
     let mut texts = Vec::new();
-    for (name, value) in fields {
-        match (column(name), value) {
-            (None, _) => {}
+    for field in fields.as_slice() {
+        let Field::Known(column, value) = field else { continue };
+        let mut refuse = |reason: &Reason| {
+            wrong.push(*column);
+            let msg = describe(*column, reason, value);
+            errors.push(|| FieldError::in_body(&[column.name().into()], msg, reason.code()));
+        };
+        match value {
             // A day that the predecessor did not know is written as elsewhere.
-            (Some(column), Json::String(text)) if column.kind() == Kind::Date => match read_date(text) {
-                Ok(Value::Date(date)) => cells.push((column, Cell::Date(date))),
-                _ => errors.push(wrong(column, name, &Reason::NotADate, value)),
+            Item::Text(text) if column.kind() == Kind::Date => match read_date(text) {
+                Ok(Value::Date(date)) => cells.push((*column, Cell::Date(date))),
+                _ => refuse(&Reason::NotADate),
             },
-            (Some(column), Json::String(text)) => cells.push((column, Cell::Text(text))),
+            Item::Text(text) => texts.push((*column, single_spaced(text))),
             // As it was written: in full, a very small one is long.
-            (Some(column), Json::Number(number)) if column.kind() == Kind::Text && !is_whole(number) => {
-                texts.push((column, number.to_string()));
+            Item::Number(number) if column.kind() == Kind::Text && !is_whole(number) => {
+                texts.push((*column, number.to_string()));
             }
-            (Some(column), Json::Number(number)) => {
-                cells.push((column, Cell::Number(number.as_f64().unwrap_or(f64::INFINITY))));
+            Item::Number(number) => {
+                cells.push((*column, Cell::Number(number.as_f64().unwrap_or(f64::INFINITY))));
             }
-            (Some(column), Json::Null) => cells.push((column, Cell::Empty)),
-            (Some(column), Json::Bool(_) | Json::Array(_) | Json::Object(_)) => {
-                let reason = if column.kind() == Kind::Text { Reason::NotAText } else { Reason::NotANumber };
-                errors.push(wrong(column, name, &reason, value));
+            Item::Null => cells.push((*column, Cell::Empty)),
+            Item::Bool(_) | Item::List | Item::Object(_) => {
+                refuse(if column.kind() == Kind::Text { &Reason::NotAText } else { &Reason::NotANumber });
             }
         }
     }
@@ -164,19 +204,13 @@ pub(crate) fn read_leniently(item: &Item, today: NaiveDate) -> Result<Listing, V
         Ok(listing) if errors.is_empty() => Ok(listing),
         Ok(_) => Err(errors),
         Err(problems) => {
-            for problem in problems {
-                let place = below(&[], problem.column.name());
-                if errors.iter().all(|error| !error.is_at(&place)) {
-                    errors.push(FieldError::in_body(&place, problem.to_string(), problem.reason.code()));
-                }
+            for problem in problems.iter().filter(|problem| !wrong.contains(&problem.column)) {
+                let place = [problem.column.name().into()];
+                errors.push(|| FieldError::in_body(&place, problem.to_string(), problem.reason.code()));
             }
             Err(errors)
         }
     }
-}
-
-fn wrong(column: Column, name: &str, reason: &Reason, value: &Json) -> FieldError {
-    FieldError::in_body(&below(&[], name), describe(column, reason, Some(value)), reason.code())
 }
 
 /// Whether a number has no fraction and few digits, whether or not it was written with a point.
@@ -193,17 +227,20 @@ fn below(path: &[Location], name: &str) -> Vec<Location> {
 }
 
 fn unknown(name: &str) -> String {
-    let shown: String = name.chars().take(60).collect();
     match nearest(name, Column::descriptive().iter().map(|column| column.name())) {
-        Some(known) => format!("{shown} is not a field of a listing; did you mean {known}?"),
-        None => format!("{shown} is not a field of a listing"),
+        Some(known) => format!("{name} is not a field of a listing; did you mean {known}?"),
+        None => format!("{name} is not a field of a listing"),
     }
 }
 
-fn describe(column: Column, reason: &Reason, given: Option<&Json>) -> String {
-    let given = given.filter(|given| !given.is_null()).map(ToString::to_string);
-    let given = given.map(|given| given.chars().take(60).collect::<String>());
-    let given = given.map(|given| format!(" (got {given})")).unwrap_or_default();
+fn describe(column: Column, reason: &Reason, given: &Item<'_>) -> String {
+    let given = match given {
+        Item::Null => String::new(),
+        Item::Bool(value) => format!(" (got {value})"),
+        Item::Number(number) => format!(" (got {number})"),
+        Item::Text(text) => format!(" (got {})", Json::String(shorten(text))),
+        Item::List | Item::Object(_) => format!(" (got {})", given.kind()),
+    };
     match (column.kind(), reason) {
         // Strict JSON knows one way to write a day.
         (Kind::Date, Reason::NotADate) => format!("{} must be a date such as 2026-03-17{given}", column.name()),
@@ -211,14 +248,14 @@ fn describe(column: Column, reason: &Reason, given: Option<&Json>) -> String {
     }
 }
 
-fn read_value(column: Column, value: &Json, today: NaiveDate) -> Result<Option<Value>, Reason> {
+fn read_value(column: Column, value: &Item<'_>, today: NaiveDate) -> Result<Option<Value>, Reason> {
     match (column.kind(), value) {
-        (_, Json::Null) => Ok(None),
-        (Kind::Text, Json::String(text)) => read_text(text),
+        (_, Item::Null) => Ok(None),
+        (Kind::Text, Item::Text(text)) => read_text(text),
         (Kind::Text, _) => Err(Reason::NotAText),
-        (Kind::Date, Json::String(text)) => read_date(text).map(Some),
+        (Kind::Date, Item::Text(text)) => read_date(text).map(Some),
         (Kind::Date, _) => Err(Reason::NotADate),
-        (Kind::Integer { .. } | Kind::Decimal { .. }, Json::Number(number)) => {
+        (Kind::Integer { .. } | Kind::Decimal { .. }, Item::Number(number)) => {
             read_number(column, number.as_f64().unwrap_or(f64::INFINITY), today).map(Some)
         }
         (Kind::Integer { .. } | Kind::Decimal { .. }, _) => Err(Reason::NotANumber),
@@ -227,7 +264,7 @@ fn read_value(column: Column, value: &Json, today: NaiveDate) -> Result<Option<V
 
 /// Null says that a text is missing; words such as "unknown" are taken for what they are.
 fn read_text(text: &str) -> Result<Option<Value>, Reason> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = single_spaced(text);
     if text.contains('\0') {
         return Err(Reason::NotAText);
     }
@@ -235,6 +272,25 @@ fn read_text(text: &str) -> Result<Option<Value>, Reason> {
         return Err(Reason::TooLong);
     }
     Ok((!text.is_empty()).then_some(Value::Text(text)))
+}
+
+/// Trimmed, inner spaces single; of a text that is too long for any column, only so much that it still is.
+fn single_spaced(text: &str) -> String {
+    let mut single = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        if length > LONGEST_TEXT {
+            break;
+        }
+        if length > 0 {
+            single.push(' ');
+            length += 1;
+        }
+        let end = word.char_indices().nth(LONGEST_TEXT + 1).map_or(word.len(), |(end, _)| end);
+        single.push_str(&word[..end]);
+        length += word[..end].chars().count();
+    }
+    single
 }
 
 fn read_date(text: &str) -> Result<Value, Reason> {
@@ -298,10 +354,9 @@ fn example_of(column: Column) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem::Problem;
 
-    fn parse(text: &[u8]) -> Result<Item, Problem> {
-        crate::json::parse(text, 16)
+    fn parse(text: &[u8]) -> Result<Item<'_>, Problem> {
+        super::parse(text, 16)
     }
 
     fn today() -> NaiveDate {
@@ -309,14 +364,15 @@ mod tests {
     }
 
     fn errors(text: &str) -> Vec<(String, &'static str, String)> {
-        let errors = read(&parse(text.as_bytes()).unwrap(), &[], today()).unwrap_err();
-        errors.into_iter().map(|error| (error.pointer.unwrap(), error.r#type, error.msg)).collect()
+        let errors = read(&parse(text.as_bytes()).unwrap(), today()).unwrap_err();
+        let told = errors.told().iter();
+        told.map(|error| (error.pointer.clone().unwrap(), error.r#type, error.msg.clone())).collect()
     }
 
     #[test]
     fn the_example_is_a_listing() {
         let text = example().to_string();
-        let listing = read(&parse(text.as_bytes()).unwrap(), &[], today()).unwrap();
+        let listing = read(&parse(text.as_bytes()).unwrap(), today()).unwrap();
         assert_eq!(listing.text(Column::Brand), Some("Kia"));
         assert_eq!(listing.number(Column::EngineVolume), Some(1.6));
     }
@@ -353,7 +409,7 @@ mod tests {
     #[test]
     fn whole_numbers_may_have_a_point_and_null_is_missing() {
         let item = parse(br#"{"brand": "Kia", "year": 1995.0, "mileage": 0, "color": null}"#).unwrap();
-        let listing = read(&item, &[], today()).unwrap();
+        let listing = read(&item, today()).unwrap();
         assert_eq!(listing.number(Column::Year), Some(1995.0));
         assert_eq!(listing.get(Column::Color), None);
     }
@@ -363,7 +419,8 @@ mod tests {
         let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
         assert_eq!(read_leniently(&item, today()).unwrap().number(Column::Mileage), Some(96_000.0));
         let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();
-        let codes: Vec<_> = read_leniently(&item, today()).unwrap_err().iter().map(|error| error.r#type).collect();
+        let errors = read_leniently(&item, today()).unwrap_err();
+        let codes: Vec<_> = errors.told().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_text", "not_a_number", "missing"]);
     }
 }

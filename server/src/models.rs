@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use crate::body::JsonBody;
 use crate::engine::ReloadFailure;
-use crate::json::{self, Item};
+use crate::json::{self, Field};
 use crate::middleware::{AUDIT, Admin};
 use crate::problem::document::{OfItem, OfList, OfPromotion, OfRollback};
 use crate::problem::{FieldError, Problem};
@@ -179,7 +179,8 @@ pub(crate) async fn promote_model(
     Extension(admin): Extension<Admin>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Champion>, Problem> {
-    let version = read_version(&json::parse(&body, state.config().max_json_depth)?)?;
+    let is_version = |name: &str| (name == "version").then_some(());
+    let version = read_version(&json::parse(&body, state.config().max_json_depth, is_version)?)?;
     let promoted = state.database().models().promote(version, &admin.who()).await;
     Ok(Json(audit(&admin, "promote", promoted.map(|()| version))?))
 }
@@ -250,26 +251,20 @@ async fn find(state: &State, name: &str) -> Result<ModelSummary, Problem> {
 /// The body names no version.
 pub(crate) fn version_needed() -> Problem {
     let msg = "the body must be an object with the one field version, a whole number above 0".to_owned();
-    Problem::Invalid(vec![FieldError::in_body(&["version".into()], msg, "missing")])
+    Problem::invalid(FieldError::in_body(&["version".into()], msg, "missing"))
 }
 
-fn read_version(item: &Item) -> Result<i64, Problem> {
-    match item {
-        Item::Object(fields) => match fields.as_slice() {
-            [(name, version)] if name == "version" => {
-                read_whole(version).filter(|version| *version > 0).ok_or_else(version_needed)
-            }
-            _ => Err(version_needed()),
-        },
-        Item::Other(_) => Err(version_needed()),
-    }
+fn read_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
+    let json::Value::Object(fields) = body else { return Err(version_needed()) };
+    let [Field::Known((), json::Value::Number(version))] = fields.as_slice() else { return Err(version_needed()) };
+    read_whole(version).filter(|version| *version > 0).ok_or_else(version_needed)
 }
 
 /// A whole number, which JSON may write with a point.
-fn read_whole(value: &Value) -> Option<i64> {
+fn read_whole(number: &serde_json::Number) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "what is larger than any version becomes the largest")]
     let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
-    value.as_i64().or_else(|| whole(value.as_f64()?))
+    number.as_i64().or_else(|| whole(number.as_f64()?))
 }
 
 impl From<AliasChange> for ChampionChange {

@@ -10,12 +10,12 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::JsonBody;
 use crate::inference::{Answer, Question};
+use crate::listing_request;
 use crate::problem::Problem;
 use crate::problem::document::{OfListing, OfWorkbook};
 use crate::state::State;
 use crate::upload::WorkbookForm;
 use crate::valuations::workbook::{WorkbookFile, attachment, value_upload};
-use crate::{json, listing_request};
 
 /// The schema of a car in the words of the predecessor.
 pub(crate) struct PredecessorListing;
@@ -57,7 +57,7 @@ pub(crate) async fn value_one(
     JsonBody(body): JsonBody,
 ) -> Result<Json<f64>, Problem> {
     let today = state.today();
-    let item = json::parse(&body, state.config().max_json_depth)?;
+    let item = listing_request::parse(&body, state.config().max_json_depth)?;
     let listing = listing_request::read_leniently(&item, today).map_err(Problem::Invalid)?;
     let question = Question { listings: vec![listing], level: DEFAULT_LEVEL, today };
     let Answer { valuations, .. } = state.engine().inference.ask(question).await?;

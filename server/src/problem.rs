@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::cell::shorten;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,7 +41,7 @@ pub(crate) enum Problem {
     /// The body is of another media type.
     UnsupportedMediaType { expected: &'static str },
     /// Fields of the body or of the query are wrong.
-    Invalid(Vec<FieldError>),
+    Invalid(FieldErrors),
     /// The file is no table that can be valued.
     UnreadableTable { detail: String },
     /// Our own fault. The cause is in the log.
@@ -78,16 +79,34 @@ pub(crate) struct ProblemDetails {
     /// What went wrong this time, and what to do about it.
     #[schema(example = "mileage must be between 0 and 2000000")]
     pub(crate) detail: String,
-    /// What is wrong with which field.
+    /// What is wrong with which field: at most 50 errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub(crate) errors: Vec<FieldError>,
+    /// How many more errors there are than `errors` holds; absent where it holds all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, minimum = 1, example = 12)]
+    pub(crate) errors_omitted: Option<usize>,
 }
+
+/// What is wrong with the fields of a request: the first errors, and how many more there are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FieldErrors {
+    told: Vec<FieldError>,
+    /// The most that are told.
+    most: usize,
+    omitted: usize,
+}
+
+/// The most errors that a problem tells of.
+pub(crate) const MAX_ERRORS: usize = 50;
+/// The most errors that its detail repeats.
+const MAX_IN_DETAIL: usize = 5;
 
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// Where in the body, as a JSON pointer (RFC 6901); absent for a parameter of the query.
+    /// Where in the body, as a JSON pointer (RFC 6901) in which a long name is cut; absent for a parameter of the query.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/mileage", nullable = false)]
     pub(crate) pointer: Option<String>,
@@ -118,15 +137,69 @@ impl From<&str> for Location {
     }
 }
 
+impl FieldErrors {
+    /// None yet, of which so many will be told, and [`MAX_ERRORS`] at most.
+    pub(crate) fn at_most(most: usize) -> Self {
+        Self { told: Vec::new(), most: most.min(MAX_ERRORS), omitted: 0 }
+    }
+
+    /// Adds one, or counts it where enough are told.
+    pub(crate) fn push(&mut self, error: impl FnOnce() -> FieldError) {
+        if self.told.len() < self.most {
+            self.told.push(error());
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Counts some that are not told.
+    pub(crate) fn omit(&mut self, count: usize) {
+        self.omitted += count;
+    }
+
+    /// Adds those of another part of the request.
+    pub(crate) fn append(&mut self, others: Self) {
+        others.told.into_iter().for_each(|error| self.push(|| error));
+        self.omitted += others.omitted;
+    }
+
+    /// Those that are told.
+    pub(crate) fn told(&self) -> &[FieldError] {
+        &self.told
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.told.is_empty() && self.omitted == 0
+    }
+
+    fn detail(&self) -> String {
+        let messages: Vec<&str> = self.told.iter().take(MAX_IN_DETAIL).map(|error| error.msg.as_str()).collect();
+        let detail = messages.join("; ");
+        match self.told.len() - messages.len() + self.omitted {
+            0 => detail,
+            more => format!("{detail}; and {more} more"),
+        }
+    }
+}
+
+impl Default for FieldErrors {
+    fn default() -> Self {
+        Self::at_most(MAX_ERRORS)
+    }
+}
+
+impl From<FieldError> for FieldErrors {
+    fn from(error: FieldError) -> Self {
+        let mut errors = Self::default();
+        errors.push(|| error);
+        errors
+    }
+}
+
 impl FieldError {
     /// A wrong parameter of the query.
     pub(crate) fn in_query(parameter: &str, msg: String, r#type: &'static str) -> Self {
-        Self { pointer: None, loc: vec!["query".into(), parameter.into()], msg, r#type }
-    }
-
-    /// Whether this is about the place at a path in the body.
-    pub(crate) fn is_at(&self, path: &[Location]) -> bool {
-        self.pointer.is_some() && self.loc.get(1..) == Some(path)
+        Self { pointer: None, loc: vec!["query".into(), Location::Name(shorten(parameter))], msg, r#type }
     }
 
     /// Something wrong in the body, at a path of names and places.
@@ -141,6 +214,11 @@ impl FieldError {
 }
 
 impl Problem {
+    /// One field is wrong.
+    pub(crate) fn invalid(error: FieldError) -> Self {
+        Self::Invalid(error.into())
+    }
+
     /// Our own fault: logged here, once, and told without its cause.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "A request failed.");
@@ -228,7 +306,7 @@ impl Problem {
             Self::MethodNotAllowed => "see the header Allow, or /docs".to_owned(),
             Self::TooLarge { limit } => format!("at most {limit} bytes are accepted here"),
             Self::UnsupportedMediaType { expected } => format!("send it with `Content-Type: {expected}`"),
-            Self::Invalid(errors) => errors.iter().map(|error| error.msg.as_str()).collect::<Vec<_>>().join("; "),
+            Self::Invalid(errors) => errors.detail(),
             Self::Internal => "the cause is in the server's log, beside the x-request-id of this answer".to_owned(),
             Self::NoModel => "train one (`probeg train --promote`); the server takes it up by itself".to_owned(),
             Self::TooManyRequests { wait } => format!("try again in {} s", whole_seconds(*wait)),
@@ -254,13 +332,15 @@ impl Problem {
     /// The body of the answer.
     pub(crate) fn details(&self) -> ProblemDetails {
         let (kind, title) = self.kind();
-        let errors = if let Self::Invalid(errors) = self { errors.clone() } else { Vec::new() };
+        let FieldErrors { told, omitted, .. } =
+            if let Self::Invalid(errors) = self { errors.clone() } else { FieldErrors::default() };
         ProblemDetails {
             r#type: format!("urn:probeg:problem:{kind}"),
             title,
             status: self.status().as_u16(),
             detail: self.detail(),
-            errors,
+            errors: told,
+            errors_omitted: (omitted > 0).then_some(omitted),
         }
     }
 }
@@ -285,6 +365,29 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn wrong(field: usize) -> FieldError {
+        FieldError::in_body(&[Location::Place(field)], format!("{field} is wrong"), "wrong")
+    }
+
+    #[test]
+    fn of_many_errors_the_first_are_told_and_the_others_counted() {
+        let mut errors = FieldErrors::default();
+        (0..MAX_ERRORS).for_each(|field| errors.push(|| wrong(field)));
+        assert_eq!(Problem::Invalid(errors.clone()).details().errors_omitted, None);
+        let mut others = FieldErrors::from(wrong(50));
+        others.omit(7);
+        errors.append(others);
+        let details = Problem::Invalid(errors).details();
+        assert_eq!((details.errors.len(), details.errors_omitted), (50, Some(8)));
+        let expected = "0 is wrong; 1 is wrong; 2 is wrong; 3 is wrong; 4 is wrong; and 53 more";
+        assert_eq!(details.detail, expected);
+        let mut few = FieldErrors::at_most(1);
+        (0..9).for_each(|field| few.push(|| wrong(field)));
+        let details = Problem::Invalid(few).details();
+        assert_eq!((details.errors, details.errors_omitted), (vec![wrong(0)], Some(8)));
+        assert_eq!(details.detail, "0 is wrong; and 8 more");
+    }
 
     #[test]
     fn pointers_are_escaped() {

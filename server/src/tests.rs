@@ -2,7 +2,7 @@
 
 mod access;
 mod document;
-mod fixture;
+pub(crate) mod fixture;
 mod model_file;
 mod operations;
 mod predecessor;

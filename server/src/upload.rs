@@ -85,7 +85,7 @@ fn unexpected_part(name: &str) -> Problem {
     } else {
         (format!("{name:?} is not a field of this form, which has the one field `file`"), "unknown_field")
     };
-    Problem::Invalid(vec![FieldError::in_body(&[name.as_str().into()], msg, code)])
+    Problem::invalid(FieldError::in_body(&[name.as_str().into()], msg, code))
 }
 
 async fn receive(
@@ -167,7 +167,7 @@ pub(crate) async fn temporary_file(folder: &Path) -> std::io::Result<NamedTempFi
 /// The form has no file.
 pub(crate) fn missing_file() -> Problem {
     let msg = "the form needs a field `file` with an .xlsx workbook".to_owned();
-    Problem::Invalid(vec![FieldError::in_body(&[FIELD.into()], msg, "missing")])
+    Problem::invalid(FieldError::in_body(&[FIELD.into()], msg, "missing"))
 }
 
 /// Browsers send a bare name; others may send a path.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use axum::Json;
 use axum::extract::{Query, State as Extracted};
 use domain::Column;
+use domain::cell::shorten;
 use domain::feature::{CategoricalFeature, FeatureSchema};
 use domain::synonyms::canonical;
 use domain::vocabulary::nearest;
@@ -12,7 +13,7 @@ use serde::{Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::problem::document::OfVocabulary;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldErrors, Problem};
 use crate::state::State;
 use crate::valuations::query::{read_pairs, unknown_parameter};
 
@@ -66,7 +67,7 @@ pub(crate) async fn get_vocabulary(
 }
 
 impl VocabularyQuery {
-    fn read(pairs: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
+    fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
         let mut query = Self::default();
         read_pairs(pairs, |name, value| {
             match name {
@@ -108,7 +109,7 @@ fn leading_texts(schema: &FeatureSchema, query: VocabularyQuery) -> Result<Vec<O
 }
 
 fn unknown(column: Column, text: &str, known: &[String]) -> String {
-    let shown: String = text.chars().take(60).collect();
+    let shown = shorten(text);
     let hint = nearest(text, known.iter().map(String::as_str));
     let hint = hint.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
     format!("{} {shown:?} is not known{hint}", column.name())

@@ -9,7 +9,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-use super::{FieldError, PROBLEM_JSON, Problem};
+use super::{FieldError, FieldErrors, PROBLEM_JSON, Problem};
 
 /// What a valuation from JSON may be refused for.
 pub(crate) struct OfListing;
@@ -78,7 +78,7 @@ impl IntoResponses for OfVocabulary {
     fn responses() -> Responses {
         let detail = "brand \"toyotta\" is not known; did you mean \"toyota\"?".to_owned();
         let parameter = crate::valuations::query::unknown_parameter("make");
-        describe(&[Problem::NotFound { detail }, Problem::Invalid(vec![parameter])], &[API, &[Problem::NoModel]])
+        describe(&[Problem::NotFound { detail }, Problem::invalid(parameter)], &[API, &[Problem::NoModel]])
     }
 }
 
@@ -148,10 +148,9 @@ const MODEL: &[Problem] = &[Problem::NoModel, Problem::Overloaded];
 fn out_of_range() -> Problem {
     let range = "mileage must be between 0 and 2000000 (got -5)".to_owned();
     let unknown = "milage is not a field of a listing; did you mean mileage?".to_owned();
-    Problem::Invalid(vec![
-        FieldError::in_body(&["mileage".into()], range, "out_of_range"),
-        FieldError::in_body(&["milage".into()], unknown, "unknown_field"),
-    ])
+    let mut errors = FieldErrors::from(FieldError::in_body(&["mileage".into()], range, "out_of_range"));
+    errors.push(|| FieldError::in_body(&["milage".into()], unknown, "unknown_field"));
+    Problem::Invalid(errors)
 }
 
 fn describe(own: &[Problem], shared: &[&[Problem]]) -> Responses {

@@ -115,6 +115,69 @@ async fn a_batch_answers_each_car_in_order() {
     assert_eq!(items[2]["error"]["errors"][0]["type"], "not_an_object");
 }
 
+/// The errors that are told, and how many more there are.
+fn told(problem: &serde_json::Value) -> (usize, u64) {
+    let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem} has errors"));
+    (errors.len(), problem["errors_omitted"].as_u64().unwrap_or(0))
+}
+
+#[tokio::test]
+async fn of_many_errors_fifty_are_told() {
+    let unknown = r#""a":1,"#.repeat(150_000);
+    let answer = post(&service(), "/v1/valuations", format!("{{{unknown}{}", &RIO[1..])).await;
+    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
+    assert_eq!(told(&answer.json()), (50, 149_950));
+    assert!(answer.json()["detail"].as_str().unwrap().ends_with("; and 149995 more"), "{}", answer.json()["detail"]);
+    assert!(answer.body.len() < 16 << 10, "{}", answer.body.len());
+}
+
+#[tokio::test]
+async fn long_names_and_values_are_not_repeated() {
+    let long = "я".repeat(100_000);
+    let bodies = [
+        format!(r#"{{"{long}": 1}}"#),
+        format!(r#"{{"brand": "{long}", "year": "{long}", "mileage": ["{long}"], "listing_date": "{long}"}}"#),
+        format!(r#"{{"brand": "{}", "year": 1e300, "mileage": {}}}"#, "\\u0001".repeat(100_000), "9".repeat(300)),
+    ];
+    for body in bodies {
+        let answers = [
+            post(&service(), "/v1/valuations", body.clone()).await,
+            post(&service(), "/get_sale_prediction_for_one_car", body.clone()).await,
+            post(&service(), "/v1/valuations/batch", format!("[{body}]")).await,
+        ];
+        for answer in answers {
+            assert!(answer.body.len() < 5000, "{}", String::from_utf8_lossy(&answer.body));
+        }
+    }
+    let query = format!("/v1/valuations?{}={}&level={}", "a".repeat(20_000), "b".repeat(20_000), "c".repeat(20_000));
+    assert!(post(&service(), &query, RIO).await.body.len() < 5000);
+}
+
+#[tokio::test]
+async fn a_batch_tells_each_car_its_first_error_and_not_many_more() {
+    let unknown = r#""a":1,"#.repeat(59);
+    let body = format!("[{}]", vec![format!("{{{unknown}\"b\":[{{}}]}}"); 5000].join(","));
+    let answer = post(&service(), "/v1/valuations/batch", body.clone()).await;
+    let items = answer.json();
+    let told: Vec<(usize, u64)> = items.as_array().unwrap().iter().map(|item| told(&item["error"])).collect();
+    assert_eq!(told.len(), 5000);
+    assert_eq!((told[0], told[4999]), ((50, 13), (1, 62)));
+    assert!(told.iter().map(|(told, _)| told).sum::<usize>() < 6001);
+    assert!(answer.body.len() < 2 * body.len(), "{} of {}", answer.body.len(), body.len());
+    let scalars = post(&service(), "/v1/valuations/batch", format!("[{}1]", "1,".repeat(9999))).await;
+    assert_eq!(scalars.json()[9999]["error"]["errors"][0]["type"], "not_an_object");
+    assert!(scalars.body.len() < 6 << 20, "{}", scalars.body.len());
+}
+
+#[tokio::test]
+async fn long_unknown_texts_are_cut_in_their_warnings() {
+    let long = "q".repeat(200);
+    let car = json!({ "brand": long, "year": 2018, "mileage": 1, "color": long });
+    let warnings = &post(&service(), "/v1/valuations", car.to_string()).await.json()["warnings"];
+    let cut = format!("color \"{}…\" is not known; the car was valued without it", "q".repeat(60));
+    assert_eq!(warnings[1]["message"], cut);
+}
+
 #[tokio::test]
 async fn batches_hold_one_to_ten_thousand_cars() {
     let service = service();

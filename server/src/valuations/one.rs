@@ -7,7 +7,6 @@ use super::query::{OneQuery, check_level};
 use super::{Valuation, comparables, factors};
 use crate::body::JsonBody;
 use crate::inference::{Answer, Question};
-use crate::json;
 use crate::listing_request::{self, ListingRequest};
 use crate::problem::Problem;
 use crate::problem::document::OfListing;
@@ -29,15 +28,16 @@ pub(crate) async fn value_one(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Valuation>, Problem> {
     let today = state.today();
-    let item = json::parse(&body, state.config().max_json_depth)?;
-    let (query, listing) = match (OneQuery::read(&pairs), listing_request::read(&item, &[], today)) {
+    let item = listing_request::parse(&body, state.config().max_json_depth)?;
+    let (query, listing) = match (OneQuery::read(&pairs), listing_request::read(&item, today)) {
         (Ok(query), Ok(listing)) => (query, listing),
         (query, listing) => {
-            let errors = query.err().into_iter().chain(listing.err()).flatten();
-            return Err(Problem::Invalid(errors.collect()));
+            let mut errors = query.err().unwrap_or_default();
+            errors.append(listing.err().unwrap_or_default());
+            return Err(Problem::Invalid(errors));
         }
     };
-    check_level(&state.engine().served()?.model, query.level).map_err(|error| Problem::Invalid(vec![error]))?;
+    check_level(&state.engine().served()?.model, query.level).map_err(Problem::invalid)?;
     let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
     let mut listings = vec![listing.clone()];
     listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));

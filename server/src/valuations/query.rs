@@ -1,11 +1,14 @@
 //! The parameters of a valuation.
 
+use std::collections::HashSet;
+
+use domain::cell::shorten;
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use utoipa::IntoParams;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::problem::FieldError;
+use crate::problem::{FieldError, FieldErrors};
 
 /// The parameters of one car's valuation.
 #[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
@@ -43,7 +46,7 @@ impl OneQuery {
     ///
     /// # Errors
     /// Every parameter that is unknown, repeated or of another type.
-    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
         let mut query = Self { level: DEFAULT_LEVEL, explain: false, comparables: 0 };
         let take = |name: &str, value: &str| match name {
             "level" => read_level(value).map(|level| query.level = level),
@@ -61,7 +64,7 @@ impl BatchQuery {
     ///
     /// # Errors
     /// Every parameter that is unknown, repeated or of another type.
-    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, Vec<FieldError>> {
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
         let mut query = Self { level: DEFAULT_LEVEL };
         let take = |name: &str, value: &str| match name {
             "level" => read_level(value).map(|level| query.level = level),
@@ -87,13 +90,15 @@ pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
 pub(crate) fn read_pairs(
     pairs: &[(String, String)],
     mut take: impl FnMut(&str, &str) -> Result<(), FieldError>,
-) -> Result<(), Vec<FieldError>> {
-    let mut errors = Vec::new();
-    for (place, (name, value)) in pairs.iter().enumerate() {
-        if pairs[..place].iter().any(|(earlier, _)| earlier == name) {
-            errors.push(FieldError::in_query(name, format!("{name} is given more than once"), "duplicate_field"));
+) -> Result<(), FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let mut seen = HashSet::new();
+    for (name, value) in pairs {
+        if !seen.insert(name) {
+            let msg = || format!("{} is given more than once", shorten(name));
+            errors.push(|| FieldError::in_query(name, msg(), "duplicate_field"));
         } else if let Err(error) = take(name, value) {
-            errors.push(error);
+            errors.push(|| error);
         }
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -101,13 +106,16 @@ pub(crate) fn read_pairs(
 
 fn read_level(value: &str) -> Result<f64, FieldError> {
     let level = value.parse().ok().filter(|level: &f64| level.is_finite());
-    level
-        .ok_or_else(|| FieldError::in_query("level", format!("level must be a number (got {value:?})"), "not_a_number"))
+    level.ok_or_else(|| {
+        let msg = format!("level must be a number (got {:?})", shorten(value));
+        FieldError::in_query("level", msg, "not_a_number")
+    })
 }
 
 fn read_flag(name: &str, value: &str) -> Result<bool, FieldError> {
     value.parse().map_err(|_| {
-        FieldError::in_query(name, format!("{name} must be true or false (got {value:?})"), "not_a_boolean")
+        let msg = format!("{name} must be true or false (got {:?})", shorten(value));
+        FieldError::in_query(name, msg, "not_a_boolean")
     })
 }
 
@@ -115,13 +123,13 @@ fn read_count(name: &str, value: &str) -> Result<u32, FieldError> {
     const MOST: u32 = 20;
     let count = value.parse().ok().filter(|count| *count <= MOST);
     count.ok_or_else(|| {
-        let msg = format!("{name} must be a whole number from 0 to {MOST} (got {value:?})");
+        let msg = format!("{name} must be a whole number from 0 to {MOST} (got {:?})", shorten(value));
         FieldError::in_query(name, msg, "out_of_range")
     })
 }
 
 pub(crate) fn unknown_parameter(name: &str) -> FieldError {
-    FieldError::in_query(name, format!("{name} is not a parameter of this path"), "unknown_parameter")
+    FieldError::in_query(name, format!("{} is not a parameter of this path", shorten(name)), "unknown_parameter")
 }
 
 #[cfg(test)]
@@ -138,7 +146,7 @@ mod tests {
         let query = OneQuery::read(&pairs(&[("explain", "true"), ("level", "0.9"), ("comparables", "5")]));
         assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5 }));
         let errors = OneQuery::read(&pairs(&[("level", "x"), ("explain", "1"), ("levle", "1"), ("level", "1")]));
-        let codes: Vec<_> = errors.unwrap_err().iter().map(|error| error.r#type).collect();
+        let codes: Vec<_> = errors.unwrap_err().told().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_number", "not_a_boolean", "unknown_parameter", "duplicate_field"]);
     }
 }

@@ -123,7 +123,7 @@ const PIECE: usize = 64 << 10;
 
 /// Tells the work, when its request is dropped, that nobody waits for it any more.
 #[derive(Default)]
-struct Abandon(Arc<AtomicBool>);
+pub(super) struct Abandon(pub(super) Arc<AtomicBool>);
 
 impl Drop for Abandon {
     fn drop(&mut self) {
