@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
-use crate::market::{Home, SMALL, Server, block_on, rio, server};
+use crate::market::{Home, SMALL, Server, block_on, rio, server, trained};
 
 fn post(server: &Server, path: &str, body: &Value) -> (StatusCode, Value) {
     block_on(async {
@@ -53,6 +53,40 @@ fn bad_fields_are_named_all_at_once() {
         problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
     pointers.sort_unstable();
     assert_eq!(pointers, ["/brand", "/milage", "/mileage", "/year"]);
+}
+
+/// What is skipped or wrong in a body takes no more memory than a few bodies, and answers stay small.
+#[test]
+fn wrong_bodies_cost_a_small_multiple_of_their_size() {
+    const SIZE: usize = 10 << 20;
+    let server = Server::start(trained());
+    let fill = |begin: &str, middle: &str, end: &str| {
+        [begin, &middle.repeat((SIZE - begin.len() - end.len()) / middle.len()), end].concat()
+    };
+    let bodies = [
+        fill("[{", r#""a":1,"#, r#""a":1}]"#),
+        fill("[{", r#""brand":"Kia","#, r#""a":1}]"#),
+        fill(r#"[{"a":["#, r#"{"":0},"#, "0]}]"),
+        fill("[", "1,", "1]"),
+        fill("[{\"", "\\u0061", "\":1}]"),
+        fill("[{\"brand\":\"", "a ", "\"}]"),
+    ];
+    block_on(async {
+        let client = reqwest::Client::new();
+        for body in bodies {
+            let before = server.peak_memory();
+            let shown = body[..20].to_owned();
+            let request = client.post(server.url("/v1/valuations/batch")).header("content-type", "application/json");
+            let answer = request.body(body).send().await?;
+            assert!(answer.status() == 200 || answer.status() == 422, "{shown}: {}", answer.status());
+            let answer = answer.bytes().await?;
+            assert!(answer.len() < 16 << 10, "{shown}: an answer of {} bytes", answer.len());
+            let grown = server.peak_memory() - before;
+            assert!(grown < 5 * SIZE, "{shown}: {grown} bytes more");
+        }
+        Ok::<_, reqwest::Error>(())
+    })
+    .unwrap();
 }
 
 #[test]
