@@ -2,7 +2,8 @@
 
 use std::io::BufRead;
 
-use chrono::{Days, NaiveDate};
+use calamine::{ExcelDateTime, ExcelDateTimeType};
+use chrono::NaiveDate;
 use quick_xml::events::{BytesStart, Event};
 
 use super::styles::Formats;
@@ -449,10 +450,9 @@ impl OpenCell {
 const LAST_DAY: f64 = 2_958_466.0;
 
 fn day(number: f64, is_1904: bool) -> Option<NaiveDate> {
-    let first = if is_1904 { NaiveDate::from_ymd_opt(1904, 1, 1) } else { NaiveDate::from_ymd_opt(1899, 12, 30) };
     // A moment before midnight is midnight that was rounded.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the last day")]
-    first?.checked_add_days(Days::new((number + 1e-8) as u64))
+    let moment = ExcelDateTime::new(number + 1e-8, ExcelDateTimeType::DateTime, is_1904).as_datetime()?;
+    Some(moment.date())
 }
 
 /// A date as ISO 8601 writes it, with or without a time of day.
