@@ -13,9 +13,9 @@ use futures_util::StreamExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::budget::{Caller, Share};
+use crate::budget::{Caller, Exhausted, Share};
 use crate::connections::Connection;
-use crate::content::reserve;
+use crate::content::UNCOUNTED;
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -85,6 +85,21 @@ async fn collect(body: Body, state: &State, Admitted { caller, max_bytes }: Admi
             None => return Ok(Bytes::from_owner(WithShare(bytes, share))),
         };
     }
+}
+
+/// Makes `bytes` large enough for `size`, in steps up to `most`, and takes as much room.
+fn reserve(bytes: &mut Vec<u8>, size: u64, most: u64, share: &mut Share) -> Result<(), Exhausted> {
+    let [size, most] = [size, most].map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+    if size <= bytes.capacity() {
+        return Ok(());
+    }
+    // Half as much again, so that bytes are not copied too often, nor much room taken that stays empty.
+    let capacity = size.max(most.min(bytes.capacity() + bytes.capacity() / 2));
+    if capacity as u64 > UNCOUNTED {
+        share.grow(capacity as u64 - share.held())?;
+    }
+    bytes.reserve_exact(capacity - bytes.len());
+    Ok(())
 }
 
 /// Bytes, and what they take of a budget.

@@ -13,7 +13,10 @@ use crate::problem::Problem;
 use crate::state::State;
 
 /// The most bytes of a file that stays in memory.
-const MAX_IN_MEMORY: u64 = 1 << 20;
+const MAX_IN_MEMORY: u64 = 64 << 10;
+/// What a file takes of memory while it is written, wherever it is kept: itself, and the buffers of its connection and of
+/// its form.
+const IN_PROGRESS: u64 = 192 << 10;
 /// Bytes of a body or a file that no budget counts: a connection itself takes more.
 pub(crate) const UNCOUNTED: u64 = 16 << 10;
 /// Bytes of a file that are read and sent at a time.
@@ -45,7 +48,7 @@ impl Room {
     fn take_on_disk(&self, share: &mut Share, more: u64) -> io::Result<()> {
         while let Err(exhausted) = share.grow(more) {
             if !self.replaces_jobs || !self.state.jobs().remove_oldest_finished(self.caller) {
-                return Err(io::Error::new(ErrorKind::QuotaExceeded, exhausted));
+                return Err(full(exhausted));
             }
         }
         Ok(())
@@ -57,8 +60,9 @@ impl Room {
 pub(crate) struct Writer {
     room: Room,
     kept: Kept,
-    /// What it takes of the budget of memory, or of the disk.
-    share: Share,
+    /// What it takes of the budgets of memory and of the disk.
+    memory: Share,
+    disk: Share,
     /// Where the next byte goes, and how many there are.
     position: u64,
     size: u64,
@@ -72,14 +76,14 @@ enum Kept {
 
 impl Writer {
     pub(crate) fn new(room: Room) -> Self {
-        let share = room.state.memory().share(room.caller);
-        Self { room, kept: Kept::Memory(Vec::new()), share, position: 0, size: 0 }
+        let (memory, disk) = (room.state.memory().share(room.caller), room.state.disk().share(room.caller));
+        Self { room, kept: Kept::Memory(Vec::new()), memory, disk, position: 0, size: 0 }
     }
 
-    /// Writes all of these bytes at the end, without blocking the thread where that is possible.
+    /// Writes all of these bytes, without blocking the thread.
     pub(crate) async fn append(mut self, bytes: Bytes) -> io::Result<Self> {
-        let size = self.size + bytes.len() as u64;
-        if self.position == self.size && self.fits_in_memory(size) {
+        let size = self.position + bytes.len() as u64;
+        if matches!(self.kept, Kept::Memory(_)) && size <= self.room.in_memory {
             self.write_all(&bytes)?;
             return Ok(self);
         }
@@ -87,35 +91,31 @@ impl Writer {
         written.await.map_err(io::Error::other)?
     }
 
-    /// Whether a file of this size stays in memory, where there is room for it; takes the room.
-    fn fits_in_memory(&mut self, size: u64) -> bool {
-        let most = self.room.in_memory;
-        match &mut self.kept {
-            Kept::Memory(bytes) => size <= most && reserve(bytes, size, most, &mut self.share).is_ok(),
-            Kept::Disk(_) => false,
-        }
-    }
-
     /// The file, as it was written.
-    pub(crate) fn finish(self) -> Content {
-        Content { kept: self.kept, _share: self.share }
+    pub(crate) fn finish(mut self) -> Content {
+        if let Kept::Disk(_) = self.kept {
+            self.memory.clear();
+        }
+        Content { kept: self.kept, _memory: self.memory, _disk: self.disk }
     }
 
-    /// Takes room for a file of this size; moves it to the disk where memory has none.
+    /// Takes room for a file of this size, and moves it to the disk where it does not stay in memory.
     fn grow(&mut self, size: u64) -> io::Result<()> {
-        if self.fits_in_memory(size) {
-            return Ok(());
+        if size > UNCOUNTED && self.memory.held() == 0 {
+            self.memory.grow(IN_PROGRESS).map_err(full)?;
         }
-        if let Kept::Memory(bytes) = &self.kept {
-            let file = self.room.state.scratch()?.file()?;
-            let mut share = self.room.state.disk().share(self.room.caller);
-            self.room.take_on_disk(&mut share, size)?;
-            file.as_file().write_all(bytes)?;
-            file.as_file().seek(SeekFrom::Start(self.position))?;
-            (self.kept, self.share) = (Kept::Disk(file), share);
-            return Ok(());
+        match &self.kept {
+            Kept::Disk(_) => self.room.take_on_disk(&mut self.disk, size - self.size)?,
+            Kept::Memory(bytes) if size > self.room.in_memory => {
+                self.room.take_on_disk(&mut self.disk, size)?;
+                let file = self.room.state.scratch()?.file()?;
+                file.as_file().write_all(bytes)?;
+                file.as_file().seek(SeekFrom::Start(self.position))?;
+                self.kept = Kept::Disk(file);
+            }
+            Kept::Memory(_) => {}
         }
-        self.room.take_on_disk(&mut self.share, size - self.size)
+        Ok(())
     }
 }
 
@@ -160,19 +160,8 @@ impl Seek for Writer {
     }
 }
 
-/// Makes `bytes` large enough for `size`, in steps up to `most`, and takes as much room.
-pub(crate) fn reserve(bytes: &mut Vec<u8>, size: u64, most: u64, share: &mut Share) -> Result<(), Exhausted> {
-    let [size, most] = [size, most].map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-    if size <= bytes.capacity() {
-        return Ok(());
-    }
-    // Half as much again, so that bytes are not copied too often, nor much room taken that stays empty.
-    let capacity = size.max(most.min(bytes.capacity() + bytes.capacity() / 2));
-    if capacity as u64 > UNCOUNTED {
-        share.grow(capacity as u64 - share.held())?;
-    }
-    bytes.reserve_exact(capacity - bytes.len());
-    Ok(())
+fn full(exhausted: Exhausted) -> io::Error {
+    io::Error::new(ErrorKind::QuotaExceeded, exhausted)
 }
 
 /// What to answer when a file could not be written.
@@ -184,7 +173,8 @@ pub(crate) fn unwritten(error: &io::Error) -> Problem {
 #[derive(Debug)]
 pub(crate) struct Content {
     kept: Kept,
-    _share: Share,
+    _memory: Share,
+    _disk: Share,
 }
 
 impl Content {

@@ -17,6 +17,9 @@ use crate::budget::Share;
 const UNCOUNTED_HEAD: u64 = 8 << 10;
 /// What a byte of a head takes in memory, for the buffer grows by copying.
 const COPIES: u64 = 2;
+/// The most bytes that are read at a time. The buffer of each connection, and those of whoever gets the bytes, grow with
+/// what they get at once, and stay as large while the connection is silent.
+const MAX_READ: usize = 8 << 10;
 /// How long, and for how many bytes, a connection is read on whose request was refused by its head.
 const LINGER: Duration = Duration::from_secs(2);
 const MAX_LINGERED: u64 = 4 << 20;
@@ -74,7 +77,14 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(self.stream()?.poll_read(cx, buffer))?;
+        if buffer.remaining() > MAX_READ {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(MAX_READ));
+            ready!(self.stream()?.poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buffer.advance(read);
+        } else {
+            ready!(self.stream()?.poll_read(cx, buffer))?;
+        }
         Poll::Ready(self.count(buffer.filled().len() - before))
     }
 }
