@@ -139,12 +139,14 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let text = |name| Ok(variable(name)?.map(|value| value.trim().to_owned()));
         let defaults = Self::default();
-        let number = |name, expected, default: usize| {
-            read(name, text(name)?, expected, |number: &usize| *number > 0).map(|number| number.unwrap_or(default))
+        let up_to = |most: usize, name, expected, default: usize| {
+            read(name, text(name)?, expected, |number: &usize| (1..=most).contains(number))
+                .map(|number| number.unwrap_or(default))
         };
+        let number = |name, expected, default| up_to(MAX_BYTES, name, expected, default);
         let seconds = |name, least: u64, default: Duration| {
-            let expected = if least == 0 { "a number of seconds" } else { "a number of seconds above 0" };
-            read(name, text(name)?, expected, |seconds: &u64| *seconds >= least)
+            let expected = if least == 0 { "seconds, up to a day" } else { "seconds, from 1 up to a day" };
+            read(name, text(name)?, expected, |seconds: &u64| (least..=MAX_SECONDS).contains(seconds))
                 .map(|seconds| seconds.map_or(default, Duration::from_secs))
         };
         let bytes = "a number of bytes above 0";
@@ -162,9 +164,14 @@ impl Config {
             disk_bytes: number("PROBEG_DISK_BYTES", bytes, defaults.disk_bytes)?,
             max_json_depth: number("PROBEG_MAX_JSON_DEPTH", count, defaults.max_json_depth)?,
             max_rows: number("PROBEG_MAX_ROWS", count, defaults.max_rows)?,
-            max_connections: number("PROBEG_MAX_CONNECTIONS", count, defaults.max_connections)?,
-            sessions: number("PROBEG_SESSIONS", count, defaults.sessions)?,
-            queue: number("PROBEG_QUEUE", count, defaults.queue)?,
+            max_connections: up_to(
+                1_000_000,
+                "PROBEG_MAX_CONNECTIONS",
+                "a number from 1 to 1000000",
+                defaults.max_connections,
+            )?,
+            sessions: up_to(1024, "PROBEG_SESSIONS", "a number from 1 to 1024", defaults.sessions)?,
+            queue: up_to(1_000_000, "PROBEG_QUEUE", "a number from 1 to 1000000", defaults.queue)?,
             request_timeout: seconds("PROBEG_REQUEST_TIMEOUT_SECONDS", 1, defaults.request_timeout)?,
             upload_timeout: seconds("PROBEG_UPLOAD_TIMEOUT_SECONDS", 1, defaults.upload_timeout)?,
             idle_timeout: seconds("PROBEG_IDLE_TIMEOUT_SECONDS", 1, defaults.idle_timeout)?,
@@ -177,6 +184,10 @@ impl Config {
         Ok(config)
     }
 }
+
+/// More than any machine has, and few enough for sums of them not to overflow.
+const MAX_BYTES: usize = 1 << 50;
+const MAX_SECONDS: u64 = 24 * 60 * 60;
 
 const ADMIN_TOKEN: &str = "PROBEG_ADMIN_TOKEN";
 const API_KEYS: &str = "PROBEG_API_KEYS";
@@ -316,6 +327,16 @@ mod tests {
         for name in ["PROBEG_API_KEYS", "PROBEG_CORS_ORIGINS"] {
             for value in [",", " , ,", ",\t,"] {
                 assert_eq!(config(&[(name, value)]).unwrap_err(), ConfigError::EmptyList(name), "{value:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_machine_could_work_with_are_refused() {
+        for name in ["PROBEG_MAX_CONNECTIONS", "PROBEG_QUEUE", "PROBEG_SESSIONS", "PROBEG_IDLE_TIMEOUT_SECONDS"] {
+            assert!(config(&[(name, "7")]).is_ok(), "{name}");
+            for value in ["0", "-1", "18446744073709551615", "99999999999", "many"] {
+                assert!(matches!(config(&[(name, value)]), Err(ConfigError::Invalid { .. })), "{name}={value}");
             }
         }
     }
