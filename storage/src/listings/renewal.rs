@@ -62,7 +62,7 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<()> {
     // Somebody else may have done it meanwhile.
     let stored = stored_form(&mut transaction).await?;
     if stored.as_deref() == Some(&form) {
-        return Ok(());
+        return Ok(transaction.rollback().await?);
     }
     let changed = renew_all(&mut transaction, stored.is_none()).await?;
     sqlx::query(NOTE).bind(form.as_slice()).bind(changed.any()).execute(&mut *transaction).await?;
