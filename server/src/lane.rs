@@ -77,10 +77,13 @@ impl Place {
         let (tell, told) = oneshot::channel();
         let started = thread::Builder::new().name("bulk".to_owned()).spawn(move || {
             // Held by the work itself: it goes on for a while when its request is gone.
-            let _room = (self.share, turn);
+            let room = (self.share, turn);
             stand_back(nice);
+            let outcome = span.in_scope(work);
+            // Whoever is told finds the room free.
+            drop(room);
             // Nobody may be waiting any more.
-            let _ = tell.send(span.in_scope(work));
+            let _ = tell.send(outcome);
         });
         started.map_err(|error| Problem::internal(&error))?;
         told.await.unwrap_or_else(|_| Err(Problem::internal(&"the thread of a batch or a workbook panicked")))
