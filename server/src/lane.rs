@@ -20,7 +20,7 @@ const PLACES: u64 = 512;
 
 /// The lines: up to how many bytes, inflated, a work stands in it, how much of it is worked on at a time at least, and
 /// by how much its threads stand back (`nice`). A megabyte is some 30 ms of work, the largest workbook some seconds.
-const LINES: [(u64, usize, i32); 3] = [(1 << 20, 4, 5), (16 << 20, 2, 10), (u64::MAX, 1, 15)];
+const LINES: [(u64, usize, i32); 3] = [(1 << 20, 4, 3), (16 << 20, 2, 6), (u64::MAX, 1, 9)];
 
 /// The lines.
 #[derive(Debug)]

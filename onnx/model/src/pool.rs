@@ -1,6 +1,9 @@
 //! Sessions that are lent to one caller at a time.
 
-use crossbeam_channel::{Receiver, Sender};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crossbeam_channel::Sender;
 
 use crate::Error;
 use crate::runtime::Session;
@@ -8,11 +11,18 @@ use crate::runtime::Session;
 /// What a run costs beyond its rows, in rows: measured.
 const RUN: usize = 6;
 
-/// A few sets of sessions, each used by one caller at a time.
+/// A few sets of sessions, each used by one caller at a time. Those who wait for one get it in the order in which they
+/// came: were it up for grabs, whoever has just given one back would have it again before the next one wakes up.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: Receiver<Vec<Session>>,
-    give_back: Sender<Vec<Session>>,
+    queue: Mutex<Queue<Vec<Session>>>,
+}
+
+/// Things to lend, and those who wait for one. Nobody waits while there is one.
+#[derive(Debug)]
+struct Queue<T> {
+    idle: Vec<T>,
+    waiting: VecDeque<Sender<T>>,
 }
 
 impl Pool {
@@ -22,23 +32,47 @@ impl Pool {
         rows: &[usize],
         mut open: impl FnMut(usize) -> Result<Session, Error>,
     ) -> Result<Self, Error> {
-        let (give_back, idle) = crossbeam_channel::bounded(sets.max(1));
-        for _ in 0..sets.max(1) {
-            let set = rows.iter().map(|rows| open(*rows)).collect::<Result<_, _>>()?;
-            // The channel holds as many as are made and its other end lives in `self`.
-            let _ = give_back.send(set);
-        }
-        Ok(Self { idle, give_back })
+        let set = |_| rows.iter().map(|rows| open(*rows)).collect::<Result<_, _>>();
+        let idle = (0..sets.max(1)).map(set).collect::<Result<_, _>>()?;
+        Ok(Self { queue: Mutex::new(Queue { idle, waiting: VecDeque::new() }) })
     }
 
     /// Runs the graph on so many rows. Blocks while it computes, and while every set is in use.
     pub(crate) fn run(&self, rows: usize, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
-        let closed = || Error::Graph("its sessions are closed".to_owned());
-        let mut set = self.idle.recv().map_err(|_| closed())?;
+        let mut set = borrow(&self.queue)?;
         let quantiles = run(&mut set, rows, ids, numbers);
-        self.give_back.send(set).map_err(|_| closed())?;
+        give_back(&self.queue, set);
         quantiles
     }
+}
+
+fn borrow<T>(queue: &Mutex<Queue<T>>) -> Result<T, Error> {
+    let lent = {
+        let mut queue = lock(queue);
+        if let Some(idle) = queue.idle.pop() {
+            return Ok(idle);
+        }
+        let (lend, lent) = crossbeam_channel::bounded(1);
+        queue.waiting.push_back(lend);
+        lent
+    };
+    lent.recv().map_err(|_| Error::Graph("its sessions are closed".to_owned()))
+}
+
+fn give_back<T>(queue: &Mutex<Queue<T>>, mut thing: T) {
+    let mut queue = lock(queue);
+    while let Some(next) = queue.waiting.pop_front() {
+        match next.send(thing) {
+            Ok(()) => return,
+            Err(unsent) => thing = unsent.into_inner(),
+        }
+    }
+    queue.idle.push(thing);
+}
+
+/// A panic leaves the queue whole: nothing is done within that could.
+fn lock<T>(queue: &Mutex<Queue<T>>) -> MutexGuard<'_, Queue<T>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn run(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -> Result<Vec<f32>, Error> {
@@ -68,7 +102,27 @@ fn cheapest(sizes: impl Iterator<Item = usize>, rows: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn whoever_waits_goes_before_whoever_has_just_had_one() {
+        let queue = Mutex::new(Queue { idle: vec![()], waiting: VecDeque::new() });
+        std::thread::scope(|scope| {
+            let first = borrow(&queue);
+            let second = scope.spawn(|| borrow(&queue));
+            while lock(&queue).waiting.is_empty() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(first.is_ok());
+            give_back(&queue, ());
+            assert!(lock(&queue).idle.is_empty(), "it is the second one's already");
+            assert!(second.join().unwrap().is_ok());
+            give_back(&queue, ());
+            assert_eq!(lock(&queue).idle.len(), 1);
+        });
+    }
 
     #[test]
     fn rows_are_computed_where_they_cost_least() {
