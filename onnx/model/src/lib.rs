@@ -77,7 +77,7 @@ pub enum Error {
     /// The runtime refused the graph or failed on a batch.
     #[error("the ONNX runtime failed: {0}")]
     Inference(String),
-    /// The runtime panicked over the graph.
+    /// The runtime panicked over the graph or over a batch.
     #[error("the ONNX runtime panicked: {0}")]
     Panicked(String),
 }

@@ -1,12 +1,13 @@
 //! Sessions that are lent to one caller at a time.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Sender;
 
 use crate::Error;
-use crate::runtime::Session;
+use crate::runtime::{Session, panic_message};
 
 /// What a run costs beyond its rows, in rows: measured.
 const RUN: usize = 6;
@@ -40,9 +41,10 @@ impl Pool {
     /// Runs the graph on so many rows. Blocks while it computes, and while every set is in use.
     pub(crate) fn run(&self, rows: usize, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
         let mut set = borrow(&self.queue)?;
-        let quantiles = run(&mut set, rows, ids, numbers);
+        // A set that were lost to a panic would be waited for for ever.
+        let quantiles = catch_unwind(AssertUnwindSafe(|| run(&mut set, rows, ids, numbers)));
         give_back(&self.queue, set);
-        quantiles
+        quantiles.unwrap_or_else(|panic| Err(Error::Panicked(panic_message(&*panic))))
     }
 }
 

@@ -57,7 +57,7 @@ impl Runtime {
         }
         let file = graph.with_rows(rows);
         let rehearsal = catch_unwind(AssertUnwindSafe(|| run_once(file, widths, rows)));
-        let outputs = rehearsal.map_err(|panic| Error::Panicked(message(&*panic)))?;
+        let outputs = rehearsal.map_err(|panic| Error::Panicked(panic_message(&*panic)))?;
         let outputs = outputs.map_err(|error| Error::Inference(format!("{error:#}")))?;
         let expected = (f32::datum_type(), &[rows, widths.quantiles][..]);
         match &outputs[..] {
@@ -77,7 +77,7 @@ fn run_once(file: &ModelProto, widths: Widths, rows: usize) -> TractResult<TVec<
 }
 
 /// What a panic says.
-fn message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
