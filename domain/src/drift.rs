@@ -326,7 +326,10 @@ mod tests {
     fn chance_alone_exceeds_no_threshold() {
         let keys: Vec<u64> = std::iter::once(0).chain((1..=60).map(|place| 6000 / place)).collect();
         let reference = Reference { categorical: vec![KeySpread::new("model", &keys)], numeric: Vec::new() };
-        let ids: Vec<i64> = (0..).zip(&keys).flat_map(|(id, count)| std::iter::repeat_n(id, *count as usize)).collect();
+        let ids: Vec<i64> = (0..)
+            .zip(&keys)
+            .flat_map(|(id, count)| std::iter::repeat_n(id, usize::try_from(*count).unwrap()))
+            .collect();
         let mut random = ChaCha8Rng::seed_from_u64(1);
         for listings in [MIN_VALUES, 500, 5000] {
             let mut largest = 0.0;

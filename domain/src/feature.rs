@@ -184,8 +184,8 @@ mod tests {
 
     #[test]
     fn places_follow_the_lists() {
-        assert_eq!((CATEGORICAL[MODEL].name, CATEGORICAL[GENERATION].name), ("model", "vehicle_generation"));
         const MILEAGE: usize = numeric_place(Column::Mileage);
+        assert_eq!((CATEGORICAL[MODEL].name, CATEGORICAL[GENERATION].name), ("model", "vehicle_generation"));
         assert_eq!(NUMERIC[MILEAGE], Column::Mileage);
     }
 }

@@ -24,7 +24,7 @@ impl Caller {
                 let [a, b, c, d, ..] = address.segments();
                 Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
             }
-            address => address,
+            address @ IpAddr::V4(_) => address,
         })
     }
 }

@@ -302,6 +302,10 @@ mod tests {
 
     use super::*;
 
+    fn hash_of(secret: &str) -> String {
+        Sha256::digest(secret).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"))
+    }
+
     fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         Config::from_variables(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
@@ -351,7 +355,7 @@ mod tests {
 
     #[test]
     fn secrets_that_could_not_work_or_would_open_too_much_are_refused_without_showing_them() {
-        let hash = Sha256::digest("ann").iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let hash = hash_of("ann").to_uppercase();
         let twice = format!("ann,sha256:{hash}");
         for (variables, message) in [
             (&[("PROBEG_API_KEYS", "ann, bob,ann")][..], "PROBEG_API_KEYS lists the same entry twice"),
@@ -372,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_secret_may_be_given_by_its_hash() {
-        let own: String = Sha256::digest("ann-1").iter().map(|byte| format!("{byte:02x}")).collect();
+        let own = hash_of("ann-1");
         let hashed = config(&[("PROBEG_API_KEYS", &format!("sha256:{own}"))]).unwrap();
         assert!(hashed.api_keys[0].is("ann-1") && !hashed.api_keys[0].is(&own));
         for wrong in ["sha256:secret".to_owned(), "sha256:".to_owned(), format!("sha256:{}", "+f".repeat(32))] {

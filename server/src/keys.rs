@@ -18,7 +18,7 @@ const API_KEY: &str = "x-api-key";
 #[derive(Debug)]
 pub(crate) struct Keys {
     /// The API keys, and behind them the admin token, which is as good. None where no key is needed.
-    keys: Vec<(Secret, Option<Allowance>)>,
+    secrets: Vec<(Secret, Option<Allowance>)>,
     admin: Option<Secret>,
     attempts: Attempts,
 }
@@ -27,31 +27,31 @@ impl Keys {
     pub(crate) fn new(config: &Config) -> Self {
         let limiter = || config.rate_limit.map(Allowance::new);
         let known = config.api_keys.iter().chain(&config.admin_token).filter(|_| !config.api_keys.is_empty());
-        let keys = known.map(|secret| (secret.clone(), limiter())).collect();
-        Self { keys, admin: config.admin_token.clone(), attempts: Attempts::default() }
+        let secrets = known.map(|secret| (secret.clone(), limiter())).collect();
+        Self { secrets, admin: config.admin_token.clone(), attempts: Attempts::default() }
     }
 
     /// Lets a request in that brings a key, where one is needed, and has not used its allowance up. Returns the place
     /// of the key among all.
     pub(crate) fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<Option<usize>, Problem> {
-        if self.keys.is_empty() {
+        if self.secrets.is_empty() {
             return Ok(None);
         }
         let given = [bearer(headers), headers.get(API_KEY).map(HeaderValue::as_bytes)];
         if given == [None, None] {
             return Err(Problem::Unauthorized { admin: false });
         }
-        let known = self.keys.iter().position(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
-        self.note(address, known.map(|place| &self.keys[place].0))?;
+        let known = self.secrets.iter().position(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
+        self.note(address, known.map(|place| &self.secrets[place].0))?;
         let place = known.ok_or(Problem::Unauthorized { admin: false })?;
-        let admitted = self.keys[place].1.as_ref().map_or(Ok(()), Allowance::admit);
+        let admitted = self.secrets[place].1.as_ref().map_or(Ok(()), Allowance::admit);
         admitted.map(|()| Some(place)).map_err(|wait| Problem::TooManyRequests { wait })
     }
 
     /// Charges a caller for cars beyond the first of a request, which counted when it was let in.
     pub(crate) fn charge(&self, caller: Caller, cars: u64) {
         let Caller::Key(place) = caller else { return };
-        if let Some((_, Some(allowance))) = self.keys.get(place) {
+        if let Some((_, Some(allowance))) = self.secrets.get(place) {
             allowance.charge(cars);
         }
     }
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn only_wrong_secrets_count_as_attempts() {
         let (api_keys, admin_token) = (vec![Secret::new("ann")], Some(Secret::new("root")));
-        let keys = Keys::new(&Config { api_keys, admin_token, ..Config::default() });
+        let keys = Keys::new(&Config { admin_token, api_keys, ..Config::default() });
         for _ in 0..100 {
             assert_eq!(keys.admit(&HeaderMap::new(), HERE), Err(Problem::Unauthorized { admin: false }));
             assert_eq!(keys.admit_admin(&HeaderMap::new(), HERE), Err(Problem::Unauthorized { admin: true }));

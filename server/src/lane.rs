@@ -124,19 +124,19 @@ impl Line {
     }
 
     async fn turn(self: &Arc<Self>, caller: Caller) -> Result<Turn, Problem> {
-        let called = {
+        let ready = {
             let mut queue = self.lock();
             if queue.free > 0 {
                 queue.free -= 1;
                 queue.note_turn(caller);
                 return Ok(Turn(Arc::clone(self)));
             }
-            let (call, called) = oneshot::channel();
-            queue.waiting.push_back((caller, call));
-            called
+            let (notify, ready) = oneshot::channel();
+            queue.waiting.push_back((caller, notify));
+            ready
         };
         // The line lives as long as this.
-        called.await.map_err(|closed| Problem::internal(&closed))
+        ready.await.map_err(|closed| Problem::internal(&closed))
     }
 
     /// A panic leaves the queue whole: nothing is done within that could.

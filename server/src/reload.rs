@@ -1,5 +1,6 @@
 //! Keeps the champion in service: looks, loads, checks, swaps; on failure the old model stays.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,7 +135,12 @@ async fn is_registered(state: &State, version: i64, sha256: &[u8]) -> bool {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // A string takes whatever is written to it.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served>, Failure> {

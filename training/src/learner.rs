@@ -226,12 +226,12 @@ impl Learning<'_> {
             let outcome = Epochs { learning: self, jobs, replies, callbacks, saved }.run(state, &batches);
             // The loader ends when nobody takes its batches.
             drop(batches);
-            let loaded = loader.join().map_err(|_| Error::ThreadStopped);
+            let load = loader.join().map_err(|_| Error::ThreadStopped);
             // Each is waited for, whatever the others have come to: a panic that nobody looks at is passed on.
             let members: Vec<Option<Members>> =
                 threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
             let members: Option<Vec<Members>> = members.into_iter().collect();
-            loaded?;
+            load?;
             Ok((outcome?, members.ok_or(Error::ThreadStopped)?))
         })
     }

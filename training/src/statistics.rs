@@ -162,7 +162,9 @@ mod tests {
     #[test]
     fn moments_are_those_of_the_definition() {
         let mut moments = Moments::default();
-        [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter().for_each(|value| moments.add(value));
+        for value in [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0] {
+            moments.add(value);
+        }
         assert!((moments.mean - 5.0).abs() < 1e-12);
         assert!((moments.deviation() - 2.0).abs() < 1e-12);
     }

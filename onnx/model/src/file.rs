@@ -24,7 +24,9 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
         return Err(Error::Graph("the file is empty".to_owned()));
     }
     let mut sizes = Sizes::default();
-    sizes.add_model(file).ok_or_else(|| Error::NotOnnx("it is not protobuf, or it ends too early".to_owned()))?;
+    sizes
+        .add_model(file)
+        .map_err(|NotProtobuf| Error::NotOnnx("it is not protobuf, or it ends too early".to_owned()))?;
     for (what, size, limit) in [
         ("nodes and of tensors without weights", sizes.structure, MAX_STRUCTURE),
         ("metadata", sizes.metadata, MAX_METADATA),
@@ -43,9 +45,11 @@ struct Sizes {
     metadata: usize,
 }
 
+/// The bytes are not those of a protobuf message.
+struct NotProtobuf;
+
 impl Sizes {
-    /// `None` where the bytes are not protobuf.
-    fn add_model(&mut self, file: &[u8]) -> Option<()> {
+    fn add_model(&mut self, file: &[u8]) -> Result<(), NotProtobuf> {
         let mut fields = Fields(file);
         while let Some((number, content)) = self.next(&mut fields)? {
             match number {
@@ -54,10 +58,10 @@ impl Sizes {
                 _ => self.structure += content.len(),
             }
         }
-        Some(())
+        Ok(())
     }
 
-    fn add_graph(&mut self, graph: &[u8]) -> Option<()> {
+    fn add_graph(&mut self, graph: &[u8]) -> Result<(), NotProtobuf> {
         let mut fields = Fields(graph);
         while let Some((number, content)) = self.next(&mut fields)? {
             match number {
@@ -65,28 +69,28 @@ impl Sizes {
                 _ => self.structure += content.len(),
             }
         }
-        Some(())
+        Ok(())
     }
 
-    fn add_tensor(&mut self, tensor: &[u8]) -> Option<()> {
+    fn add_tensor(&mut self, tensor: &[u8]) -> Result<(), NotProtobuf> {
         let mut fields = Fields(tensor);
         while let Some((number, content)) = self.next(&mut fields)? {
             if number != TENSOR_RAW_DATA {
                 self.structure += content.len();
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// The next field, of which only the content is still to be counted.
-    fn next<'a>(&mut self, fields: &mut Fields<'a>) -> Option<Option<(u64, &'a [u8])>> {
+    fn next<'a>(&mut self, fields: &mut Fields<'a>) -> Result<Option<(u64, &'a [u8])>, NotProtobuf> {
         if fields.0.is_empty() || self.structure > MAX_STRUCTURE {
-            return Some(None);
+            return Ok(None);
         }
         let before = fields.0.len();
-        let (number, content) = fields.read()?;
+        let (number, content) = fields.read().ok_or(NotProtobuf)?;
         self.structure += before - fields.0.len() - content.len();
-        Some(Some((number, content)))
+        Ok(Some((number, content)))
     }
 }
 

@@ -54,8 +54,8 @@ fn borrow<T>(queue: &Mutex<Queue<T>>) -> Result<T, Error> {
         if let Some(idle) = queue.idle.pop() {
             return Ok(idle);
         }
-        let (lend, lent) = crossbeam_channel::bounded(1);
-        queue.waiting.push_back(lend);
+        let (lender, lent) = crossbeam_channel::bounded(1);
+        queue.waiting.push_back(lender);
         lent
     };
     lent.recv().map_err(|_| Error::Graph("its sessions are closed".to_owned()))

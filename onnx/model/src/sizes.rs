@@ -111,7 +111,7 @@ impl<'g> Sizes<'g> {
                 axes.map(|place| first.get(place?).copied()).collect::<Option<_>>()?
             }
             "Slice" => {
-                let axes = list(3).map(<[i64]>::to_vec).unwrap_or_else(|| (0..).take(first.len()).collect());
+                let axes = list(3).map_or_else(|| (0..).take(first.len()).collect(), <[i64]>::to_vec);
                 slice(first, list(1)?, list(2)?, &axes, list(4))?
             }
             "Reshape" => reshape(first, list(1)?)?,

@@ -53,7 +53,7 @@ async fn clustered_rows_are_stored_by_brand_and_date() {
     for (place, row) in file.iter_mut().enumerate() {
         let brand = ["kia", "audi", "lada (ваз)"][place % 3];
         row.listing.set(Column::Brand, Some(Value::Text(brand.to_owned())));
-        let day = chrono::NaiveDate::from_ymd_opt(2021, 1 + (place as u32 * 7) % 12, 1).unwrap();
+        let day = chrono::NaiveDate::from_ymd_opt(2021, 1 + (u32::try_from(place).unwrap() * 7) % 12, 1).unwrap();
         row.listing.set(Column::ListingDate, Some(Value::Date(day)));
     }
     let mut import = Import::begin(&database, "cars.csv").await.unwrap().clustered();

@@ -173,7 +173,7 @@ async fn a_champion_is_told_by_its_hash_as_well() {
     let (champion, sha256) = models.champion_file().await.unwrap().unwrap();
     let record = models.get(version).await.unwrap().unwrap();
     assert_eq!(champion, version);
-    assert_eq!(sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), record.sha256);
+    assert_eq!(sha256.iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}")), record.sha256);
 }
 
 #[tokio::test]

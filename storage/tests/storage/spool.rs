@@ -33,7 +33,9 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool.arrow");
         let mut writer = SpoolWriter::create(&path).unwrap();
-        blocks.iter().for_each(|block| writer.write(block.clone()).unwrap());
+        for block in &blocks {
+            writer.write(block.clone()).unwrap();
+        }
         let mut spool = writer.finish().unwrap();
         let mut opened = Spool::open(&path).unwrap().unwrap();
         for place in places {
@@ -89,7 +91,9 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool.arrow");
         let mut writer = SpoolWriter::create(&path).unwrap();
-        blocks.iter().for_each(|block| writer.write(block.clone()).unwrap());
+        for block in &blocks {
+            writer.write(block.clone()).unwrap();
+        }
         writer.finish().unwrap();
         let whole = std::fs::read(&path).unwrap();
         for (place, bit) in flips {

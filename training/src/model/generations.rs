@@ -127,7 +127,7 @@ mod tests {
             (0..times).for_each(|_| counter.add(&listing(year, 1, generation)));
         }
         let filler = GenerationFiller::new(&counter.most_frequent(2), &Device::flex());
-        let filled = |year, model, generation| {
+        let generation_in = |year, model, generation| {
             let batch = listing(year, model, generation);
             let ids = Tensor::from_data(TensorData::new(batch.ids, [1, CATEGORICAL.len()]), &Device::flex());
             let numbers = Tensor::from_data(TensorData::new(batch.numbers, [1, NUMERIC.len()]), &Device::flex());
@@ -135,12 +135,12 @@ mod tests {
             assert_eq!((ids.len(), ids[MODEL]), (CATEGORICAL.len(), i64::from(model)));
             ids[GENERATION]
         };
-        assert_eq!(filled(2011.0, 1, 0), 1);
-        assert_eq!(filled(2012.0, 1, 0), 2);
-        assert_eq!(filled(2012.0, 1, 1), 1, "a generation that is named stays");
-        assert_eq!(filled(2030.0, 1, 0), 2, "the newest stands in for what comes after it");
-        assert_eq!(filled(2012.0, 2, 0), 0, "nothing is known of the other model");
-        assert_eq!(filled(2012.0, 0, 0), 0, "nor of an unknown one");
+        assert_eq!(generation_in(2011.0, 1, 0), 1);
+        assert_eq!(generation_in(2012.0, 1, 0), 2);
+        assert_eq!(generation_in(2012.0, 1, 1), 1, "a generation that is named stays");
+        assert_eq!(generation_in(2030.0, 1, 0), 2, "the newest stands in for what comes after it");
+        assert_eq!(generation_in(2012.0, 2, 0), 0, "nothing is known of the other model");
+        assert_eq!(generation_in(2012.0, 0, 0), 0, "nor of an unknown one");
     }
 
     fn listing(year: f32, model: i32, generation: i32) -> TabularBatch {

@@ -66,7 +66,8 @@ fn graph(schema: &FeatureSchema) -> pb::GraphProto {
         sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap()))).collect();
     let rows: usize = schema.categorical.iter().map(|feature| feature.values.len() + 1).sum();
     // Nothing for what is unknown, which is the first row of each category.
-    let table: Vec<f32> = (0..rows).map(|row| if offsets.contains(&(row as i64)) { 0.0 } else { 0.1 }).collect();
+    let table: Vec<f32> =
+        (0..rows).map(|row| if offsets.contains(&i64::try_from(row).unwrap()) { 0.0 } else { 0.1 }).collect();
     let of_number: Vec<f32> = (0..NUMERIC.len()).map(|place| if place == 0 { 1e-10 } else { 0.0 }).collect();
     pb::GraphProto {
         name: "by hand".to_owned(),
@@ -88,9 +89,9 @@ fn graph(schema: &FeatureSchema) -> pb::GraphProto {
             tensor("zero", &[], &[0.0]),
             tensor("of_number", &[NUMERIC.len(), 1], &of_number),
             tensor("spread", &[QUANTILES], &[13.7, 13.8, 13.9, 14.0, 14.1, 14.2, 14.3]),
-            pb::TensorProto { dims: vec![1, CATEGORICAL.len() as i64], ..list("offsets", &offsets) },
+            pb::TensorProto { dims: vec![1, i64::try_from(CATEGORICAL.len()).unwrap()], ..list("offsets", &offsets) },
             list("all", &[-1]),
-            list("by_listing", &[-1, CATEGORICAL.len() as i64]),
+            list("by_listing", &[-1, i64::try_from(CATEGORICAL.len()).unwrap()]),
             list("one", &[1]),
         ],
         input: vec![
@@ -168,7 +169,7 @@ pub fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
 pub fn list(name: &str, values: &[i64]) -> pb::TensorProto {
     pb::TensorProto {
         name: name.to_owned(),
-        dims: vec![values.len() as i64],
+        dims: vec![i64::try_from(values.len()).unwrap()],
         data_type: DataType::Int64 as i32,
         raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         ..pb::TensorProto::default()
