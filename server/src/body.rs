@@ -112,8 +112,7 @@ impl AsRef<[u8]> for WithShare {
 }
 
 fn unread(error: &axum::Error) -> Problem {
-    too_slow(error)
-        .unwrap_or_else(|| Problem::MalformedJson { detail: "the body broke off before its end".to_owned() })
+    too_slow(error).unwrap_or_else(|| Problem::MalformedJson { detail: "the body broke off before its end".to_owned() })
 }
 
 /// A caller was silent for too long, or slow.
@@ -184,10 +183,7 @@ impl HttpBody for IncomingBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         let polled = Pin::new(inner).poll_frame(cx);
         if let Some(connection) = &self.connection {

@@ -251,7 +251,7 @@ impl Problem {
             Self::Draining => "ask another one; this one answers its last requests".to_owned(),
             Self::TooSlow { seconds } => {
                 format!("the body was silent for {seconds} seconds, or came more slowly than a kilobyte a second")
-            },
+            }
             Self::TimedOut { seconds } => format!("no answer within {seconds} seconds"),
             Self::DatabaseAway => "try again later; valuations go on meanwhile".to_owned(),
         }
@@ -262,7 +262,12 @@ impl Problem {
         match self {
             Self::TooManyRequests { wait } => Some(whole_seconds(*wait)),
             Self::Overloaded => Some(1),
-            Self::NoModel | Self::NoRoom | Self::Stuck | Self::Draining | Self::TimedOut { .. } | Self::DatabaseAway => Some(5),
+            Self::NoModel
+            | Self::NoRoom
+            | Self::Stuck
+            | Self::Draining
+            | Self::TimedOut { .. }
+            | Self::DatabaseAway => Some(5),
             _ => None,
         }
     }

@@ -76,7 +76,7 @@ pub(crate) async fn read(state: &State, request: Request) -> Result<Upload, Prob
     let mut file = None;
     while let Some(part) = next_part(&mut form, &head).await? {
         match part.name() {
-            Some(FIELD) if file.is_none() => file = Some(receive(Room::new(state, caller), part).await?),
+            Some(FIELD) if file.is_none() => file = Some(receive(Room::of_upload(state, caller), part).await?),
             name => return Err(unexpected_part(name.unwrap_or_default())),
         }
     }
@@ -228,7 +228,8 @@ impl Stream for Pieces {
             self.piece = match ready!(Pin::new(&mut self.body).poll_next(cx)) {
                 Some(Ok(piece)) => piece,
                 Some(Err(error)) => {
-                    let broke_off = || Problem::MalformedForm { detail: "the form broke off before its end".to_owned() };
+                    let broke_off =
+                        || Problem::MalformedForm { detail: "the form broke off before its end".to_owned() };
                     return Poll::Ready(Some(Err(Refused(too_slow(&error).unwrap_or_else(broke_off)))));
                 }
                 None => return Poll::Ready(None),

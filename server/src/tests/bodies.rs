@@ -120,7 +120,8 @@ async fn files_share_the_disk_that_there_is_for_them() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let refused = tasks.iter().filter(|task| task.is_finished()).count();
-    assert!((3..=5).contains(&refused), "{refused} of 8 were refused");
+    // Two fit; where all grew at the same pace, the last of them may do alone.
+    assert!((6..=7).contains(&refused), "{refused} of 8 were refused");
     assert!(stored() <= 2 << 20, "{} bytes are stored", stored());
     let answer = ask(&service, "/v1/valuations/xlsx", FORM, unfinished(part(1900 << 10))).await;
     assert_eq!(answer.problem(), (503, "no-room".to_owned()));
@@ -141,7 +142,8 @@ async fn forms_without_an_end_of_their_head_are_refused() {
         Body::from_stream(stream::iter(pieces.into_iter().map(|piece: std::io::Result<_>| piece)))
     };
     let complete = format!("{}\"\r\n\r\nx\r\n--b--\r\n", named(&endless));
-    let other = format!("--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b\r\nX: {}", "x".repeat(20 << 10));
+    let other =
+        format!("--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b\r\nX: {}", "x".repeat(20 << 10));
     for (what, body) in [
         ("a name", named(&endless)),
         ("a head", complete),

@@ -109,7 +109,8 @@ async fn a_head_that_stops_halfway_is_told_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_keep_nobody_out() {
     let server = Server::start(Config { max_connections: 20, ..Config::default() }).await;
-    let body = "POST /v1/valuations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
+    let body =
+        "POST /v1/valuations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
     let mut silent = Vec::new();
     for bytes in ["", "GET / HT", body, LIVE] {
         // The last of them take an answer and keep the connection, or do not read it.
@@ -126,9 +127,11 @@ async fn silent_connections_keep_nobody_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_nobody_reads_is_discarded_and_the_answer_comes_through() {
     let server = Server::start(Config::default()).await;
-    for (path, content_type, status) in
-        [("/nowhere", "text/plain", 404), ("/v1/valuations/batch", "text/plain", 415), ("/v1/valuations/xlsx", "multipart/form-data; boundary=b", 400)]
-    {
+    for (path, content_type, status) in [
+        ("/nowhere", "text/plain", 404),
+        ("/v1/valuations/batch", "text/plain", 415),
+        ("/v1/valuations/xlsx", "multipart/form-data; boundary=b", 400),
+    ] {
         let size = 8 << 20;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {size}\r\n\r\n"

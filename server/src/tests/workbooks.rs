@@ -198,7 +198,8 @@ fn upload_by(key: &str, path: &str) -> Request<axum::body::Body> {
     let mut body = b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".to_vec();
     body.extend(cars());
     body.extend(b"\r\n--b--\r\n");
-    let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b").header("x-api-key", key);
+    let request =
+        Request::post(path).header("content-type", "multipart/form-data; boundary=b").header("x-api-key", key);
     request.body(body.into()).unwrap()
 }
 

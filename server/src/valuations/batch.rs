@@ -16,6 +16,7 @@ use super::query::{BatchQuery, check_level};
 use crate::body::{Admitted, JsonBody};
 use crate::engine::Served;
 use crate::json::{self, List, MOST_ITEMS};
+use crate::lane::JSON_BYTE;
 use crate::listing_request;
 use crate::problem::document::OfListing;
 use crate::problem::{FieldError, Location, Problem, ProblemDetails};
@@ -72,7 +73,7 @@ pub(crate) async fn value_batch(
     let JsonBody(body) = JsonBody::from_request(request, &state).await?;
     let place = state.engine().bulk.enter(caller)?;
     let today = state.today();
-    let answer = place.run(body.len() as u64, move || {
+    let answer = place.run(JSON_BYTE * body.len() as u64, move || {
         let items = read(&body, state.config().max_json_depth, today)?;
         // The request itself counted as the first.
         state.keys().charge(caller, items.len() as u64 - 1);
