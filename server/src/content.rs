@@ -12,11 +12,11 @@ use crate::budget::{Caller, Exhausted, Share};
 use crate::problem::Problem;
 use crate::state::State;
 
-/// The most bytes of a file that stays in memory.
+/// The most bytes of an upload that stay in memory.
 const MAX_IN_MEMORY: u64 = 64 << 10;
-/// What a file takes of memory while it is written, wherever it is kept: itself, and the buffers of its connection and of
+/// What an upload takes of memory while it comes, wherever it is kept: itself, and the buffers of its connection and of
 /// its form.
-const IN_PROGRESS: u64 = 192 << 10;
+const UPLOADING: u64 = 192 << 10;
 /// Bytes of a body or a file that no budget counts: a connection itself takes more.
 pub(crate) const UNCOUNTED: u64 = 16 << 10;
 /// Bytes of a file that are read and sent at a time.
@@ -27,22 +27,28 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Room {
     state: State,
     caller: Caller,
-    /// The most bytes in memory.
+    /// The most bytes that stay in memory.
     in_memory: u64,
+    /// What it takes of memory beyond [`UNCOUNTED`] bytes.
+    memory: u64,
     /// Whether what the caller's finished jobs keep gives way to it.
     replaces_jobs: bool,
 }
 
 impl Room {
-    /// For a file that is gone with its request.
-    pub(crate) fn new(state: &State, caller: Caller) -> Self {
-        Self { state: state.clone(), caller, in_memory: MAX_IN_MEMORY, replaces_jobs: false }
+    /// For a file that is sent.
+    pub(crate) fn of_upload(state: &State, caller: Caller) -> Self {
+        Self { in_memory: MAX_IN_MEMORY, memory: UPLOADING, ..Self::of_result(state, caller) }
     }
 
-    /// For the result of a job, which is kept: in memory it would be in the way of others. Results of the caller's
-    /// earlier jobs give way to it, the oldest first.
-    pub(crate) fn to_keep(state: &State, caller: Caller) -> Self {
-        Self { in_memory: UNCOUNTED, replaces_jobs: true, ..Self::new(state, caller) }
+    /// For an answer.
+    pub(crate) fn of_result(state: &State, caller: Caller) -> Self {
+        Self { state: state.clone(), caller, in_memory: UNCOUNTED, memory: 0, replaces_jobs: false }
+    }
+
+    /// For the result of a job. Results of the caller's earlier jobs give way to it, the oldest first.
+    pub(crate) fn of_job(state: &State, caller: Caller) -> Self {
+        Self { replaces_jobs: true, ..Self::of_result(state, caller) }
     }
 
     fn take_on_disk(&self, share: &mut Share, more: u64) -> io::Result<()> {
@@ -102,7 +108,7 @@ impl Writer {
     /// Takes room for a file of this size, and moves it to the disk where it does not stay in memory.
     fn grow(&mut self, size: u64) -> io::Result<()> {
         if size > UNCOUNTED && self.memory.held() == 0 {
-            self.memory.grow(IN_PROGRESS).map_err(full)?;
+            self.memory.grow(self.room.memory).map_err(full)?;
         }
         match &self.kept {
             Kept::Disk(_) => self.room.take_on_disk(&mut self.disk, size - self.size)?,

@@ -192,7 +192,7 @@ pub(crate) async fn start_job(
     let id = state.jobs().add(Arc::clone(&entry))?;
     let job = entry.describe(id);
     tokio::spawn(async move {
-        let room = Room::to_keep(&state, caller);
+        let room = Room::of_job(&state, caller);
         let place = state.engine().bulk.wait(caller);
         let outcome = place.run(upload.inflated, move || work.value(&upload, room)).await;
         *entry.outcome() = Some(outcome.map(Arc::new));

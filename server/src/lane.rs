@@ -18,9 +18,12 @@ pub(crate) const BULK_THREADS: usize = 2;
 /// Requests that may wait or be worked on. What they hold in memory and on the disk has budgets of its own.
 const PLACES: u64 = 512;
 
-/// The lines: up to how many bytes, inflated, a work stands in it, how much of it is worked on at a time at least, and
-/// by how much its threads stand back (`nice`). A megabyte is some 30 ms of work, the largest workbook some seconds.
-const LINES: [(u64, usize, i32); 3] = [(1 << 20, 4, 3), (16 << 20, 2, 6), (u64::MAX, 1, 9)];
+/// The lines: up to how many bytes of a workbook, inflated, a work stands in it, how much of it is worked on at a time at
+/// least, and by how much its threads stand back (`nice`). A megabyte is a tenth of a second of work, the largest
+/// workbook many seconds.
+const LINES: [(u64, usize, i32); 4] = [(512 << 10, 4, 3), (8 << 20, 2, 6), (32 << 20, 1, 9), (u64::MAX, 1, 12)];
+/// As much work as a byte of JSON is, in bytes of a workbook.
+pub(crate) const JSON_BYTE: u64 = 8;
 
 /// The lines.
 #[derive(Debug)]
@@ -64,7 +67,7 @@ impl Lane {
 }
 
 impl Place {
-    /// Does work, on so many bytes once they are inflated, on a thread of its own once it is its turn.
+    /// Does work, as much as so many bytes of a workbook are, on a thread of its own once it is its turn.
     pub(crate) async fn run<T: Send + 'static>(
         self,
         bytes: u64,

@@ -76,7 +76,7 @@ pub(crate) async fn read(state: &State, request: Request) -> Result<Upload, Prob
     let mut file = None;
     while let Some(part) = next_part(&mut form, &head).await? {
         match part.name() {
-            Some(FIELD) if file.is_none() => file = Some(receive(Room::new(state, caller), part).await?),
+            Some(FIELD) if file.is_none() => file = Some(receive(Room::of_upload(state, caller), part).await?),
             name => return Err(unexpected_part(name.unwrap_or_default())),
         }
     }

@@ -175,7 +175,11 @@ fn a_spool_that_rots_on_the_disk_is_noticed_and_made_anew() {
     let undisturbed = accuracy(&home.ok(&longer()));
     let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();
     let mut training = start(&home, &spooled);
-    wait_for_epochs(&home, "2", 2);
+    // At the beginning, so that every block is still to be read.
+    while !folder(&home, "2").is_some_and(|folder| folder.join("learning.checkpoint").exists()) {
+        assert!(training.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     training.kill().unwrap();
     training.wait().unwrap();
     let spool = folder(&home, "2").unwrap().join("learning.train.arrow");

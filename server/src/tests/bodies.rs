@@ -120,7 +120,8 @@ async fn files_share_the_disk_that_there_is_for_them() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     let refused = tasks.iter().filter(|task| task.is_finished()).count();
-    assert!((3..=5).contains(&refused), "{refused} of 8 were refused");
+    // Two fit; where all grew at the same pace, the last of them may do alone.
+    assert!((6..=7).contains(&refused), "{refused} of 8 were refused");
     assert!(stored() <= 2 << 20, "{} bytes are stored", stored());
     let answer = ask(&service, "/v1/valuations/xlsx", FORM, unfinished(part(1900 << 10))).await;
     assert_eq!(answer.problem(), (503, "no-room".to_owned()));

@@ -19,7 +19,7 @@ use super::query::{BatchQuery, check_level};
 use crate::body::{Admitted, JsonBody};
 use crate::engine::Served;
 use crate::json::MOST_ITEMS;
-use crate::lane::Abandon;
+use crate::lane::{Abandon, JSON_BYTE};
 use crate::listing_request::{self, Item};
 use crate::problem::document::OfListing;
 use crate::problem::{FieldError, FieldErrors, Location, Problem, ProblemDetails};
@@ -79,7 +79,7 @@ pub(crate) async fn value_batch(
     let today = state.today();
     let abandoned = Abandon::default();
     let is_abandoned = Arc::clone(&abandoned.0);
-    let answer = place.run(body.len() as u64, move || {
+    let answer = place.run(JSON_BYTE * body.len() as u64, move || {
         let items = read(&body, state.config().max_json_depth, today)?;
         drop(body);
         // The request itself counted as the first.

@@ -110,7 +110,7 @@ pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(Str
     let upload = upload::read(state, request).await?;
     let place = state.engine().bulk.enter(caller)?;
     let abandoned = Abandon::default();
-    let room = Room::new(state, caller);
+    let room = Room::of_result(state, caller);
     let work = Work::new(state, caller, served, Arc::clone(&abandoned.0));
     let name = upload.name.clone();
     let valued = place.run(upload.inflated, move || work.value(&upload, room)).await?;
