@@ -78,7 +78,7 @@ fn start_thread() -> std::io::Result<Sender<Work>> {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn work_that_panics_has_no_result_and_the_next_one_has() {
