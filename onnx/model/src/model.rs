@@ -94,7 +94,8 @@ impl Model {
     /// As [`Self::open`].
     pub fn with_quick_sessions(self, runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
         let widths = widths(&self.signature);
-        let mut graph = Graph::new(decode(file)?, widths, &largest_ids(&self.signature), BATCH)?;
+        // A table that is made of the rows themselves is the shorter the fewer they are.
+        let mut graph = Graph::new(decode(file)?, widths, &largest_ids(&self.signature), QUICK_ROWS[0])?;
         let quick = open_pool(runtime, &mut graph, widths, threads, &QUICK_ROWS)?;
         Ok(Self { quick: Some(quick), ..self })
     }

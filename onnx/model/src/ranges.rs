@@ -13,8 +13,8 @@ use crate::sizes::{Sizes, axis, int};
 
 /// The most columns whose ranges are kept apart. A wider value has one range for all of it.
 const MAX_COLUMNS: u64 = 64;
-/// Whole numbers beyond this are not exact as floating point.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+/// Whole numbers beyond this are not exact in single precision.
+const MAX_EXACT: f64 = 16_777_216.0;
 /// Bytes of a constant of floating point whose range may matter: bounds and offsets, not weights.
 const MAX_CONSTANT: usize = 4096;
 
@@ -65,9 +65,16 @@ impl Range {
         Self { low: clip(self.low), high: clip(self.high) }
     }
 
-    /// Of sums that are not exact any more, nothing is known.
+    /// As the graph computes it: rounded to single precision, which leaves whole numbers as they are and keeps the order
+    /// of all others. Of whole numbers that are not exact any more, nothing is known.
     fn checked(self) -> Self {
-        if self.low.abs() <= MAX_EXACT && self.high.abs() <= MAX_EXACT { self } else { Self::ANY }
+        if self.low.abs() <= MAX_EXACT && self.high.abs() <= MAX_EXACT {
+            #[expect(clippy::cast_possible_truncation, reason = "that is what the rounding is")]
+            let rounded = |bound: f64| f64::from(bound as f32);
+            Self { low: rounded(self.low), high: rounded(self.high) }
+        } else {
+            Self::ANY
+        }
     }
 }
 
@@ -75,8 +82,8 @@ impl<'g> Ranges<'g> {
     /// An input of ids, the largest of each column given.
     pub(crate) fn ids(&mut self, name: &'g str, largest: &[usize]) {
         self.whole.insert(name);
-        #[expect(clippy::cast_precision_loss, reason = "vocabularies are far smaller than 2^53")]
-        let range = |largest: &usize| Range { low: 0.0, high: *largest as f64 };
+        #[expect(clippy::cast_precision_loss, reason = "what is not exact is given up in `checked`")]
+        let range = |largest: &usize| Range { low: 0.0, high: *largest as f64 }.checked();
         self.of.insert(name, largest.iter().map(range).collect());
     }
 

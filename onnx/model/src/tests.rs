@@ -98,6 +98,34 @@ fn look_ups_that_may_miss_their_table_are_refused() {
 }
 
 #[test]
+fn a_bound_that_is_reached_by_rounding_counts() {
+    // As 64 bits the sum is just below 7, as the 32 bits of the graph it is 7.
+    let refused = refusal_of_graph(|graph| {
+        let last = graph.node.len() - 1;
+        let bounded = node("Clip", &["filled", "low", "high"], "bounded");
+        let sum = node("Add", &["bounded", "little"], "sum");
+        let cast = node_with("Cast", &["sum"], "row", vec![int_to()]);
+        graph.node.splice(last..last, [bounded, sum, cast, node("Gather", &["spread", "row"], "looked_up")]);
+        graph.initializer.extend([tensor("low", &[], &[0.0]), tensor("high", &[], &[6.999_999_5])]);
+        graph.initializer.push(tensor("little", &[], &[4e-7]));
+    });
+    assert!(refused.contains("may look up rows 0 to 7 of `spread`"), "{refused}");
+}
+
+#[test]
+fn a_table_of_the_rows_themselves_is_as_short_as_the_smallest_session() {
+    let (mut graph, signature) = sound();
+    let last = graph.node.len() - 1;
+    let bounded = node("Clip", &["filled", "low", "high"], "bounded");
+    let cast = node_with("Cast", &["bounded"], "row", vec![int_to()]);
+    graph.node.splice(last..last, [bounded, cast, node("Gather", &["shift", "row"], "looked_up")]);
+    graph.initializer.extend([tensor("low", &[], &[0.0]), tensor("high", &[], &[200.0])]);
+    let file = file(graph, &signature);
+    let error = open(&file).and_then(|model| model.with_quick_sessions(runtime(), &file, 1)).unwrap_err();
+    assert!(error.to_string().contains("may look up rows 0 to 200 of `shift`, which has 4"), "{error}");
+}
+
+#[test]
 fn divisions_of_whole_numbers_are_refused() {
     let divided = refusal_of_graph(|graph| graph.node.insert(0, node("Div", &["categorical", "offsets"], "more")));
     assert!(divided.contains("divides whole numbers"), "{divided}");
