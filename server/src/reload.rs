@@ -1,6 +1,5 @@
 //! Keeps the champion in service: looks, loads, checks, swaps; on failure the old model stays.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,7 +111,7 @@ async fn serve_cached(state: &State) {
         Ok(Ok(None)) | Err(_) => return,
         Ok(Err(error)) => return tracing::warn!(%error, "The last model served cannot be read from the disk."),
     };
-    if failure.version.is_some() && !is_registered(state, version, &sha256).await {
+    if failure.version.is_some() && !state.database().models().holds(version, &sha256).await.unwrap_or(false) {
         return tracing::warn!("The last model served is not one of this registry, and does not serve.");
     }
     match open(state, version, sha256, Arc::new(bytes)).await {
@@ -126,21 +125,6 @@ async fn serve_cached(state: &State) {
         }
         Err(failure) => note(state, &failure),
     }
-}
-
-/// Whether a file is that of a version of this registry.
-async fn is_registered(state: &State, version: i64, sha256: &[u8]) -> bool {
-    let record = state.database().models().get(version).await;
-    record.is_ok_and(|record| record.is_some_and(|record| record.sha256 == hexadecimal(sha256)))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // A string takes whatever is written to it.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 async fn load_champion(state: &State, alias_moved: bool) -> Result<Option<Served>, Failure> {

@@ -150,6 +150,15 @@ impl Models {
         self.resolve(CHAMPION).await
     }
 
+    /// Whether a version is registered with a file of this SHA-256.
+    ///
+    /// # Errors
+    /// A database that does not answer.
+    pub async fn holds(&self, version: i64, sha256: &[u8]) -> Result<bool> {
+        let query = "SELECT EXISTS (SELECT FROM models WHERE version = $1 AND sha256 = $2)";
+        Ok(sqlx::query_scalar(query).bind(version).bind(sha256).fetch_one(&self.pool).await?)
+    }
+
     /// The same, with the SHA-256 of its file, which tells it apart from one of this number in another database.
     ///
     /// # Errors
