@@ -58,12 +58,7 @@ impl Context {
     /// tables up to date once it can.
     pub fn open_to_serve(process: &Process) -> Result<Self> {
         let home = home()?;
-        Self::connect(
-            process,
-            |error| {
-                if server::cache::holds_model(&server_folder(&home)) { Ok(()) } else { Err(error) }
-            },
-        )
+        Self::connect(process, |error| if server::is_model_cached(&server_folder(&home)) { Ok(()) } else { Err(error) })
     }
 
     fn connect(

@@ -1,6 +1,6 @@
 //! The features of the model: which columns it sees, as what. This list exists once, here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -88,6 +88,19 @@ pub struct CategoricalFeature {
     pub values: Vec<Vec<String>>,
 }
 
+impl CategoricalFeature {
+    /// The texts of the last column, sorted, in the keys that begin with the given texts; `None` stands for any text. A
+    /// feature of one column has no leading texts and ignores them.
+    #[must_use]
+    pub fn known_texts(&self, leading: &[Option<String>]) -> Vec<String> {
+        let has_leading = self.columns.len() > 1;
+        let matches = |(text, wanted): (&String, &Option<String>)| wanted.as_ref().is_none_or(|wanted| wanted == text);
+        let is_match = |key: &&Vec<String>| !has_leading || key.iter().take(key.len() - 1).zip(leading).all(matches);
+        let texts: BTreeSet<&String> = self.values.iter().filter(is_match).filter_map(|key| key.last()).collect();
+        texts.into_iter().cloned().collect()
+    }
+}
+
 /// A numeric feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NumericFeature {
@@ -98,6 +111,14 @@ pub struct NumericFeature {
 }
 
 impl FeatureSchema {
+    /// The known texts by column, sorted; see [`CategoricalFeature::known_texts`].
+    #[must_use]
+    pub fn known_texts(&self, leading: &[Option<String>]) -> Vec<(Column, Vec<String>)> {
+        let column = |feature: &CategoricalFeature| Column::from_name(feature.columns.last()?);
+        let features = self.categorical.iter();
+        features.filter_map(|feature| Some((column(feature)?, feature.known_texts(leading)))).collect()
+    }
+
     /// The schema of this build's features with the given vocabularies, one a categorical feature
     /// in the order of [`CATEGORICAL`].
     #[must_use]

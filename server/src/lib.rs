@@ -1,44 +1,25 @@
-//! The HTTP service: valuations, the model registry, experiments, and the pages.
+//! The HTTP service: valuations, the model registry, runs, and the pages.
 //!
-//! Serves one model at a time, held behind an atomic pointer: a request takes it once and keeps it to
-//! its end, while [`reload`] swaps in the next champion. Knows nothing of training.
+//! A request takes the model in service once and keeps it to its end, while the champion of the registry is swapped in
+//! behind an atomic pointer. Knows nothing of training.
 
-mod allowance;
-mod attempts;
-mod body;
-mod budget;
-pub mod cache;
-pub mod config;
-mod connections;
-mod content;
-mod engine;
-mod health;
-mod inference;
-mod jobs;
-mod json;
-mod keys;
-mod lane;
-mod listing_request;
-mod loader;
-mod metrics;
-mod middleware;
-mod models;
+mod config;
+mod http;
+mod observability;
+mod operations;
 mod pages;
-mod predecessor;
-mod problem;
-pub mod reload;
+mod registry;
 mod router;
-mod runs;
-mod scratch;
+mod serve;
+mod serving;
 mod state;
 #[cfg(test)]
 mod tests;
-mod upload;
 mod valuations;
-mod vocabulary;
 
 pub use config::{Config, ConfigError, variable};
-pub use connections::serve;
-pub use listing_request::is_listing;
 pub use router::{build, document};
+pub use serve::serve;
+pub use serving::cache::is_model_cached;
 pub use state::State;
+pub use valuations::listing::is_listing;

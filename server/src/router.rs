@@ -16,44 +16,46 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::middleware::{Access, Gate};
-use crate::problem::{Problem, ProblemDetails};
+use crate::http::gate::{Access, Gate, admit};
+use crate::http::problem::{Problem, ProblemDetails};
+use crate::http::request_log::{RequestLog, handle_panic, log_request};
+use crate::operations::{exposition, health};
+use crate::pages;
+use crate::registry::{models, runs};
 use crate::state::State;
-use crate::{
-    health, jobs, listing_request, metrics, middleware, models, pages, predecessor, runs, valuations, vocabulary,
-};
+use crate::valuations::{batch, jobs, listing, one, predecessor, vocabulary, workbook};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Probeg",
         description = "What a used car is worth: the asking price to expect in listings (not a sale price), the range, \
-                       and why. Errors are problems as RFC 9457 has them.",
+                       and why. Errors are problem details (RFC 9457).",
         license(name = "MIT", identifier = "MIT")
     ),
     servers((url = "/", description = "This server")),
     tags(
         (name = "valuations", description = "What a car is worth"),
-        (name = "models", description = "The model registry; changes need the admin token"),
-        (name = "runs", description = "Experiments"),
+        (name = "models", description = "The model registry; changes require the admin token"),
+        (name = "runs", description = "The runs of training"),
         (name = "predecessor", description = "The paths of the service that Probeg replaces"),
-        (name = "operations", description = "Whether the server lives and can serve")
+        (name = "operations", description = "Liveness, readiness and metrics")
     ),
-    components(schemas(ProblemDetails, listing_request::ListingRequest)),
+    components(schemas(ProblemDetails, listing::ListingRequest)),
     modifiers(&Security)
 )]
 struct Document;
 
-/// Answers one car: small bodies, short work.
+/// One car: small bodies, short work.
 fn single() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(valuations::one::value_one)).routes(routes!(predecessor::value_one))
+    OpenApiRouter::new().routes(routes!(one::value_one)).routes(routes!(predecessor::value_one))
 }
 
-/// Looks something up.
+/// Reads.
 fn lookups() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(valuations::workbook::get_template))
-        .routes(routes!(jobs::get_job, jobs::end_job))
+        .routes(routes!(workbook::get_template))
+        .routes(routes!(jobs::get_job, jobs::delete_job))
         .routes(routes!(jobs::get_result))
         .routes(routes!(vocabulary::get_vocabulary))
         .routes(routes!(models::list_models))
@@ -65,29 +67,29 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(runs::get_run_metrics))
 }
 
-/// Answers many cars: large bodies, long work.
+/// Many cars: large bodies, long work.
 fn bulk() -> OpenApiRouter<State> {
     OpenApiRouter::new()
-        .routes(routes!(valuations::batch::value_batch))
-        .routes(routes!(valuations::workbook::value_workbook))
+        .routes(routes!(batch::value_batch))
+        .routes(routes!(workbook::value_workbook))
         .routes(routes!(jobs::start_job))
         .routes(routes!(predecessor::value_many))
 }
 
-/// Moves the champion.
+/// Changes of the champion.
 fn admin() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(models::promote_model)).routes(routes!(models::rollback_model))
 }
 
-/// Open to everybody.
+/// Open to everyone.
 fn open() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(health::get_live))
         .routes(routes!(health::get_ready))
-        .routes(routes!(metrics::get_metrics))
+        .routes(routes!(exposition::get_metrics))
 }
 
-/// The document of the API, the same on every machine. The newest year of manufacture is the one after this.
+/// The OpenAPI document, the same on every machine. The latest year of manufacture is the year after `this_year`.
 #[must_use]
 pub fn document(this_year: i32) -> utoipa::openapi::OpenApi {
     let documented = OpenApiRouter::with_openapi(Document::openapi());
@@ -107,26 +109,32 @@ pub fn document(this_year: i32) -> utoipa::openapi::OpenApi {
 /// The whole service as a function of its state.
 pub fn build(state: &State) -> Router {
     let config = state.config();
-    let gate = |access, most_bytes, time, sheds| {
-        from_fn_with_state(Gate { state: state.clone(), access, most_bytes, time, sheds }, middleware::guard)
+    let gate = |access, max_bytes, timeout| {
+        let keys = state.keys().clone();
+        from_fn_with_state(Gate { keys, access, max_bytes, timeout }, admit)
+    };
+    let request_log = RequestLog {
+        metrics: state.metrics().clone(),
+        shutdown: state.shutdown().clone(),
+        idle_timeout: config.idle_timeout,
     };
     let (small, large) = (config.max_json_bytes, config.max_upload_bytes);
     let (short, long) = (config.request_timeout, config.upload_timeout);
-    let service = Router::from(single().route_layer(gate(Access::Key, small, short, true)))
-        .merge(lookups().route_layer(gate(Access::Key, small, short, false)))
-        .merge(bulk().route_layer(gate(Access::Key, large, long, false)))
-        .merge(admin().route_layer(gate(Access::Admin, small, short, false)))
-        .merge(open().route_layer(gate(Access::Nothing, small, short, false)))
+    let service = Router::from(single().route_layer(gate(Access::Key, small, short)))
+        .merge(lookups().route_layer(gate(Access::Key, small, short)))
+        .merge(bulk().route_layer(gate(Access::Key, large, long)))
+        .merge(admin().route_layer(gate(Access::Admin, small, short)))
+        .merge(open().route_layer(gate(Access::Open, small, short)))
         .with_state(state.clone())
         .merge(pages::routes(document(state.today().year())))
         .fallback(not_found)
         .method_not_allowed_fallback(async || Problem::MethodNotAllowed)
-        .layer(CatchPanicLayer::custom(middleware::crashed))
-        .layer(from_fn_with_state(state.clone(), middleware::around));
+        .layer(CatchPanicLayer::custom(handle_panic))
+        .layer(from_fn_with_state(request_log, log_request));
     if config.cors_origins.is_empty() { service } else { service.layer(cors(&config.cors_origins)) }
 }
 
-/// Lets pages of other origins call the API with a key. Cookies mean nothing here.
+/// Allows pages of other origins to call the API with a key. There are no cookies.
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.to_vec())
@@ -138,22 +146,22 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 
 async fn not_found(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
-    Problem::NotFound { detail: format!("there is no path {path}: see /docs") }
+    Problem::NotFound { detail: format!("there is no path {path}; see /docs") }
 }
 
-/// The ways to authenticate. Without keys set up, none is needed.
+/// The ways to authenticate. Without configured keys, none is required.
 struct Security;
 
 impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let key = ApiKeyValue::with_description("X-API-Key", "One of PROBEG_API_KEYS; not needed where none is set");
+        let key = ApiKeyValue::with_description("X-API-Key", "One of PROBEG_API_KEYS; not required if none are set");
         let bearer = |description: &str| {
             SecurityScheme::Http(Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(description)).build())
         };
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
         components.add_security_scheme("bearer", bearer("One of PROBEG_API_KEYS, as a bearer token"));
-        components.add_security_scheme("admin", bearer("PROBEG_ADMIN_TOKEN; where it is unset, changes are off"));
+        components.add_security_scheme("admin", bearer("PROBEG_ADMIN_TOKEN; if it is unset, changes are disabled"));
         let none: [&str; 0] = [];
         document.security = Some(vec![
             SecurityRequirement::default(),

@@ -1,22 +1,23 @@
 //! What every request may reach.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use axum::extract::FromRef;
 use chrono::NaiveDate;
 use onnx_model::Runtime;
 use storage::Database;
 
-use crate::budget::Budget;
 use crate::config::Config;
-use crate::engine::Engine;
-use crate::jobs::Jobs;
-use crate::keys::Keys;
-use crate::metrics::Metrics;
-use crate::scratch::Scratch;
-use crate::valuations::workbook::Template;
+use crate::http::access::keys::Keys;
+use crate::http::buffers::Buffers;
+use crate::http::shutdown::Shutdown;
+use crate::observability::metrics::Metrics;
+use crate::serving::engine::Engine;
+use crate::serving::jobs::Jobs;
+use crate::serving::reload::Reloader;
+use crate::serving::template::Template;
 
-/// The server's state; clones share it.
+/// The state of the server; clones share it.
 #[derive(Clone, Debug)]
 pub struct State {
     shared: Arc<Shared>,
@@ -25,28 +26,20 @@ pub struct State {
 #[derive(Debug)]
 struct Shared {
     config: Config,
-    database: Database,
-    runtime: Runtime,
-    engine: Engine,
-    metrics: Arc<Metrics>,
-    keys: Keys,
-    memory: Arc<Budget>,
-    disk: Arc<Budget>,
-    scratch: Mutex<Option<Arc<Scratch>>>,
+    reloader: Reloader,
+    keys: Arc<Keys>,
+    buffers: Arc<Buffers>,
     jobs: Jobs,
     template: Template,
-    draining: AtomicBool,
-    closing: AtomicBool,
-    today: fn() -> NaiveDate,
+    shutdown: Arc<Shutdown>,
 }
 
 impl State {
-    /// The state of a server that values by the calendar `today`. The runtime is the caller's, since a process
-    /// has one only. The database need not answer yet; nothing is served before [`crate::reload`] has
-    /// found a champion.
+    /// The state of a server. The database may still be unavailable. No model is in service before
+    /// [`State::load_champion`]. The runtime is passed in, since a process has only one; `today` returns the current date.
     ///
     /// # Errors
-    /// The system has no room for the threads that compute.
+    /// The system cannot start the inference threads.
     pub fn new(
         config: Config,
         database: Database,
@@ -54,108 +47,77 @@ impl State {
         today: fn() -> NaiveDate,
     ) -> std::io::Result<Self> {
         let metrics = Metrics::new();
-        let engine = Engine::new(&config, &metrics)?;
-        let keys = Keys::new(&config);
-        // One caller may hold half: the largest body must fit into that.
-        let largest = config.max_upload_bytes.max(config.max_json_bytes);
-        let budget = |bytes: usize| Budget::new(bytes.max(largest.saturating_mul(2)) as u64);
-        let (memory, disk) = (budget(config.memory_bytes), budget(config.disk_bytes));
-        let (draining, closing) = (AtomicBool::new(false), AtomicBool::new(false));
+        let engine = Arc::new(Engine::new(&config, &metrics)?);
+        let (folder, sessions) = (config.folder.clone(), config.sessions);
+        let reloader = Reloader { database, runtime, engine, metrics, folder, sessions, today };
         let shared = Shared {
-            config,
-            database,
-            runtime,
-            engine,
-            metrics,
-            keys,
-            memory,
-            disk,
-            scratch: Mutex::default(),
+            reloader,
+            keys: Arc::new(Keys::new(&config)),
+            buffers: Arc::new(Buffers::new(&config)),
             jobs: Jobs::default(),
             template: Template::default(),
-            draining,
-            closing,
-            today,
+            shutdown: Arc::default(),
+            config,
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Migrates the database and puts the champion into service, or else the model that was served last.
+    pub async fn load_champion(&self) {
+        self.reloader().start().await;
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
     }
 
+    pub(crate) fn reloader(&self) -> &Reloader {
+        &self.shared.reloader
+    }
+
     pub(crate) fn database(&self) -> &Database {
-        &self.shared.database
+        &self.shared.reloader.database
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
-        &self.shared.runtime
+        &self.shared.reloader.runtime
     }
 
     pub(crate) fn engine(&self) -> &Engine {
-        &self.shared.engine
+        &self.shared.reloader.engine
     }
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        &self.shared.metrics
+        &self.shared.reloader.metrics
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
+    pub(crate) fn today(&self) -> NaiveDate {
+        (self.shared.reloader.today)()
+    }
+
+    pub(crate) fn keys(&self) -> &Arc<Keys> {
         &self.shared.keys
     }
 
-    /// Room in memory for bodies and files.
-    pub(crate) fn memory(&self) -> &Arc<Budget> {
-        &self.shared.memory
-    }
-
-    /// Room on the disk for files.
-    pub(crate) fn disk(&self) -> &Arc<Budget> {
-        &self.shared.disk
-    }
-
-    /// The folder for files, which is made for the first of them. Blocks.
-    ///
-    /// # Errors
-    /// The folder of the configuration cannot be written to.
-    pub(crate) fn scratch(&self) -> std::io::Result<Arc<Scratch>> {
-        // A panic leaves no folder or a whole one.
-        let mut scratch = self.shared.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(scratch) = &*scratch {
-            return Ok(Arc::clone(scratch));
-        }
-        let made = Arc::new(Scratch::create(&self.shared.config.folder)?);
-        *scratch = Some(Arc::clone(&made));
-        Ok(made)
-    }
-
-    pub(crate) fn template(&self) -> &Template {
-        &self.shared.template
+    pub(crate) fn buffers(&self) -> &Arc<Buffers> {
+        &self.shared.buffers
     }
 
     pub(crate) fn jobs(&self) -> &Jobs {
         &self.shared.jobs
     }
 
-    /// The server is about to stop: it is not ready any more.
-    pub(crate) fn drain(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+    pub(crate) fn template(&self) -> &Template {
+        &self.shared.template
     }
 
-    /// The server takes no more connections: each answer is the last of its connection.
-    pub(crate) fn close(&self) {
-        self.shared.closing.store(true, Ordering::Relaxed);
+    pub(crate) fn shutdown(&self) -> &Arc<Shutdown> {
+        &self.shared.shutdown
     }
+}
 
-    pub(crate) fn is_closing(&self) -> bool {
-        self.shared.closing.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.shared.draining.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn today(&self) -> NaiveDate {
-        (self.shared.today)()
+impl FromRef<State> for Arc<Buffers> {
+    fn from_ref(state: &State) -> Self {
+        Arc::clone(state.buffers())
     }
 }

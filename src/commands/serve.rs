@@ -60,7 +60,7 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
         tokio::select! {
             biased;
             () = context.stop.requested() => return Ok(()),
-            () = server::reload::begin(&state) => {}
+            () = state.load_champion() => {}
         }
         say!("Probeg serves on http://{address}/ (stop it with Ctrl-C)")?;
         say!("  a price for one car     http://{address}/")?;

@@ -8,8 +8,8 @@ use axum::http::Request;
 use serde_json::json;
 
 use super::fixture::{bare, get, post, send, service, state};
-use crate::budget::Caller;
 use crate::config::{Config, Secret};
+use crate::http::budget::Caller;
 
 const CAR: &str = r#"{"brand": "Kia", "year": 2018, "mileage": 1}"#;
 
@@ -28,7 +28,7 @@ async fn without_a_model_valuations_wait_for_one() {
     assert_eq!(get(&service, "/health/ready").await.problem(), (503, "no-model".to_owned()));
     let answer = post(&service, "/v1/valuations", CAR).await;
     assert_eq!(answer.problem(), (503, "no-model".to_owned()));
-    let detail = "train one (`probeg train --promote`); the server takes it up by itself";
+    let detail = "train one with `probeg train --promote`; the server will load it by itself";
     assert_eq!(answer.json()["detail"], detail);
 }
 
@@ -131,7 +131,7 @@ async fn a_full_lane_refuses_at_once() {
 #[tokio::test]
 async fn a_registry_that_cannot_be_asked_leaves_the_model() {
     let state = state(Config::default());
-    crate::reload::refresh(&state, true).await;
+    state.reloader().refresh(true).await;
     assert_eq!(state.engine().served().unwrap().version, 3);
     assert_eq!(state.engine().failure().unwrap().version, None);
 }
@@ -222,11 +222,11 @@ async fn pages_of_other_origins_are_let_in_by_name_only() {
 async fn a_server_that_is_about_to_stop_says_so_and_answers() {
     let state = state(Config::default());
     let service = crate::build(&state);
-    state.drain();
+    state.shutdown().start_draining();
     assert_eq!(get(&service, "/health/ready").await.problem(), (503, "draining".to_owned()));
     let answer = post(&service, "/v1/valuations", CAR).await;
     assert_eq!((answer.status.as_u16(), answer.header("connection")), (200, ""));
-    state.close();
+    state.shutdown().start_closing();
     let answer = post(&service, "/v1/valuations", CAR).await;
     assert_eq!((answer.status.as_u16(), answer.header("connection")), (200, "close"));
 }

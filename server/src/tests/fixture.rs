@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::model_file::model_file;
 use crate::config::Config;
-use crate::engine::Served;
+use crate::serving::models::Served;
 use crate::state::State;
 
 /// Nobody listens there.

@@ -188,7 +188,7 @@ async fn batches_hold_one_to_ten_thousand_cars() {
     }
     let many = |count: usize| format!("[{}]", vec![RIO; count].join(","));
     let answer = post(&service, "/v1/valuations/batch", many(10_001)).await;
-    assert_eq!(answer.json()["errors"][0]["msg"], "the list holds 10001 listings; at most 10000 are accepted");
+    assert_eq!(answer.json()["errors"][0]["msg"], "the list has 10001 listings; at most 10000 are accepted");
     let answer = post(&service, "/v1/valuations/batch", many(10_000)).await;
     assert_eq!(answer.json().as_array().unwrap().len(), 10_000);
 }

@@ -9,23 +9,22 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use domain::Listing;
 use serde::Serialize;
-
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ArrayItems, Object as SchemaObject, SchemaType};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::Valuation;
+use super::listing::{self, Item};
 use super::query::{BatchQuery, check_level};
-use crate::body::{Admitted, JsonBody};
-use crate::engine::Served;
-use crate::json::MOST_ITEMS;
-use crate::lane::{Abandon, JSON_BYTE};
-use crate::listing_request::{self, Item};
-use crate::problem::document::OfListing;
-use crate::problem::{FieldError, FieldErrors, Location, Problem, ProblemDetails};
+use super::valuation::Valuation;
+use crate::http::body::{Admitted, JsonBody};
+use crate::http::json::MAX_ITEMS;
+use crate::http::problem::openapi::ListingProblems;
+use crate::http::problem::{FieldError, FieldErrors, Location, Problem, ProblemDetails};
+use crate::serving::bulk::{BYTES_PER_JSON_BYTE, CancelOnDrop};
+use crate::serving::models::Served;
 use crate::state::State;
 
-/// One car's part of the answer.
+/// The result for one car.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum BatchItem {
@@ -38,33 +37,32 @@ pub(crate) enum BatchItem {
     },
 }
 
-/// The schema of the body.
+/// The schema of the request body.
 pub(crate) struct ListingList;
 
 impl ToSchema for ListingList {}
 
 impl PartialSchema for ListingList {
     fn schema() -> RefOr<Schema> {
-        // Another value does not make the list wrong, only its own place in the answer.
+        // An item of another type is an error of that item only.
         let anything = SchemaObject::with_type(SchemaType::AnyValue);
         let items = AnyOfBuilder::new().item(Ref::from_schema_name("Listing")).item(anything);
         let items = ArrayItems::RefOrSchema(Box::new(RefOr::T(items.build().into())));
-        ArrayBuilder::new().items(items).min_items(Some(1)).max_items(Some(MOST_ITEMS)).into()
+        ArrayBuilder::new().items(items).min_items(Some(1)).max_items(Some(MAX_ITEMS)).into()
     }
 }
 
 /// Values up to 10,000 cars
 ///
-/// The answer is a list in the order of the request: for each car its valuation, or `error` with the problem that it
-/// would have been refused with alone. Of many errors in one batch, each car is told at least the first, and how many
-/// more there are.
+/// Returns a list in the order of the request: a valuation per car, or `error` with the problem that the car would have
+/// had on its own. In a batch with many errors, each car lists at least the first one and the number of others.
 #[utoipa::path(
     post, path = "/v1/valuations/batch", operation_id = "value_batch", tag = "valuations", params(BatchQuery),
     request_body(
         content = inline(ListingList), description = "The cars",
-        example = json!([listing_request::example(), { "brand": "LADA (ВАЗ)", "year": 1995, "mileage": -5 }])
+        example = json!([listing::example(), { "brand": "LADA (ВАЗ)", "year": 1995, "mileage": -5 }])
     ),
-    responses((status = 200, description = "A valuation or an error a car, in order", body = Vec<BatchItem>), OfListing)
+    responses((status = 200, description = "A valuation or an error per car, in order", body = Vec<BatchItem>), ListingProblems)
 )]
 pub(crate) async fn value_batch(
     Extracted(state): Extracted<State>,
@@ -73,96 +71,96 @@ pub(crate) async fn value_batch(
 ) -> Result<Response, Problem> {
     let query = BatchQuery::read(&pairs).map_err(Problem::Invalid)?;
     let caller = Admitted::of(&request)?.caller;
-    state.engine().bulk.check_room(caller)?;
+    state.engine().bulk.check_place(caller)?;
     let JsonBody(body) = JsonBody::from_request(request, &state).await?;
     let place = state.engine().bulk.enter(caller)?;
     let today = state.today();
-    let abandoned = Abandon::default();
-    let is_abandoned = Arc::clone(&abandoned.0);
-    let answer = place.run(JSON_BYTE * body.len() as u64, move || {
-        let items = read(&body, state.config().max_json_depth, today)?;
+    let on_drop = CancelOnDrop::default();
+    let cancelled = Arc::clone(&on_drop.0);
+    let items = place.run(BYTES_PER_JSON_BYTE * body.len() as u64, move || {
+        let items = read_items(&body, state.config().max_json_depth, today)?;
         drop(body);
-        // The request itself counted as the first.
+        // The request itself was charged as the first.
         state.keys().charge(caller, items.len() as u64 - 1);
         let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(Problem::invalid)?;
-        let batch = Batch { state: &state, served: &served, level: query.level, today, is_abandoned: &is_abandoned };
-        batch.answer(items)
+        let batch = Batch { state: &state, served: &served, level: query.level, today, cancelled: &cancelled };
+        batch.respond(items)
     });
-    Ok(([(CONTENT_TYPE, "application/json")], answer.await?).into_response())
+    Ok(([(CONTENT_TYPE, "application/json")], items.await?).into_response())
 }
 
-type Reading = Result<Listing, FieldErrors>;
+type Parsed = Result<Listing, FieldErrors>;
 
-/// The most errors that are told of all cars together, but for the first of each, which is always told: the answer stays
-/// about as large as one without errors.
+/// The most errors of all cars together, apart from the first of each: the response stays about as large as one without
+/// errors.
 const MAX_BATCH_ERRORS: usize = 1000;
 
-fn read(body: &[u8], max_depth: usize, today: NaiveDate) -> Result<Vec<Reading>, Problem> {
+fn read_items(body: &[u8], max_depth: usize, today: NaiveDate) -> Result<Vec<Parsed>, Problem> {
     let refuse = |msg: String, code| Err(Problem::invalid(FieldError::in_body(&[], msg, code)));
-    let mut room = MAX_BATCH_ERRORS;
-    let read = |place, item: Item<'_>| {
-        let read = listing_request::read_at(&item, &[Location::Place(place)], today, room.max(1));
-        room = room.saturating_sub(read.as_ref().map_or_else(|errors| errors.told().len(), |_| 0));
-        read
+    let mut errors_left = MAX_BATCH_ERRORS;
+    let read_item = |index, item: Item<'_>| {
+        let parsed = listing::read_at(&item, &[Location::Index(index)], today, errors_left.max(1));
+        errors_left = errors_left.saturating_sub(parsed.as_ref().map_or_else(|errors| errors.as_slice().len(), |_| 0));
+        parsed
     };
-    match listing_request::parse_list(body, max_depth, read)? {
+    match listing::parse_list(body, max_depth, read_item)? {
         None => refuse("the body must be a list of listings".to_owned(), "not_a_list"),
-        Some((_, 0)) => refuse("the list holds no listing".to_owned(), "too_short"),
-        Some((_, count)) if count > MOST_ITEMS => {
-            refuse(format!("the list holds {count} listings; at most {MOST_ITEMS} are accepted"), "too_long")
+        Some((_, 0)) => refuse("the list is empty".to_owned(), "too_short"),
+        Some((_, count)) if count > MAX_ITEMS => {
+            refuse(format!("the list has {count} listings; at most {MAX_ITEMS} are accepted"), "too_long")
         }
         Some((items, _)) => Ok(items),
     }
 }
 
-/// Cars that are valued together before it is asked whether anybody still waits.
+/// Cars to value together before checking for cancellation.
 const CHUNK: usize = 512;
 
-/// How the cars of a batch are valued.
+/// How to value the cars of a batch.
 struct Batch<'b> {
     state: &'b State,
     served: &'b Served,
     level: f64,
     today: NaiveDate,
-    is_abandoned: &'b AtomicBool,
+    cancelled: &'b AtomicBool,
 }
 
 impl Batch<'_> {
-    /// The answer, a chunk of cars at a time, so that nothing but the answer itself grows with them.
-    fn answer(&self, items: Vec<Reading>) -> Result<Vec<u8>, Problem> {
-        let mut answer = Vec::new();
+    /// The response, built from chunks of cars, so that nothing else grows with their number.
+    fn respond(&self, items: Vec<Parsed>) -> Result<Vec<u8>, Problem> {
+        let mut json = Vec::new();
         let mut items = items.into_iter();
         loop {
-            let chunk: Vec<Reading> = items.by_ref().take(CHUNK).collect();
+            let chunk: Vec<Parsed> = items.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
-                answer.push(b']');
-                return Ok(answer);
+                json.push(b']');
+                return Ok(json);
             }
-            if self.is_abandoned.load(Ordering::Relaxed) {
+            if self.cancelled.load(Ordering::Relaxed) {
                 return Err(Problem::Internal);
             }
             for item in self.value(chunk)? {
-                answer.push(if answer.is_empty() { b'[' } else { b',' });
-                serde_json::to_writer(&mut answer, &item).map_err(|error| Problem::internal(&error))?;
+                json.push(if json.is_empty() { b'[' } else { b',' });
+                serde_json::to_writer(&mut json, &item).map_err(|error| Problem::internal(&error))?;
             }
         }
     }
 
-    fn value(&self, chunk: Vec<Reading>) -> Result<Vec<BatchItem>, Problem> {
-        let good: Vec<Listing> = chunk.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-        let valuations = self.served.model.value(&good, self.today, self.level);
+    fn value(&self, chunk: Vec<Parsed>) -> Result<Vec<BatchItem>, Problem> {
+        let listings: Vec<Listing> = chunk.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
+        let valuations = self.served.model.value(&listings, self.today, self.level);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
         self.state.metrics().valued(self.served.version, &valuations);
         let mut valuations = valuations.into_iter();
-        let answers = chunk.into_iter().map(|item| match item {
+        let items = chunk.into_iter().map(|item| match item {
             Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details() }),
             Ok(_) => match valuations.next() {
                 Some(valuation) => Ok(BatchItem::Valuation(Box::new(Valuation::new(self.served, valuation, None)))),
-                None => Err(Problem::internal(&"the model gave too few valuations")),
+                None => Err(Problem::internal(&"the model returned too few valuations")),
             },
         });
-        answers.collect()
+        items.collect()
     }
 }
 
@@ -178,14 +176,17 @@ mod tests {
     async fn a_batch_whose_caller_is_gone_is_not_valued() {
         let state = fixture::state(Config::default());
         let served = state.engine().served().unwrap();
-        let answer = |is_abandoned: bool| {
-            let is_abandoned = &AtomicBool::new(is_abandoned);
-            let batch = Batch { state: &state, served: &served, level: DEFAULT_LEVEL, today: today(), is_abandoned };
-            batch.answer(vec![Ok(Listing::default()); CHUNK + 1])
+        let respond = |is_cancelled: bool| {
+            let cancelled = &AtomicBool::new(is_cancelled);
+            let batch = Batch { state: &state, served: &served, level: DEFAULT_LEVEL, today: today(), cancelled };
+            batch.respond(vec![Ok(Listing::default()); CHUNK + 1])
         };
-        assert_eq!(answer(true), Err(Problem::Internal));
+        assert_eq!(respond(true), Err(Problem::Internal));
         assert!(served.model.drift().is_empty(), "no car was valued");
-        assert_eq!(serde_json::from_slice::<Vec<serde_json::Value>>(&answer(false).unwrap()).unwrap().len(), CHUNK + 1);
+        assert_eq!(
+            serde_json::from_slice::<Vec<serde_json::Value>>(&respond(false).unwrap()).unwrap().len(),
+            CHUNK + 1
+        );
         assert!(!served.model.drift().is_empty(), "cars were valued");
     }
 }

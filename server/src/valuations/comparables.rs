@@ -1,4 +1,4 @@
-//! Listings of cars like the one that is valued.
+//! Listings of cars similar to the one that is valued.
 
 use std::time::Duration;
 
@@ -9,10 +9,9 @@ use serde::Serialize;
 use storage::Car;
 use utoipa::ToSchema;
 
-use super::Warning;
 use crate::state::State;
 
-/// A listing of a car like the one that was asked for. Texts are in lower case, as they are stored.
+/// A listing of a similar car. Texts are in lower case, as they are stored.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Comparable {
     /// Make.
@@ -45,34 +44,29 @@ pub(crate) struct Comparable {
     /// Day of the listing.
     #[schema(example = "2026-03-17")]
     listing_date: Option<NaiveDate>,
-    /// The price that was asked, in RUB.
+    /// The asking price in RUB.
     #[schema(example = 1_290_000.0)]
     price: f64,
 }
 
-/// What takes longer is left out of the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// After this time the valuation is returned without comparables.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The listings most like a car, the most alike first. Without the database there are none, and a warning says so:
-/// the price stands without them.
-pub(crate) async fn find(state: &State, listing: &Listing, count: u32) -> Result<Vec<Comparable>, Warning> {
-    let car = car(listing);
+/// Finds the listings most similar to a car, the most similar first; `None` if the database is unavailable or slow.
+pub(crate) async fn find(state: &State, listing: &Listing, count: u32) -> Option<Vec<Comparable>> {
+    let car = canonical_car(listing);
     let listings = state.database().listings();
-    let reason = match tokio::time::timeout(PATIENCE, listings.comparables(&car, count)).await {
-        Ok(Ok(found)) => return Ok(found.into_iter().map(Comparable::from).collect()),
+    let reason = match tokio::time::timeout(TIMEOUT, listings.comparables(&car, count)).await {
+        Ok(Ok(found)) => return Some(found.into_iter().map(Comparable::from).collect()),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "the database takes too long".to_owned(),
+        Err(_) => "the database did not respond in time".to_owned(),
     };
     tracing::warn!(reason, "Comparable listings could not be looked up.");
-    Err(Warning {
-        code: "comparables_unavailable".to_owned(),
-        field: String::new(),
-        message: "comparable listings cannot be looked up at the moment; the price stands without them".to_owned(),
-    })
+    None
 }
 
-/// The car in the form in which listings are stored.
-fn car(listing: &Listing) -> Car {
+/// The car with its texts in the form in which listings are stored.
+fn canonical_car(listing: &Listing) -> Car {
     let text = |column| listing.text(column).map(|text| canonical(column, text));
     #[expect(clippy::cast_possible_truncation, reason = "checked against the bounds of their columns")]
     let number = |column| listing.number(column).unwrap_or_default() as i32;

@@ -3,33 +3,36 @@
 use axum::Json;
 use axum::extract::{Query, State as Extracted};
 
+use super::capacity::Capacity;
+use super::listing::{self, ListingRequest};
 use super::query::{OneQuery, check_level};
-use super::{Valuation, comparables, factors};
-use crate::body::JsonBody;
-use crate::inference::{Answer, Question};
-use crate::listing_request::{self, ListingRequest};
-use crate::problem::Problem;
-use crate::problem::document::OfListing;
+use super::valuation::Valuation;
+use super::{comparables, factors};
+use crate::http::body::JsonBody;
+use crate::http::problem::Problem;
+use crate::http::problem::openapi::ListingProblems;
+use crate::serving::inference::{ValuationRequest, ValuationResponse};
 use crate::state::State;
 
 /// Values one car
 ///
-/// The asking price to expect in listings, not a sale price, and the range in which most such cars are offered. Only
-/// `brand`, `year` and `mileage` are required; the more is told, the narrower the range. Texts are matched without
-/// regard to case and spacing, and common synonyms are known.
+/// Returns the asking price to expect in listings, not a sale price, and the interval in which most such cars are offered.
+/// Only `brand`, `year` and `mileage` are required; the more fields, the narrower the interval. Texts are matched
+/// regardless of case and spacing, and common synonyms are known.
 #[utoipa::path(
     post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery),
-    request_body(content = ListingRequest, description = "The car", example = json!(listing_request::example())),
-    responses((status = 200, description = "What the car is worth", body = Valuation), OfListing)
+    request_body(content = ListingRequest, description = "The car", example = json!(listing::example())),
+    responses((status = 200, description = "What the car is worth", body = Valuation), ListingProblems)
 )]
 pub(crate) async fn value_one(
+    _: Capacity,
     Extracted(state): Extracted<State>,
     Query(pairs): Query<Vec<(String, String)>>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Valuation>, Problem> {
     let today = state.today();
-    let item = listing_request::parse(&body, state.config().max_json_depth)?;
-    let (query, listing) = match (OneQuery::read(&pairs), listing_request::read(&item, today)) {
+    let item = listing::parse(&body, state.config().max_json_depth)?;
+    let (query, listing) = match (OneQuery::read(&pairs), listing::read(&item, today)) {
         (Ok(query), Ok(listing)) => (query, listing),
         (query, listing) => {
             let mut errors = query.err().unwrap_or_default();
@@ -41,8 +44,8 @@ pub(crate) async fn value_one(
     let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
     let mut listings = vec![listing.clone()];
     listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));
-    let question = Question { listings, level: query.level, today };
-    let Answer { served, valuations } = state.engine().inference.ask(question).await?;
+    let request = ValuationRequest { listings, level: query.level, today };
+    let ValuationResponse { served, valuations } = state.engine().inference.value(request).await?;
     let mut valuations = valuations.into_iter();
     let valued = valuations.next().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
     let prices = valuations.map(|other| other.price);

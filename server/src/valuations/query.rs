@@ -1,27 +1,26 @@
 //! The parameters of a valuation.
 
-use std::collections::HashSet;
-
 use domain::cell::shorten;
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use utoipa::IntoParams;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::problem::{FieldError, FieldErrors};
+use crate::http::problem::{FieldError, FieldErrors};
+use crate::http::query::read_pairs;
 
-/// The parameters of one car's valuation.
+/// The parameters of the valuation of one car.
 #[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OneQuery {
-    /// The share of asking prices that the range is to hold: one of the levels that the model was trained for, which
-    /// are 0.5, 0.8 and 0.9 unless it was trained otherwise.
+    /// The share of asking prices that the interval covers: one of the levels that the model was calibrated for, by
+    /// default 0.5, 0.8 and 0.9.
     #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
     /// Whether to add `factors`: what moves the price of this car.
     #[param(default = false, required = false)]
     pub(crate) explain: bool,
-    /// How many listings of cars like this one to add as `comparables`, at most 20.
+    /// How many listings of similar cars to add as `comparables`, at most 20.
     #[param(default = 0, minimum = 0, maximum = 20, required = false)]
     pub(crate) comparables: u32,
 }
@@ -30,29 +29,29 @@ pub(crate) struct OneQuery {
 #[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BatchQuery {
-    /// As for one car.
+    /// The same as for one car.
     #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
 }
 
-/// The levels of a model that is trained as it is configured.
+/// The default levels of a model.
 fn level() -> Object {
     let levels = [0.5, 0.8, 0.9];
     ObjectBuilder::new().schema_type(Type::Number).enum_values(Some(levels)).default(Some(DEFAULT_LEVEL.into())).build()
 }
 
 impl OneQuery {
-    /// Reads the query's pairs.
+    /// Reads the parameters.
     ///
     /// # Errors
-    /// Every parameter that is unknown, repeated or of another type.
+    /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
         let mut query = Self { level: DEFAULT_LEVEL, explain: false, comparables: 0 };
         let take = |name: &str, value: &str| match name {
             "level" => read_level(value).map(|level| query.level = level),
             "explain" => read_flag(name, value).map(|explain| query.explain = explain),
             "comparables" => read_count(name, value).map(|count| query.comparables = count),
-            _ => Err(unknown_parameter(name)),
+            _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
         Ok(query)
@@ -60,22 +59,22 @@ impl OneQuery {
 }
 
 impl BatchQuery {
-    /// Reads the query's pairs.
+    /// Reads the parameters.
     ///
     /// # Errors
-    /// Every parameter that is unknown, repeated or of another type.
+    /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
         let mut query = Self { level: DEFAULT_LEVEL };
         let take = |name: &str, value: &str| match name {
             "level" => read_level(value).map(|level| query.level = level),
-            _ => Err(unknown_parameter(name)),
+            _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
         Ok(query)
     }
 }
 
-/// Refuses a level that the model was not trained for.
+/// Refuses a level that the model is not calibrated for.
 pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
     let levels = model.signature().calibration.levels();
     if levels.iter().any(|known| known.to_bits() == level.to_bits()) {
@@ -84,24 +83,6 @@ pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
     let known: Vec<String> = levels.iter().map(ToString::to_string).collect();
     let msg = format!("level must be one of {} (got {level})", known.join(", "));
     Err(FieldError::in_query("level", msg, "unknown_level"))
-}
-
-/// Hands over each parameter once and gathers what is wrong.
-pub(crate) fn read_pairs(
-    pairs: &[(String, String)],
-    mut take: impl FnMut(&str, &str) -> Result<(), FieldError>,
-) -> Result<(), FieldErrors> {
-    let mut errors = FieldErrors::default();
-    let mut seen = HashSet::new();
-    for (name, value) in pairs {
-        if !seen.insert(name) {
-            let msg = || format!("{} is given more than once", shorten(name));
-            errors.push(|| FieldError::in_query(name, msg(), "duplicate_field"));
-        } else if let Err(error) = take(name, value) {
-            errors.push(|| error);
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn read_level(value: &str) -> Result<f64, FieldError> {
@@ -120,16 +101,12 @@ fn read_flag(name: &str, value: &str) -> Result<bool, FieldError> {
 }
 
 fn read_count(name: &str, value: &str) -> Result<u32, FieldError> {
-    const MOST: u32 = 20;
-    let count = value.parse().ok().filter(|count| *count <= MOST);
+    const MAX: u32 = 20;
+    let count = value.parse().ok().filter(|count| *count <= MAX);
     count.ok_or_else(|| {
-        let msg = format!("{name} must be a whole number from 0 to {MOST} (got {:?})", shorten(value));
+        let msg = format!("{name} must be a whole number from 0 to {MAX} (got {:?})", shorten(value));
         FieldError::in_query(name, msg, "out_of_range")
     })
-}
-
-pub(crate) fn unknown_parameter(name: &str) -> FieldError {
-    FieldError::in_query(name, format!("{} is not a parameter of this path", shorten(name)), "unknown_parameter")
 }
 
 #[cfg(test)]
@@ -146,7 +123,7 @@ mod tests {
         let query = OneQuery::read(&pairs(&[("explain", "true"), ("level", "0.9"), ("comparables", "5")]));
         assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5 }));
         let errors = OneQuery::read(&pairs(&[("level", "x"), ("explain", "1"), ("levle", "1"), ("level", "1")]));
-        let codes: Vec<_> = errors.unwrap_err().told().iter().map(|error| error.r#type).collect();
+        let codes: Vec<_> = errors.unwrap_err().as_slice().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_number", "not_a_boolean", "unknown_parameter", "duplicate_field"]);
     }
 }

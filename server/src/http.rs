@@ -1,0 +1,16 @@
+//! HTTP itself: connections, request bodies, access, limits and problems. Knows no cars and no models.
+
+pub(crate) mod access;
+pub(crate) mod body;
+pub(crate) mod budget;
+pub(crate) mod buffers;
+pub(crate) mod connections;
+pub(crate) mod file;
+pub(crate) mod gate;
+pub(crate) mod json;
+pub(crate) mod problem;
+pub(crate) mod query;
+pub(crate) mod request_log;
+mod scratch;
+pub(crate) mod shutdown;
+pub(crate) mod upload;

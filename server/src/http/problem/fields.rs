@@ -1,0 +1,153 @@
+//! What is wrong with the fields of a request.
+
+use domain::cell::shorten;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The first field errors of a request, and how many more there are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FieldErrors {
+    kept: Vec<FieldError>,
+    /// How many errors to keep.
+    max: usize,
+    omitted: usize,
+}
+
+/// The most errors in one problem.
+pub(crate) const MAX_ERRORS: usize = 50;
+/// The most errors repeated in `detail`.
+const MAX_IN_DETAIL: usize = 5;
+
+/// One wrong field.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// Where in the body, as a JSON pointer (RFC 6901) with long names cut; absent for query parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/mileage", nullable = false)]
+    pub(crate) pointer: Option<String>,
+    /// The same as a list: `body` or `query`, then field names and indices.
+    #[schema(example = json!(["body", "mileage"]))]
+    pub(crate) loc: Vec<Location>,
+    /// What is wrong, for people.
+    #[schema(example = "mileage must be between 0 and 2000000 (got -5)")]
+    pub(crate) msg: String,
+    /// What is wrong, for programs.
+    #[schema(example = "out_of_range")]
+    pub(crate) r#type: &'static str,
+}
+
+/// A step in the path to a field.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Location {
+    /// The name of a field or parameter.
+    Name(String),
+    /// The index in a list, from 0.
+    Index(usize),
+}
+
+impl From<&str> for Location {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+impl FieldErrors {
+    /// No errors yet; the first `max` are kept, at most [`MAX_ERRORS`].
+    pub(crate) fn with_limit(max: usize) -> Self {
+        Self { kept: Vec::new(), max: max.min(MAX_ERRORS), omitted: 0 }
+    }
+
+    /// Adds an error, or only counts it once enough are kept.
+    pub(crate) fn push(&mut self, error: impl FnOnce() -> FieldError) {
+        if self.kept.len() < self.max {
+            self.kept.push(error());
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// Counts errors that are not kept.
+    pub(crate) fn omit(&mut self, count: usize) {
+        self.omitted += count;
+    }
+
+    /// Adds the errors of another part of the request.
+    pub(crate) fn append(&mut self, others: Self) {
+        others.kept.into_iter().for_each(|error| self.push(|| error));
+        self.omitted += others.omitted;
+    }
+
+    /// The errors that are kept.
+    pub(crate) fn as_slice(&self) -> &[FieldError] {
+        &self.kept
+    }
+
+    /// How many more errors there are.
+    pub(super) fn omitted(&self) -> usize {
+        self.omitted
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.omitted == 0
+    }
+
+    /// The first errors in one sentence, and how many more there are.
+    pub(super) fn detail(&self) -> String {
+        let messages: Vec<&str> = self.kept.iter().take(MAX_IN_DETAIL).map(|error| error.msg.as_str()).collect();
+        let detail = messages.join("; ");
+        match self.kept.len() - messages.len() + self.omitted {
+            0 => detail,
+            more => format!("{detail}; and {more} more"),
+        }
+    }
+}
+
+impl Default for FieldErrors {
+    fn default() -> Self {
+        Self::with_limit(MAX_ERRORS)
+    }
+}
+
+impl From<FieldError> for FieldErrors {
+    fn from(error: FieldError) -> Self {
+        let mut errors = Self::default();
+        errors.push(|| error);
+        errors
+    }
+}
+
+impl FieldError {
+    /// An invalid query parameter.
+    pub(crate) fn in_query(parameter: &str, msg: String, r#type: &'static str) -> Self {
+        Self { pointer: None, loc: vec!["query".into(), Location::Name(shorten(parameter))], msg, r#type }
+    }
+
+    /// A parameter that the path does not have.
+    pub(crate) fn unknown_parameter(name: &str) -> Self {
+        Self::in_query(name, format!("{} is not a parameter of this path", shorten(name)), "unknown_parameter")
+    }
+
+    /// An error in the body, at a path of field names and indices.
+    pub(crate) fn in_body(path: &[Location], msg: String, r#type: &'static str) -> Self {
+        let steps = path.iter().map(|step| match step {
+            Location::Name(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            Location::Index(index) => format!("/{index}"),
+        });
+        let loc = std::iter::once("body".into()).chain(path.iter().cloned()).collect();
+        Self { pointer: Some(steps.collect()), loc, msg, r#type }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_escaped() {
+        let error = FieldError::in_body(&[Location::Index(3), "a/b~c".into()], String::new(), "unknown_field");
+        assert_eq!(error.pointer.as_deref(), Some("/3/a~1b~0c"));
+        let loc = serde_json::to_value(error.loc).unwrap();
+        assert_eq!(loc, serde_json::json!(["body", 3, "a/b~c"]));
+    }
+}

@@ -1,0 +1,199 @@
+//! The problems of each operation in the OpenAPI document, by status, with real examples.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::example::{Example, ExampleBuilder};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+use super::fields::{FieldError, FieldErrors};
+use super::{PROBLEM_JSON, Problem};
+
+/// The problems of a valuation from JSON.
+pub(crate) struct ListingProblems;
+/// The problems of a valuation of a workbook.
+pub(crate) struct WorkbookProblems;
+/// The problems of a job.
+pub(crate) struct JobProblems;
+/// The problems of the result of a job.
+pub(crate) struct ResultProblems;
+/// The problems of the vocabulary.
+pub(crate) struct VocabularyProblems;
+/// The problems of the template.
+pub(crate) struct TemplateProblems;
+/// The problems of a list read from the database.
+pub(crate) struct ListProblems;
+/// The problems of one record read from the database.
+pub(crate) struct ItemProblems;
+/// The problems of a promotion.
+pub(crate) struct PromotionProblems;
+/// The problems of a rollback.
+pub(crate) struct RollbackProblems;
+/// The problems of the readiness check.
+pub(crate) struct ReadinessProblems;
+/// The problems of the metrics.
+pub(crate) struct MetricsProblems;
+
+impl IntoResponses for ListingProblems {
+    fn responses() -> Responses {
+        let malformed = Problem::MalformedJson { detail: "expected `,` or `}` at line 3 column 5".to_owned() };
+        let limit = Problem::TooLarge { limit: 1 << 20 };
+        let media_type = Problem::UnsupportedMediaType { expected: "application/json" };
+        describe(&[malformed, TOO_SLOW, limit, media_type, out_of_range()], &[API, MODEL])
+    }
+}
+
+impl IntoResponses for WorkbookProblems {
+    fn responses() -> Responses {
+        let malformed = Problem::MalformedForm { detail: "the form ends before its last part does".to_owned() };
+        let limit = Problem::TooLarge { limit: 32 << 20 };
+        let media_type = Problem::UnsupportedMediaType { expected: "multipart/form-data" };
+        let missing = Problem::missing_file();
+        let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
+        let table = Problem::UnreadableTable {
+            detail: "cars.xlsx: no column for mileage (its header may be mileage / пробег); the headers found in \
+                     the first 100 rows are brand, year"
+                .to_owned(),
+        };
+        describe(&[malformed, TOO_SLOW, limit, rows, media_type, missing, table], &[API, MODEL])
+    }
+}
+
+impl IntoResponses for JobProblems {
+    fn responses() -> Responses {
+        describe(&[Problem::no_job()], &[API])
+    }
+}
+
+impl IntoResponses for ResultProblems {
+    fn responses() -> Responses {
+        let unfinished = Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() };
+        describe(&[Problem::no_job(), unfinished], &[API])
+    }
+}
+
+impl IntoResponses for VocabularyProblems {
+    fn responses() -> Responses {
+        let detail = "brand \"toyotta\" is not known; did you mean \"toyota\"?".to_owned();
+        let parameter = FieldError::unknown_parameter("make");
+        describe(&[Problem::NotFound { detail }, Problem::invalid(parameter)], &[API, &[Problem::NoModel]])
+    }
+}
+
+impl IntoResponses for TemplateProblems {
+    fn responses() -> Responses {
+        describe(&[], &[API])
+    }
+}
+
+impl IntoResponses for ListProblems {
+    fn responses() -> Responses {
+        describe(&[Problem::DatabaseAway], &[API])
+    }
+}
+
+impl IntoResponses for ItemProblems {
+    fn responses() -> Responses {
+        let missing = Problem::NotFound { detail: "there is no model version 7: see /v1/models".to_owned() };
+        describe(&[missing, Problem::DatabaseAway], &[API])
+    }
+}
+
+impl IntoResponses for PromotionProblems {
+    fn responses() -> Responses {
+        let malformed = Problem::MalformedJson { detail: "expected value at line 1 column 12".to_owned() };
+        let missing = Problem::NotFound { detail: "there is no model version 7: see `probeg models list`".to_owned() };
+        let limit = Problem::TooLarge { limit: 1 << 20 };
+        let media_type = Problem::UnsupportedMediaType { expected: "application/json" };
+        let field = Problem::version_needed();
+        describe(&[malformed, missing, TOO_SLOW, limit, media_type, field, Problem::DatabaseAway, NO_ROOM], &[ADMIN])
+    }
+}
+
+impl IntoResponses for RollbackProblems {
+    fn responses() -> Responses {
+        let detail = "there is nothing to roll back to: no version served before the present one".to_owned();
+        describe(&[Problem::Conflict { detail }, Problem::DatabaseAway], &[ADMIN])
+    }
+}
+
+impl IntoResponses for ReadinessProblems {
+    fn responses() -> Responses {
+        describe(&[Problem::NoModel, Problem::Stuck, Problem::Draining], &[])
+    }
+}
+
+impl IntoResponses for MetricsProblems {
+    fn responses() -> Responses {
+        describe(&[Problem::Internal], &[])
+    }
+}
+
+type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// The problems of every path of the API.
+const API: &[Problem] = &[
+    Problem::Unauthorized { admin: false },
+    Problem::TooManyRequests { wait: Duration::from_secs(1) },
+    TOO_MANY_ATTEMPTS,
+    Problem::Internal,
+    Problem::TimedOut { seconds: 30 },
+];
+const ADMIN: &[Problem] = &[
+    Problem::Unauthorized { admin: true },
+    Problem::AdminOff,
+    TOO_MANY_ATTEMPTS,
+    Problem::Internal,
+    Problem::TimedOut { seconds: 30 },
+];
+const TOO_MANY_ATTEMPTS: Problem = Problem::TooManyAttempts { wait: Duration::from_secs(1) };
+/// The problems of every path that runs the model.
+const MODEL: &[Problem] = &[Problem::NoModel, Problem::Overloaded, NO_ROOM];
+/// The problems of every request with a body.
+const TOO_SLOW: Problem = Problem::TooSlow { seconds: 30 };
+const NO_ROOM: Problem = Problem::NoRoom;
+
+fn out_of_range() -> Problem {
+    let range = "mileage must be between 0 and 2000000 (got -5)".to_owned();
+    let unknown = "milage is not a field of a listing; did you mean mileage?".to_owned();
+    let mut errors = FieldErrors::from(FieldError::in_body(&["mileage".into()], range, "out_of_range"));
+    errors.push(|| FieldError::in_body(&["milage".into()], unknown, "unknown_field"));
+    Problem::Invalid(errors)
+}
+
+fn describe(own: &[Problem], shared: &[&[Problem]]) -> Responses {
+    let mut by_status: BTreeMap<String, Vec<&Problem>> = BTreeMap::new();
+    for problem in own.iter().chain(shared.iter().copied().flatten()) {
+        by_status.entry(problem.status().as_str().to_owned()).or_default().push(problem);
+    }
+    by_status.into_iter().map(|(status, problems)| (status, RefOr::T(response(&problems)))).collect()
+}
+
+fn response(problems: &[&Problem]) -> Response {
+    let titles: Vec<&str> = problems.iter().map(|problem| problem.kind().1).collect();
+    let examples = problems.iter().map(|problem| (problem.kind().0, example(problem)));
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("ProblemDetails")))
+        .examples_from_iter(examples)
+        .build();
+    let mut response = ResponseBuilder::new().description(titles.join(", or: ")).content(PROBLEM_JSON, content);
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    if problems.iter().any(|problem| matches!(problem, Problem::Unauthorized { .. })) {
+        let header = HeaderBuilder::new().schema(Some(text())).description(Some("How to authenticate"));
+        response = response.header("WWW-Authenticate", header.build());
+    }
+    if problems.iter().any(|problem| problem.retry_after().is_some()) {
+        let header = HeaderBuilder::new().schema(Some(text())).description(Some("Seconds to wait before coming back"));
+        response = response.header("Retry-After", header.build());
+    }
+    response.build()
+}
+
+fn example(problem: &Problem) -> Example {
+    // Plain structs of texts and numbers always serialize.
+    let value = serde_json::to_value(problem.details()).ok();
+    ExampleBuilder::new().summary(problem.kind().1).value(value).build()
+}

@@ -1,0 +1,3 @@
+//! What is observed of requests and valued cars.
+
+pub(crate) mod metrics;

@@ -1,0 +1,188 @@
+//! The metrics of the server.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use domain::Valuation;
+use domain::drift::{FieldDrift, Shift};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// All metrics. Labels come from closed lists, so callers cannot make them grow.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<RouteLabels, Histogram>,
+    valuations: Family<VersionLabels, Counter>,
+    unknown_values: Family<FieldLabels, Counter>,
+    batches: Histogram,
+    queue_depth: Gauge,
+    reloads: Family<OutcomeLabels, Counter>,
+    model_version: Gauge,
+    stuck: Gauge<u64, AtomicU64>,
+    drift: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    drift_threshold: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    missing: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    draining: Gauge<u64, AtomicU64>,
+    refusals: Family<ReasonLabels, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct VersionLabels {
+    model_version: i64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FieldLabels {
+    field: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Arc<Self> {
+        // From 0.5 ms to 16 s.
+        let durations: Family<RouteLabels, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.0005, 2.0, 16)));
+        let batches = Histogram::new(exponential_buckets(1.0, 2.0, 7));
+        let mut metrics = Self {
+            registry: Registry::with_prefix("probeg"),
+            requests: Family::default(),
+            durations,
+            valuations: Family::default(),
+            unknown_values: Family::default(),
+            batches,
+            queue_depth: Gauge::default(),
+            reloads: Family::default(),
+            model_version: Gauge::default(),
+            stuck: Gauge::default(),
+            drift: Family::default(),
+            drift_threshold: Family::default(),
+            missing: Family::default(),
+            draining: Gauge::default(),
+            refusals: Family::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "Requests, refused ones included", metrics.requests.clone());
+        let help = "Time from the head of a request to the head of its response";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, metrics.durations.clone());
+        registry.register("valuations", "Valued cars by model version", metrics.valuations.clone());
+        registry.register("unknown_values", "Values unknown to the model", metrics.unknown_values.clone());
+        registry.register("batch_size", "Cars per inference batch", metrics.batches.clone());
+        registry.register("queue_depth", "Single cars in the queue", metrics.queue_depth.clone());
+        registry.register("reloads", "Attempts to put a model into service", metrics.reloads.clone());
+        registry.register(
+            "model_version",
+            "The model version in service; 0 if there is none",
+            metrics.model_version.clone(),
+        );
+        registry.register("inference_stuck", "1 if an inference thread hangs", metrics.stuck.clone());
+        let help = "Population stability index of recent values against the training data";
+        registry.register("input_drift", help, metrics.drift.clone());
+        let help = "The value of input_drift that indicates a shift rather than chance";
+        registry.register("input_drift_threshold", help, metrics.drift_threshold.clone());
+        let help = "Share of recent cars without the field";
+        registry.register("input_missing_ratio", help, metrics.missing.clone());
+        registry.register("draining", "1 once the server is shutting down", metrics.draining.clone());
+        registry.register("refusals", "Refused requests by type of problem", metrics.refusals.clone());
+        Arc::new(metrics)
+    }
+
+    /// Counts a response. The route is the pattern that the path matched.
+    pub(crate) fn answered(&self, method: &str, route: &str, status: u16, duration: Duration) {
+        let (method, route) = (method.to_owned(), route.to_owned());
+        self.durations.get_or_create(&RouteLabels { route: route.clone() }).observe(duration.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    }
+
+    /// Counts a refused or failed request.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// Counts valued cars and their unknown values.
+    pub(crate) fn valued(&self, model_version: i64, valuations: &[Valuation]) {
+        self.valuations.get_or_create(&VersionLabels { model_version }).inc_by(valuations.len() as u64);
+        for warning in valuations.iter().flat_map(|valuation| &valuation.warnings) {
+            self.unknown_values.get_or_create(&FieldLabels { field: warning.field.clone() }).inc();
+        }
+    }
+
+    /// Sets the drift of recently valued cars.
+    fn set_drift(&self, fields: Vec<FieldDrift>) {
+        for family in [&self.drift, &self.drift_threshold, &self.missing] {
+            family.clear();
+        }
+        for FieldDrift { name: field, missing, shift } in fields {
+            let labels = FieldLabels { field };
+            self.missing.get_or_create(&labels).set(missing);
+            if let Some(Shift { index, threshold }) = shift {
+                self.drift.get_or_create(&labels).set(index);
+                self.drift_threshold.get_or_create(&labels).set(threshold);
+            }
+        }
+    }
+
+    /// Records the size of an inference batch.
+    pub(crate) fn batch(&self, cars: usize) {
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        self.batches.observe(cars as f64);
+    }
+
+    /// Counts an attempt to put a model into service.
+    pub(crate) fn reloaded(&self, succeeded: bool) {
+        let outcome = if succeeded { "served" } else { "failed" };
+        self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// The metrics in the text format of Prometheus (`OpenMetrics`), with the gauges set to `now`.
+    pub(crate) fn render(&self, now: Gauges) -> Result<String, fmt::Error> {
+        self.queue_depth.set(i64::try_from(now.queue_depth).unwrap_or(i64::MAX));
+        self.model_version.set(now.model_version);
+        self.stuck.set(now.is_stuck.into());
+        self.draining.set(now.is_draining.into());
+        self.set_drift(now.drift);
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// The current state of the server.
+#[derive(Debug)]
+pub(crate) struct Gauges {
+    pub(crate) queue_depth: usize,
+    /// 0 if there is none.
+    pub(crate) model_version: i64,
+    pub(crate) is_stuck: bool,
+    pub(crate) is_draining: bool,
+    pub(crate) drift: Vec<FieldDrift>,
+}

@@ -1,0 +1,4 @@
+//! The model registry and the runs of training, over HTTP.
+
+pub(crate) mod models;
+pub(crate) mod runs;

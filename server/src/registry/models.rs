@@ -1,0 +1,299 @@
+//! The model registry: what there is, what serves, and moving the champion.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State as Extracted};
+use axum::{Extension, Json};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use storage::{Action, AliasChange, CHAMPION, ModelRecord};
+use utoipa::ToSchema;
+
+use crate::http::body::JsonBody;
+use crate::http::gate::{AUDIT, Admin};
+use crate::http::json::{self, Field};
+use crate::http::problem::Problem;
+use crate::http::problem::openapi::{ItemProblems, ListProblems, PromotionProblems, RollbackProblems};
+use crate::serving::models::ReloadFailure;
+use crate::state::State;
+
+/// The registered models and what serves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelList {
+    /// The version that should serve; null before the first promotion.
+    #[schema(example = 3)]
+    champion: Option<i64>,
+    /// The version that this server serves; null before the first one is loaded.
+    #[schema(example = 3)]
+    served: Option<i64>,
+    /// The ONNX runtime of this server: `ort-tract` (pure Rust) or `onnxruntime` (native).
+    #[schema(example = "ort-tract")]
+    runtime: &'static str,
+    /// Why the champion is not what serves, if loading it failed.
+    #[schema(example = json!(null))]
+    reload_error: Option<ReloadError>,
+    /// All versions, the newest first.
+    models: Vec<ModelSummary>,
+}
+
+/// Why the champion could not be put into service.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReloadError {
+    /// The version; null when the registry could not be asked.
+    #[schema(example = 4)]
+    version: Option<i64>,
+    /// What went wrong.
+    #[schema(example = "model version 4 is damaged")]
+    message: String,
+    /// When it went wrong first.
+    since: DateTime<Utc>,
+}
+
+/// A registered model.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "version": 3, "aliases": ["champion"], "created_at": "2026-11-20T08:15:43Z", "run_id": 12,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "size": 2_481_152,
+    "accuracy": {
+        "rows": 7241, "mape": 0.154, "median_ape": 0.097, "mae": 118_200.5, "rmsle": 0.221, "r2": 0.951,
+        "within_5": 0.271, "within_10": 0.512, "within_20": 0.783, "coverage_80": 0.802, "median_width_80": 0.338,
+        "cod": 0.155, "prd": 1.021,
+        "intervals_95": { "mape": [0.149, 0.16], "median_ape": [0.095, 0.1], "coverage_80": [0.793, 0.811] }
+    }
+}))]
+pub(crate) struct ModelSummary {
+    /// Counted from 1, with gaps.
+    version: i64,
+    /// The aliases that point at it.
+    aliases: Vec<String>,
+    /// When it was registered.
+    created_at: DateTime<Utc>,
+    /// The run that made it, where it is in this database.
+    run_id: Option<i64>,
+    /// Of the model file, in hexadecimal.
+    sha256: String,
+    /// Of the model file, in bytes.
+    size: u64,
+    /// The accuracy card: errors and shares as fractions (0.154 = 15.4 %), measured on listings that the model never
+    /// saw. Overall in the list; with `segments` for one version. Null for a model that was not measured.
+    #[schema(value_type = Option<Object>)]
+    accuracy: Value,
+}
+
+/// The version to make champion.
+#[derive(serde::Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "version": 3 }))]
+#[expect(dead_code, reason = "the body is read by hand; this is its description")]
+pub(crate) struct Promotion {
+    /// The version.
+    #[schema(minimum = 1)]
+    version: i64,
+}
+
+/// The champion after a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Champion {
+    /// The version that the alias points at now. Servers take it up within a second.
+    #[schema(example = 3)]
+    champion: i64,
+}
+
+/// A change of the champion.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChampionChange {
+    /// When.
+    at: DateTime<Utc>,
+    /// `promote`: to a version of somebody's choice; `rollback`: to the one before.
+    #[schema(example = "promote")]
+    action: &'static str,
+    /// The version that is the champion since.
+    #[schema(example = 3)]
+    version: i64,
+    /// The champion before; null at the first promotion.
+    #[schema(example = 2)]
+    previous_version: Option<i64>,
+    /// Who, as they named themselves: a user of the command, or a token of the API by the first digits of its hash.
+    #[schema(example = "admin 4813494d over HTTP")]
+    who: String,
+}
+
+/// Lists the models
+///
+/// All registered versions with their accuracy, the champion, and what this server serves.
+#[utoipa::path(
+    get, path = "/v1/models", operation_id = "list_models", tag = "models",
+    responses((status = 200, description = "The models", body = ModelList), ListProblems)
+)]
+pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Json<ModelList>, Problem> {
+    let models = state.database().models();
+    let records = models.list().await.map_err(|error| Problem::from_storage(&error))?;
+    let champion = models.champion().await.map_err(|error| Problem::from_storage(&error))?;
+    Ok(Json(ModelList {
+        champion,
+        served: state.engine().served().ok().map(|served| served.version),
+        runtime: state.runtime().name(),
+        reload_error: state.engine().failure().map(|failure| ReloadError::from(&*failure)),
+        models: records.into_iter().map(|record| ModelSummary::new(record, false)).collect(),
+    }))
+}
+
+/// Shows a model
+///
+/// A version with its whole accuracy card.
+#[utoipa::path(
+    get, path = "/v1/models/{version}", operation_id = "get_model", tag = "models",
+    params(("version" = String, Path, description = "A version, `latest`, or an alias such as `champion`", example = "latest")),
+    responses((status = 200, description = "The model", body = ModelSummary), ItemProblems)
+)]
+pub(crate) async fn get_model(
+    Extracted(state): Extracted<State>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<ModelSummary>, Problem> {
+    let name = name.map(|Path(name)| name).unwrap_or_default();
+    find(&state, &name).await.map(Json)
+}
+
+/// Shows the champion
+///
+/// The version that should serve, with its whole accuracy card.
+#[utoipa::path(
+    get, path = "/v1/models/champion", operation_id = "get_champion", tag = "models",
+    responses((status = 200, description = "The model", body = ModelSummary), ItemProblems)
+)]
+pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<Json<ModelSummary>, Problem> {
+    find(&state, CHAMPION).await.map(Json)
+}
+
+/// Makes a version the champion
+///
+/// Needs the admin token. Every server of the database takes the version up within a second, or keeps the present one
+/// when it cannot be loaded and says so in `reload_error` of `/v1/models`.
+#[utoipa::path(
+    put, path = "/v1/models/champion", operation_id = "promote_model", tag = "models",
+    request_body(content = Promotion, description = "The version"), security(("admin" = [])),
+    responses((status = 200, description = "The champion", body = Champion), PromotionProblems)
+)]
+pub(crate) async fn promote_model(
+    Extracted(state): Extracted<State>,
+    Extension(admin): Extension<Admin>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Champion>, Problem> {
+    let is_version = |name: &str| (name == "version").then_some(());
+    let version = read_version(&json::parse(&body, state.config().max_json_depth, is_version)?)?;
+    let promoted = state.database().models().promote(version, &admin.who()).await;
+    Ok(Json(audit(&admin, "promote", promoted.map(|()| version))?))
+}
+
+/// Goes back to the champion before
+///
+/// Needs the admin token. Repeated, it walks further back.
+#[utoipa::path(
+    post, path = "/v1/models/rollback", operation_id = "rollback_model", tag = "models", security(("admin" = [])),
+    responses((status = 200, description = "The champion", body = Champion), RollbackProblems)
+)]
+pub(crate) async fn rollback_model(
+    Extracted(state): Extracted<State>,
+    Extension(admin): Extension<Admin>,
+) -> Result<Json<Champion>, Problem> {
+    let champion = state.database().models().rollback(&admin.who()).await;
+    Ok(Json(audit(&admin, "rollback", champion)?))
+}
+
+/// Tells who served when
+///
+/// Every change of the champion, the newest first.
+#[utoipa::path(
+    get, path = "/v1/models/history", operation_id = "list_changes", tag = "models",
+    responses((status = 200, description = "The changes", body = Vec<ChampionChange>), ListProblems)
+)]
+pub(crate) async fn list_changes(Extracted(state): Extracted<State>) -> Result<Json<Vec<ChampionChange>>, Problem> {
+    let changes = state.database().models().history().await.map_err(|error| Problem::from_storage(&error))?;
+    let changes = changes.into_iter().filter(|change| change.alias == CHAMPION);
+    Ok(Json(changes.map(ChampionChange::from).collect()))
+}
+
+/// Gives the log a line on a change that was made or tried.
+fn audit(admin: &Admin, action: &str, champion: Result<i64, storage::Error>) -> Result<Champion, Problem> {
+    let (who, id) = (admin.who(), admin.request.as_str());
+    match champion {
+        Ok(champion) => {
+            tracing::info!(
+                target: AUDIT,
+                { request.id = id, who, action, model.version = champion },
+                "Model version {champion} is the champion now, by {who} ({action})."
+            );
+            Ok(Champion { champion })
+        }
+        Err(error) => {
+            tracing::warn!(
+                target: AUDIT,
+                { request.id = id, who, action, cause = %error },
+                "The champion stays: the {action} by {who} failed."
+            );
+            Err(Problem::from_storage(&error))
+        }
+    }
+}
+
+async fn find(state: &State, name: &str) -> Result<ModelSummary, Problem> {
+    let missing = || Problem::NotFound { detail: format!("there is no model version {name}: see /v1/models") };
+    // PostgreSQL takes no zero byte in a text.
+    if name.contains('\0') {
+        return Err(missing());
+    }
+    let models = state.database().models();
+    let version = models.resolve(name).await.map_err(|error| Problem::from_storage(&error))?.ok_or_else(missing)?;
+    let record = models.get(version).await.map_err(|error| Problem::from_storage(&error))?.ok_or_else(missing)?;
+    Ok(ModelSummary::new(record, true))
+}
+
+fn read_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
+    let json::Value::Object(fields) = body else { return Err(Problem::version_needed()) };
+    let [Field::Known((), json::Value::Number(version))] = fields.as_slice() else {
+        return Err(Problem::version_needed());
+    };
+    read_whole(version).filter(|version| *version > 0).ok_or_else(Problem::version_needed)
+}
+
+/// A whole number, which JSON may write with a point.
+fn read_whole(number: &serde_json::Number) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "what is larger than any version becomes the largest")]
+    let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
+    number.as_i64().or_else(|| whole(number.as_f64()?))
+}
+
+impl From<AliasChange> for ChampionChange {
+    fn from(change: AliasChange) -> Self {
+        let action = match change.action {
+            Action::Promote => "promote",
+            Action::Rollback => "rollback",
+        };
+        let AliasChange { version, previous_version, at, who, .. } = change;
+        Self { at, action, version, previous_version, who }
+    }
+}
+
+impl From<&ReloadFailure> for ReloadError {
+    fn from(failure: &ReloadFailure) -> Self {
+        Self { version: failure.version, message: failure.message.clone(), since: failure.since }
+    }
+}
+
+impl ModelSummary {
+    fn new(record: ModelRecord, with_segments: bool) -> Self {
+        let mut accuracy = record.card;
+        if let Some(card) = accuracy.as_object_mut().filter(|_| !with_segments) {
+            card.remove("segments");
+        }
+        Self {
+            version: record.version,
+            aliases: record.aliases,
+            created_at: record.created_at,
+            run_id: record.run_id,
+            sha256: record.sha256,
+            size: record.size,
+            accuracy,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The served model: loaded, swapped, and run for single cars and for many.
+
+pub(crate) mod bulk;
+pub(crate) mod cache;
+pub(crate) mod engine;
+pub(crate) mod inference;
+pub(crate) mod jobs;
+mod loader;
+pub(crate) mod models;
+pub(crate) mod reload;
+pub(crate) mod template;

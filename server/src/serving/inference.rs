@@ -1,0 +1,307 @@
+//! The threads that value single cars. Each takes its share of the queue as one batch, so a busy server works at the cost
+//! of batches, and on an idle one no request waits for others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+use domain::{Listing, Valuation};
+use onnx_model::model::FEW;
+use tokio::sync::oneshot;
+
+use crate::http::problem::Problem;
+use crate::observability::metrics::Metrics;
+use crate::serving::models::{Models, Served};
+
+/// A batch takes milliseconds: a thread that works on one for this long will not return.
+const STUCK_AFTER: Duration = Duration::from_millis(1500);
+
+/// The cars of a request.
+#[derive(Debug)]
+pub(crate) struct ValuationRequest {
+    /// The car to value, and variants of it to compare it with, for the same version.
+    pub(crate) listings: Vec<Listing>,
+    /// The share of prices that the intervals cover.
+    pub(crate) level: f64,
+    /// The date of listings without one.
+    pub(crate) today: NaiveDate,
+}
+
+/// Their valuations.
+#[derive(Debug)]
+pub(crate) struct ValuationResponse {
+    /// The version that valued all of the cars.
+    pub(crate) served: Arc<Served>,
+    /// In the order of the cars. Only the first one has warnings.
+    pub(crate) valuations: Vec<Valuation>,
+}
+
+/// A request in the queue. It is dropped if its sender is gone.
+#[derive(Debug)]
+struct Job {
+    request: Arc<ValuationRequest>,
+    response: oneshot::Sender<Result<ValuationResponse, Problem>>,
+}
+
+/// The threads and their queue.
+#[derive(Debug)]
+pub(crate) struct Inference {
+    jobs: Sender<Job>,
+    metrics: Arc<Metrics>,
+    threads: Vec<(JoinHandle<()>, Arc<Watchdog>)>,
+    /// Restarted when the first job joins the queue, and whenever a thread takes some.
+    queue_watchdog: Arc<Watchdog>,
+}
+
+/// Notices when a thread works on one batch for too long, or a queue does not move.
+#[derive(Debug)]
+struct Watchdog {
+    created: Instant,
+    /// Milliseconds since `created`, plus one; 0 when idle.
+    busy_since: AtomicU64,
+}
+
+impl Inference {
+    /// Starts at least one thread, with a queue of `capacity` requests.
+    ///
+    /// # Errors
+    /// The system cannot start a thread.
+    pub(crate) fn start(
+        threads: usize,
+        capacity: usize,
+        models: &Arc<Models>,
+        metrics: &Arc<Metrics>,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = crossbeam_channel::bounded(capacity.max(1));
+        let queue_watchdog = Arc::new(Watchdog::new());
+        let start = |number| {
+            let watchdog = Arc::new(Watchdog::new());
+            let (queue, models, metrics) = (queue.clone(), Arc::clone(models), Arc::clone(metrics));
+            let queue_watchdog = Arc::clone(&queue_watchdog);
+            let worker = Worker { queue, models, metrics, threads, watchdog: Arc::clone(&watchdog), queue_watchdog };
+            let thread =
+                thread::Builder::new().name(format!("inference-{number}")).spawn(move || worker.process_queue())?;
+            Ok((thread, watchdog))
+        };
+        let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
+        Ok(Self { jobs, metrics: Arc::clone(metrics), threads, queue_watchdog })
+    }
+
+    /// Values cars; refused at once if the queue is full.
+    pub(crate) async fn value(&self, request: ValuationRequest) -> Result<ValuationResponse, Problem> {
+        let request = Arc::new(request);
+        let (response, receiver) = oneshot::channel();
+        if self.jobs.is_empty() {
+            self.queue_watchdog.start();
+        }
+        self.jobs.try_send(Job { request: Arc::clone(&request), response }).map_err(|error| match error {
+            TrySendError::Full(_) => Problem::Overloaded,
+            TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
+        })?;
+        let response = receiver.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")));
+        let mut response = response?;
+        if let (Some(car), Some(valuation)) = (request.listings.first(), response.valuations.first_mut()) {
+            // Not on an inference thread, which other cars are waiting for.
+            valuation.warnings = response.served.model.warnings(car);
+            self.metrics.valued(response.served.version, std::slice::from_ref(valuation));
+        }
+        Ok(response)
+    }
+
+    /// Whether a request would be refused now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.jobs.is_full()
+    }
+
+    /// The number of requests in the queue.
+    pub(crate) fn queue_len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether a thread has ended or hangs, or no thread takes requests from the queue.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let queue_is_stuck = !self.jobs.is_empty() && self.queue_watchdog.has_expired();
+        queue_is_stuck || self.threads.iter().any(|(thread, watchdog)| thread.is_finished() || watchdog.has_expired())
+    }
+}
+
+impl Watchdog {
+    fn new() -> Self {
+        Self { created: Instant::now(), busy_since: AtomicU64::new(0) }
+    }
+
+    fn start(&self) {
+        let now = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.busy_since.store(now + 1, Ordering::Relaxed);
+    }
+
+    fn stop(&self) {
+        self.busy_since.store(0, Ordering::Relaxed);
+    }
+
+    fn has_expired(&self) -> bool {
+        let since = self.busy_since.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_millis);
+        since.is_some_and(|since| self.created.elapsed().saturating_sub(since) >= STUCK_AFTER)
+    }
+}
+
+struct Worker {
+    queue: Receiver<Job>,
+    models: Arc<Models>,
+    metrics: Arc<Metrics>,
+    threads: usize,
+    watchdog: Arc<Watchdog>,
+    queue_watchdog: Arc<Watchdog>,
+}
+
+impl Worker {
+    fn process_queue(self) {
+        while let Ok(first) = self.queue.recv() {
+            self.watchdog.start();
+            let mut jobs = self.take_batch(first);
+            self.queue_watchdog.start();
+            // A request that is gone costs nothing more.
+            jobs.retain(|job| !job.response.is_closed());
+            if !jobs.is_empty() {
+                self.respond(jobs);
+            }
+            self.watchdog.stop();
+        }
+    }
+
+    fn respond(&self, jobs: Vec<Job>) {
+        let responses = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &jobs)));
+        let responses = responses.unwrap_or_else(|_| {
+            // The panic itself is in the log.
+            jobs.iter().map(|_| Err(Problem::Internal)).collect()
+        });
+        for (job, response) in jobs.into_iter().zip(responses) {
+            // The request may be gone.
+            let _ = job.response.send(response);
+        }
+    }
+
+    /// Takes a fair share of the queue, so that no thread is idle while another has all the work.
+    fn take_batch(&self, first: Job) -> Vec<Job> {
+        let share = self.queue.len().div_ceil(self.threads);
+        let mut listings = first.request.listings.len();
+        let mut jobs = vec![first];
+        while jobs.len() <= share && listings < FEW {
+            let Ok(job) = self.queue.try_recv() else { break };
+            listings += job.request.listings.len();
+            jobs.push(job);
+        }
+        jobs
+    }
+}
+
+/// Values the cars of all jobs with one version, in one run of the graph.
+fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<ValuationResponse, Problem>> {
+    let all = |problem: &Problem| jobs.iter().map(|_| Err(problem.clone())).collect();
+    let served = match models.served() {
+        Ok(served) => served,
+        Err(problem) => return all(&problem),
+    };
+    let requests = jobs.iter().map(|job| &job.request);
+    let listings =
+        requests.clone().flat_map(|request| request.listings.iter().map(move |listing| (listing, request.today)));
+    let predicted = match served.model.predict(listings.collect()) {
+        Ok(predicted) => predicted,
+        Err(error) => return all(&Problem::internal(&error)),
+    };
+    metrics.batch(predicted.len());
+    // Only the car that was asked about, not the variants that it is compared with.
+    let firsts = jobs.iter().scan(0, |next, job| Some(std::mem::replace(next, *next + job.request.listings.len())));
+    served.model.observe(&predicted, firsts);
+    let mut first = 0;
+    let responses = requests.map(|request| {
+        let rows = first..first + request.listings.len();
+        first = rows.end;
+        let valuations = rows.map(|row| served.model.valuation(&predicted, row, request.level));
+        let valuations = valuations.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(&error))?;
+        Ok(ValuationResponse { served: Arc::clone(&served), valuations })
+    });
+    responses.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> ValuationRequest {
+        ValuationRequest { listings: vec![Listing::default()], level: 0.8, today: NaiveDate::default() }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_accepts_requests_again() {
+        let (jobs, queue) = crossbeam_channel::bounded(1);
+        let inference =
+            Inference { jobs, metrics: Metrics::new(), threads: Vec::new(), queue_watchdog: Arc::new(Watchdog::new()) };
+        let waiting = inference.value(request());
+        tokio::pin!(waiting);
+        assert!(is_pending(waiting.as_mut()).await);
+        assert_eq!(inference.value(request()).await.unwrap_err(), Problem::Overloaded);
+        drop(queue.recv());
+        assert_eq!(waiting.await.unwrap_err(), Problem::Internal);
+        assert!(is_pending(std::pin::pin!(inference.value(request()))).await);
+    }
+
+    async fn is_pending(future: std::pin::Pin<&mut impl Future>) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), future).await.is_err()
+    }
+
+    #[tokio::test]
+    async fn without_a_model_every_request_is_refused() {
+        let inference = Inference::start(2, 8, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        assert_eq!(inference.value(request()).await.unwrap_err(), Problem::NoModel);
+        assert!(!inference.is_stuck());
+    }
+
+    #[tokio::test]
+    async fn abandoned_requests_are_dropped_and_the_next_is_answered() {
+        let inference = Inference::start(1, 16, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        for _ in 0..8 {
+            let (response, receiver) = oneshot::channel();
+            drop(receiver);
+            inference.jobs.send(Job { request: Arc::new(request()), response }).unwrap();
+        }
+        assert_eq!(inference.value(request()).await.unwrap_err(), Problem::NoModel);
+        assert!(!inference.is_stuck());
+    }
+
+    #[tokio::test]
+    async fn a_queue_that_does_not_move_is_stuck() {
+        let Some(created) = Instant::now().checked_sub(2 * STUCK_AFTER) else { return };
+        let (jobs, queue) = crossbeam_channel::bounded(2);
+        let queue_watchdog = Arc::new(Watchdog { created, busy_since: AtomicU64::new(1) });
+        let inference = Inference {
+            jobs,
+            metrics: Metrics::new(),
+            threads: Vec::new(),
+            queue_watchdog: Arc::clone(&queue_watchdog),
+        };
+        assert!(!inference.is_stuck(), "the queue is empty");
+        let waiting = inference.value(request());
+        tokio::pin!(waiting);
+        assert!(is_pending(waiting.as_mut()).await);
+        assert!(!inference.is_stuck(), "it has just started to wait");
+        queue_watchdog.busy_since.store(1, Ordering::Relaxed);
+        assert!(inference.is_stuck());
+        drop(queue);
+    }
+
+    #[test]
+    fn a_thread_that_works_too_long_on_a_batch_is_stuck() {
+        let Some(created) = Instant::now().checked_sub(2 * STUCK_AFTER) else { return };
+        let watchdog = Watchdog { created, busy_since: AtomicU64::new(1) };
+        assert!(watchdog.has_expired());
+        watchdog.start();
+        assert!(!watchdog.has_expired());
+        watchdog.stop();
+        assert!(!watchdog.has_expired());
+    }
+}

@@ -1,0 +1,426 @@
+//! A listing as JSON: its schema, made from the columns, and its strict reading.
+
+use chrono::{Datelike, NaiveDate};
+use domain::cell::shorten;
+use domain::column::LONGEST_TEXT;
+use domain::problem::Reason;
+use domain::vocabulary::nearest;
+use domain::{Cell, Column, Kind, Listing, Value};
+use serde_json::{Map, Number, Value as Json};
+use utoipa::openapi::schema::{
+    AdditionalProperties, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type,
+};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::http::json::{self, Field};
+use crate::http::problem::{FieldError, FieldErrors, Location, MAX_ERRORS, Problem};
+
+/// The schema of a listing in JSON.
+pub(crate) struct ListingRequest;
+
+impl ToSchema for ListingRequest {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "Listing".into()
+    }
+}
+
+impl PartialSchema for ListingRequest {
+    fn schema() -> RefOr<Schema> {
+        let mut object = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .description(Some("A car as it is advertised. Whatever is not known is left out, or null."))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([example()]);
+        for column in Column::descriptive() {
+            object = object.property(column.name(), property(*column));
+        }
+        for column in Column::REQUIRED {
+            object = object.required(column.name());
+        }
+        object.into()
+    }
+}
+
+/// The schema of a listing as people write it: see [`read_leniently`].
+pub(crate) fn lenient_schema() -> ObjectBuilder {
+    Column::descriptive().iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, column| {
+        object.property(column.name(), lenient_property(*column))
+    })
+}
+
+/// Numbers within their bounds, texts that say one, or texts that are one; texts or numbers; days.
+fn lenient_property(column: Column) -> Object {
+    let strict = property(column);
+    let mut types = match column.kind() {
+        Kind::Date => vec![Type::String],
+        Kind::Text | Kind::Integer { .. } | Kind::Decimal { .. } => vec![Type::String, Type::Number],
+    };
+    let mut builder = ObjectBuilder::from(strict);
+    if !Column::REQUIRED.contains(&column) {
+        types.push(Type::Null);
+    }
+    if let Kind::Integer { .. } = column.kind() {
+        builder = builder.multiple_of(Some(1.0));
+    }
+    if let Kind::Integer { .. } | Kind::Decimal { .. } = column.kind() {
+        // Within the bounds of every column; an empty text is a number that is missing.
+        builder = builder.pattern(Some(match column {
+            Column::Year => "^20[01][0-9]$",
+            Column::Mileage => "^[0-9]$",
+            _ => "^[0-9]?$",
+        }));
+    }
+    builder.schema_type(SchemaType::from_iter(types)).build()
+}
+
+/// A listing with every column but the date, so that it is valued for today.
+pub(crate) fn example() -> Json {
+    let fields = Column::descriptive().iter().filter(|column| **column != Column::ListingDate);
+    Json::Object(fields.map(|column| (column.name().to_owned(), example_of(*column))).collect::<Map<_, _>>())
+}
+
+/// A listing as it was sent.
+pub(crate) type Item<'a> = json::Value<'a, Column>;
+
+/// Reads a body that should be one listing.
+///
+/// # Errors
+/// [`Problem::MalformedJson`].
+pub(crate) fn parse(body: &[u8], max_depth: usize) -> Result<Item<'_>, Problem> {
+    json::parse(body, max_depth, column)
+}
+
+/// Reads a body that should be a list of listings, handing over each with its place: see [`json::parse_list`].
+///
+/// # Errors
+/// [`Problem::MalformedJson`].
+pub(crate) fn parse_list<'a, T>(
+    body: &'a [u8],
+    max_depth: usize,
+    read: impl FnMut(usize, Item<'a>) -> T,
+) -> Result<Option<(Vec<T>, usize)>, Problem> {
+    json::parse_list(body, max_depth, column, read)
+}
+
+/// Whether a body is one listing that would be valued.
+#[must_use]
+pub fn is_listing(body: &[u8], today: NaiveDate) -> bool {
+    let item = parse(body, crate::Config::default().max_json_depth);
+    item.is_ok_and(|item| read(&item, today).is_ok())
+}
+
+/// Reads one listing, strictly: numbers are numbers, texts are texts, unknown and repeated fields are
+/// refused.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
+    read_at(item, &[], today, MAX_ERRORS)
+}
+
+/// The same for a listing that stands at a path in the body; at most so many errors are told.
+pub(crate) fn read_at(
+    item: &Item<'_>,
+    path: &[Location],
+    today: NaiveDate,
+    most_errors: usize,
+) -> Result<Listing, FieldErrors> {
+    let Item::Object(fields) = item else {
+        let found = item.kind();
+        let msg = format!("a listing is an object with fields such as brand, year and mileage, not {found}");
+        return Err(FieldError::in_body(path, msg, "not_an_object").into());
+    };
+    let mut listing = Listing::default();
+    let mut errors = FieldErrors::with_limit(most_errors);
+    let mut wrong = Vec::new();
+    let error = |name: &str, msg, code| FieldError::in_body(&below(path, name), msg, code);
+    for field in fields.as_slice() {
+        match field {
+            Field::Known(column, value) => match read_value(*column, value, today) {
+                Ok(value) => listing.set(*column, value),
+                Err(reason) => {
+                    wrong.push(*column);
+                    errors.push(|| error(column.name(), describe(*column, &reason, value), reason.code()));
+                }
+            },
+            Field::Repeated(column) => {
+                let name = column.name();
+                wrong.push(*column);
+                errors.push(|| error(name, format!("{name} is given more than once"), "duplicate_field"));
+            }
+            Field::Unknown(name) => errors.push(|| error(name, unknown(name), "unknown_field")),
+        }
+    }
+    errors.omit(fields.omitted());
+    for column in Column::REQUIRED {
+        if listing.get(column).is_none() && !wrong.contains(&column) {
+            let reason = Reason::Missing;
+            errors.push(|| error(column.name(), describe(column, &reason, &Item::Null), reason.code()));
+        }
+    }
+    if errors.is_empty() { Ok(listing) } else { Err(errors) }
+}
+
+/// Reads one listing as people write it: numbers may be texts, fields of other names are passed over.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
+    let Item::Object(fields) = item else { return read(item, today) };
+    let mut errors = FieldErrors::default();
+    let mut wrong = Vec::new();
+    let mut cells = Vec::new();
+    let mut texts = Vec::new();
+    for field in fields.as_slice() {
+        let Field::Known(column, value) = field else { continue };
+        let mut refuse = |reason: &Reason| {
+            wrong.push(*column);
+            let msg = describe(*column, reason, value);
+            errors.push(|| FieldError::in_body(&[column.name().into()], msg, reason.code()));
+        };
+        match value {
+            // A day that the predecessor did not know is written as elsewhere.
+            Item::Text(text) if column.kind() == Kind::Date => match read_date(text) {
+                Ok(Value::Date(date)) => cells.push((*column, Cell::Date(date))),
+                _ => refuse(&Reason::NotADate),
+            },
+            Item::Text(text) => texts.push((*column, single_spaced(text))),
+            // As it was written: in full, a very small one is long.
+            Item::Number(number) if column.kind() == Kind::Text && !is_whole(number) => {
+                texts.push((*column, number.to_string()));
+            }
+            Item::Number(number) => {
+                cells.push((*column, Cell::Number(number.as_f64().unwrap_or(f64::INFINITY))));
+            }
+            Item::Null => cells.push((*column, Cell::Empty)),
+            Item::Bool(_) | Item::List | Item::Object(_) => {
+                refuse(if column.kind() == Kind::Text { &Reason::NotAText } else { &Reason::NotANumber });
+            }
+        }
+    }
+    let texts = texts.iter().map(|(column, text)| (*column, Cell::Text(text)));
+    match Listing::from_cells(cells.into_iter().chain(texts), today) {
+        Ok(listing) if errors.is_empty() => Ok(listing),
+        Ok(_) => Err(errors),
+        Err(problems) => {
+            for problem in problems.iter().filter(|problem| !wrong.contains(&problem.column)) {
+                let place = [problem.column.name().into()];
+                errors.push(|| FieldError::in_body(&place, problem.to_string(), problem.reason.code()));
+            }
+            Err(errors)
+        }
+    }
+}
+
+/// Whether a number has no fraction and few digits, whether or not it was written with a point.
+fn is_whole(number: &Number) -> bool {
+    number.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < 1e15)
+}
+
+fn column(name: &str) -> Option<Column> {
+    Column::from_name(name).filter(|column| *column != Column::Price)
+}
+
+fn below(path: &[Location], name: &str) -> Vec<Location> {
+    path.iter().cloned().chain([name.into()]).collect()
+}
+
+fn unknown(name: &str) -> String {
+    match nearest(name, Column::descriptive().iter().map(|column| column.name())) {
+        Some(known) => format!("{name} is not a field of a listing; did you mean {known}?"),
+        None => format!("{name} is not a field of a listing"),
+    }
+}
+
+fn describe(column: Column, reason: &Reason, given: &Item<'_>) -> String {
+    let given = match given {
+        Item::Null => String::new(),
+        Item::Bool(value) => format!(" (got {value})"),
+        Item::Number(number) => format!(" (got {number})"),
+        Item::Text(text) => format!(" (got {})", Json::String(shorten(text))),
+        Item::List | Item::Object(_) => format!(" (got {})", given.kind()),
+    };
+    match (column.kind(), reason) {
+        // Strict JSON knows one way to write a day.
+        (Kind::Date, Reason::NotADate) => format!("{} must be a date such as 2026-03-17{given}", column.name()),
+        _ => format!("{} {reason}{given}", column.name()),
+    }
+}
+
+fn read_value(column: Column, value: &Item<'_>, today: NaiveDate) -> Result<Option<Value>, Reason> {
+    match (column.kind(), value) {
+        (_, Item::Null) => Ok(None),
+        (Kind::Text, Item::Text(text)) => read_text(text),
+        (Kind::Text, _) => Err(Reason::NotAText),
+        (Kind::Date, Item::Text(text)) => read_date(text).map(Some),
+        (Kind::Date, _) => Err(Reason::NotADate),
+        (Kind::Integer { .. } | Kind::Decimal { .. }, Item::Number(number)) => {
+            read_number(column, number.as_f64().unwrap_or(f64::INFINITY), today).map(Some)
+        }
+        (Kind::Integer { .. } | Kind::Decimal { .. }, _) => Err(Reason::NotANumber),
+    }
+}
+
+/// Null says that a text is missing; words such as "unknown" are taken for what they are.
+fn read_text(text: &str) -> Result<Option<Value>, Reason> {
+    let text = single_spaced(text);
+    if text.contains('\0') {
+        return Err(Reason::NotAText);
+    }
+    if text.chars().count() > LONGEST_TEXT {
+        return Err(Reason::TooLong);
+    }
+    Ok((!text.is_empty()).then_some(Value::Text(text)))
+}
+
+/// Trimmed, inner spaces single; of a text that is too long for any column, only so much that it still is.
+fn single_spaced(text: &str) -> String {
+    let mut single = String::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        if length > LONGEST_TEXT {
+            break;
+        }
+        if length > 0 {
+            single.push(' ');
+            length += 1;
+        }
+        let end = word.char_indices().nth(LONGEST_TEXT + 1).map_or(word.len(), |(end, _)| end);
+        single.push_str(&word[..end]);
+        length += word[..end].chars().count();
+    }
+    single
+}
+
+fn read_date(text: &str) -> Result<Value, Reason> {
+    // `%Y-%m-%d` alone would take 2026-3-7 too.
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
+    let date = date.ok_or(Reason::NotADate)?;
+    if (1990..=2099).contains(&date.year()) { Ok(Value::Date(date)) } else { Err(Reason::DateOutOfRange) }
+}
+
+fn read_number(column: Column, number: f64, today: NaiveDate) -> Result<Value, Reason> {
+    if matches!(column.kind(), Kind::Integer { .. }) && number.is_finite() && number.fract() != 0.0 {
+        return Err(Reason::NotAnInteger);
+    }
+    match column.bounds(today.year()) {
+        Some((min, max)) if !(min..=max).contains(&number) => Err(Reason::OutOfRange { min, max }),
+        _ => Ok(Value::Number(number)),
+    }
+}
+
+fn property(column: Column) -> Object {
+    let is_required = Column::REQUIRED.contains(&column);
+    let unit = column.unit();
+    let description = match column.kind() {
+        Kind::Integer { min, max } | Kind::Decimal { min, max } if !unit.is_empty() => {
+            format!("{}: {min} to {max} {unit}.", column.describe())
+        }
+        _ => format!("{}.", column.describe()),
+    };
+    let object = ObjectBuilder::new().description(Some(description)).examples([example_of(column)]);
+    let object = match column.kind() {
+        Kind::Text => object.max_length(Some(LONGEST_TEXT)).pattern(Some(if is_required {
+            "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+        } else {
+            "^[^\\u0000]*$"
+        })),
+        Kind::Date => object
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+            .pattern(Some("^(199[0-9]|20[0-9]{2})-[0-9]{2}-[0-9]{2}$")),
+        Kind::Integer { min, max } | Kind::Decimal { min, max } => object.minimum(Some(min)).maximum(Some(max)),
+    };
+    object.schema_type(schema_type(column, is_required)).build()
+}
+
+fn schema_type(column: Column, is_required: bool) -> SchemaType {
+    let own = match column.kind() {
+        Kind::Text | Kind::Date => Type::String,
+        Kind::Integer { .. } => Type::Integer,
+        Kind::Decimal { .. } => Type::Number,
+    };
+    if is_required { SchemaType::new(own) } else { SchemaType::from_iter([own, Type::Null]) }
+}
+
+fn example_of(column: Column) -> Json {
+    let text = column.example();
+    match column.kind() {
+        Kind::Text | Kind::Date => text.into(),
+        Kind::Integer { .. } | Kind::Decimal { .. } => text.parse::<Number>().map_or(Json::Null, Json::Number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &[u8]) -> Result<Item<'_>, Problem> {
+        super::parse(text, 16)
+    }
+
+    fn today() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
+    }
+
+    fn errors(text: &str) -> Vec<(String, &'static str, String)> {
+        let errors = read(&parse(text.as_bytes()).unwrap(), today()).unwrap_err();
+        let told = errors.as_slice().iter();
+        told.map(|error| (error.pointer.clone().unwrap(), error.r#type, error.msg.clone())).collect()
+    }
+
+    #[test]
+    fn the_example_is_a_listing() {
+        let text = example().to_string();
+        let listing = read(&parse(text.as_bytes()).unwrap(), today()).unwrap();
+        assert_eq!(listing.text(Column::Brand), Some("Kia"));
+        assert_eq!(listing.number(Column::EngineVolume), Some(1.6));
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let found = errors(
+            r#"{"brand": 5, "year": "2018", "mileage": -5, "milage": 1, "owners_count": 1.5, "wheel": "a", "wheel": "b", "listing_date": "17.03.2026"}"#,
+        );
+        let expected = [
+            ("/brand", "not_a_text", "brand must be a text (got 5)"),
+            ("/year", "not_a_number", "year must be a number (got \"2018\")"),
+            ("/mileage", "out_of_range", "mileage must be between 0 and 2000000 (got -5)"),
+            ("/milage", "unknown_field", "milage is not a field of a listing; did you mean mileage?"),
+            ("/owners_count", "not_an_integer", "owners_count must be a whole number (got 1.5)"),
+            ("/wheel", "duplicate_field", "wheel is given more than once"),
+            ("/listing_date", "not_a_date", "listing_date must be a date such as 2026-03-17 (got \"17.03.2026\")"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code, msg)| (pointer.to_owned(), code, msg.to_owned())));
+    }
+
+    #[test]
+    fn required_fields_are_asked_for() {
+        let found = errors(r#"{"brand": "  ", "year": null, "price": 5}"#);
+        let expected = [
+            ("/price", "unknown_field", "price is not a field of a listing"),
+            ("/brand", "missing", "brand is required and is missing"),
+            ("/year", "missing", "year is required and is missing"),
+            ("/mileage", "missing", "mileage is required and is missing"),
+        ];
+        assert_eq!(found, expected.map(|(pointer, code, msg)| (pointer.to_owned(), code, msg.to_owned())));
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point_and_null_is_missing() {
+        let item = parse(br#"{"brand": "Kia", "year": 1995.0, "mileage": 0, "color": null}"#).unwrap();
+        let listing = read(&item, today()).unwrap();
+        assert_eq!(listing.number(Column::Year), Some(1995.0));
+        assert_eq!(listing.get(Column::Color), None);
+    }
+
+    #[test]
+    fn leniently_numbers_may_be_texts_and_other_fields_anything() {
+        let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
+        assert_eq!(read_leniently(&item, today()).unwrap().number(Column::Mileage), Some(96_000.0));
+        let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();
+        let errors = read_leniently(&item, today()).unwrap_err();
+        let codes: Vec<_> = errors.as_slice().iter().map(|error| error.r#type).collect();
+        assert_eq!(codes, ["not_a_text", "not_a_number", "missing"]);
+    }
+}

@@ -1,0 +1,98 @@
+//! The two paths of the service that Probeg replaces, for its existing clients.
+
+use axum::Json;
+use axum::extract::{Request, State as Extracted};
+use axum::response::Response;
+use domain::Column;
+use onnx_model::model::DEFAULT_LEVEL;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::capacity::Capacity;
+use super::listing;
+use super::workbook::{WorkbookFile, attachment, value_upload};
+use crate::http::body::JsonBody;
+use crate::http::problem::Problem;
+use crate::http::problem::openapi::{ListingProblems, WorkbookProblems};
+use crate::http::upload::WorkbookForm;
+use crate::serving::inference::{ValuationRequest, ValuationResponse};
+use crate::state::State;
+
+/// The schema of a car in the form of the predecessor.
+pub(crate) struct PredecessorListing;
+
+impl ToSchema for PredecessorListing {}
+
+impl PartialSchema for PredecessorListing {
+    fn schema() -> RefOr<Schema> {
+        let mut object = listing::lenient_schema()
+            .description(Some(
+                "A car in the form of the predecessor. Only brand, year and mileage are required. All fields of a listing \
+                 are accepted, numbers may be strings and strings numbers, and unknown fields are ignored, as they \
+                 were there.",
+            ))
+            .examples([example()]);
+        for column in Column::REQUIRED {
+            object = object.required(column.name());
+        }
+        object.into()
+    }
+}
+
+/// Values one car (predecessor's path)
+///
+/// Returns only the price, as a bare number. New clients should use `/v1/valuations`.
+#[utoipa::path(
+    post, path = "/get_sale_prediction_for_one_car", operation_id = "get_sale_prediction_for_one_car",
+    tag = "predecessor", request_body(content = PredecessorListing, description = "The car"),
+    responses(
+        (
+            status = 200, description = "The asking price in RUB", body = f64, content_type = "application/json",
+            example = json!(84213.7)
+        ),
+        ListingProblems
+    )
+)]
+pub(crate) async fn value_one(
+    _: Capacity,
+    Extracted(state): Extracted<State>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<f64>, Problem> {
+    let today = state.today();
+    let item = listing::parse(&body, state.config().max_json_depth)?;
+    let listing = listing::read_leniently(&item, today).map_err(Problem::Invalid)?;
+    let request = ValuationRequest { listings: vec![listing], level: DEFAULT_LEVEL, today };
+    let ValuationResponse { valuations, .. } = state.engine().inference.value(request).await?;
+    let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
+    Ok(Json((valuation.price * 10.0).round() / 10.0))
+}
+
+/// Values a workbook (predecessor's path)
+///
+/// Like `/v1/valuations/xlsx`, with the file name `predictions.xlsx`.
+#[utoipa::path(
+    post, path = "/get_sale_prediction_for_multiple_cars", operation_id = "get_sale_prediction_for_multiple_cars",
+    tag = "predecessor",
+    request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
+    responses(
+        (
+            status = 200, description = "The workbook with `predict_value`", body = inline(WorkbookFile),
+            content_type = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            headers(("Content-Disposition" = String, description = "The name to save it under"))
+        ),
+        WorkbookProblems
+    )
+)]
+pub(crate) async fn value_many(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
+    let (_, workbook) = value_upload(&state, request).await?;
+    attachment("attachment;filename=predictions.xlsx", workbook).await
+}
+
+fn example() -> serde_json::Value {
+    serde_json::json!({
+        "brand": "LADA (ВАЗ)", "year": 1995, "mileage": 96000, "body_type": "седан", "fuel_type": "Бензин",
+        "engine_volume": 1.5, "engine_power": 71, "transmission": "механическая", "drive": "передний",
+        "wheel": "Левый", "state": "Не требует ремонта", "owners_count": 3, "pts": "Оригинал",
+        "customs": "Растаможен",
+    })
+}

@@ -1,0 +1,142 @@
+//! A valuation as JSON.
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::comparables::Comparable;
+use super::factors::Factor;
+use crate::serving::models::Served;
+
+/// What a car is worth: the asking price to expect in listings, and the interval that covers most of them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(example = json!(example()))]
+pub(crate) struct Valuation {
+    /// The asking price to expect: half of such cars are offered for less, half for more.
+    price: f64,
+    /// The currency of all amounts.
+    currency: &'static str,
+    /// Lower end of the interval.
+    low: f64,
+    /// Upper end of the interval.
+    high: f64,
+    /// The share of such cars that are offered within the interval.
+    level: f64,
+    /// The distribution of asking prices, before calibration.
+    quantiles: Vec<Quantile>,
+    /// The day of the price: that of the listing, or today.
+    #[schema(value_type = String, format = Date)]
+    as_of: NaiveDate,
+    /// The model that valued the car.
+    model: ModelReference,
+    /// What the model does not know about the car.
+    warnings: Vec<Warning>,
+    /// What moves the price, the strongest first; with `explain=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    factors: Option<Vec<Factor>>,
+    /// Listings of similar cars, the most similar first; with `comparables=N`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    comparables: Option<Vec<Comparable>>,
+}
+
+/// The price below which a share of such cars is offered.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Quantile {
+    /// The share.
+    #[schema(example = 0.25)]
+    level: f64,
+    /// The price.
+    #[schema(example = 1_236_000.0)]
+    price: f64,
+}
+
+/// The model behind a valuation.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ModelReference {
+    /// Its version in the registry.
+    #[schema(example = 3)]
+    version: i64,
+    /// When it was trained, RFC 3339.
+    #[schema(example = "2026-11-20T08:15:42Z", format = DateTime)]
+    trained_at: String,
+}
+
+/// Something that the model does not know about the car.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Warning {
+    /// The kind of warning, for programs.
+    #[schema(example = "unknown_value")]
+    code: String,
+    /// The field of the listing.
+    #[schema(example = "model")]
+    field: String,
+    /// The warning for people, with the nearest known value if there is one.
+    #[schema(example = "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it")]
+    message: String,
+}
+
+impl Valuation {
+    pub(super) fn new(served: &Served, valuation: domain::Valuation, factors: Option<Vec<Factor>>) -> Self {
+        let signature = served.model.signature();
+        let levels = signature.quantiles.iter().copied();
+        let quantiles =
+            levels.zip(valuation.quantiles).map(|(level, price)| Quantile { level, price: round_to_cents(price) });
+        let warnings = valuation.warnings.into_iter().map(|warning| Warning {
+            code: warning.code.to_owned(),
+            field: warning.field,
+            message: warning.message,
+        });
+        Self {
+            price: round_to_cents(valuation.price),
+            currency: "RUB",
+            low: round_to_cents(valuation.low),
+            high: round_to_cents(valuation.high),
+            level: valuation.level,
+            quantiles: quantiles.collect(),
+            as_of: valuation.as_of,
+            model: ModelReference { version: served.version, trained_at: signature.run.trained_at.clone() },
+            warnings: warnings.collect(),
+            factors,
+            comparables: None,
+        }
+    }
+
+    /// Adds listings of similar cars, or a warning if they are not available.
+    pub(super) fn with_comparables(mut self, comparables: Option<Vec<Comparable>>) -> Self {
+        if comparables.is_none() {
+            self.warnings.push(Warning {
+                code: "comparables_unavailable".to_owned(),
+                field: String::new(),
+                message: "comparable listings are not available at the moment; the price does not depend on them"
+                    .to_owned(),
+            });
+        }
+        self.comparables = comparables;
+        self
+    }
+}
+
+/// Rounds to two decimals.
+fn round_to_cents(amount: f64) -> f64 {
+    (amount * 100.0).round() / 100.0
+}
+
+fn example() -> serde_json::Value {
+    serde_json::json!({
+        "price": 1_318_400.25, "currency": "RUB", "low": 1_121_300.5, "high": 1_498_200.75, "level": 0.8,
+        "quantiles": [
+            { "level": 0.05, "price": 1_054_700.0 }, { "level": 0.1, "price": 1_131_900.0 },
+            { "level": 0.25, "price": 1_236_000.0 }, { "level": 0.5, "price": 1_318_400.25 },
+            { "level": 0.75, "price": 1_402_100.0 }, { "level": 0.9, "price": 1_486_300.0 },
+            { "level": 0.95, "price": 1_552_800.0 },
+        ],
+        "as_of": "2026-11-22",
+        "model": { "version": 3, "trained_at": "2026-11-20T08:15:42Z" },
+        "warnings": [{
+            "code": "unknown_value", "field": "color",
+            "message": "color \"белыйй\" is not known (did you mean \"белый\"?); the car was valued without it",
+        }],
+    })
+}
