@@ -1,4 +1,4 @@
-//! The pages: a form for people, and Swagger UI. All of it comes from the binary.
+//! The web pages: the form and Swagger UI, served from the binary.
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -18,20 +18,20 @@ const SCRIPT: &str = include_str!("../assets/probeg.js");
 const WORDS: &str = include_str!("../assets/words.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
-/// What our own page may do: load from this server, nothing inline.
+/// The policy of the form: load from this server only, nothing inline.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
-/// Swagger UI sets styles inline and draws its icons from data addresses.
+/// The policy of Swagger UI, which has inline styles and icons in data URLs.
 const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
-/// The files change with the binary only.
+/// The files change only with the binary.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// The pages, their files, the document and its viewer.
+/// The pages, their assets, the OpenAPI document and Swagger UI.
 pub(crate) fn routes(document: OpenApi) -> Router {
     let text = |content_type: &'static str, content: &'static str| get(async move || file(content_type, content));
     let pages = Router::new()
@@ -41,18 +41,18 @@ pub(crate) fn routes(document: OpenApi) -> Router {
         .route("/assets/words.js", text("text/javascript; charset=utf-8", WORDS))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
-    // "none" switches off the badge that would send the document's address to a validator elsewhere.
+    // "none" disables the badge that would send the URL of the document to an external validator.
     let config = Config::default().validator_url("none").try_it_out_enabled(true).default_models_expand_depth(0);
     let docs = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document).config(config))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, DOCS_POLICY))
-        .layer(map_response(explain_absence));
+        .layer(map_response(explain_not_found));
     pages.merge(docs).layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, CACHED))
 }
 
-/// Swagger UI says nothing of files that it does not have.
-async fn explain_absence(response: Response) -> Response {
+/// Swagger UI returns an empty response for unknown files.
+async fn explain_not_found(response: Response) -> Response {
     if response.status() == StatusCode::NOT_FOUND {
-        Problem::NotFound { detail: "there is no such file: see /docs".to_owned() }.into_response()
+        Problem::NotFound { detail: "there is no such file; see /docs".to_owned() }.into_response()
     } else {
         response
     }

@@ -1,11 +1,11 @@
-//! What moves the price of a car: the model is asked again, with one field changed at a time.
+//! What moves the price of a car: the model values variants of the car with one field changed at a time.
 
 use chrono::{Datelike, NaiveDate};
 use domain::{Column, Listing, Value};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What one field does to the price of this car.
+/// The effect of one field on the price of this car.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "field": "mileage", "value": 83000, "reference": 120_000, "effect": 0.076,
@@ -14,36 +14,35 @@ use utoipa::ToSchema;
 pub(crate) struct Factor {
     /// The field of the listing.
     pub(crate) field: &'static str,
-    /// Its value, as it was given.
+    /// Its value as given.
     pub(crate) value: serde_json::Value,
-    /// What the car is compared with: the same car with this value of the field; null: with the field not told.
+    /// The value in the car that it is compared with; null if the field is missing there.
     pub(crate) reference: serde_json::Value,
-    /// How much the price differs from that car's, as a fraction of that car's price: 0.05 means that the value raises
-    /// the price by 5 %, -0.5 that it halves it. The effects of several fields do not add up.
+    /// The difference in price to that car, as a fraction of its price: 0.05 means that the value raises the price by 5 %,
+    /// -0.5 that it halves it. The effects of several fields do not add up.
     #[schema(minimum = -1.0)]
     pub(crate) effect: f64,
-    /// The same in a sentence.
+    /// The effect in a sentence.
     pub(crate) message: String,
 }
 
-/// A car ten years old is what a year is compared with: about the middle of the market.
+/// The age, in years, that a year is compared with: about the middle of the market.
 const REFERENCE_AGE: i32 = 10;
-/// What a car is driven in a year, in km, as far as a mileage is compared with it.
+/// The kilometres per year that a mileage is compared with.
 const YEARLY_MILEAGE: f64 = 15_000.0;
 
-/// A field of a listing and the car that it is compared with.
+/// A field of a listing and the variant that the car is compared with.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     column: Column,
     value: Value,
     reference: Option<Value>,
-    /// The car to ask the model about.
+    /// The variant to value.
     pub(crate) listing: Listing,
 }
 
-/// A comparison for each field that is given: year and mileage, which every listing has, with those of
-/// a usual car; every other with the same car of which the field is not told. A brand takes its model
-/// and generation with it, which mean nothing alone.
+/// A comparison for each given field: year and mileage, which every listing has, with those of a typical car; any other
+/// field with the same car without it. Without its brand, a car has no model and generation either.
 pub(crate) fn comparisons(listing: &Listing, today: NaiveDate) -> Vec<Comparison> {
     let as_of = listing.date().unwrap_or(today);
     let given = Column::descriptive().iter().filter_map(|column| Some((*column, listing.get(*column)?.clone())));
@@ -57,7 +56,7 @@ pub(crate) fn comparisons(listing: &Listing, today: NaiveDate) -> Vec<Comparison
         .collect()
 }
 
-/// The factors, given the price of the car and the prices of those that it is compared with.
+/// The factors, given the price of the car and the prices of the variants.
 pub(crate) fn factors(price: f64, comparisons: Vec<Comparison>, prices: impl Iterator<Item = f64>) -> Vec<Factor> {
     let compared = comparisons.into_iter().zip(prices);
     let mut factors: Vec<Factor> =
@@ -66,9 +65,9 @@ pub(crate) fn factors(price: f64, comparisons: Vec<Comparison>, prices: impl Ite
     factors
 }
 
-/// How far a price lies above another, as a fraction of the other.
+/// The relative difference of a price to another.
 fn relative(price: f64, other: f64) -> f64 {
-    // A model may price a car at nothing, of which nothing is a share.
+    // A model may return a price of zero.
     if other > 0.0 { price / other - 1.0 } else { 0.0 }
 }
 
@@ -77,7 +76,7 @@ fn reference(listing: &Listing, column: Column, as_of: NaiveDate) -> Option<f64>
         Column::Year => Some(f64::from(as_of.year() - REFERENCE_AGE)),
         Column::Mileage => {
             let age = f64::from(as_of.year()) - listing.number(Column::Year)?;
-            // A car of this year has been driven for half of it.
+            // A car of this year has been driven for half a year.
             Some((age.max(0.5) * YEARLY_MILEAGE).min(1_000_000.0))
         }
         _ => None,
@@ -100,7 +99,7 @@ impl Comparison {
         };
         let message = format!("{field} {}{against} {moves}", display(&self.value));
         let reference = self.reference.as_ref().map_or(serde_json::Value::Null, json);
-        // −0 is no effect either.
+        // Adding 0 turns −0 into 0.
         Factor { field, value: json(&self.value), reference, effect: effect + 0.0, message }
     }
 }
@@ -128,14 +127,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_effect_is_below_all_of_the_reference_or_without_a_number() {
+    fn effects_are_finite_and_at_least_minus_one() {
         for (price, other, effect) in [(1.0, 1e9, -1.0 + 1e-9), (0.0, 5.0, -1.0), (0.0, 0.0, 0.0), (7.0, 0.0, 0.0)] {
             assert!((relative(price, other) - effect).abs() < 1e-12, "{price} {other}");
         }
     }
 
     #[test]
-    fn each_given_field_is_compared_and_the_strongest_comes_first() {
+    fn each_given_field_is_compared_and_the_strongest_is_first() {
         let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
         let mut listing = Listing::default();
         listing.set(Column::Brand, Some(Value::Text("Kia".into())));

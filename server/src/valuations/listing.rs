@@ -1,4 +1,4 @@
-//! A listing as JSON: its schema, made from the columns, and its strict reading.
+//! A listing as JSON: its schema, derived from the columns, and how it is read.
 
 use chrono::{Datelike, NaiveDate};
 use domain::cell::shorten;
@@ -29,7 +29,7 @@ impl PartialSchema for ListingRequest {
     fn schema() -> RefOr<Schema> {
         let mut object = ObjectBuilder::new()
             .schema_type(Type::Object)
-            .description(Some("A car as it is advertised. Whatever is not known is left out, or null."))
+            .description(Some("A car as it is advertised. Unknown fields are omitted or null."))
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .examples([example()]);
         for column in Column::descriptive() {
@@ -42,14 +42,14 @@ impl PartialSchema for ListingRequest {
     }
 }
 
-/// The schema of a listing as people write it: see [`read_leniently`].
+/// The schema of a listing for [`read_leniently`].
 pub(crate) fn lenient_schema() -> ObjectBuilder {
     Column::descriptive().iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, column| {
         object.property(column.name(), lenient_property(*column))
     })
 }
 
-/// Numbers within their bounds, texts that say one, or texts that are one; texts or numbers; days.
+/// Like the strict schema, but numbers may be strings and strings numbers.
 fn lenient_property(column: Column) -> Object {
     let strict = property(column);
     let mut types = match column.kind() {
@@ -74,16 +74,16 @@ fn lenient_property(column: Column) -> Object {
     builder.schema_type(SchemaType::from_iter(types)).build()
 }
 
-/// A listing with every column but the date, so that it is valued for today.
+/// An example with all columns except the date, so that it is valued for today.
 pub(crate) fn example() -> Json {
     let fields = Column::descriptive().iter().filter(|column| **column != Column::ListingDate);
     Json::Object(fields.map(|column| (column.name().to_owned(), example_of(*column))).collect::<Map<_, _>>())
 }
 
-/// A listing as it was sent.
+/// A JSON value that should be a listing.
 pub(crate) type Item<'a> = json::Value<'a, Column>;
 
-/// Reads a body that should be one listing.
+/// Parses a body that should be one listing.
 ///
 /// # Errors
 /// [`Problem::MalformedJson`].
@@ -91,7 +91,7 @@ pub(crate) fn parse(body: &[u8], max_depth: usize) -> Result<Item<'_>, Problem> 
     json::parse(body, max_depth, column)
 }
 
-/// Reads a body that should be a list of listings, handing over each with its place: see [`json::parse_list`].
+/// Parses a body that should be a list of listings; see [`json::parse_list`].
 ///
 /// # Errors
 /// [`Problem::MalformedJson`].
@@ -103,50 +103,49 @@ pub(crate) fn parse_list<'a, T>(
     json::parse_list(body, max_depth, column, read)
 }
 
-/// Whether a body is one listing that would be valued.
+/// Whether a body is a valid listing.
 #[must_use]
 pub fn is_listing(body: &[u8], today: NaiveDate) -> bool {
     let item = parse(body, crate::Config::default().max_json_depth);
     item.is_ok_and(|item| read(&item, today).is_ok())
 }
 
-/// Reads one listing, strictly: numbers are numbers, texts are texts, unknown and repeated fields are
-/// refused.
+/// Reads a listing strictly: numbers are numbers and texts are strings; unknown and repeated fields are errors.
 ///
 /// # Errors
-/// What is wrong with it.
+/// All invalid fields.
 pub(crate) fn read(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
     read_at(item, &[], today, MAX_ERRORS)
 }
 
-/// The same for a listing that stands at a path in the body; at most so many errors are told.
+/// The same for a listing at a path in the body, with at most `max_errors` errors.
 pub(crate) fn read_at(
     item: &Item<'_>,
     path: &[Location],
     today: NaiveDate,
-    most_errors: usize,
+    max_errors: usize,
 ) -> Result<Listing, FieldErrors> {
     let Item::Object(fields) = item else {
         let found = item.kind();
-        let msg = format!("a listing is an object with fields such as brand, year and mileage, not {found}");
+        let msg = format!("a listing must be an object with fields such as brand, year and mileage, not {found}");
         return Err(FieldError::in_body(path, msg, "not_an_object").into());
     };
     let mut listing = Listing::default();
-    let mut errors = FieldErrors::with_limit(most_errors);
-    let mut wrong = Vec::new();
+    let mut errors = FieldErrors::with_limit(max_errors);
+    let mut invalid = Vec::new();
     let error = |name: &str, msg, code| FieldError::in_body(&below(path, name), msg, code);
     for field in fields.as_slice() {
         match field {
             Field::Known(column, value) => match read_value(*column, value, today) {
                 Ok(value) => listing.set(*column, value),
                 Err(reason) => {
-                    wrong.push(*column);
+                    invalid.push(*column);
                     errors.push(|| error(column.name(), describe(*column, &reason, value), reason.code()));
                 }
             },
             Field::Repeated(column) => {
                 let name = column.name();
-                wrong.push(*column);
+                invalid.push(*column);
                 errors.push(|| error(name, format!("{name} is given more than once"), "duplicate_field"));
             }
             Field::Unknown(name) => errors.push(|| error(name, unknown(name), "unknown_field")),
@@ -154,7 +153,7 @@ pub(crate) fn read_at(
     }
     errors.omit(fields.omitted());
     for column in Column::REQUIRED {
-        if listing.get(column).is_none() && !wrong.contains(&column) {
+        if listing.get(column).is_none() && !invalid.contains(&column) {
             let reason = Reason::Missing;
             errors.push(|| error(column.name(), describe(column, &reason, &Item::Null), reason.code()));
         }
@@ -162,31 +161,31 @@ pub(crate) fn read_at(
     if errors.is_empty() { Ok(listing) } else { Err(errors) }
 }
 
-/// Reads one listing as people write it: numbers may be texts, fields of other names are passed over.
+/// Reads a listing leniently: numbers may be strings and strings numbers; unknown fields are ignored.
 ///
 /// # Errors
-/// What is wrong with it.
+/// All invalid fields.
 pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
     let Item::Object(fields) = item else { return read(item, today) };
     let mut errors = FieldErrors::default();
-    let mut wrong = Vec::new();
+    let mut invalid = Vec::new();
     let mut cells = Vec::new();
     let mut texts = Vec::new();
     for field in fields.as_slice() {
         let Field::Known(column, value) = field else { continue };
         let mut refuse = |reason: &Reason| {
-            wrong.push(*column);
+            invalid.push(*column);
             let msg = describe(*column, reason, value);
             errors.push(|| FieldError::in_body(&[column.name().into()], msg, reason.code()));
         };
         match value {
-            // A day that the predecessor did not know is written as elsewhere.
+            // The predecessor had no dates, so there is no other format to accept.
             Item::Text(text) if column.kind() == Kind::Date => match read_date(text) {
                 Ok(Value::Date(date)) => cells.push((*column, Cell::Date(date))),
                 _ => refuse(&Reason::NotADate),
             },
             Item::Text(text) => texts.push((*column, single_spaced(text))),
-            // As it was written: in full, a very small one is long.
+            // As it was written: in full, a very small number is long.
             Item::Number(number) if column.kind() == Kind::Text && !is_whole(number) => {
                 texts.push((*column, number.to_string()));
             }
@@ -204,7 +203,7 @@ pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listin
         Ok(listing) if errors.is_empty() => Ok(listing),
         Ok(_) => Err(errors),
         Err(problems) => {
-            for problem in problems.iter().filter(|problem| !wrong.contains(&problem.column)) {
+            for problem in problems.iter().filter(|problem| !invalid.contains(&problem.column)) {
                 let place = [problem.column.name().into()];
                 errors.push(|| FieldError::in_body(&place, problem.to_string(), problem.reason.code()));
             }
@@ -213,7 +212,7 @@ pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listin
     }
 }
 
-/// Whether a number has no fraction and few digits, whether or not it was written with a point.
+/// Whether a number is a whole number of at most 15 digits, written with or without a decimal point.
 fn is_whole(number: &Number) -> bool {
     number.as_f64().is_some_and(|number| number.fract() == 0.0 && number.abs() < 1e15)
 }
@@ -242,7 +241,7 @@ fn describe(column: Column, reason: &Reason, given: &Item<'_>) -> String {
         Item::List | Item::Object(_) => format!(" (got {})", given.kind()),
     };
     match (column.kind(), reason) {
-        // Strict JSON knows one way to write a day.
+        // Strict JSON has one date format.
         (Kind::Date, Reason::NotADate) => format!("{} must be a date such as 2026-03-17{given}", column.name()),
         _ => format!("{} {reason}{given}", column.name()),
     }
@@ -262,7 +261,7 @@ fn read_value(column: Column, value: &Item<'_>, today: NaiveDate) -> Result<Opti
     }
 }
 
-/// Null says that a text is missing; words such as "unknown" are taken for what they are.
+/// Only null and blank strings are missing; words such as "unknown" are ordinary values.
 fn read_text(text: &str) -> Result<Option<Value>, Reason> {
     let text = single_spaced(text);
     if text.contains('\0') {
@@ -274,7 +273,7 @@ fn read_text(text: &str) -> Result<Option<Value>, Reason> {
     Ok((!text.is_empty()).then_some(Value::Text(text)))
 }
 
-/// Trimmed, inner spaces single; of a text that is too long for any column, only so much that it still is.
+/// Trims a text and collapses its spaces. A text that is too long for any column is cut, but remains too long.
 fn single_spaced(text: &str) -> String {
     let mut single = String::new();
     let mut length = 0;
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_is_told_at_once() {
+    fn all_errors_are_reported_at_once() {
         let found = errors(
             r#"{"brand": 5, "year": "2018", "mileage": -5, "milage": 1, "owners_count": 1.5, "wheel": "a", "wheel": "b", "listing_date": "17.03.2026"}"#,
         );
@@ -395,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn required_fields_are_asked_for() {
+    fn missing_required_fields_are_errors() {
         let found = errors(r#"{"brand": "  ", "year": null, "price": 5}"#);
         let expected = [
             ("/price", "unknown_field", "price is not a field of a listing"),
@@ -407,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_may_have_a_point_and_null_is_missing() {
+    fn whole_numbers_may_have_a_decimal_point_and_null_is_missing() {
         let item = parse(br#"{"brand": "Kia", "year": 1995.0, "mileage": 0, "color": null}"#).unwrap();
         let listing = read(&item, today()).unwrap();
         assert_eq!(listing.number(Column::Year), Some(1995.0));
@@ -415,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn leniently_numbers_may_be_texts_and_other_fields_anything() {
+    fn lenient_numbers_may_be_strings_and_unknown_fields_anything() {
         let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
         assert_eq!(read_leniently(&item, today()).unwrap().number(Column::Mileage), Some(96_000.0));
         let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();

@@ -1,23 +1,24 @@
-//! Wrong keys: how many an address may try.
+//! A limit on wrong keys per address.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Secret;
+use crate::http::budget::Caller;
 
-/// Wrong keys that an address may send at once.
+/// Wrong keys that an address may send in a burst.
 const BURST: f64 = 10.0;
-/// Wrong keys a second that it may send from then on.
+/// Wrong keys per second after that.
 const PER_SECOND: f64 = 1.0;
-/// Addresses that are remembered, each about a hundred bytes.
+/// Addresses to remember, at about a hundred bytes each.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// What is known of the addresses that send keys.
+/// The keys that addresses have sent.
 ///
-/// An address that has sent too many wrong keys is refused unread for a moment, so that guessing stays slow even when a
-/// guess is right. The keys that it used before go on working: many callers may share the address of a proxy.
+/// An address with too many wrong keys is refused for a moment whatever it sends, so guessing is slow even if a guess is
+/// right. Keys that it used before still work, since many callers may share the address of a proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     known: Mutex<Known>,
@@ -25,11 +26,11 @@ pub(crate) struct Attempts {
 
 #[derive(Debug, Default)]
 struct Known {
-    wrong: HashMap<IpAddr, Wrong>,
-    right: HashSet<(IpAddr, Secret)>,
+    wrong: HashMap<Caller, Wrong>,
+    right: HashSet<(Caller, Secret)>,
 }
 
-/// Wrong keys of one address; the count falls by [`PER_SECOND`].
+/// The wrong keys of an address; the count decreases by [`PER_SECOND`].
 #[derive(Clone, Copy, Debug)]
 struct Wrong {
     count: f64,
@@ -37,15 +38,15 @@ struct Wrong {
 }
 
 impl Attempts {
-    /// Notes that an address sent this secret, or a wrong key. An error says how long the address has to wait.
-    pub(crate) fn note(&self, address: IpAddr, secret: Option<&Secret>, now: Instant) -> Result<(), Duration> {
-        let address = network(address);
+    /// Records that an address sent this secret, or a wrong key if `None`. The error is how long the address has to wait.
+    pub(crate) fn record(&self, address: IpAddr, secret: Option<&Secret>, now: Instant) -> Result<(), Duration> {
+        let caller = Caller::at(address);
         let known = &mut *self.lock();
-        let pair = secret.map(|secret| (address, secret.clone()));
+        let pair = secret.map(|secret| (caller, secret.clone()));
         if pair.as_ref().is_some_and(|pair| known.right.contains(pair)) {
             return Ok(());
         }
-        let count = known.wrong.get(&address).map_or(0.0, |wrong| wrong.count_at(now));
+        let count = known.wrong.get(&caller).map_or(0.0, |wrong| wrong.count_at(now));
         if count > BURST - 1.0 {
             return Err(Duration::from_secs_f64((count - (BURST - 1.0)) / PER_SECOND));
         }
@@ -54,20 +55,20 @@ impl Attempts {
             known.right.insert(pair);
         } else {
             known.make_room_for_wrong(now);
-            known.wrong.insert(address, Wrong { count: count + 1.0, at: now });
+            known.wrong.insert(caller, Wrong { count: count + 1.0, at: now });
         }
         Ok(())
     }
 
-    /// What is known stays sound whatever panicked.
+    /// Nothing under the lock can panic halfway.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
-    /// Forgets the addresses whose wrong keys no longer count, or else all: one with thousands of addresses gains some
-    /// guesses, while nobody is refused for the sake of others.
+    /// Forgets the addresses whose count is zero, or else all: an attacker with thousands of addresses gains some guesses,
+    /// but no one is refused because of others.
     fn make_room_for_wrong(&mut self, now: Instant) {
         if self.wrong.len() >= MAX_ADDRESSES {
             self.wrong.retain(|_, wrong| wrong.count_at(now) > 0.0);
@@ -77,7 +78,7 @@ impl Known {
         }
     }
 
-    /// Forgets all right keys when there are too many; each is known again at its next use.
+    /// Forgets all right keys if there are too many; each is remembered again at its next use.
     fn make_room_for_right(&mut self) {
         if self.right.len() >= MAX_ADDRESSES {
             self.right.clear();
@@ -92,14 +93,6 @@ impl Wrong {
     }
 }
 
-/// The network that an address stands for: whoever has one address of IPv6 usually has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,47 +101,47 @@ mod tests {
     const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     fn wait(attempts: &Attempts, address: IpAddr, now: Instant) -> Duration {
-        while attempts.note(address, None, now).is_ok() {}
-        attempts.note(address, None, now).unwrap_err()
+        while attempts.record(address, None, now).is_ok() {}
+        attempts.record(address, None, now).unwrap_err()
     }
 
     #[test]
-    fn wrong_keys_are_slowed_down_to_one_a_second() {
+    fn wrong_keys_are_limited_to_one_per_second() {
         let (attempts, start) = (Attempts::default(), Instant::now());
-        let at_once = (0..100).filter(|_| attempts.note(EVE, None, start).is_ok()).count();
+        let at_once = (0..100).filter(|_| attempts.record(EVE, None, start).is_ok()).count();
         assert_eq!(at_once, 10);
-        assert_eq!(attempts.note(EVE, None, start), Err(Duration::from_secs(1)));
+        assert_eq!(attempts.record(EVE, None, start), Err(Duration::from_secs(1)));
         let in_an_hour =
-            (0..36_000).filter(|tenth| attempts.note(EVE, None, start + Duration::from_millis(tenth * 100)).is_ok());
+            (0..36_000).filter(|tenth| attempts.record(EVE, None, start + Duration::from_millis(tenth * 100)).is_ok());
         assert_eq!(in_an_hour.count(), 3599);
     }
 
     #[test]
-    fn a_right_key_does_not_tell_itself_to_one_who_guesses() {
+    fn guessing_stays_slow_even_for_a_right_key() {
         let (attempts, key, now) = (Attempts::default(), Secret::new("key"), Instant::now());
         wait(&attempts, EVE, now);
-        assert!(attempts.note(EVE, Some(&key), now).is_err());
-        assert!(attempts.note(EVE, Some(&key), now + Duration::from_secs(1)).is_ok());
+        assert!(attempts.record(EVE, Some(&key), now).is_err());
+        assert!(attempts.record(EVE, Some(&key), now + Duration::from_secs(1)).is_ok());
     }
 
     #[test]
-    fn wrong_keys_of_one_never_lock_out_another() {
+    fn wrong_keys_do_not_lock_out_other_callers() {
         let (attempts, key, now) = (Attempts::default(), Secret::new("key"), Instant::now());
-        assert!(attempts.note(EVE, Some(&key), now).is_ok());
+        assert!(attempts.record(EVE, Some(&key), now).is_ok());
         wait(&attempts, EVE, now);
-        assert!(attempts.note(EVE, Some(&key), now).is_ok(), "it was used from this address before");
-        assert!(attempts.note(BOB, Some(&key), now).is_ok(), "another address");
+        assert!(attempts.record(EVE, Some(&key), now).is_ok(), "the key was used from this address before");
+        assert!(attempts.record(BOB, Some(&key), now).is_ok(), "another address");
         for _ in 0..1000 {
-            assert!(attempts.note(BOB, Some(&key), now).is_ok(), "right keys are not counted");
+            assert!(attempts.record(BOB, Some(&key), now).is_ok(), "right keys are not counted");
         }
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_address() {
+    fn an_ipv6_network_is_one_address() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         wait(&attempts, "2001:db8::1".parse().unwrap(), now);
-        assert!(attempts.note("2001:db8::ffff:0:0:2".parse().unwrap(), None, now).is_err());
-        assert!(attempts.note("2001:db8:0:1::1".parse().unwrap(), None, now).is_ok());
+        assert!(attempts.record("2001:db8::ffff:0:0:2".parse().unwrap(), None, now).is_err());
+        assert!(attempts.record("2001:db8:0:1::1".parse().unwrap(), None, now).is_ok());
     }
 
     #[test]
@@ -157,7 +150,7 @@ mod tests {
         for number in 0..25_000_u32 {
             let address = IpAddr::from(number.to_be_bytes());
             let key = Secret::new(number.to_be_bytes());
-            assert!(attempts.note(address, None, now).is_ok() && attempts.note(address, Some(&key), now).is_ok());
+            assert!(attempts.record(address, None, now).is_ok() && attempts.record(address, Some(&key), now).is_ok());
         }
         let known = attempts.lock();
         assert!(known.wrong.len() <= MAX_ADDRESSES && known.right.len() <= MAX_ADDRESSES);

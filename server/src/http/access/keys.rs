@@ -14,7 +14,7 @@ use crate::http::problem::Problem;
 
 const API_KEY: &str = "x-api-key";
 
-/// The secrets that open the API, each with its own rate limit.
+/// The accepted secrets.
 #[derive(Debug)]
 pub(crate) struct Keys {
     /// The API keys, followed by the admin token, which may be used like one. Empty where no key is needed.
@@ -42,7 +42,7 @@ impl Keys {
             return Err(Problem::Unauthorized { admin: false });
         }
         let known = self.secrets.iter().position(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
-        self.note(address, known.map(|place| &self.secrets[place].0))?;
+        self.record(address, known.map(|place| &self.secrets[place].0))?;
         let place = known.ok_or(Problem::Unauthorized { admin: false })?;
         let admitted = self.secrets[place].1.as_ref().map_or(Ok(()), RateLimit::admit);
         admitted.map(|()| Some(place)).map_err(|wait| Problem::TooManyRequests { wait })
@@ -61,12 +61,12 @@ impl Keys {
         let token = self.admin.as_ref().ok_or(Problem::AdminOff)?;
         let given = bearer(headers).ok_or(Problem::Unauthorized { admin: true })?;
         let known = Some(token).filter(|token| token.is(given));
-        self.note(address, known)?;
+        self.record(address, known)?;
         known.map(Secret::name).ok_or(Problem::Unauthorized { admin: true })
     }
 
-    fn note(&self, address: IpAddr, known: Option<&Secret>) -> Result<(), Problem> {
-        self.attempts.note(address, known, Instant::now()).map_err(|wait| Problem::TooManyAttempts { wait })
+    fn record(&self, address: IpAddr, known: Option<&Secret>) -> Result<(), Problem> {
+        self.attempts.record(address, known, Instant::now()).map_err(|wait| Problem::TooManyAttempts { wait })
     }
 }
 
