@@ -74,9 +74,9 @@ def main() -> None:
     if not options.file:
         return
     program = find_program(options.probeg)
-    limit = program.parent / "examples" / "limit"
+    limit = program.parent / "limit"
     if not limit.exists():
-        raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --example limit`")
+        raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --locked -p probeg -p bench`")
     with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder, Cluster() as cluster:
         scratch = Path(folder)
         # Where runs and servers leave their files.
