@@ -20,6 +20,8 @@ mod market;
 mod model_file;
 #[path = "integration/operations.rs"]
 mod operations;
+#[path = "integration/references.rs"]
+mod references;
 #[path = "integration/registry.rs"]
 mod registry;
 #[path = "integration/resume.rs"]

@@ -37,7 +37,7 @@ mod upload;
 mod valuations;
 mod vocabulary;
 
-pub use config::{Config, ConfigError, variable};
+pub use config::{Config, ConfigError, Variable};
 pub use connections::serve;
 pub use listing_request::is_listing;
 pub use router::{build, document};
