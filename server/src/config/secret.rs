@@ -4,7 +4,7 @@ use axum::http::HeaderValue;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// A secret, of which only the hash is kept.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// A variable of the environment, made by [`declare_variables`](crate::declare_variables) only.
 #[derive(Clone, Copy, Debug)]
