@@ -8,6 +8,8 @@ mod architecture;
 mod bad_input;
 #[path = "integration/browser.rs"]
 mod browser;
+#[path = "integration/circles.rs"]
+mod circles;
 #[path = "integration/explore.rs"]
 mod explore;
 #[path = "integration/http.rs"]
