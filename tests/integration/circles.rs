@@ -26,15 +26,13 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 fn describe(circles: &[BTreeMap<PathBuf, BTreeSet<PathBuf>>]) -> String {
-    let mut text = String::new();
-    for circle in circles {
-        text += &format!("\n{} files:", circle.len());
-        for (file, imported) in circle {
-            let imported: Vec<_> = imported.iter().map(|file| file.display().to_string()).collect();
-            text += &format!("\n  {} imports {}", file.display(), imported.join(", "));
-        }
-    }
-    text
+    let import = |(file, imported): (&PathBuf, &BTreeSet<PathBuf>)| {
+        let imported: Vec<_> = imported.iter().map(|file| file.display().to_string()).collect();
+        format!("\n  {} imports {}", file.display(), imported.join(", "))
+    };
+    let circle =
+        |circle: &BTreeMap<_, _>| format!("\n{} files:", circle.len()) + &circle.iter().map(import).collect::<String>();
+    circles.iter().map(circle).collect()
 }
 
 fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>) {
@@ -53,10 +51,10 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>
 fn find_circles(texts: &BTreeMap<PathBuf, String>) -> Vec<BTreeMap<PathBuf, BTreeSet<PathBuf>>> {
     let sources: BTreeMap<Module, Source> =
         texts.iter().map(|(file, text)| (module_of(file), Source::read(file, text))).collect();
-    let tests: BTreeSet<Module> =
+    let for_tests: BTreeSet<Module> =
         sources.iter().flat_map(|(module, source)| source.tests.iter().map(|name| child(module, name))).collect();
     let sources: BTreeMap<_, _> =
-        sources.into_iter().filter(|(module, _)| !tests.iter().any(|test| module.starts_with(test))).collect();
+        sources.into_iter().filter(|(module, _)| !for_tests.iter().any(|test| module.starts_with(test))).collect();
     let tree = Tree(sources);
     let imports: BTreeMap<&Module, BTreeSet<Module>> =
         tree.0.keys().map(|module| (module, tree.imports(module))).collect();
@@ -125,7 +123,7 @@ struct Source {
 
 impl Source {
     fn read(file: &Path, text: &str) -> Self {
-        let (tokens, tests) = without_tests(tokens(text));
+        let (tokens, tests) = without_tests(&tokens(text));
         let (mut paths, mut imported, mut exported) = (Vec::new(), Vec::new(), Vec::new());
         let mut at = 0;
         while at < tokens.len() {
@@ -333,7 +331,7 @@ fn quoted_length(text: &[char]) -> usize {
 }
 
 /// Leaves out what is compiled for tests only, and names the modules among it that are files.
-fn without_tests(tokens: Vec<String>) -> (Vec<String>, Vec<String>) {
+fn without_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut tests, mut at) = (Vec::new(), Vec::new(), 0);
     while at < tokens.len() {
