@@ -27,6 +27,7 @@ test: compiler postgres browser python
 	PROBEG_TEST_PYTHON=$(CURDIR)/target/python/bin/python cargo test --workspace --locked
 
 lint: compiler venv
+	$(call need,command -v git && command -v xz,git xz-utils)
 	cargo fmt --all --check
 	@target/python/bin/python -m pip install -q --require-hashes -r .ci/requirements.txt
 	cargo fetch --locked
