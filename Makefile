@@ -8,7 +8,7 @@ install = echo "installing $(1)"; \
 	$(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $(1)
 
 # $(call need,TEST COMMAND,PACKAGES): installs Debian packages unless the test command succeeds.
-need = @$(1) >/dev/null 2>&1 || { $(call install,$(2)); }
+need = @{ $(1); } >/dev/null 2>&1 || { $(call install,$(2)); }
 
 .PHONY: help up test lint fuzz compiler postgres browser python venv
 
