@@ -9,6 +9,7 @@ COPY onnx/export/Cargo.toml onnx/export/
 COPY onnx/model/Cargo.toml onnx/model/
 COPY training/Cargo.toml training/
 COPY server/Cargo.toml server/
+COPY bench/Cargo.toml bench/
 RUN mkdir -p src tests && echo 'fn main() {}' > src/main.rs && touch tests/integration.rs \
  && for crate in domain storage tables onnx/export onnx/model training server; do \
       mkdir -p $crate/src && touch $crate/src/lib.rs; done \

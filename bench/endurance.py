@@ -23,7 +23,7 @@ from typing import Any, Callable, ContextManager, Iterator
 
 EXAMPLE = "Example: bench/endurance listings.csv.gz"
 RELEASE = Path(__file__).resolve().parent.parent / "target/release"
-LOAD = RELEASE / "examples/load"
+LOAD = RELEASE / "load"
 PATH = "/v1/valuations"
 TOKEN = "secret"
 # Seconds to train, and as long to value a car as the default: with a smaller network, refusing costs what answering does.
@@ -250,7 +250,7 @@ def main() -> None:
     program = Path(options.probeg or RELEASE / "probeg").resolve()
     for needed in (program, LOAD):
         if not needed.exists():
-            raise SystemExit(f"{needed} does not exist; build it with `cargo build --release` and `cargo build --release --example load`")
+            raise SystemExit(f"{needed} does not exist; build it with `cargo build --release --locked -p probeg -p bench`")
     # A socket is a file, and the largest overload needs more than the usual 1,024 on either side.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

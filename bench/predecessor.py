@@ -1,7 +1,7 @@
 """A service of the predecessor's shape, for `bench/serving` to be measured against: FastAPI, pandas, CatBoost.
 
-MODEL_FILE is the model, MODEL_KIND what answers with it: `catboost`, `catboost-row` or, with Probeg's own model file,
-`onnxruntime`."""
+MODEL_FILE is the model, MODEL_KIND what answers with it: `predecessor`, `catboost`, `catboost-row` or, with Probeg's own
+model file, `onnxruntime`."""
 
 from __future__ import annotations
 
@@ -48,11 +48,19 @@ class Boosted:
         self._model = catboost.CatBoostRegressor().load_model(file)
 
     def price_one(self, car: dict) -> float:
-        """As the predecessor does it: one car is a table of one row."""
+        """One car is a table of one row, prepared as a workbook's are."""
         return float(self.price(pandas.DataFrame([car]))[0])
 
     def price(self, table: pandas.DataFrame) -> numpy.ndarray:
         return numpy.exp(self._model.predict(features(table), thread_count=1))
+
+
+class Predecessor(Boosted):
+    """As the predecessor does it: one car is a table of one row, which CatBoost is given as it is."""
+
+    def price_one(self, car: dict) -> float:
+        known = {name: car[name] or "missing" for name in TEXTS} | {name: car[name] for name in NUMBERS}
+        return math.exp(self._model.predict(pandas.DataFrame([known]), thread_count=1)[0])
 
 
 class BoostedRow(Boosted):
@@ -109,7 +117,7 @@ class Exported:
         return float("nan") if value is None else float(value)
 
 
-MODELS = {"catboost": Boosted, "catboost-row": BoostedRow, "onnxruntime": Exported}
+MODELS = {"predecessor": Predecessor, "catboost": Boosted, "catboost-row": BoostedRow, "onnxruntime": Exported}
 
 app = FastAPI()
 model = MODELS[os.environ["MODEL_KIND"]](os.environ["MODEL_FILE"])

@@ -34,6 +34,8 @@ CONNECTIONS = (1, 16, 128)
 OWN = "Probeg"
 WITHOUT_INFERENCE = "the same service without inference"
 CAR = json.loads((Path(__file__).parent / "car.json").read_text())
+# As the predecessor trained its own.
+PREDECESSOR_TREES, PREDECESSOR_DEPTH = 500, 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Load:
     requests_per_second: float
     p50_ms: float
     p99_ms: float
-    cpu_ms: float
+    cpu_us: float
 
 
 def main() -> None:
@@ -74,9 +76,9 @@ def main() -> None:
     if not options.file:
         return
     program = find_program(options.probeg)
-    limit = program.parent / "examples" / "limit"
+    limit = program.parent / "limit"
     if not limit.exists():
-        raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --example limit`")
+        raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --locked -p probeg -p bench`")
     with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder, Cluster() as cluster:
         scratch = Path(folder)
         # Where runs and servers leave their files.
@@ -85,11 +87,13 @@ def main() -> None:
         probeg.import_file(options.file, scratch)
         probeg.run("train", "--promote", *(part for setting in options.set for part in ("--set", setting)))
         probeg.export(1, scratch / "model.onnx")
-        train_catboost(probeg.database, options, scratch / "model.cbm")
+        train_catboost(probeg.database, PREDECESSOR_TREES, PREDECESSOR_DEPTH, scratch / "predecessor.cbm")
+        train_catboost(probeg.database, options.trees, options.depth, scratch / "model.cbm")
         workbook = write_workbook(probeg.database, options.rows, scratch / "cars.xlsx")
         probeg.run("models", "import", str(write_constant_model(scratch / "model.onnx", scratch / "constant.onnx")))
         services = [
             probeg_service(OWN, program, probeg.database),
+            predecessor_service("the predecessor, one process", "predecessor", scratch / "predecessor.cbm", workers=1),
             predecessor_service("FastAPI + CatBoost", "catboost", scratch / "model.cbm"),
             predecessor_service("FastAPI + CatBoost, one car without pandas", "catboost-row", scratch / "model.cbm"),
             predecessor_service("FastAPI + onnxruntime", "onnxruntime", scratch / "model.onnx"),
@@ -118,10 +122,11 @@ def probeg_service(name: str, program: Path, database: Database) -> Service:
     return Service(name, command, "/v1/valuations", bulk, {"DATABASE_URL": database.url})
 
 
-def predecessor_service(name: str, kind: str, model: Path) -> Service:
-    """FastAPI in production: uvicorn on uvloop and httptools, an answer a write, a worker a processor, no access log."""
+def predecessor_service(name: str, kind: str, model: Path, workers: int | None = None) -> Service:
+    """FastAPI in production: uvicorn on uvloop and httptools, an answer a write, no access log, a worker a processor unless
+    it is said how many."""
     uvicorn = [sys.executable, "-m", "uvicorn", "predecessor:app", "--loop", "uvloop", "--http", "one_write:OneWrite"]
-    command = [*uvicorn, "--workers", str(os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
+    command = [*uvicorn, "--workers", str(workers or os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
     # Whoever leaves out pandas for one car still reads workbooks with it.
     bulk = None if kind == "catboost-row" else "/get_sale_prediction_for_multiple_cars"
     return Service(name, command, "/get_sale_prediction_for_one_car", bulk, {"MODEL_KIND": kind, "MODEL_FILE": str(model)})
@@ -131,14 +136,14 @@ def refuse_waiting(name: str, alone: Load) -> None:
     """Ends the benchmark where a service waits for something other than a processor: its latency is not its cost."""
     if waits(alone):
         raise SystemExit(
-            f"{name} is refused: at one connection a request takes {alone.p50_ms:.2f} ms but only {alone.cpu_ms:.2f} ms of CPU. "
+            f"{name} is refused: at one connection a request takes {alone.p50_ms:.2f} ms but only {alone.cpu_us / 1000:.2f} ms of CPU. "
             "It waits for something, such as a delayed acknowledgement of TCP, or the machine is busy; a comparison would say nothing."
         )
 
 
 def waits(alone: Load) -> bool:
     """Whether a load at one connection shows a latency that no work explains."""
-    return alone.p50_ms > 3 * alone.cpu_ms + 1
+    return alone.p50_ms > 3 * alone.cpu_us / 1000 + 1
 
 
 def self_check() -> None:
@@ -205,8 +210,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("bench/serving", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("file", type=Path, nargs="?", help="listings with prices: CSV or CSV.gz; without it, only the self-check runs")
     parser.add_argument("--rows", type=int, default=10_000, help="cars of the workbook (default: 10000)")
-    parser.add_argument("--trees", type=int, default=500, help="of CatBoost (default: 500, as the predecessor's)")
-    parser.add_argument("--depth", type=int, default=4, help="of each tree (default: 4, as the predecessor's)")
+    parser.add_argument("--trees", type=int, default=PREDECESSOR_TREES, help="of CatBoost beside the predecessor's (default: 500)")
+    parser.add_argument("--depth", type=int, default=PREDECESSOR_DEPTH, help="of each of these trees (default: 4)")
     parser.add_argument("--seconds", type=int, default=5, help="of each load (default: 5)")
     parser.add_argument("--repeat", type=int, default=3, help="how often each load is put on and a workbook is sent; the best counts (default: 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
@@ -215,10 +220,10 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def train_catboost(database: Database, options: argparse.Namespace, file: Path) -> None:
-    """The predecessor's model: its columns, the logarithm of the price."""
+def train_catboost(database: Database, trees: int, depth: int, file: Path) -> None:
+    """A model of the predecessor's kind: its columns, the logarithm of the price."""
     table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])}, price FROM listings WHERE bucket < 80")
-    model = catboost.CatBoostRegressor(iterations=options.trees, depth=options.depth, learning_rate=0.1, verbose=False, allow_writing_files=False)
+    model = catboost.CatBoostRegressor(iterations=trees, depth=depth, learning_rate=0.1, verbose=False, allow_writing_files=False)
     model.fit(features(table), numpy.log(table["price"].astype(float)), cat_features=TEXTS)
     model.save_model(str(file))
 
@@ -292,7 +297,7 @@ def load(service: Running, path: str, connections: int, seconds: int) -> Load:
     assert "Non-2xx" not in output and "Socket errors" not in output, output
     p50, p99 = (milliseconds(output, percent) for percent in (50, 99))
     requests = int(re.search(r"(\d+) requests in", output)[1])
-    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), p50, p99, computed * 1000 / requests)
+    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), p50, p99, computed * 1e6 / requests)
 
 
 def milliseconds(output: str, percent: int) -> float:
@@ -305,7 +310,7 @@ def report(loads: dict[str, dict[int, Load]], workbooks: dict[str, float], copie
     print("| single cars a second | " + " | ".join(f"{count} connections" for count in CONNECTIONS) + " |")
     print("|---|" + "---:|" * len(CONNECTIONS))
     for name, by_connections in loads.items():
-        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f} / {it.p99_ms:.2f}; {it.cpu_ms:.2f} ms)" for it in by_connections.values()]
+        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f} / {it.p99_ms:.2f}; {it.cpu_us:,.0f} µs)" for it in by_connections.values()]
         print(f"| {name} (p50 / p99; CPU a request) | " + " | ".join(cells) + " |")
     own = loads[OWN]
     for name in list(loads)[1:]:

@@ -1,10 +1,10 @@
-//! What `bench/streaming` times inside a process: goes over the training split of `DATABASE_URL` and prints how many
-//! rows there were and how long it took.
+//! What `bench/streaming` times inside a process: goes over the training split of a database and prints how many rows
+//! there were and how long it took.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use domain::identity::Split;
 use domain::vocabulary::VocabularyCounter;
 use onnx_model::Encoder;
@@ -15,11 +15,11 @@ use training::stream::{ListingStream, Order, Position};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
-    let what = std::env::args().nth(1).context("usage: stream chunks|batches|spool")?;
-    let url = std::env::var("DATABASE_URL").context("DATABASE_URL names the database to read")?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [what, url] = &arguments[..] else { bail!("usage: stream chunks|batches|spool URL") };
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = AtomicBool::new(false);
-    let snapshot = tokio.block_on(async { Snapshot::begin(&Database::connect(&url, 2).await?).await })?;
+    let snapshot = tokio.block_on(async { Snapshot::begin(&Database::connect(url, 2).await?).await })?;
     let mut stream = ListingStream::new(snapshot, 0, false, tokio.handle(), &stop)?;
     let rows = usize::try_from(stream.rows()?.train)?;
     let order = Order { seed: 0, epoch: 0, shuffle_rows: 1 << 18, batch_size: 512, is_shuffled: true };

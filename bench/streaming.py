@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import time
@@ -66,7 +65,7 @@ def main() -> None:
 
     with Cluster() as cluster:
         few = filled(Probeg(program, cluster.create_database("few")), options.rows)
-        tell(*measure_speed(few.database, program.parent / "examples" / "stream", options))
+        tell(*measure_speed(few.database, program.parent / "stream", options))
         tell(*measure_order(few, options))
         if options.many_rows:
             many = filled(Probeg(program, cluster.create_database("many")), options.many_rows)
@@ -98,7 +97,7 @@ def filled(probeg: Probeg, rows: int) -> Probeg:
 def measure_speed(database: Database, stream: Path, options: argparse.Namespace) -> list[Line]:
     """Rows a second out of the database, best of several."""
     if not stream.exists():
-        raise SystemExit(f"{stream} does not exist; build it with `cargo build --release --example stream`")
+        raise SystemExit(f"{stream} does not exist; build it with `cargo build --release --locked -p probeg -p bench`")
     rows = int(database.query(f"SELECT count(*) FROM listings WHERE {TRAIN}").iloc[0, 0])
 
     def best(measure: Callable[[], float]) -> float:
@@ -133,7 +132,7 @@ def measure_speed(database: Database, stream: Path, options: argparse.Namespace)
 
 def own_speed(stream: Path, what: str, database: Database) -> float:
     """What the stream itself says."""
-    output, _ = run_measured([str(stream), what], {**os.environ, "DATABASE_URL": database.url})
+    output, _ = run_measured([str(stream), what, database.url])
     answer = json.loads(output)
     return answer["rows"] / answer["seconds"]
 

@@ -5,14 +5,17 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::{Resource, getrlimit};
+use server::Variable;
+
+use crate::variables;
 
 /// How much the allocators reserve at a time, beyond what they use: mimalloc 16 MiB (in KiB) instead of 1 GiB, the
 /// system's one arena of 64 MiB instead of one a thread.
-const RESERVE_LITTLE: [(&str, &str); 2] = [("MIMALLOC_ARENA_RESERVE", "16384"), ("MALLOC_ARENA_MAX", "1")];
+const RESERVE_LITTLE: [(Variable, &str); 2] = [(variables::ARENA_RESERVE, "16384"), (variables::ARENA_MAX, "1")];
 
 /// After how many milliseconds freed memory goes back to the system, instead of a second: what loading a model or a
 /// workbook took is not needed again soon, whereas training needs the same at each step.
-const GIVE_BACK_SOON: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
+const GIVE_BACK_SOON: (Variable, &str) = (variables::PURGE_DELAY, "10");
 
 /// Sets the allocators up for a server, or for a command that ends; where address space is limited (`ulimit -v`,
 /// `prlimit --as`) so that they get by with little of it. What the environment says already stays.
@@ -24,7 +27,8 @@ pub fn set_up(is_server: bool) {
     if is_server {
         settings.push(GIVE_BACK_SOON);
     }
-    settings.retain(|(name, _)| std::env::var_os(name).is_none());
+    settings.retain(|(variable, _)| !variable.is_set());
+    let settings: Vec<_> = settings.into_iter().map(|(variable, value)| (variable.name, value)).collect();
     if let Ok(program) = std::env::current_exe()
         && !settings.is_empty()
     {

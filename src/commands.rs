@@ -6,6 +6,7 @@ mod import;
 mod models;
 mod openapi;
 mod predict;
+mod reference;
 mod runs;
 mod serve;
 mod synth;
@@ -13,9 +14,23 @@ mod train;
 mod up;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::process::Process;
+
+/// Tells what a used car is worth: trains on listings in PostgreSQL, serves one ONNX model.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Without DATABASE_URL, a private PostgreSQL cluster is kept in PROBEG_HOME (default: .probeg). docs/variables.md lists \
+all environment variables, docs/commands.md all commands.
+
+Example: probeg up --data listings.csv.gz";
 
 /// What `probeg` can be asked to do.
 #[derive(Debug, Subcommand)]
@@ -42,6 +57,9 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Print the OpenAPI document
     Openapi,
+    /// Print a generated page of the documents
+    #[command(hide = true)]
+    Reference(reference::Arguments),
 }
 
 impl Command {
@@ -65,5 +83,6 @@ pub fn run(command: Command, process: &Process) -> Result<()> {
         Command::Synth(arguments) => synth::run(process, &arguments),
         Command::Serve(arguments) => serve::run(process, &arguments),
         Command::Openapi => openapi::run(),
+        Command::Reference(arguments) => reference::run(Cli::command(), &arguments),
     }
 }

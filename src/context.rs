@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use chrono::{Local, NaiveDate};
 use onnx_model::{Model, Runtime};
-use server::{ConfigError, variable};
+use server::ConfigError;
 use storage::{CHAMPION, Cluster, Database};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::process::{Process, Stop};
+use crate::variables;
 
 /// Connections of one command.
 const CONNECTIONS: u32 = 8;
@@ -67,10 +68,10 @@ impl Context {
     ) -> Result<Self> {
         let Process { tokio, stop } = process;
         let home = home()?;
-        let (url, cluster) = if let Some(url) = variable("DATABASE_URL")? {
+        let (url, cluster) = if let Some(url) = variables::DATABASE_URL.given()? {
             (url, None)
         } else {
-            let programs = variable("PG_BIN_DIR")?.map(PathBuf::from);
+            let programs = variables::PG_BIN_DIR.given()?.map(PathBuf::from);
             match Cluster::open(&home, programs.as_deref(), stop.flag()) {
                 Ok(cluster) => (cluster.url(), Some(cluster)),
                 Err(error @ storage::Error::Stopped) => return Err(error.into()),
@@ -116,7 +117,7 @@ impl Context {
         if let Some(runtime) = self.inference.get() {
             return Ok(runtime);
         }
-        let runtime = Runtime::load(variable("ORT_DYLIB_PATH")?.map(PathBuf::from).as_deref())?;
+        let runtime = Runtime::load(variables::ORT_DYLIB_PATH.given()?.map(PathBuf::from).as_deref())?;
         Ok(self.inference.get_or_init(|| runtime))
     }
 
@@ -161,7 +162,7 @@ impl Drop for Context {
 
 /// `PROBEG_HOME`.
 fn home() -> Result<PathBuf, ConfigError> {
-    Ok(variable("PROBEG_HOME")?.map_or_else(|| PathBuf::from(".probeg"), PathBuf::from))
+    Ok(variables::HOME.read()?.into())
 }
 
 /// Where a server keeps its own files.

@@ -7,33 +7,30 @@ use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use server::{ConfigError, variable};
+use server::ConfigError;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use crate::variables;
 
 /// The log of this process.
 pub struct Log {
     spans: Option<SdkTracerProvider>,
 }
 
-/// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,sqlx=warn,tract=error,tract_core=error,ort=warn";
-/// The variables of OpenTelemetry that name a collector.
-const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-
 impl Log {
     /// Logs to standard error, as text or, with `PROBEG_LOG=json`, as JSON; `RUST_LOG` filters. Spans go to the
     /// collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, over HTTP.
     pub fn start() -> Result<Self> {
-        let filter = variable("RUST_LOG")?.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
+        let filter = variables::RUST_LOG.read()?;
         let filter = EnvFilter::try_new(&filter).with_context(|| format!("RUST_LOG={filter}"))?;
         let lines =
             fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
-        let is_json = match variable("PROBEG_LOG")?.as_deref() {
-            None | Some("text") => false,
-            Some("json") => true,
-            Some(other) => bail!("PROBEG_LOG={other}: expected text or json"),
+        let is_json = match variables::LOG.read()?.as_str() {
+            "text" => false,
+            "json" => true,
+            other => bail!("PROBEG_LOG={other}: expected text or json"),
         };
         let lines = if is_json { lines.json().with_target(true).boxed() } else { lines.compact().boxed() };
         let spans = if names_collector()? { collector().map(Some) } else { Ok(None) };
@@ -58,7 +55,8 @@ impl Log {
 }
 
 fn names_collector() -> Result<bool, ConfigError> {
-    let named = COLLECTOR.map(variable).into_iter().collect::<Result<Vec<_>, _>>()?;
+    // Both are looked at, so that one which cannot be used is told in any case.
+    let named = [variables::COLLECTOR.given()?, variables::SPAN_COLLECTOR.given()?];
     Ok(named.iter().any(Option::is_some))
 }
 

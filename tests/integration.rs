@@ -8,6 +8,8 @@ mod architecture;
 mod bad_input;
 #[path = "integration/browser.rs"]
 mod browser;
+#[path = "integration/circles.rs"]
+mod circles;
 #[path = "integration/explore.rs"]
 mod explore;
 #[path = "integration/http.rs"]
@@ -20,6 +22,8 @@ mod market;
 mod model_file;
 #[path = "integration/operations.rs"]
 mod operations;
+#[path = "integration/references.rs"]
+mod references;
 #[path = "integration/registry.rs"]
 mod registry;
 #[path = "integration/resume.rs"]

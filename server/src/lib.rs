@@ -17,7 +17,7 @@ mod state;
 mod tests;
 mod valuations;
 
-pub use config::{Config, ConfigError, variable};
+pub use config::{Config, ConfigError, VARIABLES, Variable};
 pub use router::{build, document};
 pub use serve::serve;
 pub use serving::cache::is_model_cached;

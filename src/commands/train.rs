@@ -13,6 +13,7 @@ use crate::context::{Context, today};
 use crate::output::{say, tell};
 use crate::process::Process;
 use crate::progress::TrainingShown;
+use crate::variables;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg train --set epochs=10 --set seed=7 --promote")]
@@ -120,6 +121,6 @@ fn finish(
 
 /// Who does this, for the history of promotions.
 pub fn who() -> String {
-    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let user = variables::USER.given().ok().flatten();
     format!("command line ({})", user.as_deref().unwrap_or("unknown user"))
 }

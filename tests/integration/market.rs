@@ -179,6 +179,7 @@ pub fn rio() -> serde_json::Value {
 }
 
 /// The Python with onnxruntime that `make test` sets up, if it is there.
+#[expect(clippy::disallowed_methods, reason = "a variable of the tests, not of the product")]
 pub fn python() -> Option<PathBuf> {
     let path = std::env::var_os("PROBEG_TEST_PYTHON").map(PathBuf::from)?;
     path.exists().then_some(path)

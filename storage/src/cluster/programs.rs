@@ -16,6 +16,7 @@ pub(super) struct Programs {
 impl Programs {
     /// Finds the programs: in the folder that is given, else the newest that is installed, but for
     /// data of a certain major `version` those of that version where they are installed.
+    #[expect(clippy::disallowed_methods, reason = "the search path of programs, as every program reads it")]
     pub(super) fn find(given: Option<&Path>, version: Option<&str>) -> Result<Self> {
         let missing = |searched: String| Error::NoServer { searched };
         if let Some(folder) = given {

@@ -15,6 +15,7 @@ const HOME: &str = "PROBEG_TEST_CLUSTER_HOME";
 /// Not a test by itself: other tests start this binary again with it, as another process that uses
 /// a cluster. It says "open" and stays until its input ends.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a variable of the tests, not of the product")]
 fn another_process_uses_the_cluster() {
     let Some(home) = std::env::var_os(HOME) else { return };
     let cluster = Cluster::open(Path::new(&home), None, &GO_ON).unwrap();
