@@ -176,7 +176,7 @@ impl Models {
 }
 
 fn check_size(size: u64) -> Result<()> {
-    if size > MAX_MODEL_BYTES { Err(Error::ModelTooLarge { size }) } else { Ok(()) }
+    if size > MAX_MODEL_BYTES { Err(Error::ModelTooLarge { size, limit: MAX_MODEL_BYTES }) } else { Ok(()) }
 }
 
 #[derive(FromRow)]

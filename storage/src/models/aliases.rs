@@ -6,9 +6,7 @@ use sqlx::{FromRow, PgConnection};
 
 use super::{CHAMPION, Models};
 use crate::error::{Error, Result};
-
-/// Changes of aliases go one after the other: this number stands for their turn.
-const ALIAS_LOCK: i64 = 0x7072_6f62_6567_0003;
+use crate::transaction::{Turn, take_turn};
 
 /// How an alias was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +94,7 @@ impl Models {
 
 /// The champion's changes, the oldest first, with nobody else changing it until the transaction ends.
 async fn changes_in_turn(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ALIAS_LOCK).execute(&mut *connection).await?;
+    take_turn(connection, Turn::Alias).await?;
     let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(CHAMPION);
     let rows: Vec<(String, i64)> = query.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(action, version)| (read_action(&action), version)).collect())
