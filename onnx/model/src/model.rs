@@ -7,8 +7,8 @@ use domain::calibration::Calibration;
 use domain::drift::{Drift, FieldDrift};
 use domain::{Column, Listing, Valuation, Warning};
 
-use crate::Error;
 use crate::encoder::Encoder;
+use crate::error::Error;
 use crate::file::decode;
 use crate::graph::{Graph, Widths};
 use crate::pool::Pool;
@@ -151,7 +151,7 @@ impl Model {
         }
         let parts: Vec<Result<Vec<Valuation>, Error>> = std::thread::scope(|scope| {
             let threads: Vec<_> = batches.chunks(share).map(|batches| scope.spawn(|| value(batches))).collect();
-            let stopped = |_| Err(Error::Graph("a thread that runs it stopped".to_owned()));
+            let stopped = |_| Err(Error::graph("a thread that runs it stopped"));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(stopped)).collect()
         });
         let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;

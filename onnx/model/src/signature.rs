@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;
 
-use crate::Error;
+use crate::error::Error;
 use crate::file::decode;
 
 /// The metadata of a model file.
