@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
-use onnx_model::Model;
 use onnx_model::model::{DEFAULT_LEVEL, FEW};
+use onnx_model::{Model, Sessions};
 use tokio::time::timeout;
 
 use crate::cache::{self, Kept};
@@ -169,8 +169,8 @@ async fn open(state: &State, version: i64, sha256: Vec<u8>, bytes: Arc<Vec<u8>>)
     let (runtime, today) = (state.runtime().clone(), state.today());
     let sessions = state.config().sessions;
     let loaded = state.engine().loader.run(LOADED_WITHIN, move || {
-        let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
-            .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
+        let sessions = Sessions { bulk: BULK_THREADS * sessions, quick: sessions };
+        let opened = Model::open(&runtime, &bytes, sessions);
         let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
         model.prove().map_err(|source| Failure::Model { version, source })?;
         warm_up(&model, version, today)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
-use onnx_model::Model;
+use onnx_model::{Model, Sessions};
 use serde_json::json;
 use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
 use training::synth::Market;
@@ -144,7 +144,7 @@ fn import(context: &Context, file: &Path) -> Result<()> {
     let file = file.to_owned();
     let new = context.compute(move || {
         let bytes = read(&file)?;
-        let model = Model::open(&runtime, &bytes, 1)?;
+        let model = Model::open(&runtime, &bytes, Sessions::bulk(1))?;
         model.prove()?;
         let signature = model.signature();
         let (signature, card) = (signature.summary(), json!(signature.accuracy));
@@ -174,7 +174,7 @@ fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
     let version = context.version(version)?;
     let (runtime, file) = (context.inference()?.clone(), context.model_file(version)?);
     let costs = context.compute(move || {
-        let model = Model::open(&runtime, &file, 1)?.with_quick_sessions(&runtime, &file, 1)?;
+        let model = Model::open(&runtime, &file, Sessions { bulk: 1, quick: 1 })?;
         let encoder = model.encoder();
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         for car in Market::new(0).take(COST_BATCHES[COST_BATCHES.len() - 1].into()) {

@@ -12,7 +12,7 @@ use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use onnx_model::signature::{Rows, RunSummary};
-use onnx_model::{Encoder, Model, Runtime, Signature};
+use onnx_model::{Encoder, Model, Runtime, Sessions, Signature};
 use serde_json::json;
 use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, RunStatus, Snapshot, retried};
 use tokio::runtime::Handle;
@@ -408,14 +408,14 @@ impl Run<'_> {
         let Surroundings { runtime, today, report, .. } = self.surroundings;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         signature.run = self.summary.clone();
-        let model = Model::open(runtime, &model_file(regressor, &signature)?, 1)?;
+        let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
         let mut measuring = Measuring::new(&model, today);
         stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring))?;
         signature.accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
         let test = agreement_rows(stream, model.encoder())?;
         signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;
-        let model = Model::open(runtime, &file, 1)?;
+        let model = Model::open(runtime, &file, Sessions::bulk(1))?;
         let agreed = check_agreement(regressor, &model, &test)?;
         // No server would take up what cannot do this.
         model.prove()?;
@@ -444,7 +444,7 @@ impl Run<'_> {
         stream: &mut ListingStream<'_>,
     ) -> Result<Model, Error> {
         let Surroundings { runtime, today, .. } = self.surroundings;
-        let model = Model::open(runtime, &model_file(regressor, signature)?, 1)?;
+        let model = Model::open(runtime, &model_file(regressor, signature)?, Sessions::bulk(1))?;
         let mut rows = Vec::new();
         stream.scan(Split::Validation, |chunk| {
             let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();

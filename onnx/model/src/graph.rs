@@ -41,11 +41,16 @@ pub(crate) struct Graph {
 impl Graph {
     /// The graph of a decoded file, which is checked before a runtime sees it: a runtime reads files that a tensor
     /// names, follows loops for ever, allocates whatever a graph asks for, and ends the process where there is no such
-    /// memory.
+    /// memory. It is checked for each of these numbers of rows.
     ///
     /// # Errors
     /// It holds what no exported network holds, has other inputs or outputs, or is too large to be run.
-    pub(crate) fn new(mut file: ModelProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<Self, Error> {
+    pub(crate) fn new(
+        mut file: ModelProto,
+        widths: Widths,
+        largest_ids: &[usize],
+        rows: &[usize],
+    ) -> Result<Self, Error> {
         file.metadata_props.clear();
         let graph = file.graph.as_mut().ok_or_else(|| Error::graph("the file holds none"))?;
         // Hints that nothing needs, and that need not be true.
@@ -60,7 +65,7 @@ impl Graph {
             )));
         }
         check_interface(graph, widths)?;
-        check_nodes(graph, widths, largest_ids, rows)?;
+        rows.iter().try_for_each(|rows| check_nodes(graph, widths, largest_ids, *rows))?;
         Ok(Self { file })
     }
 

@@ -19,6 +19,6 @@ mod warning;
 pub use encoder::Encoder;
 pub use error::Error;
 pub use graph::{CATEGORICAL_INPUT, NUMERIC_INPUT, OUTPUT};
-pub use model::Model;
+pub use model::{Model, Sessions};
 pub use runtime::Runtime;
 pub use signature::Signature;

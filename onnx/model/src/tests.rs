@@ -11,10 +11,10 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
 
 use crate::signature::{Golden, Signature};
-use crate::{Error, Model};
+use crate::{Error, Model, Sessions};
 
 fn open(file: &[u8]) -> Result<Model, Error> {
-    Model::open(runtime(), file, 1)
+    Model::open(runtime(), file, Sessions::bulk(1))
 }
 
 /// Why a file is refused, at the latest when it is to prove itself.
@@ -121,7 +121,7 @@ fn a_table_of_the_rows_themselves_is_as_short_as_the_smallest_session() {
     graph.node.splice(last..last, [bounded, cast, node("Gather", &["shift", "row"], "looked_up")]);
     graph.initializer.extend([tensor("low", &[], &[0.0]), tensor("high", &[], &[200.0])]);
     let file = file(graph, &signature);
-    let error = open(&file).and_then(|model| model.with_quick_sessions(runtime(), &file, 1)).unwrap_err();
+    let error = Model::open(runtime(), &file, Sessions { bulk: 1, quick: 1 }).unwrap_err();
     assert!(error.to_string().contains("may look up rows 0 to 200 of `shift`, which has 4"), "{error}");
 }
 

@@ -13,7 +13,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 
 use crate::signature::{Golden, Rows, RunSummary, Signature};
-use crate::{Model, Runtime};
+use crate::{Model, Runtime, Sessions};
 
 pub const QUANTILES: usize = 7;
 
@@ -36,7 +36,7 @@ pub fn sound() -> (pb::GraphProto, Signature) {
     for (id, feature) in golden.categorical.iter_mut().zip(&signature.schema.categorical) {
         *id = i64::from(!feature.values.is_empty());
     }
-    let model = Model::open(runtime(), &file(graph.clone(), &signature), 1).unwrap();
+    let model = Model::open(runtime(), &file(graph.clone(), &signature), Sessions::bulk(1)).unwrap();
     golden.price_quantiles = model.run(&golden.categorical, &[0.0; 2 * NUMERIC.len()]).unwrap();
     signature.golden = Some(golden);
     (graph, signature)
