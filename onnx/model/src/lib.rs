@@ -12,8 +12,6 @@ mod ranges;
 pub mod runtime;
 pub mod signature;
 mod sizes;
-#[cfg(test)]
-mod tests;
 mod warning;
 
 pub use encoder::Encoder;

@@ -2,20 +2,14 @@
 
 use std::sync::OnceLock;
 
-use domain::Column;
-use domain::calibration::{Calibration, Interval};
 use domain::feature::{CATEGORICAL, FeatureSchema, NUMERIC};
-use domain::vocabulary::VocabularyCounter;
+use onnx_model::signature::{Golden, Signature};
+use onnx_model::{Model, Runtime, Sessions};
 use prost::Message;
 use tract_onnx::pb;
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 
-use crate::signature::{Golden, Rows, RunSummary, Signature};
-use crate::{Model, Runtime, Sessions};
-
-pub const QUANTILES: usize = 7;
+use crate::proto::{QUANTILES, int, model_proto, node, node_with, signature, tensor, value};
 
 /// The one runtime of the process.
 pub fn runtime() -> &'static Runtime {
@@ -43,21 +37,7 @@ pub fn sound() -> (pb::GraphProto, Signature) {
 }
 
 pub fn file(graph: pb::GraphProto, signature: &Signature) -> Vec<u8> {
-    proto((graph, signature.clone())).encode_to_vec()
-}
-
-pub fn proto((graph, signature): (pb::GraphProto, Signature)) -> pb::ModelProto {
-    let metadata = signature.to_metadata().unwrap();
-    pb::ModelProto {
-        ir_version: 8,
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
-        graph: Some(graph),
-        metadata_props: metadata
-            .into_iter()
-            .map(|(key, value)| pb::StringStringEntryProto { key: key.to_owned(), value })
-            .collect(),
-        ..pb::ModelProto::default()
-    }
+    model_proto(graph, signature).encode_to_vec()
 }
 
 fn graph(schema: &FeatureSchema) -> pb::GraphProto {
@@ -103,69 +83,6 @@ fn graph(schema: &FeatureSchema) -> pb::GraphProto {
     }
 }
 
-pub fn signature() -> Signature {
-    let mut counter = VocabularyCounter::new(100);
-    for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
-        counter.add(|column| match column {
-            Column::Brand => Some(brand),
-            Column::Model => Some(model),
-            Column::Drive => Some("передний"),
-            _ => None,
-        });
-    }
-    let interval = |level, lower, upper| Interval { level, lower, upper, offsets: vec![vec![0.0]] };
-    Signature {
-        schema: counter.into_schema(1, 100),
-        quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
-        calibration: Calibration {
-            price_edges: Vec::new(),
-            age_edges: Vec::new(),
-            intervals: vec![interval(0.5, 2, 4), interval(0.8, 1, 5), interval(0.9, 0, 6)],
-        },
-        accuracy: None,
-        run: RunSummary {
-            id: 1,
-            started_at: String::new(),
-            trained_at: String::new(),
-            seed: 1,
-            rows: Rows::default(),
-            config: serde_json::json!({}),
-        },
-        reference: None,
-        golden: None,
-    }
-}
-
-pub fn node(op_type: &str, input: &[&str], output: &str) -> pb::NodeProto {
-    node_with(op_type, input, output, vec![])
-}
-
-pub fn node_with(op_type: &str, input: &[&str], output: &str, attribute: Vec<pb::AttributeProto>) -> pb::NodeProto {
-    pb::NodeProto {
-        name: output.to_owned(),
-        op_type: op_type.to_owned(),
-        input: input.iter().map(|name| (*name).to_owned()).collect(),
-        output: vec![output.to_owned()],
-        attribute,
-        ..pb::NodeProto::default()
-    }
-}
-
-pub fn int(name: &str, value: i64) -> pb::AttributeProto {
-    let (name, r#type) = (name.to_owned(), AttributeType::Int as i32);
-    pb::AttributeProto { name, r#type, i: value, ..pb::AttributeProto::default() }
-}
-
-pub fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
-    pb::TensorProto {
-        name: name.to_owned(),
-        dims: dims.iter().map(|dim| i64::try_from(*dim).unwrap()).collect(),
-        data_type: DataType::Float as i32,
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        ..pb::TensorProto::default()
-    }
-}
-
 pub fn list(name: &str, values: &[i64]) -> pb::TensorProto {
     pb::TensorProto {
         name: name.to_owned(),
@@ -174,18 +91,4 @@ pub fn list(name: &str, values: &[i64]) -> pb::TensorProto {
         raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         ..pb::TensorProto::default()
     }
-}
-
-/// Rows of any number, each of `width`.
-pub fn value(name: &str, element: DataType, width: usize) -> pb::ValueInfoProto {
-    let dimension = |value| Dimension { denotation: String::new(), value: Some(value) };
-    let shape = pb::TensorShapeProto {
-        dim: vec![
-            dimension(dimension::Value::DimParam("N".to_owned())),
-            dimension(dimension::Value::DimValue(i64::try_from(width).unwrap())),
-        ],
-    };
-    let tensor = pb::type_proto::Tensor { elem_type: element as i32, shape: Some(shape) };
-    let kind = pb::TypeProto { denotation: String::new(), value: Some(pb::type_proto::Value::TensorType(tensor)) };
-    pb::ValueInfoProto { name: name.to_owned(), r#type: Some(kind), ..pb::ValueInfoProto::default() }
 }
