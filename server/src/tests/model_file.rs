@@ -6,9 +6,10 @@
 #[path = "../../../onnx/model/tests/fixtures/proto.rs"]
 mod proto;
 
+use domain::SplitCounts;
 use domain::drift::{KeySpread, NumberSpread, Reference};
 use domain::feature::{self, FeatureSchema};
-use onnx_model::signature::{Rows, RunSummary, Signature};
+use onnx_model::signature::{RunSummary, Signature};
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -65,7 +66,7 @@ fn trained_signature() -> Signature {
     let run = RunSummary {
         started_at: "2026-11-20T08:11:02Z".to_owned(),
         trained_at: "2026-11-20T08:15:42Z".to_owned(),
-        rows: Rows { train: 1000, ..Rows::default() },
+        rows: SplitCounts { train: 1000, ..SplitCounts::default() },
         ..signature.run
     };
     Signature { run, reference: Some(reference(&signature.schema)), ..signature }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
 
 use super::{CHAMPION, Models};
 use crate::error::{Error, Result};
@@ -29,21 +30,27 @@ impl Action {
     }
 }
 
-/// One change of an alias.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A change of the champion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ChampionChange)]
 pub struct AliasChange {
-    /// The alias.
-    pub alias: String,
-    /// The version that it points at since.
-    pub version: i64,
-    /// The version that it pointed at before.
-    pub previous_version: Option<i64>,
     /// When.
     pub at: DateTime<Utc>,
-    /// Who, as the caller named them.
-    pub who: String,
-    /// How.
+    /// `promote`: to a version of somebody's choice; `rollback`: to the one before.
+    #[schema(value_type = String, example = "promote")]
     pub action: Action,
+    /// The version that is the champion since.
+    #[schema(example = 3)]
+    pub version: i64,
+    /// The champion before; null at the first promotion.
+    #[schema(example = 2)]
+    pub previous_version: Option<i64>,
+    /// Who, as they named themselves: a user of the command, or a token of the API by the first digits of its hash.
+    #[schema(example = "admin 4813494d over HTTP")]
+    pub who: String,
+    /// The alias.
+    #[serde(skip)]
+    pub alias: String,
 }
 
 impl Models {
