@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{Datelike, NaiveDate};
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuing};
+use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuer};
 use tokio::sync::Mutex;
 
 use crate::body::Admitted;
@@ -158,9 +158,9 @@ impl Work {
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
         let options = Options { limits, ..Options::default() };
         let value = |listings: Vec<Listing>| self.price(&listings);
-        let valuing = Valuing { today: self.today, threads: BULK_THREADS, value: &value };
+        let valuer = Valuer { today: self.today, threads: BULK_THREADS, value: &value };
         let mut output = Writer::new(room);
-        match tables::value_table(source, &mut output, options, &valuing) {
+        match tables::value_table(source, &mut output, options, &valuer) {
             Ok(summary) => {
                 let (rows, valued) = (summary.rows, summary.valued);
                 // The request itself counted as a car, and those that were valued have been charged.
