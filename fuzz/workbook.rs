@@ -8,7 +8,7 @@ use std::io::Cursor;
 use chrono::NaiveDate;
 use domain::{Listing, Valuation};
 use libfuzzer_sys::fuzz_target;
-use tables::{Options, Source, Valuing, value_table};
+use tables::{Options, Source, Valuer, value_table};
 
 fuzz_target!(|bytes: &[u8]| {
     let today = NaiveDate::default();
@@ -17,10 +17,10 @@ fuzz_target!(|bytes: &[u8]| {
         let one = Valuation { price: 2.0, low: 1.0, high: 3.0, level: 0.8, quantiles, as_of: today, warnings: Vec::new() };
         Ok::<_, Infallible>(vec![one; listings.len()])
     };
-    let valuing = Valuing { today, threads: 1, value: &value };
+    let valuer = Valuer { today, threads: 1, value: &value };
     let mut valued = Cursor::new(Vec::new());
     let source = Source::bytes("cars.xlsx", bytes);
-    if value_table(source, &mut valued, Options::default(), &valuing).is_ok() {
+    if value_table(source, &mut valued, Options::default(), &valuer).is_ok() {
         // What was written must be a workbook again, whose headers are where they were.
         let valued = valued.into_inner();
         let again = tables::Table::open(Source::bytes("cars.xlsx", &valued), Options::default());

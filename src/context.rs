@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use chrono::{Local, NaiveDate};
-use onnx_model::{Model, Runtime};
+use onnx_model::{Model, Runtime, Sessions};
 use server::ConfigError;
 use storage::{CHAMPION, Cluster, Database};
 use tokio::runtime::Handle;
@@ -127,7 +127,7 @@ impl Context {
         let version = self.version(name)?;
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);
         let (runtime, file) = (self.inference()?.clone(), self.model_file(version)?);
-        let model = self.compute(move || Ok(Model::open(&runtime, &file, sessions)?))?;
+        let model = self.compute(move || Ok(Model::open(&runtime, &file, Sessions::bulk(sessions))?))?;
         Ok((version, model.in_threads(sessions)))
     }
 

@@ -83,10 +83,12 @@ impl TrainingShown {
 
     pub fn show(&self, progress: Progress) {
         match progress {
-            Progress::Begun(run) => self.line(&format!("run {run} began")),
-            Progress::Resumed(run) => self.line(&format!("run {run} goes on")),
-            Progress::BegunAnew(run) => self.line(&format!("nothing of run {run} was kept here: it begins anew")),
-            Progress::GoesOn(epoch) => self.line(&format!("learning goes on in epoch {epoch}")),
+            Progress::Started(run) => self.line(&format!("run {run} started")),
+            Progress::Resumed(run) => self.line(&format!("run {run} resumed")),
+            Progress::Restarted(run) => {
+                self.line(&format!("nothing of run {run} was kept here: it starts from the beginning"))
+            }
+            Progress::ResumedEpoch(epoch) => self.line(&format!("training resumes in epoch {epoch}")),
             Progress::Fitting => self.line("fitting vocabularies and bins"),
             Progress::Fitted(rows, known) => {
                 let known: Vec<String> = known.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -99,7 +101,7 @@ impl TrainingShown {
                 ));
             }
             Progress::Step(step) => {
-                self.bar.set_length(step.rows_at_most);
+                self.bar.set_length(step.max_rows);
                 self.bar.set_position(step.rows);
                 self.bar.set_message(format!("epoch {} · loss {:.4}", step.epoch, step.loss));
             }

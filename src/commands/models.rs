@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
-use onnx_model::Model;
+use onnx_model::{Model, Sessions};
 use serde_json::json;
 use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
 use training::synth::Market;
@@ -111,7 +111,7 @@ fn list(models: &[ModelRecord], as_json: bool) -> Result<()> {
             model.version,
             model.created_at.format("%Y-%m-%d %H:%M UTC"),
             model.run_id.map(|run| run.to_string()).unwrap_or_default(),
-            model.card["mape"].as_f64().map(|mape| format!("{:.2} %", 100.0 * mape)).unwrap_or_default(),
+            model.accuracy["mape"].as_f64().map(|mape| format!("{:.2} %", 100.0 * mape)).unwrap_or_default(),
             model.size / 1024,
             model.aliases.join(", "),
         )?;
@@ -131,7 +131,7 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         model.run_id.map_or_else(|| "imported".to_owned(), |run| format!("run {run}")),
         model.sha256
     )?;
-    match serde_json::from_value::<AccuracyCard>(model.card) {
+    match serde_json::from_value::<AccuracyCard>(model.accuracy) {
         Ok(card) => print_card(version, &card, 0)?,
         Err(_) => say!("it carries no accuracy card")?,
     }
@@ -144,7 +144,7 @@ fn import(context: &Context, file: &Path) -> Result<()> {
     let file = file.to_owned();
     let new = context.compute(move || {
         let bytes = read(&file)?;
-        let model = Model::open(&runtime, &bytes, 1)?;
+        let model = Model::open(&runtime, &bytes, Sessions::bulk(1))?;
         model.prove()?;
         let signature = model.signature();
         let (signature, card) = (signature.summary(), json!(signature.accuracy));
@@ -174,7 +174,7 @@ fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
     let version = context.version(version)?;
     let (runtime, file) = (context.inference()?.clone(), context.model_file(version)?);
     let costs = context.compute(move || {
-        let model = Model::open(&runtime, &file, 1)?.with_quick_sessions(&runtime, &file, 1)?;
+        let model = Model::open(&runtime, &file, Sessions { bulk: 1, quick: 1 })?;
         let encoder = model.encoder();
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         for car in Market::new(0).take(COST_BATCHES[COST_BATCHES.len() - 1].into()) {
@@ -215,16 +215,7 @@ fn median_time(mut call: impl FnMut() -> Result<(), onnx_model::Error>) -> Resul
 fn history(context: &Context, as_json: bool) -> Result<()> {
     let changes = context.block_on(context.database.models().history())?;
     if as_json {
-        let changes = changes.iter().map(|change| {
-            json!({
-                "at": change.at,
-                "action": change.action.name(),
-                "version": change.version,
-                "previous_version": change.previous_version,
-                "who": change.who,
-            })
-        });
-        say!("{:#}", json!(changes.collect::<Vec<_>>()))?;
+        say!("{:#}", json!(changes))?;
         return Ok(());
     }
     for change in &changes {
@@ -248,6 +239,6 @@ fn to_json(model: &ModelRecord) -> serde_json::Value {
         "sha256": model.sha256,
         "size": model.size,
         "aliases": model.aliases,
-        "accuracy": model.card,
+        "accuracy": model.accuracy,
     })
 }

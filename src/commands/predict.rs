@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use domain::Listing;
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Encoding, Limits, Options, Source, Valuing, value_table};
+use tables::{Encoding, Limits, Options, Source, Valuer, value_table};
 
 use crate::context::{Context, today};
 use crate::output::line_on_file;
@@ -42,8 +42,8 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let summary = context.compute(move || {
         let day = today();
         let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
-        let valuing = Valuing { today: day, threads: model.threads(), value: &value };
-        Ok(value_table(source, output, options, &valuing)?)
+        let valuer = Valuer { today: day, threads: model.threads(), value: &value };
+        Ok(value_table(source, output, options, &valuer)?)
     })?;
     written.finish()?;
     line_on_file(

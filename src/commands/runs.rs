@@ -123,19 +123,13 @@ fn figures(metrics: &Value) -> String {
         .join(", ")
 }
 
+/// A run as the API answers it, but for what only people or only servers need.
 fn to_json(run: &Run) -> Value {
-    json!({
-        "run": run.id,
-        "status": run.status,
-        "seed": run.seed,
-        "config": run.config,
-        "schema_fingerprint": run.schema_fingerprint,
-        "rows": run.rows,
-        "started_at": run.started_at,
-        "finished_at": run.finished_at,
-        "error": run.error,
-        "model_version": run.model_version,
-    })
+    let mut json = json!({ "run": run.id });
+    if let (Some(json), Value::Object(fields)) = (json.as_object_mut(), json!(run)) {
+        json.extend(fields.into_iter().filter(|(name, _)| !["id", "label", "heartbeat_at"].contains(&name.as_str())));
+    }
+    json
 }
 
 fn with_epochs(run: &Run, epochs: &[EpochMetrics]) -> Value {

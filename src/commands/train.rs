@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use bytesize::ByteSize;
 use clap::Args;
 use training::TrainConfig;
-use training::train::{Surroundings, Trained};
+use training::train::{RunContext, RunResult};
 
 use crate::context::{Context, today};
 use crate::output::{say, tell};
@@ -51,11 +51,11 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let retry_for = Duration::from_secs(arguments.retry_for);
     let trained = if let Some(run) = arguments.resume {
         let context = Context::open(process)?;
-        finish(&context, arguments.promote, retry_for, |surroundings| training::train::resume(run, surroundings))?
+        finish(&context, arguments.promote, retry_for, |run_context| training::train::resume(run, run_context))?
     } else {
         let config = config(arguments)?;
         let context = Context::open(process)?;
-        finish(&context, arguments.promote, retry_for, |surroundings| training::train::train(&config, surroundings))?
+        finish(&context, arguments.promote, retry_for, |run_context| training::train::train(&config, run_context))?
     };
     if arguments.json {
         let answer = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
@@ -78,8 +78,8 @@ fn config(arguments: &Arguments) -> Result<TrainConfig> {
 }
 
 /// Trains, tells what came of it and promotes it.
-pub fn train_champion(context: &Context, config: &TrainConfig) -> Result<Trained> {
-    finish(context, true, RETRY_FOR, |surroundings| training::train::train(config, surroundings))
+pub fn train_champion(context: &Context, config: &TrainConfig) -> Result<RunResult> {
+    finish(context, true, RETRY_FOR, |run_context| training::train::train(config, run_context))
 }
 
 /// Brings a run to its end, tells what came of it and promotes it if asked to.
@@ -87,10 +87,10 @@ fn finish(
     context: &Context,
     promote: bool,
     retry_for: Duration,
-    train: impl FnOnce(Surroundings<'_>) -> Result<Trained, training::Error>,
-) -> Result<Trained> {
+    train: impl FnOnce(RunContext<'_>) -> Result<RunResult, training::Error>,
+) -> Result<RunResult> {
     let shown = TrainingShown::new();
-    let surroundings = Surroundings {
+    let run_context = RunContext {
         database: &context.database,
         handle: &context.tokio,
         runtime: context.inference()?,
@@ -100,7 +100,7 @@ fn finish(
         stop: context.stop.flag(),
         report: &|progress| shown.show(progress),
     };
-    let trained = train(surroundings)?;
+    let trained = train(run_context)?;
     tell!("registered model version {}", trained.version);
     if let Some(card) = &trained.card {
         let accuracy = &card.overall;

@@ -173,7 +173,9 @@ impl Guard {
     ///
     /// # Errors
     /// The connection broke; the lock is given back all the same.
-    pub async fn release(self) -> Result<()> {
+    pub async fn release(mut self) -> Result<()> {
+        // The server may notice later that the connection is closed.
+        sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await?;
         self.connection.close().await?;
         Ok(())
     }

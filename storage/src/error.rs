@@ -166,10 +166,12 @@ pub enum Error {
     )]
     DamagedModel(i64),
     /// A model file that is larger than the registry takes.
-    #[error("the model file has {size} bytes; {} at most are accepted", crate::models::MAX_MODEL_BYTES)]
+    #[error("the model file has {size} bytes; at most {limit} are accepted")]
     ModelTooLarge {
         /// Its size in bytes.
         size: u64,
+        /// The largest size in bytes.
+        limit: u64,
     },
     /// No version served before the present one.
     #[error("there is nothing to roll back to: no version served before the present one")]

@@ -4,9 +4,11 @@ mod aliases;
 mod changes;
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, FromRow, PgPool};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 
@@ -38,25 +40,49 @@ pub struct NewModel {
     pub card: Value,
 }
 
-/// A registered model, without its bytes.
-#[derive(Clone, Debug, PartialEq)]
+/// A registered model.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = ModelSummary, example = json!({
+    "version": 3, "aliases": ["champion"], "created_at": "2026-11-20T08:15:43Z", "run_id": 12,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "size": 2_481_152,
+    "accuracy": {
+        "rows": 7241, "mape": 0.154, "median_ape": 0.097, "mae": 118_200.5, "rmsle": 0.221, "r2": 0.951,
+        "within_5": 0.271, "within_10": 0.512, "within_20": 0.783, "coverage_80": 0.802, "median_width_80": 0.338,
+        "cod": 0.155, "prd": 1.021,
+        "intervals_95": { "mape": [0.149, 0.16], "median_ape": [0.095, 0.1], "coverage_80": [0.793, 0.811] }
+    }
+}))]
 pub struct ModelRecord {
     /// Counted from 1, with gaps.
     pub version: i64,
-    /// The run that made it.
-    pub run_id: Option<i64>,
+    /// The aliases that point at it.
+    pub aliases: Vec<String>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
+    /// The run that made it, where it is in this database.
+    pub run_id: Option<i64>,
     /// Of the model file, in hexadecimal.
     pub sha256: String,
     /// Of the model file, in bytes.
     pub size: u64,
-    /// Its inputs, outputs and feature schema.
+    /// The accuracy card: errors and shares as fractions (0.154 = 15.4 %), measured on listings that the model never
+    /// saw. Overall in the list; with `segments` for one version. Null for a model that was not measured.
+    #[schema(value_type = Option<Object>)]
+    pub accuracy: Value,
+    /// Its feature schema and its quantiles.
+    #[serde(skip)]
     pub signature: Value,
-    /// Its accuracy card.
-    pub card: Value,
-    /// The aliases that point at it now.
-    pub aliases: Vec<String>,
+}
+
+impl ModelRecord {
+    /// The same without the accuracy of the segments, as lists show it.
+    #[must_use]
+    pub fn without_segments(mut self) -> Self {
+        if let Some(card) = self.accuracy.as_object_mut() {
+            card.remove("segments");
+        }
+        self
+    }
 }
 
 const SELECT: &str = "
@@ -176,7 +202,7 @@ impl Models {
 }
 
 fn check_size(size: u64) -> Result<()> {
-    if size > MAX_MODEL_BYTES { Err(Error::ModelTooLarge { size }) } else { Ok(()) }
+    if size > MAX_MODEL_BYTES { Err(Error::ModelTooLarge { size, limit: MAX_MODEL_BYTES }) } else { Ok(()) }
 }
 
 #[derive(FromRow)]
@@ -200,7 +226,7 @@ impl From<ModelRow> for ModelRecord {
             sha256: row.sha256,
             size: row.size.unsigned_abs(),
             signature: row.signature,
-            card: row.card,
+            accuracy: row.card,
             aliases: row.aliases,
         }
     }

@@ -1,10 +1,12 @@
 //! Experiments: what was run with which configuration, how it went, and what came of it.
 
 use chrono::{DateTime, Utc};
+use domain::SplitCounts;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgPool};
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 
@@ -25,28 +27,38 @@ pub struct NewRun {
     pub config: Value,
 }
 
-/// A run.
-#[derive(Clone, Debug, PartialEq)]
+/// A run of training.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": 12, "label": "lower learning rate", "status": "completed", "seed": 42,
+    "config": { "learning_rate": 0.002, "batch_size": 256, "k": 3 },
+    "schema_fingerprint": "4f9c2ab1077e3d15",
+    "rows": { "train": 57936, "validation": 7242, "test": 7242 },
+    "started_at": "2026-11-20T08:11:02Z", "heartbeat_at": "2026-11-20T08:15:42Z",
+    "finished_at": "2026-11-20T08:15:42Z", "error": null, "model_version": 3
+}))]
 pub struct Run {
     /// Counted from 1, with gaps.
     pub id: i64,
     /// A name for people.
     pub label: Option<String>,
-    /// How it stands.
+    /// How it stands: `running`, `interrupted` (it can be resumed), `completed` or `failed`.
+    #[schema(value_type = String)]
     pub status: RunStatus,
     /// The seed of everything random.
     pub seed: u64,
     /// The whole configuration.
+    #[schema(value_type = Object)]
     pub config: Value,
     /// Of the feature schema, once it is known.
     pub schema_fingerprint: Option<String>,
-    /// The data, once it is counted.
-    pub rows: Option<RunRows>,
+    /// Listings of each split, once they are counted.
+    pub rows: Option<SplitCounts>,
     /// When it was begun.
     pub started_at: DateTime<Utc>,
     /// When it last gave a sign of life.
     pub heartbeat_at: DateTime<Utc>,
-    /// When it ended; `None` too for a run that was killed.
+    /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<String>,
@@ -81,17 +93,6 @@ impl RunStatus {
     }
 }
 
-/// How many rows a run saw of each split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunRows {
-    /// Rows to learn from.
-    pub train: u64,
-    /// Rows to stop and calibrate by.
-    pub validation: u64,
-    /// Rows that are only measured on.
-    pub test: u64,
-}
-
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -104,11 +105,15 @@ pub enum Outcome {
 }
 
 /// What was measured at the end of an epoch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "epoch": 7, "metrics": { "train_loss": 0.0541, "validation_mape": 0.158 }, "recorded_at": "2026-11-20T08:13:31Z"
+}))]
 pub struct EpochMetrics {
     /// Counted as the run counts.
     pub epoch: u32,
     /// Name and figure, as the run chose them.
+    #[schema(value_type = Object)]
     pub metrics: Value,
     /// When.
     pub recorded_at: DateTime<Utc>,
@@ -140,7 +145,7 @@ impl Runs {
     ///
     /// # Errors
     /// [`Error::NoRun`], or a database that does not answer.
-    pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: RunRows) -> Result<()> {
+    pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: SplitCounts) -> Result<()> {
         let query =
             sqlx::query("UPDATE runs SET schema_fingerprint = $2, rows = $3, heartbeat_at = now() WHERE id = $1");
         self.change(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows))).await
@@ -249,7 +254,7 @@ struct RunRow {
     seed: i64,
     config: Value,
     schema_fingerprint: Option<String>,
-    rows: Option<Json<RunRows>>,
+    rows: Option<Json<SplitCounts>>,
     started_at: DateTime<Utc>,
     heartbeat_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,

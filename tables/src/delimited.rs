@@ -7,8 +7,8 @@ use csv::{ByteRecord, ReaderBuilder, StringRecord, Terminator};
 use crate::encoding::{Encoding, looks_like_windows_1251};
 use crate::error::Fault;
 use crate::format::Format;
-use crate::header::{SEARCHED_ROWS, recognised};
-use crate::limits::Limits;
+use crate::header::recognised;
+use crate::limits::{Limits, SEARCHED_ROWS};
 use crate::source::Source;
 use crate::text::Text;
 

@@ -155,7 +155,7 @@ fn describe_missing(missing: &[Column], found: &[String]) -> String {
         .map(|column| format!("{} (its header may be {})", column.name(), accepted_headers(*column)))
         .collect();
     let missing = missing.join(" and none for ");
-    let searched = crate::header::SEARCHED_ROWS;
+    let searched = crate::limits::SEARCHED_ROWS;
     if found.is_empty() {
         return format!("no column for {missing}; no row of headers was found in the first {searched} rows");
     }

@@ -7,9 +7,6 @@ use domain::fold::fold_header;
 
 use crate::error::Fault;
 
-/// Within so many rows from the top the headers must stand.
-pub(crate) const SEARCHED_ROWS: u64 = 100;
-
 /// What the columns of a table mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {

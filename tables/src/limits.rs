@@ -1,5 +1,8 @@
 //! How much of a file is read before it is refused.
 
+/// The headers must stand within this many rows from the top.
+pub(crate) const SEARCHED_ROWS: u64 = 100;
+
 /// Bounds on what a file may ask of the machine. The defaults suit uploads from strangers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -9,7 +9,7 @@ use domain::synonyms::canonical;
 use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell};
 
 use crate::header::{Header, may_differ};
-use crate::workbook::SheetRow;
+use crate::workbook::{SheetCell, SheetRow};
 
 /// One row below the headers.
 #[derive(Clone, Debug)]
@@ -24,19 +24,6 @@ enum Cells {
     Line(StringRecord, RangeInclusive<usize>),
     /// The cells of a sheet that mean something, each with its column.
     Sheet(Vec<(u32, SheetCell)>),
-}
-
-/// A cell of a sheet with its content.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum SheetCell {
-    #[default]
-    Empty,
-    Text(String),
-    Number(f64),
-    Date(NaiveDate),
-    Error(String),
-    /// Something in a column that means nothing.
-    Unwanted,
 }
 
 /// Why a row was not taken: one of its cells, or the row as a whole.
@@ -202,31 +189,6 @@ impl Row {
         }
         let reason = format!("the row has {} fields, the header has {}", fields.len(), width.end());
         Err(Rejection { column: "", value: String::new(), reason })
-    }
-}
-
-impl SheetCell {
-    pub(crate) fn is_blank(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Text(text) => text.trim().is_empty(),
-            Self::Number(_) | Self::Date(_) | Self::Error(_) | Self::Unwanted => false,
-        }
-    }
-
-    /// The cell as a header.
-    pub(crate) fn header(&self) -> String {
-        self.as_cell().display().into_owned()
-    }
-
-    fn as_cell(&self) -> Cell<'_> {
-        match self {
-            Self::Empty | Self::Unwanted => Cell::Empty,
-            Self::Text(text) => Cell::Text(text),
-            Self::Number(number) => Cell::Number(*number),
-            Self::Date(date) => Cell::Date(*date),
-            Self::Error(error) => Cell::Error(error),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! An XLSX workbook, read strictly: its container checked, its sheets a row at a time.
 
+mod cell;
 mod container;
 mod count;
 mod namespaces;
@@ -9,6 +10,7 @@ mod styles;
 mod text;
 mod xml;
 
+pub(crate) use cell::SheetCell;
 pub use container::inflated_size;
 pub(crate) use container::{Container, Part, check_directory, plain_name};
 pub(crate) use sheet::{EXCEL_COLUMNS, SheetReader, SheetRow, Step, column_letters};
@@ -17,9 +19,8 @@ pub(crate) use xml::{attribute, attributes, is_xml_character};
 use quick_xml::events::Event;
 
 use crate::error::Fault;
-use crate::header::{Candidate, SEARCHED_ROWS, Search};
-use crate::limits::Limits;
-use crate::row::SheetCell;
+use crate::header::{Candidate, Search};
+use crate::limits::{Limits, SEARCHED_ROWS};
 use crate::source::Source;
 use container::Spent;
 use count::{SHORTEST_ROW, has_more_rows};

@@ -18,16 +18,15 @@ struct Driver {
 }
 
 impl Driver {
-    /// `None` where there is no chromedriver.
-    fn start() -> Option<Self> {
+    fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .ok()?;
-        Some(Self { process, port, profile: TempDir::new().unwrap() })
+            .expect("chromedriver must be installed; `make test` installs it");
+        Self { process, port, profile: TempDir::new().unwrap() }
     }
 
     async fn browser(&self) -> Client {
@@ -105,10 +104,7 @@ fn block(path: &str) -> String {
 
 #[test]
 fn the_documentation_values_the_example_and_takes_a_workbook() {
-    let Some(driver) = Driver::start() else {
-        println!("skipped: there is no chromedriver; `make test` installs one");
-        return;
-    };
+    let driver = Driver::start();
     let server = server();
     let folder = TempDir::new().unwrap();
     let workbook = folder.path().join("cars.xlsx");
@@ -170,10 +166,7 @@ const PRICE: &str = "return document.getElementById('price').innerText";
 
 #[test]
 fn the_page_values_a_car_and_brings_the_price_into_sight() {
-    let Some(driver) = Driver::start() else {
-        println!("skipped: there is no chromedriver; `make test` installs one");
-        return;
-    };
+    let driver = Driver::start();
     let server = server();
     block_on(async {
         let browser = driver.browser().await;
@@ -201,10 +194,7 @@ fn the_page_values_a_car_and_brings_the_price_into_sight() {
 
 #[test]
 fn the_page_shows_no_price_beside_inputs_that_it_is_not_for() {
-    let Some(driver) = Driver::start() else {
-        println!("skipped: there is no chromedriver; `make test` installs one");
-        return;
-    };
+    let driver = Driver::start();
     let server = server();
     block_on(async {
         let browser = driver.browser().await;
@@ -244,10 +234,7 @@ fn the_page_shows_no_price_beside_inputs_that_it_is_not_for() {
 
 #[test]
 fn the_data_report_opens_without_a_network_in_both_languages() {
-    let Some(driver) = Driver::start() else {
-        println!("skipped: there is no chromedriver; `make test` installs one");
-        return;
-    };
+    let driver = Driver::start();
     let home = Home::new();
     let file = home.write("market.csv", crate::explore::market());
     home.ok(&["import", &file]);

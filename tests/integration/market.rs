@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -165,6 +166,59 @@ pub fn server() -> Arc<Server> {
     })
 }
 
+/// Waits until something is so, which must be within two minutes.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_mins(2), "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Waits until a run has trained for some epochs.
+pub fn wait_for_epochs(home: &Home, run: &str, epochs: usize) {
+    wait_until(&format!("run {run} has {epochs} epochs"), || {
+        let output = home.run(&["runs", "show", run, "--json"]);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        told["epochs"].as_array().is_some_and(|told| told.len() >= epochs)
+    });
+}
+
+/// The process of the private cluster's server.
+pub fn postmaster(home: &Home) -> String {
+    let pid = std::fs::read_to_string(data(home).join("postmaster.pid")).unwrap();
+    pid.lines().next().unwrap().to_owned()
+}
+
+fn data(home: &Home) -> PathBuf {
+    match std::fs::read_to_string(home.path("home/cluster.location")) {
+        Ok(elsewhere) => PathBuf::from(elsewhere.trim()).join("data"),
+        Err(_) => home.path("home/cluster/data"),
+    }
+}
+
+/// The processes of the private cluster in one of these states, as their titles say; none before it runs.
+pub fn backends(home: &Home, states: &[&str]) -> Vec<String> {
+    if !data(home).join("postmaster.pid").exists() {
+        return Vec::new();
+    }
+    let postmaster = postmaster(home);
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    pids.filter(|pid| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let parent =
+            read("status").lines().find_map(|line| line.strip_prefix("PPid:").map(|pid| pid.trim().to_owned()));
+        let title = read("cmdline");
+        parent.as_ref() == Some(&postmaster) && states.iter().any(|state| title.contains(state))
+    })
+    .collect()
+}
+
+pub fn signal(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+}
+
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
@@ -178,11 +232,11 @@ pub fn rio() -> serde_json::Value {
     })
 }
 
-/// The Python with onnxruntime that `make test` sets up, if it is there.
+/// The Python with onnxruntime that `make test` sets up.
 #[expect(clippy::disallowed_methods, reason = "a variable of the tests, not of the product")]
-pub fn python() -> Option<PathBuf> {
-    let path = std::env::var_os("PROBEG_TEST_PYTHON").map(PathBuf::from)?;
-    path.exists().then_some(path)
+pub fn python() -> PathBuf {
+    let path = std::env::var_os("PROBEG_TEST_PYTHON").map(PathBuf::from).filter(|path| path.exists());
+    path.expect("PROBEG_TEST_PYTHON must name a Python that has onnxruntime; `make test` sets one up")
 }
 
 pub fn fixture(name: &str) -> PathBuf {

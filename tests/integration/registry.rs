@@ -1,6 +1,6 @@
 //! Versions, the champion and its history, from the command line.
 
-use crate::market::{Home, SMALL};
+use crate::market::{Home, SMALL, wait_for_epochs};
 
 #[test]
 fn versions_are_trained_promoted_and_rolled_back() {
@@ -67,11 +67,14 @@ fn a_run_with_the_same_seed_repeats_itself() {
 fn a_killed_training_registers_nothing_and_the_next_one_works() {
     let home = Home::new();
     home.ok(&["synth", "--rows", "4000"]);
-    let mut training = home.command(&["train", "--set=epochs=500"]).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    let longer = ["--set=patience=500", "--set=epochs=500"];
+    let mut training = home.command(&[&["train"], SMALL.as_slice(), &longer].concat()).spawn().unwrap();
+    wait_for_epochs(&home, "1", 2);
     training.kill().unwrap();
-    training.wait().unwrap();
-    assert!(!home.ok(&["models", "list"]).contains("KB"));
+    assert!(!training.wait().unwrap().success(), "it was killed in the middle");
+    assert_eq!(home.ok(&["models", "list", "--json"]).trim(), "[]");
     home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
-    assert!(home.ok(&["models", "list"]).contains("champion"));
+    let champion: serde_json::Value =
+        serde_json::from_str(&home.ok(&["models", "show", "champion", "--json"])).unwrap();
+    assert_eq!(champion["run"], 2);
 }

@@ -1,12 +1,13 @@
 //! Training that is killed, stopped or cut off from its database ends as if nothing had happened.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::market::{Home, SMALL};
+use crate::market::{Home, SMALL, backends, postmaster, signal, wait_for_epochs, wait_until};
 
 /// Long enough to be disturbed, and read from the database in every epoch.
 const LONGER: [&str; 4] = ["--json", "--no-spool", "--set=epochs=12", "--set=patience=12"];
@@ -42,33 +43,34 @@ fn status(home: &Home, run: usize) -> String {
     runs.iter().find(|told| told["run"] == run).unwrap()["status"].as_str().unwrap().to_owned()
 }
 
-/// Waits until a run has learned for some epochs.
-fn wait_for_epochs(home: &Home, run: &str, epochs: usize) {
-    let began = Instant::now();
-    loop {
-        let output = home.run(&["runs", "show", run, "--json"]);
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        if told["epochs"].as_array().is_some_and(|told| told.len() >= epochs) {
-            return;
-        }
-        assert!(began.elapsed() < Duration::from_mins(2), "run {run} never learned for {epochs} epochs");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
     let home = market();
     let undisturbed = accuracy(&home.ok(&longer()));
     let mut training = start(&home, &longer());
-    while folder(&home, "2").is_none() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    for kill in 0..=6 {
-        // From the first statement to the second learning.
-        std::thread::sleep(Duration::from_millis(250 * kill));
+    let left = |name: &str| folder(&home, "2").is_some_and(|folder| folder.join(name).exists());
+    let has_epochs = |count: usize| {
+        let told: Value = serde_json::from_slice(&home.run(&["runs", "show", "2", "--json"]).stdout).unwrap();
+        told["epochs"].as_array().unwrap().len() >= count
+    };
+    // From the first statement to the second learning.
+    let points: [(&str, &dyn Fn() -> bool); 7] = [
+        ("it has a folder", &|| folder(&home, "2").is_some()),
+        ("its manifest is written", &|| left("run")),
+        ("its vocabularies are fitted", &|| left("learning.checkpoint")),
+        ("an epoch is over", &|| has_epochs(1)),
+        ("seven epochs are over", &|| has_epochs(7)),
+        ("the backtest has begun", &|| left("backtest.checkpoint")),
+        ("the refit has begun", &|| left("refit.checkpoint")),
+    ];
+    for (point, is_reached) in points {
+        wait_until(point, || {
+            assert!(training.try_wait().unwrap().is_none(), "it ended before {point}");
+            is_reached()
+        });
         training.kill().unwrap();
         training.wait().unwrap();
+        assert_ne!(status(&home, 2), "completed", "{point}");
         training = start(&home, &["train", "--resume", "2", "--json"]);
     }
     let output = training.wait_with_output().unwrap();
@@ -124,12 +126,12 @@ fn listings_that_come_and_servers_that_go_change_nothing() {
     let training = start(&home, &longer());
     wait_for_epochs(&home, "2", 1);
     home.ok(&["synth", "--rows", "500", "--seed", "9"]);
-    let backends = backends(&home);
+    let backends = backends(&home, &["COPY", "idle in transaction"]);
     assert!(backends.len() >= 2, "{backends:?}");
     backends.iter().take(2).for_each(|pid| signal("-TERM", pid));
     wait_for_epochs(&home, "2", 3);
     // A fast shutdown; the next command starts the server again.
-    signal("-INT", &server(&home));
+    signal("-INT", &postmaster(&home));
     wait_for_epochs(&home, "2", 5);
     let output = training.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
@@ -146,7 +148,7 @@ fn a_database_that_stays_away_leaves_a_run_to_resume() {
     arguments.extend(["--retry-for", "1"]);
     let training = start(&home, &arguments);
     wait_for_epochs(&home, "2", 2);
-    signal("-INT", &server(&home));
+    signal("-INT", &postmaster(&home));
     let output = training.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("did not come back within 1 seconds") && told.contains("--resume 2"), "{told}");
@@ -158,15 +160,17 @@ fn a_run_that_waits_for_its_database_can_be_stopped() {
     let home = market();
     let mut arguments = longer();
     arguments.extend(["--set=epochs=400", "--set=patience=400"]);
-    let training = start(&home, &arguments);
+    let mut training = start(&home, &arguments);
+    let mut lines = BufReader::new(training.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for_epochs(&home, "1", 2);
-    signal("-INT", &server(&home));
-    std::thread::sleep(Duration::from_millis(500));
+    signal("-INT", &postmaster(&home));
+    assert!(lines.any(|line| line.contains("The database is away")), "it does not say so");
     let began = Instant::now();
     signal("-INT", &training.id().to_string());
-    let told = String::from_utf8(training.wait_with_output().unwrap().stderr).unwrap();
+    let told = lines.collect::<Vec<_>>().join("\n");
+    assert!(!training.wait().unwrap().success());
     assert!(began.elapsed() < Duration::from_secs(15), "it waits for two minutes without that");
-    assert!(told.contains("The database is away") && told.contains("--resume 1"), "{told}");
+    assert!(told.contains("--resume 1"), "{told}");
 }
 
 #[test]
@@ -176,10 +180,10 @@ fn a_spool_that_rots_on_the_disk_is_noticed_and_made_anew() {
     let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();
     let mut training = start(&home, &spooled);
     // At the beginning, so that every block is still to be read.
-    while !folder(&home, "2").is_some_and(|folder| folder.join("learning.checkpoint").exists()) {
+    wait_until("the vocabularies are fitted", || {
         assert!(training.try_wait().unwrap().is_none());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        folder(&home, "2").is_some_and(|folder| folder.join("learning.checkpoint").exists())
+    });
     training.kill().unwrap();
     training.wait().unwrap();
     let spool = folder(&home, "2").unwrap().join("learning.train.arrow");
@@ -212,36 +216,4 @@ fn a_disk_that_is_full_leaves_a_run_to_resume() {
     assert_eq!(status(&home, 2), "failed");
     assert!(!partial.exists());
     assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
-}
-
-/// The server's process.
-fn server(home: &Home) -> String {
-    let pid = std::fs::read_to_string(data(home).join("postmaster.pid")).unwrap();
-    pid.lines().next().unwrap().to_owned()
-}
-
-fn data(home: &Home) -> PathBuf {
-    match std::fs::read_to_string(home.path("home/cluster.location")) {
-        Ok(elsewhere) => PathBuf::from(elsewhere.trim()).join("data"),
-        Err(_) => home.path("home/cluster/data"),
-    }
-}
-
-/// The processes of the server that read listings for the training.
-fn backends(home: &Home) -> Vec<String> {
-    let server = server(home);
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
-    pids.filter(|pid| {
-        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        let parent =
-            read("status").lines().find_map(|line| line.strip_prefix("PPid:").map(|pid| pid.trim().to_owned()));
-        let title = read("cmdline");
-        parent.as_ref() == Some(&server) && (title.contains("COPY") || title.contains("idle in transaction"))
-    })
-    .collect()
-}
-
-fn signal(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
 }

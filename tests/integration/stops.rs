@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::market::{Home, trained};
+use crate::market::{Home, trained, wait_until};
 
 /// Far more than any of them takes, and far less than they would take to come to their end.
 const SOON: Duration = Duration::from_secs(8);
@@ -32,6 +32,13 @@ fn wait_until_it_listens(process: &Child) {
         assert!(began.elapsed() < Duration::from_mins(1));
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Hundredths of a second that it has computed for.
+fn processor_ticks(process: &Child) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
 /// How it ended, which must be soon.
@@ -67,7 +74,7 @@ fn a_server_that_has_not_begun_to_serve_hears_it() {
     let url = format!("postgres://probeg@{}/probeg", silent.local_addr().unwrap());
     for (command, signal) in [("serve", "-TERM"), ("serve", "-INT"), ("up", "-TERM")] {
         let server = start(&home, &[command, "--bind", "127.0.0.1:0"], &[("DATABASE_URL", &url)]);
-        std::thread::sleep(Duration::from_millis(200));
+        let (_connection, _) = silent.accept().unwrap();
         let (code, told) = stop(server, signal);
         assert_eq!(code, Some(0), "{told}");
     }
@@ -91,7 +98,7 @@ fn commands_that_compute_end_soon_and_leave_what_was_there() {
         &["explore", "--out", &path("report.html")],
     ] {
         let command = start(home, arguments, &[]);
-        std::thread::sleep(Duration::from_millis(300));
+        wait_until("it computes", || processor_ticks(&command) >= 10);
         let (code, told) = stop(command, "-INT");
         assert_eq!(code, Some(1), "{arguments:?}: {told}");
         assert!(told.contains("stopped on request"), "{arguments:?}: {told}");

@@ -9,10 +9,10 @@ use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use domain::SplitCounts;
 use domain::drift::Reference;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
-use onnx_model::signature::Rows;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storage::{AtomicFile, Extent, Run};
@@ -47,7 +47,7 @@ impl Stage {
 
 /// What a run is begun with, and what it goes on with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Beginning {
+pub struct RunManifest {
     /// The configuration.
     pub config: TrainConfig,
     /// The day of the run.
@@ -55,7 +55,7 @@ pub struct Beginning {
     /// The listings.
     pub extent: Extent,
     /// How many they are.
-    pub rows: Rows,
+    pub rows: SplitCounts,
 }
 
 /// What a stage learns with.
@@ -77,7 +77,7 @@ pub struct RunFolder {
 }
 
 const RUNS: &str = "runs";
-const BEGINNING: &str = "run";
+const MANIFEST: &str = "run";
 const PREPARED: &str = "prepared";
 const LEARNER: &str = "learner";
 /// The records of a member: the live weights, the optimizer, the averaged weights, the best of these.
@@ -115,8 +115,8 @@ impl RunFolder {
     }
 
     /// How the run was begun; `None` when it was killed before it was, or not here.
-    pub fn beginning(&self) -> Result<Option<Beginning>, Error> {
-        let path = self.path.join(BEGINNING);
+    pub fn manifest(&self) -> Result<Option<RunManifest>, Error> {
+        let path = self.path.join(MANIFEST);
         match File::open(&path) {
             Ok(file) => Ok(Some(read_value(&path, BufReader::new(file))?)),
             Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
@@ -125,10 +125,10 @@ impl RunFolder {
     }
 
     /// Writes down how the run is begun.
-    pub fn begin(&self, beginning: &Beginning) -> Result<(), Error> {
-        let path = self.path.join(BEGINNING);
+    pub fn begin(&self, manifest: &RunManifest) -> Result<(), Error> {
+        let path = self.path.join(MANIFEST);
         let mut file = AtomicFile::create(&path)?;
-        write_value(&path, beginning, &mut file)?;
+        write_value(&path, manifest, &mut file)?;
         Ok(file.finish()?)
     }
 

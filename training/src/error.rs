@@ -23,7 +23,7 @@ pub enum Error {
     /// Too few listings to learn anything from.
     #[error(
         "there are too few listings to train on: {train} to learn from, {validation} to validate and {test} to test; \
-         at least {least} are needed in all and one in each part, and listings of the same car are in the same part; \
+         at least {minimum} are needed in all and one in each part, and listings of the same car are in the same part; \
          import more with `probeg import FILE`, \
          or try a synthetic market with `probeg synth --rows 20000`"
     )]
@@ -35,7 +35,7 @@ pub enum Error {
         /// Listings in the test split.
         test: u64,
         /// How many are needed in all.
-        least: u64,
+        minimum: u64,
     },
     /// There is no listing to look at.
     #[error(

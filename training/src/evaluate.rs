@@ -38,21 +38,21 @@ pub fn evaluate_file(
     let file = source.name().to_owned();
     let mut table = Table::open(source, Options { price_required: true, ..options })?;
     let header = table.header().clone();
-    let mut measuring = Measuring::new(model, today);
+    let mut measurement = Measurement::new(model, today);
     let mut rejected = 0;
     for row in table.rows()? {
         match row?.priced(&header, today) {
-            Ok(row) => measuring.add(row)?,
+            Ok(row) => measurement.add(row)?,
             Err(_) => rejected += 1,
         }
     }
-    let card = measuring.card()?.ok_or(Error::NothingToEvaluate { file, rejected })?;
+    let card = measurement.card()?.ok_or(Error::NothingToEvaluate { file, rejected })?;
     Ok(Evaluation { card, rejected })
 }
 
 /// Measures a model on rows whose price is known, a batch at a time: as they are listed, with fields
 /// hidden, and moved a step along the axes on which a price must not rise.
-pub(crate) struct Measuring<'a> {
+pub(crate) struct Measurement<'a> {
     model: &'a Model,
     today: NaiveDate,
     waiting: Vec<PricedListing>,
@@ -80,7 +80,7 @@ fn forget_model(listing: &mut Listing) {
     listing.set(Column::VehicleGeneration, None);
 }
 
-impl<'a> Measuring<'a> {
+impl<'a> Measurement<'a> {
     pub(crate) fn new(model: &'a Model, today: NaiveDate) -> Self {
         Self {
             model,

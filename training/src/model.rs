@@ -1,16 +1,19 @@
 //! The network: tabular quantile regression with an ensemble of multi-layer perceptrons.
 
+mod derived;
 mod generations;
 mod members;
 mod preprocessing;
+mod statistics;
 
+pub use derived::{DERIVED, derive};
 pub use generations::{GenerationCounter, GenerationFiller, Generations};
 pub use members::{Dropout, Members};
-pub use preprocessing::{DERIVED, Encoded, Preprocessing, derive};
+pub use preprocessing::{Encoded, Preprocessing};
+pub use statistics::Statistics;
 
 use burn::module::Module;
 use burn::prelude::*;
-use serde::{Deserialize, Serialize};
 
 /// Everything that the graph holds: from ids and raw numbers to quantiles of the price.
 #[derive(Module, Debug)]
@@ -21,21 +24,6 @@ pub struct TabularRegressor {
     log_mean: f64,
     /// Standard deviation of the logarithm of the training prices.
     log_deviation: f64,
-}
-
-/// What the first passes over the training split have found out.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Statistics {
-    /// Known keys of each categorical feature.
-    pub cardinalities: Vec<usize>,
-    /// Rising, distinct bin edges of each derived number; empty for a number that is never known.
-    pub edges: Vec<Vec<f32>>,
-    /// The generations that stand in where none is known.
-    pub generations: Generations,
-    /// Mean of the logarithm of the price.
-    pub log_mean: f64,
-    /// Standard deviation of the logarithm of the price; above 0.
-    pub log_deviation: f64,
 }
 
 impl TabularRegressor {

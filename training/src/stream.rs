@@ -11,9 +11,8 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use crossbeam_channel::Sender;
 use domain::identity::Split;
-use domain::{Column, TabularBatch};
+use domain::{Column, SplitCounts, TabularBatch};
 use onnx_model::Encoder;
-use onnx_model::signature::Rows;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -112,10 +111,10 @@ impl<'a> ListingStream<'a> {
     ///
     /// # Errors
     /// A database that is away, or [`Error::Interrupted`].
-    pub fn rows(&mut self) -> Result<Rows, Error> {
+    pub fn rows(&mut self) -> Result<SplitCounts, Error> {
         let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
         let [train, validation, test] = wait(self.handle, self.stop, self.snapshot.rows(parts))?;
-        Ok(Rows { train, validation, test })
+        Ok(SplitCounts { train, validation, test })
     }
 
     /// From now on takes the newest listings out of every split: as few whole days as hold this share

@@ -6,23 +6,23 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
-use domain::TabularBatch;
 use domain::accuracy::{AccuracyCard, Newest};
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
-use onnx_model::signature::{Rows, RunSummary};
-use onnx_model::{Encoder, Model, Runtime, Signature};
+use domain::{SplitCounts, TabularBatch};
+use onnx_model::signature::RunSummary;
+use onnx_model::{Encoder, Model, Runtime, Sessions, Signature};
 use serde_json::json;
-use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, RunStatus, Snapshot, retried};
+use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunStatus, Snapshot, retried};
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::checkpoint::{Beginning, Prepared, RunFolder, Stage};
+use crate::checkpoint::{Prepared, RunFolder, RunManifest, Stage};
 use crate::config::TrainConfig;
-use crate::evaluate::{Measuring, calibration_rows, stored_listing};
+use crate::evaluate::{Measurement, calibration_rows, stored_listing};
 use crate::export::{check_agreement, golden, model_file};
-use crate::learner::{Callbacks, Learned, LearnerState, Learning, Until};
+use crate::learner::{self, Callbacks, FittedNetwork, LearnerState, TrainingTask, Until};
 pub use crate::learner::{EpochMetrics, Step};
 use crate::model::TabularRegressor;
 use crate::statistics;
@@ -32,17 +32,17 @@ use crate::stream::{ListingStream, stopped, wait};
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// The run is in the database under this number.
-    Begun(i64),
-    /// The run goes on after it was stopped.
+    Started(i64),
+    /// The run continues after it was stopped.
     Resumed(i64),
-    /// Nothing of the run was kept here, so that it begins anew.
-    BegunAnew(i64),
-    /// A network goes on learning in this epoch, counted from 1.
-    GoesOn(usize),
+    /// Nothing of the run was kept here, so it starts from the beginning.
+    Restarted(i64),
+    /// The training of a network resumes in this epoch, counted from 1.
+    ResumedEpoch(usize),
     /// Vocabularies and bins are being fitted.
     Fitting,
-    /// They are; so many listings and known values.
-    Fitted(Rows, Vec<(String, usize)>),
+    /// They are fitted: listings of each split, and known values of each category.
+    Fitted(SplitCounts, Vec<(String, usize)>),
     /// A step of learning.
     Step(Step),
     /// The end of an epoch, counted from 1.
@@ -59,7 +59,7 @@ pub enum Progress {
 
 /// What came of a run.
 #[derive(Clone, Debug)]
-pub struct Trained {
+pub struct RunResult {
     /// The run's number.
     pub run: i64,
     /// The registered version.
@@ -70,7 +70,7 @@ pub struct Trained {
 
 /// What a run needs besides its configuration.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct RunContext<'a> {
     /// Where listings come from and models go.
     pub database: &'a Database,
     /// What runs the database client.
@@ -90,7 +90,7 @@ pub struct Surroundings<'a> {
 }
 
 /// Fewer listings than this teach nothing that deserves a price.
-const LEAST_ROWS: u64 = 100;
+const MIN_ROWS: u64 = 100;
 /// Listings of a split that are valued at most: more say nothing new, and memory must not grow with the table.
 const MEASURED_ROWS: usize = 20_000;
 /// Test rows on which the file is held against the network.
@@ -100,10 +100,10 @@ const NEWEST_SHARE: f64 = 0.05;
 /// Members of the model of the backtest: fewer say as much at a fraction of the time.
 const BACKTEST_MEMBERS: usize = 2;
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a run that is stopped may take to note that.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a run that is stopped may take to record that.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Surroundings<'_> {
+impl RunContext<'_> {
     /// Waits for the database, or until the run is to stop.
     fn block_on<T>(&self, work: impl Future<Output = storage::Result<T>>) -> Result<T, Error> {
         wait(self.handle, self.stop, work)
@@ -117,24 +117,24 @@ impl Surroundings<'_> {
 /// When there are too few listings, the loss diverges, the exported file disagrees with the
 /// network, or the database fails. The run is then marked as failed and nothing is registered.
 /// [`Error::Resumable`] where [`resume`] can go on.
-pub fn train(config: &TrainConfig, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
-    let Surroundings { database, home, report, .. } = surroundings;
+pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult, Error> {
+    let RunContext { database, home, report, .. } = context;
     RunFolder::prepare(home)?;
     let new_run = NewRun { label: None, seed: config.seed, config: json!(config) };
-    let id = surroundings.block_on(database.runs().create(&new_run))?;
-    let run = surroundings.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+    let id = context.block_on(database.runs().create(&new_run))?;
+    let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     let folder = RunFolder::open(home, &run)?;
-    report(Progress::Begun(id));
-    go(&run, config, folder, None, surroundings)
+    report(Progress::Started(id));
+    execute_run(&run, config, folder, None, context)
 }
 
 /// Goes on with a run that was stopped, killed or cut off from the database, as if nothing had happened.
 ///
 /// # Errors
 /// As of [`train`], and when there is nothing to resume, or when another process is at work on it.
-pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error> {
-    let Surroundings { database, home, report, .. } = surroundings;
-    let run = surroundings.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
+pub fn resume(id: i64, context: RunContext<'_>) -> Result<RunResult, Error> {
+    let RunContext { database, home, report, .. } = context;
+    let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     match run.status {
         RunStatus::Completed => {
             if RunFolder::exists(home, &run) {
@@ -146,25 +146,25 @@ pub fn resume(id: i64, surroundings: Surroundings<'_>) -> Result<Trained, Error>
         _ => {}
     }
     let folder = RunFolder::open(home, &run)?;
-    let beginning = folder.beginning()?;
-    let config = match &beginning {
-        Some(beginning) => beginning.config.clone(),
+    let manifest = folder.manifest()?;
+    let config = match &manifest {
+        Some(manifest) => manifest.config.clone(),
         None => serde_json::from_value(run.config.clone()).map_err(|cause| Error::RunConfig { run: id, cause })?,
     };
-    surroundings.block_on(database.runs().resume(id))?;
-    report(if beginning.is_some() { Progress::Resumed(id) } else { Progress::BegunAnew(id) });
-    go(&run, &config, folder, beginning, surroundings)
+    context.block_on(database.runs().resume(id))?;
+    report(if manifest.is_some() { Progress::Resumed(id) } else { Progress::Restarted(id) });
+    execute_run(&run, &config, folder, manifest, context)
 }
 
-/// Brings a run to its end, whatever that is, and notes it.
-fn go(
+/// Executes a run and records how it ended.
+fn execute_run(
     run: &storage::Run,
     config: &TrainConfig,
     folder: RunFolder,
-    beginning: Option<Beginning>,
-    surroundings: Surroundings<'_>,
-) -> Result<Trained, Error> {
-    let Surroundings { database, handle, retry_for, stop, .. } = surroundings;
+    manifest: Option<RunManifest>,
+    context: RunContext<'_>,
+) -> Result<RunResult, Error> {
+    let RunContext { database, handle, retry_for, stop, .. } = context;
     let runs = database.runs();
     let id = run.id;
     let heart = handle.spawn(async move {
@@ -179,14 +179,14 @@ fn go(
         started_at: run.started_at.to_rfc3339_opts(SecondsFormat::Secs, true),
         trained_at: String::new(),
         seed: config.seed,
-        rows: Rows::default(),
+        rows: SplitCounts::default(),
         config: json!(config),
     };
-    let today = beginning.as_ref().map_or(surroundings.today, |beginning| beginning.today);
-    let surroundings = Surroundings { today, ..surroundings };
-    let run = Run { config, surroundings, summary, folder: &folder };
+    let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
+    let context = RunContext { today, ..context };
+    let run = Run { config, context, summary, folder: &folder };
     // A run that panics has failed: nobody must take it for one that is still under way.
-    let result = catch_unwind(AssertUnwindSafe(|| run.complete(beginning))).unwrap_or(Err(Error::ThreadStopped));
+    let result = catch_unwind(AssertUnwindSafe(|| run.complete(manifest))).unwrap_or(Err(Error::ThreadStopped));
     heart.abort();
     let outcome = match &result {
         Ok(_) => Outcome::Completed,
@@ -202,7 +202,7 @@ fn go(
             finished = retried(retry_for, async || runs.finish(id, &outcome).await) => Ok(finished?),
             () = async {
                 stopped(stop).await;
-                tokio::time::sleep(FAREWELL).await;
+                tokio::time::sleep(FINISH_TIMEOUT).await;
             } => Err(Error::Interrupted),
         }
     });
@@ -218,7 +218,7 @@ fn go(
 
 struct Run<'a> {
     config: &'a TrainConfig,
-    surroundings: Surroundings<'a>,
+    context: RunContext<'a>,
     summary: RunSummary,
     folder: &'a RunFolder,
 }
@@ -227,12 +227,12 @@ struct Run<'a> {
 type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
 
 impl Run<'_> {
-    fn complete(mut self, beginning: Option<Beginning>) -> Result<Trained, Error> {
-        let surroundings = self.surroundings;
-        let Surroundings { database, handle, report, retry_for, today, stop, .. } = surroundings;
-        let snapshot = match &beginning {
-            Some(beginning) => Snapshot::again(database, beginning.extent),
-            None => surroundings.block_on(retried(retry_for, async || {
+    fn complete(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
+        let context = self.context;
+        let RunContext { database, handle, report, retry_for, today, stop, .. } = context;
+        let snapshot = match &manifest {
+            Some(manifest) => Snapshot::again(database, manifest.extent),
+            None => context.block_on(retried(retry_for, async || {
                 database.renew_listings().await?;
                 Snapshot::begin(database).await
             }))?,
@@ -241,22 +241,22 @@ impl Run<'_> {
         let extent = snapshot.extent();
         let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop)?;
         let rows = count_rows(&mut stream)?;
-        match beginning {
-            Some(beginning) if beginning.rows != rows => {
-                return Err(Error::ListingsChanged { expected: beginning.rows.train, found: rows.train });
+        match manifest {
+            Some(manifest) if manifest.rows != rows => {
+                return Err(Error::ListingsChanged { expected: manifest.rows.train, found: rows.train });
             }
             Some(_) => {}
-            None => self.folder.begin(&Beginning { config: self.config.clone(), today, extent, rows })?,
+            None => self.folder.begin(&RunManifest { config: self.config.clone(), today, extent, rows })?,
         }
         self.summary.rows = rows;
 
-        let (prepared, Learned { regressor, epoch }) =
+        let (prepared, FittedNetwork { regressor, epoch }) =
             self.learn(Stage::Learning, (self.config, Until::Best), rows.train, &mut stream, &mut |epoch, metrics| {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
                 let (runs, metrics_json) = (database.runs(), json!(metrics));
                 let id = self.summary.id;
                 let recorded = retried(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
-                surroundings.block_on(recorded)?;
+                context.block_on(recorded)?;
                 report(Progress::Epoch(epoch, metrics));
                 Ok(())
             })?;
@@ -273,13 +273,13 @@ impl Run<'_> {
         report(Progress::Evaluating);
         let (file, signature) = self.make_file(&regressor, signature, newest, &mut stream)?;
         let version = self.register(file, &signature)?;
-        Ok(Trained { run: self.summary.id, version, card: signature.accuracy })
+        Ok(RunResult { run: self.summary.id, version, card: signature.accuracy })
     }
 
     /// Registers the version, once: a database that went away may have done so before it could say it, and so may
     /// this run before it was killed.
     fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
-        let Surroundings { database, retry_for, .. } = self.surroundings;
+        let RunContext { database, retry_for, .. } = self.context;
         let id = self.summary.id;
         let model =
             NewModel { run_id: Some(id), bytes: file, signature: signature.summary(), card: json!(signature.accuracy) };
@@ -288,7 +288,7 @@ impl Run<'_> {
             Some(version) => Ok(version),
             None => models.register(&model).await,
         });
-        self.surroundings.block_on(version)
+        self.context.block_on(version)
     }
 
     /// Lets a network learn, from the first pass over the listings or from the stage's checkpoint on.
@@ -299,8 +299,8 @@ impl Run<'_> {
         rows: u64,
         stream: &mut ListingStream<'_>,
         on_epoch: &mut OnEpoch<'_>,
-    ) -> Result<(Prepared, Learned), Error> {
-        let Surroundings { report, stop, .. } = self.surroundings;
+    ) -> Result<(Prepared, FittedNetwork), Error> {
+        let RunContext { report, stop, .. } = self.context;
         let (prepared, saved) = if let Some(saved) = self.folder.load(stage)? {
             saved
         } else {
@@ -314,20 +314,20 @@ impl Run<'_> {
             self.describe(&prepared.schema)?;
         }
         let encoder = Encoder::new(&prepared.schema)?;
-        let goes_on_in = saved.as_ref().map_or(Some(1), LearnerState::goes_on_in);
-        if let Some(epoch) = goes_on_in {
+        let resume_epoch = saved.as_ref().map_or(Some(1), LearnerState::resume_epoch);
+        if let Some(epoch) = resume_epoch {
             self.open_spools(stage, until, stream, &encoder)?;
             if saved.is_some() {
-                report(Progress::GoesOn(epoch));
+                report(Progress::ResumedEpoch(epoch));
             }
         }
-        let learning = Learning { config, statistics: &prepared.statistics, encoder: &encoder, rows, until, stop };
+        let task = TrainingTask { config, statistics: &prepared.statistics, encoder: &encoder, rows, until, stop };
         let callbacks = Callbacks {
             step: &|step| report(Progress::Step(step)),
             epoch: on_epoch,
             checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
         };
-        let learned = learning.learn(stream, saved, callbacks).inspect_err(remove_damaged_spool)?;
+        let learned = learner::fit(task, stream, saved, callbacks).inspect_err(remove_damaged_spool)?;
         stream.close_spools();
         self.folder.remove_spools(stage);
         Ok((prepared, learned))
@@ -356,11 +356,10 @@ impl Run<'_> {
 
     /// Tells, and writes down, what there is to learn from.
     fn describe(&self, schema: &FeatureSchema) -> Result<(), Error> {
-        let Surroundings { database, report, retry_for, .. } = self.surroundings;
-        let Rows { train, validation, test } = self.summary.rows;
-        let (runs, id, rows) = (database.runs(), self.summary.id, RunRows { train, validation, test });
+        let RunContext { database, report, retry_for, .. } = self.context;
+        let (runs, id, rows) = (database.runs(), self.summary.id, self.summary.rows);
         let described = retried(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await);
-        self.surroundings.block_on(described)?;
+        self.context.block_on(described)?;
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
         Ok(())
@@ -368,8 +367,8 @@ impl Run<'_> {
 
     /// Learns from the training and the validation split, which has had its say: it has told how long to learn and how
     /// wide the intervals must be.
-    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(Prepared, Learned), Error> {
-        (self.surroundings.report)(Progress::Refitting(epochs));
+    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(Prepared, FittedNetwork), Error> {
+        (self.context.report)(Progress::Refitting(epochs));
         stream.learn_from_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
         self.learn(Stage::Refit, (self.config, Until::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
@@ -377,7 +376,7 @@ impl Run<'_> {
 
     /// Lets a smaller model learn from all but the newest listings and measures it on those.
     fn backtest(&self, stream: &mut ListingStream<'_>) -> Result<Option<Newest>, Error> {
-        let Surroundings { today, report, .. } = self.surroundings;
+        let RunContext { today, report, .. } = self.context;
         let Some(since) = stream.hold_out_newest(NEWEST_SHARE)? else { return Ok(None) };
         let rows = match count_rows(stream) {
             Err(Error::TooFewListings { .. }) => {
@@ -388,13 +387,13 @@ impl Run<'_> {
         };
         report(Progress::Backtesting(since));
         let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
-        let (prepared, Learned { regressor, .. }) =
+        let (prepared, FittedNetwork { regressor, .. }) =
             self.learn(Stage::Backtest, (&config, Until::Best), rows.train, stream, &mut |_, _| Ok(()))?;
         let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
-        let mut measuring = Measuring::new(&model, today);
-        stream.scan_held_out(|chunk| measure(chunk, &mut measuring))?;
+        let mut measurement = Measurement::new(&model, today);
+        stream.scan_held_out(|chunk| measure(chunk, &mut measurement))?;
         stream.hold_out_nothing();
-        Ok(measuring.card()?.map(|card| Newest { since, accuracy: card.overall }))
+        Ok(measurement.card()?.map(|card| Newest { since, accuracy: card.overall }))
     }
 
     /// Exports, measures on the test split through the exported file, and holds the final file against the network.
@@ -405,17 +404,17 @@ impl Run<'_> {
         newest: Option<Newest>,
         stream: &mut ListingStream<'_>,
     ) -> Result<(Vec<u8>, Signature), Error> {
-        let Surroundings { runtime, today, report, .. } = self.surroundings;
+        let RunContext { runtime, today, report, .. } = self.context;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         signature.run = self.summary.clone();
-        let model = Model::open(runtime, &model_file(regressor, &signature)?, 1)?;
-        let mut measuring = Measuring::new(&model, today);
-        stream.scan(Split::Test, |chunk| measure(chunk, &mut measuring))?;
-        signature.accuracy = measuring.card()?.map(|card| AccuracyCard { newest, ..card });
+        let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
+        let mut measurement = Measurement::new(&model, today);
+        stream.scan(Split::Test, |chunk| measure(chunk, &mut measurement))?;
+        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, ..card });
         let test = agreement_rows(stream, model.encoder())?;
         signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;
-        let model = Model::open(runtime, &file, 1)?;
+        let model = Model::open(runtime, &file, Sessions::bulk(1))?;
         let agreed = check_agreement(regressor, &model, &test)?;
         // No server would take up what cannot do this.
         model.prove()?;
@@ -443,8 +442,8 @@ impl Run<'_> {
         signature: &Signature,
         stream: &mut ListingStream<'_>,
     ) -> Result<Model, Error> {
-        let Surroundings { runtime, today, .. } = self.surroundings;
-        let model = Model::open(runtime, &model_file(regressor, signature)?, 1)?;
+        let RunContext { runtime, today, .. } = self.context;
+        let model = Model::open(runtime, &model_file(regressor, signature)?, Sessions::bulk(1))?;
         let mut rows = Vec::new();
         stream.scan(Split::Validation, |chunk| {
             let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
@@ -464,16 +463,16 @@ fn remove_damaged_spool(error: &Error) {
     }
 }
 
-fn measure(chunk: &ListingChunk, measuring: &mut Measuring<'_>) -> Result<bool, Error> {
-    (0..chunk.len()).try_for_each(|row| measuring.add(stored_listing(chunk, row)))?;
-    Ok(measuring.len() < MEASURED_ROWS)
+fn measure(chunk: &ListingChunk, measurement: &mut Measurement<'_>) -> Result<bool, Error> {
+    (0..chunk.len()).try_for_each(|row| measurement.add(stored_listing(chunk, row)))?;
+    Ok(measurement.len() < MEASURED_ROWS)
 }
 
-fn count_rows(stream: &mut ListingStream<'_>) -> Result<Rows, Error> {
+fn count_rows(stream: &mut ListingStream<'_>) -> Result<SplitCounts, Error> {
     let rows = stream.rows()?;
-    let Rows { train, validation, test } = rows;
-    if train + validation + test < LEAST_ROWS || train == 0 || validation == 0 || test == 0 {
-        return Err(Error::TooFewListings { train, validation, test, least: LEAST_ROWS });
+    let SplitCounts { train, validation, test } = rows;
+    if rows.total() < MIN_ROWS || train == 0 || validation == 0 || test == 0 {
+        return Err(Error::TooFewListings { train, validation, test, minimum: MIN_ROWS });
     }
     Ok(rows)
 }

@@ -66,14 +66,6 @@ pub enum ExportError {
         /// The operation.
         operation: String,
     },
-    /// The runtimes disagree about NaN in this operation, and its input may hold one.
-    #[error(
-        "{operation} may meet NaN, which runtimes treat differently; fill it first with `mask_fill(x.is_nan(), …)`"
-    )]
-    Nan {
-        /// The operation.
-        operation: String,
-    },
     /// There is no lowering for tensors of this type.
     #[error("{operation} works on {dtype:?}, and only float32, integers and booleans can be exported")]
     Type {

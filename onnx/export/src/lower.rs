@@ -1,26 +1,26 @@
 //! Lowering: an ONNX node, or a few, for each recorded operation.
 //!
-//! One file a family of operations. The order of the nodes is the order of execution, which ONNX asks for too.
+//! There is a lowering for each operation that the network of `training` records, and for no other: whatever else a
+//! forward does is refused by name. ONNX requires nodes in the order of execution, which is the order of the recording.
 
 mod elementwise;
 mod layout;
-mod norm;
-mod reduce;
 
 use std::collections::{HashMap, HashSet};
 
 use burn::backend::ir::{
-    ActivationOperationIr, BaseOperationIr, FloatOperationIr, ModuleOperationIr, NumericOperationIr, OperationIr,
-    ScalarIr, TensorId, TensorIr,
+    ActivationOperationIr, BaseOperationIr, FloatOperationIr, NumericOperationIr, OperationIr, ScalarIr, TensorId,
+    TensorIr,
 };
 use burn::tensor::{DType, TensorData};
 use tract_onnx::pb::AttributeProto;
 
 use crate::dims::Dim;
+use crate::error::ExportError;
+use crate::graph::{Graph, Input};
 use crate::nan::may_hold_nan;
 use crate::proto::{Builder, Elements, Lowered, dim_value};
 use crate::trace::{Trace, operation_name};
-use crate::{ExportError, Graph, Input};
 
 /// Lowers a trace.
 pub(crate) fn lower(graph: &Graph<'_>, trace: &Trace) -> Result<Lowered, ExportError> {
@@ -64,14 +64,11 @@ impl Lowering<'_> {
         match operation {
             // Constants become initializers where they are used.
             OperationIr::Init(_) | OperationIr::Drop(_) => Ok(()),
-            OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) | OperationIr::BaseBool(op) => self.base(op),
+            OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) => self.base(op),
             OperationIr::NumericFloat(_, op) | OperationIr::NumericInt(_, op) => self.numeric(op),
             OperationIr::Float(_, op) => self.float(op),
-            OperationIr::Int(op) => self.int(op),
-            OperationIr::Bool(op) => self.bool(op),
-            OperationIr::Module(op) => self.module(op),
-            OperationIr::Activation(op) => self.activation(op),
-            OperationIr::Custom(_) | OperationIr::Distributed(_) => Err(self.unsupported()),
+            OperationIr::Activation(ActivationOperationIr::Relu(op)) => self.relu(op),
+            _ => Err(self.unsupported()),
         }
     }
 
@@ -79,22 +76,15 @@ impl Lowering<'_> {
         use BaseOperationIr as Op;
         match operation {
             Op::Reshape(op) => self.reshape(&op.input, &op.out),
-            Op::Expand(op) => self.expand(&op.input, &op.out),
             Op::SwapDims(op) => self.swap_dims(op),
             Op::Permute(op) => self.transpose(&op.input, &op.axes, &op.out),
             Op::Slice(op) => self.slice(op),
-            Op::Select(op) => self.gather(&op.tensor, op.dim, &op.indices, &op.out),
-            Op::Cat(op) => self.cat(op),
-            Op::RepeatDim(op) => self.repeat_dim(op),
+            Op::Select(op) => self.gather(op),
+            Op::Cat(op) => self.concat(op),
             Op::MaskWhere(op) => self.emit("Where", &[&op.mask, &op.value, &op.tensor], &op.out),
             Op::MaskFill(op) => self.mask_fill(op),
-            Op::Equal(op) => self.equal(op),
-            Op::NotEqual(op) => self.not_equal(op),
-            Op::EqualElem(op) => self.scalar_operation("Equal", op),
-            Op::NotEqualElem(op) => self.not_equal_scalar(op),
-            Op::Cast(op) => self.cast(&op.input, &op.out),
-            Op::Zeros(op) => self.full(ScalarIr::Int(0), &op.out),
-            Op::Ones(op) => self.full(ScalarIr::Int(1), &op.out),
+            Op::NotEqual(op) => self.is_nan(op),
+            Op::EqualElem(op) => self.with_scalar("Equal", op),
             _ => Err(self.unsupported()),
         }
     }
@@ -103,36 +93,16 @@ impl Lowering<'_> {
         use NumericOperationIr as Op;
         match operation {
             Op::Add(op) => self.binary("Add", op),
-            Op::AddScalar(op) => self.scalar_operation("Add", op),
+            Op::AddScalar(op) => self.with_scalar("Add", op),
             Op::Sub(op) => self.binary("Sub", op),
-            Op::SubScalar(op) => self.scalar_operation("Sub", op),
+            Op::SubScalar(op) => self.with_scalar("Sub", op),
             Op::Mul(op) => self.binary("Mul", op),
-            Op::MulScalar(op) => self.scale("Mul", op),
-            Op::Div(op) => self.binary("Div", op),
-            Op::DivScalar(op) => self.scale("Div", op),
-            Op::PowiScalar(op) => self.power(op),
-            Op::Abs(op) => self.unary("Abs", op),
-            Op::Neg(op) => self.unary("Neg", op),
-            Op::Sign(op) => self.unary("Sign", op),
-            Op::Full(op) => self.full(op.value, &op.out),
-            Op::Clamp(op) => self.clamp(&op.tensor, Some(op.min), Some(op.max), &op.out),
-            Op::ClampMin(op) => self.clamp(&op.lhs, Some(op.rhs), None, &op.out),
-            Op::ClampMax(op) => self.clamp(&op.lhs, None, Some(op.rhs), &op.out),
-            Op::Greater(op) => self.binary("Greater", op),
-            Op::GreaterElem(op) => self.scalar_operation("Greater", op),
-            Op::GreaterEqual(op) => self.binary("GreaterOrEqual", op),
-            Op::GreaterEqualElem(op) => self.scalar_operation("GreaterOrEqual", op),
+            Op::MulScalar(op) => self.with_scalar("Mul", op),
+            Op::DivScalar(op) => self.with_scalar("Div", op),
             Op::Lower(op) => self.binary("Less", op),
-            Op::LowerElem(op) => self.scalar_operation("Less", op),
-            Op::LowerEqual(op) => self.binary("LessOrEqual", op),
-            Op::LowerEqualElem(op) => self.scalar_operation("LessOrEqual", op),
-            Op::SumDim(op) => self.sum(&op.input, &[op.axis], &op.out),
-            Op::SumDims(op) => self.sum(&op.input, &op.axes, &op.out),
-            Op::MeanDim(op) => self.reduce("ReduceMean", op),
-            Op::ProdDim(op) => self.reduce("ReduceProd", op),
-            Op::MaxDim(op) => self.extreme("ReduceMax", op),
-            Op::MinDim(op) => self.extreme("ReduceMin", op),
-            Op::CumSum(op) => self.cumulative_sum(op),
+            Op::Clamp(op) => self.clamp(&op.tensor, Some(op.min), op.max, &op.out),
+            Op::ClampMax(op) => self.clamp(&op.lhs, None, op.rhs, &op.out),
+            Op::MeanDim(op) => self.mean(op),
             _ => Err(self.unsupported()),
         }
     }
@@ -140,45 +110,10 @@ impl Lowering<'_> {
     fn float(&mut self, operation: &FloatOperationIr) -> Result<(), ExportError> {
         use FloatOperationIr as Op;
         match operation {
-            Op::Exp(op) => self.unary("Exp", op),
-            Op::Log(op) => self.unary("Log", op),
+            Op::Exp(op) => self.emit("Exp", &[&op.input], &op.out),
             Op::Log1p(op) => self.log1p(op),
-            Op::Sqrt(op) => self.unary("Sqrt", op),
-            Op::Erf(op) => self.unary("Erf", op),
-            Op::Sin(op) => self.unary("Sin", op),
-            Op::Cos(op) => self.unary("Cos", op),
-            Op::Tanh(op) => self.unary("Tanh", op),
-            Op::Floor(op) => self.unary("Floor", op),
-            Op::Ceil(op) => self.unary("Ceil", op),
-            Op::Round(op) => self.unary("Round", op),
-            Op::Recip(op) => self.unary("Reciprocal", op),
-            Op::PowfScalar(op) => self.power(op),
-            Op::Powf(op) => self.binary("Pow", op),
-            Op::IntoInt(op) => self.cast(&op.input, &op.out),
+            Op::IntoInt(op) => self.cast_to_int(op),
             Op::Matmul(op) => self.emit("MatMul", &[&op.lhs, &op.rhs], &op.out),
-            _ => Err(self.unsupported()),
-        }
-    }
-
-    fn module(&mut self, operation: &ModuleOperationIr) -> Result<(), ExportError> {
-        use ModuleOperationIr as Op;
-        match operation {
-            Op::Embedding(op) => self.gather(&op.weights, 0, &op.indices, &op.out),
-            Op::LayerNorm(op) => self.layer_norm(op),
-            Op::BatchNorm(op) => self.batch_norm(op),
-            _ => Err(self.unsupported()),
-        }
-    }
-
-    fn activation(&mut self, operation: &ActivationOperationIr) -> Result<(), ExportError> {
-        use ActivationOperationIr as Op;
-        match operation {
-            Op::Relu(op) => self.relu(op),
-            Op::Sigmoid(op) => self.unary("Sigmoid", op),
-            Op::Gelu(op) => self.gelu(op),
-            Op::LeakyRelu(op) => self.leaky_relu(op),
-            Op::Softmax(op) => self.along("Softmax", op),
-            Op::LogSoftmax(op) => self.along("LogSoftmax", op),
             _ => Err(self.unsupported()),
         }
     }
@@ -251,7 +186,7 @@ impl<'t> Lowering<'t> {
         Ok(match self.kind(data.dtype())? {
             Kind::Float => Elements::Float(data.iter().collect()),
             Kind::Int => Elements::Int(data.iter().collect()),
-            Kind::Bool => Elements::Bool(data.iter().collect()),
+            Kind::Bool => return Err(self.unsupported()),
         })
     }
 
@@ -265,7 +200,7 @@ impl<'t> Lowering<'t> {
         Ok(match self.kind(dtype)? {
             Kind::Float => Elements::Float(vec![value.elem()]),
             Kind::Int => Elements::Int(vec![value.elem()]),
-            Kind::Bool => Elements::Bool(vec![value.elem()]),
+            Kind::Bool => return Err(self.unsupported()),
         })
     }
 
@@ -285,9 +220,5 @@ impl<'t> Lowering<'t> {
 
     fn unsupported(&self) -> ExportError {
         ExportError::Unsupported { operation: self.operation.clone() }
-    }
-
-    fn batch_sized(&self) -> ExportError {
-        ExportError::BatchSized { operation: self.operation.clone() }
     }
 }

@@ -9,7 +9,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 
 use crate::dims::Dim;
-use crate::{Graph, Input};
+use crate::graph::{Graph, Input};
 
 /// The operator set of ONNX 1.12, the oldest with `LayerNormalization`: what runs it, runs the file.
 const OPSET: i64 = 17;
@@ -20,7 +20,6 @@ const IR_VERSION: i64 = 8;
 pub(crate) enum Elements {
     Float(Vec<f32>),
     Int(Vec<i64>),
-    Bool(Vec<bool>),
 }
 
 /// The graph while it is being built.
@@ -189,7 +188,6 @@ fn encode_elements(elements: &Elements) -> (i32, Vec<u8>) {
     let (data_type, bytes): (DataType, Vec<u8>) = match elements {
         Elements::Float(values) => (DataType::Float, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
         Elements::Int(values) => (DataType::Int64, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
-        Elements::Bool(values) => (DataType::Bool, values.iter().map(|value| u8::from(*value)).collect()),
     };
     (data_type.into(), bytes)
 }
@@ -202,11 +200,6 @@ pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
 /// A list of integers.
 pub(crate) fn ints(name: &str, values: Vec<i64>) -> pb::AttributeProto {
     pb::AttributeProto { ints: values, ..attribute(name, AttributeType::Ints) }
-}
-
-/// A float attribute.
-pub(crate) fn float(name: &str, value: f32) -> pb::AttributeProto {
-    pb::AttributeProto { f: value, ..attribute(name, AttributeType::Float) }
 }
 
 fn attribute(name: &str, kind: AttributeType) -> pb::AttributeProto {

@@ -7,7 +7,8 @@ use burn::tensor::{DType, Device, Int, IntDType, Shape, Slice, Tensor, TensorDat
 use burn_capture::CaptureBackend;
 
 use crate::dims::Dim;
-use crate::{ExportError, Input, Traced};
+use crate::error::ExportError;
+use crate::graph::{Input, Traced};
 
 /// The batch sizes of the two recordings. Primes, so that nothing but the batch is a multiple of them; large and close
 /// together, since burn chooses some ways of multiplying by the number of rows.

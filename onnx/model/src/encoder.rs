@@ -8,7 +8,7 @@ use domain::listing::{Listing, Value};
 use domain::vocabulary::write_key;
 use rustc_hash::FxHashMap;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Looks up what a feature schema knows.
 #[derive(Debug)]

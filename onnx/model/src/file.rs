@@ -4,7 +4,7 @@
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Bytes that are neither weights nor metadata. A decoded node takes a hundred times the bytes that it takes in the
 /// file, if it has next to none; a network of a few hundred nodes takes some 50 KB.
@@ -21,7 +21,7 @@ const TENSOR_RAW_DATA: u64 = 9;
 /// Decodes a model file.
 pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
     if file.is_empty() {
-        return Err(Error::Graph("the file is empty".to_owned()));
+        return Err(Error::graph("the file is empty"));
     }
     let mut sizes = Sizes::default();
     sizes
@@ -32,7 +32,7 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
         ("metadata", sizes.metadata, MAX_METADATA),
     ] {
         if size > limit {
-            return Err(Error::Graph(format!("it has more than the {limit} bytes of {what} that are accepted")));
+            return Err(Error::graph(format!("it has more than the {limit} bytes of {what} that are accepted")));
         }
     }
     ModelProto::decode(file).map_err(|error| Error::NotOnnx(error.to_string()))

@@ -7,9 +7,16 @@ use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
+use crate::error::Error;
 use crate::ranges::Ranges;
 use crate::sizes::Sizes;
-use crate::{CATEGORICAL_INPUT, Error, NUMERIC_INPUT, OUTPUT};
+
+/// Name of the input `int64 [N, C]`: ids of the categorical features, 0 = unknown or missing.
+pub const CATEGORICAL_INPUT: &str = "categorical";
+/// Name of the input `float32 [N, F]`: numbers in raw units, NaN = missing.
+pub const NUMERIC_INPUT: &str = "numeric";
+/// Name of the output `float32 [N, Q]`: quantiles of the price, rising along Q.
+pub const OUTPUT: &str = "price_quantiles";
 
 /// A network of a few members has two hundred.
 const MAX_NODES: usize = 4096;
@@ -34,23 +41,31 @@ pub(crate) struct Graph {
 impl Graph {
     /// The graph of a decoded file, which is checked before a runtime sees it: a runtime reads files that a tensor
     /// names, follows loops for ever, allocates whatever a graph asks for, and ends the process where there is no such
-    /// memory.
+    /// memory. It is checked for each of these numbers of rows.
     ///
     /// # Errors
     /// It holds what no exported network holds, has other inputs or outputs, or is too large to be run.
-    pub(crate) fn new(mut file: ModelProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<Self, Error> {
+    pub(crate) fn new(
+        mut file: ModelProto,
+        widths: Widths,
+        largest_ids: &[usize],
+        rows: &[usize],
+    ) -> Result<Self, Error> {
         file.metadata_props.clear();
-        let graph = file.graph.as_mut().ok_or_else(|| fault("the file holds none"))?;
+        let graph = file.graph.as_mut().ok_or_else(|| Error::graph("the file holds none"))?;
         // Hints that nothing needs, and that need not be true.
         graph.value_info.clear();
         if !file.functions.is_empty() || !file.training_info.is_empty() || !graph.sparse_initializer.is_empty() {
-            return Err(fault("functions, training steps and sparse tensors are not accepted"));
+            return Err(Error::graph("functions, training steps and sparse tensors are not accepted"));
         }
         if graph.node.len() > MAX_NODES {
-            return Err(fault(format!("it has {} nodes, and {MAX_NODES} at most are accepted", graph.node.len())));
+            return Err(Error::graph(format!(
+                "it has {} nodes, and {MAX_NODES} at most are accepted",
+                graph.node.len()
+            )));
         }
         check_interface(graph, widths)?;
-        check_nodes(graph, widths, largest_ids, rows)?;
+        rows.iter().try_for_each(|rows| check_nodes(graph, widths, largest_ids, *rows))?;
         Ok(Self { file })
     }
 
@@ -80,7 +95,9 @@ fn check_interface(graph: &GraphProto, widths: Widths) -> Result<(), Error> {
         (NUMERIC_INPUT, Some((DataType::Float as i32, Some(widths.numeric)))),
     ];
     if inputs != expected {
-        return Err(fault(format!("its inputs are {inputs:?} instead of {expected:?} (name, element type, width)")));
+        return Err(Error::graph(format!(
+            "its inputs are {inputs:?} instead of {expected:?} (name, element type, width)"
+        )));
     }
     let outputs: Vec<_> = graph.output.iter().map(describe).collect();
     match outputs[..] {
@@ -88,7 +105,10 @@ fn check_interface(graph: &GraphProto, widths: Widths) -> Result<(), Error> {
         [(OUTPUT, Some((element, Some(width))))] if element == DataType::Float as i32 && width == widths.quantiles => {
             Ok(())
         }
-        _ => Err(fault(format!("its outputs are {outputs:?} instead of `{OUTPUT}` alone, {} wide", widths.quantiles))),
+        _ => Err(Error::graph(format!(
+            "its outputs are {outputs:?} instead of `{OUTPUT}` alone, {} wide",
+            widths.quantiles
+        ))),
     }
 }
 
@@ -117,7 +137,7 @@ fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: 
     }
     for tensor in &graph.initializer {
         if !names.insert(&tensor.name) {
-            return Err(fault(format!("there are two values `{}`", tensor.name)));
+            return Err(Error::graph(format!("there are two values `{}`", tensor.name)));
         }
         check_tensor(tensor)?;
         sizes.constant(tensor);
@@ -127,10 +147,14 @@ fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: 
     let mut from_ids = HashSet::from([CATEGORICAL_INPUT]);
     for node in &graph.node {
         let [output] = &node.output[..] else {
-            return Err(fault(format!("its node `{}` has {} outputs instead of one", node.name, node.output.len())));
+            return Err(Error::graph(format!(
+                "its node `{}` has {} outputs instead of one",
+                node.name,
+                node.output.len()
+            )));
         };
         if !names.insert(output) {
-            return Err(fault(format!("there are two values `{output}`")));
+            return Err(Error::graph(format!("there are two values `{output}`")));
         }
         check_node(node)?;
         sizes.node(node)?;
@@ -143,7 +167,11 @@ fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: 
     if sizes.of(OUTPUT) == Some(&[rows as u64, widths.quantiles as u64]) {
         Ok(())
     } else {
-        Err(fault(format!("its output is {:?} for {rows} rows of {} quantiles", sizes.of(OUTPUT), widths.quantiles)))
+        Err(Error::graph(format!(
+            "its output is {:?} for {rows} rows of {} quantiles",
+            sizes.of(OUTPUT),
+            widths.quantiles
+        )))
     }
 }
 
@@ -151,20 +179,20 @@ fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: 
 fn check_tensor(tensor: &TensorProto) -> Result<(), Error> {
     let is_elsewhere = tensor.data_location.is_some_and(|place| place != DataLocation::Default as i32);
     if is_elsewhere || !tensor.external_data.is_empty() {
-        return Err(fault(format!("its tensor `{}` is in another file", tensor.name)));
+        return Err(Error::graph(format!("its tensor `{}` is in another file", tensor.name)));
     }
     let bytes = match tensor.data_type {
         it if it == DataType::Float as i32 => 4_u64,
         it if it == DataType::Int64 as i32 => 8,
         it if it == DataType::Bool as i32 => 1,
-        other => return Err(fault(format!("its tensor `{}` has elements of type {other}", tensor.name))),
+        other => return Err(Error::graph(format!("its tensor `{}` has elements of type {other}", tensor.name))),
     };
     let expected = tensor.dims.iter().try_fold(bytes, |size, dim| size.checked_mul(u64::try_from(*dim).ok()?));
     if expected == Some(tensor.raw_data.len() as u64) {
         Ok(())
     } else {
         let (name, dims, held) = (&tensor.name, &tensor.dims, tensor.raw_data.len());
-        Err(fault(format!("its tensor `{name}` says that it is {dims:?}, which its {held} bytes are not")))
+        Err(Error::graph(format!("its tensor `{name}` says that it is {dims:?}, which its {held} bytes are not")))
     }
 }
 
@@ -182,7 +210,7 @@ fn check_node(node: &NodeProto) -> Result<(), Error> {
     if node.domain.is_empty() && node.attribute.iter().all(is_plain) {
         Ok(())
     } else {
-        Err(fault(format!("its node `{}` ({} {}) is not accepted", node.name, node.domain, node.op_type)))
+        Err(Error::graph(format!("its node `{}` ({} {}) is not accepted", node.name, node.domain, node.op_type)))
     }
 }
 
@@ -204,8 +232,4 @@ fn check_table(
         Some([rows, _]) if of_all_categories && *rows != ids => Err(Error::Vocabulary { rows: *rows, ids }),
         _ => Ok(()),
     }
-}
-
-pub(crate) fn fault(reason: impl Into<String>) -> Error {
-    Error::Graph(reason.into())
 }

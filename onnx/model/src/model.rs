@@ -7,8 +7,8 @@ use domain::calibration::Calibration;
 use domain::drift::{Drift, FieldDrift};
 use domain::{Column, Listing, Valuation, Warning};
 
-use crate::Error;
 use crate::encoder::Encoder;
+use crate::error::Error;
 use crate::file::decode;
 use crate::graph::{Graph, Widths};
 use crate::pool::Pool;
@@ -30,6 +30,23 @@ pub struct Model {
     threads: usize,
     /// What was observed, where the file tells what to expect.
     drift: Option<Mutex<Drift>>,
+}
+
+/// How many sessions a model has, each for one thread at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// For many listings at a time; at least one is opened.
+    pub bulk: usize,
+    /// For a few listings at a time, so that they need not wait for many; with none, those for many are used.
+    pub quick: usize,
+}
+
+impl Sessions {
+    /// Sessions for many listings at a time only.
+    #[must_use]
+    pub fn bulk(bulk: usize) -> Self {
+        Self { bulk, quick: 0 }
+    }
 }
 
 /// What the graph said of some listings.
@@ -70,34 +87,25 @@ const GOLDEN_TOLERANCE: f64 = 1e-3;
 pub const DEFAULT_LEVEL: f64 = 0.8;
 
 impl Model {
-    /// Opens a model file with sessions for many listings, so that `threads` threads may run it at a time.
+    /// Opens a model file.
     ///
     /// # Errors
     /// When the file is not a model file of Probeg or the runtime refuses it.
-    pub fn open(runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
+    pub fn open(runtime: &Runtime, file: &[u8], sessions: Sessions) -> Result<Self, Error> {
         let file = decode(file)?;
         let signature = Signature::of(&file)?;
         let encoder = Encoder::new(&signature.schema)?;
         let widths = widths(&signature);
-        let mut graph = Graph::new(file, widths, &largest_ids(&signature), BATCH)?;
-        let bulk = open_pool(runtime, &mut graph, widths, threads, &[BATCH])?;
+        let has_quick = sessions.quick > 0;
+        // A table made of the rows themselves is shortest in the smallest session, and the work is most in the largest.
+        let checked = if has_quick { &[BATCH, QUICK_ROWS[0]][..] } else { &[BATCH] };
+        let mut graph = Graph::new(file, widths, &largest_ids(&signature), checked)?;
+        let bulk = open_pool(runtime, &mut graph, widths, sessions.bulk, &[BATCH])?;
+        let quick = has_quick.then(|| open_pool(runtime, &mut graph, widths, sessions.quick, &QUICK_ROWS));
         let suggestions = Suggestions::new(&signature.schema);
         let learned_from = signature.run.rows.train;
         let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference, learned_from)));
-        Ok(Self { signature, encoder, suggestions, bulk, quick: None, threads: 1, drift })
-    }
-
-    /// The same model, with sessions of its own for callers of [`Self::predict`] with a few listings, so that as many
-    /// threads may do so at a time without waiting for those with many. The file is that of [`Self::open`].
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn with_quick_sessions(self, runtime: &Runtime, file: &[u8], threads: usize) -> Result<Self, Error> {
-        let widths = widths(&self.signature);
-        // A table that is made of the rows themselves is the shorter the fewer they are.
-        let mut graph = Graph::new(decode(file)?, widths, &largest_ids(&self.signature), QUICK_ROWS[0])?;
-        let quick = open_pool(runtime, &mut graph, widths, threads, &QUICK_ROWS)?;
-        Ok(Self { quick: Some(quick), ..self })
+        Ok(Self { signature, encoder, suggestions, bulk, quick: quick.transpose()?, threads: 1, drift })
     }
 
     /// The same model with other intervals.
@@ -151,7 +159,7 @@ impl Model {
         }
         let parts: Vec<Result<Vec<Valuation>, Error>> = std::thread::scope(|scope| {
             let threads: Vec<_> = batches.chunks(share).map(|batches| scope.spawn(|| value(batches))).collect();
-            let stopped = |_| Err(Error::Graph("a thread that runs it stopped".to_owned()));
+            let stopped = |_| Err(Error::graph("a thread that runs it stopped"));
             threads.into_iter().map(|thread| thread.join().unwrap_or_else(stopped)).collect()
         });
         let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Sender;
 
-use crate::Error;
+use crate::error::Error;
 use crate::runtime::{Session, panic_message};
 
 /// What a run costs beyond its rows, in rows: measured.
@@ -58,7 +58,7 @@ fn borrow<T>(queue: &Mutex<Queue<T>>) -> Result<T, Error> {
         queue.waiting.push_back(lender);
         lent
     };
-    lent.recv().map_err(|_| Error::Graph("its sessions are closed".to_owned()))
+    lent.recv().map_err(|_| Error::graph("its sessions are closed"))
 }
 
 fn give_back<T>(queue: &Mutex<Queue<T>>, mut thing: T) {
@@ -82,7 +82,7 @@ fn run(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -
     let mut left = rows;
     while left > 0 {
         let sizes = set.iter().map(Session::rows);
-        let best = cheapest(sizes, left).ok_or_else(|| Error::Graph("it has no session".to_owned()))?;
+        let best = cheapest(sizes, left).ok_or_else(|| Error::graph("it has no session"))?;
         let count = left.min(set[best].rows());
         let (these_ids, other_ids) = ids.split_at(ids.len() / left * count);
         let (these_numbers, other_numbers) = numbers.split_at(numbers.len() / left * count);
@@ -92,7 +92,7 @@ fn run(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -
     if ids.is_empty() && numbers.is_empty() {
         Ok(quantiles)
     } else {
-        Err(Error::Graph(format!("{rows} rows leave {} ids and {} numbers over", ids.len(), numbers.len())))
+        Err(Error::graph(format!("{rows} rows leave {} ids and {} numbers over", ids.len(), numbers.len())))
     }
 }
 

@@ -7,8 +7,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use crate::Error;
-use crate::graph::fault;
+use crate::error::Error;
 use crate::sizes::{Sizes, axis, int};
 
 /// The most columns whose ranges are kept apart. A wider value has one range for all of it.
@@ -117,7 +116,7 @@ impl<'g> Ranges<'g> {
         match node.op_type.as_str() {
             "Gather" => self.check_look_up(node, sizes)?,
             "Div" | "Pow" | "Reciprocal" if self.is_whole(node) => {
-                return Err(fault(format!("its node `{}` divides whole numbers", node.name)));
+                return Err(Error::graph(format!("its node `{}` divides whole numbers", node.name)));
             }
             _ => {}
         }
@@ -142,7 +141,9 @@ impl<'g> Ranges<'g> {
     }
 
     fn check_look_up(&self, node: &NodeProto, sizes: &Sizes<'_>) -> Result<(), Error> {
-        let [table, rows] = &node.input[..] else { return Err(fault(format!("`{}` looks nothing up", node.name))) };
+        let [table, rows] = &node.input[..] else {
+            return Err(Error::graph(format!("`{}` looks nothing up", node.name)));
+        };
         let shape = sizes.of(table).unwrap_or_default();
         let along = axis(int(node, "axis").unwrap_or(0), shape.len());
         let count = along.and_then(|along| shape.get(along)).copied().unwrap_or_default();
@@ -151,7 +152,10 @@ impl<'g> Ranges<'g> {
         if low >= 0.0 && high < count as f64 {
             return Ok(());
         }
-        Err(fault(format!("its node `{}` may look up rows {low} to {high} of `{table}`, which has {count}", node.name)))
+        Err(Error::graph(format!(
+            "its node `{}` may look up rows {low} to {high} of `{table}`, which has {count}",
+            node.name
+        )))
     }
 
     /// One range for all of a value.

@@ -11,8 +11,8 @@ use prost::Message;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Datum, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor, TractResult, tvec};
 
-use crate::graph::{Graph, Widths, fault};
-use crate::{CATEGORICAL_INPUT, Error, NUMERIC_INPUT, OUTPUT};
+use crate::error::Error;
+use crate::graph::{CATEGORICAL_INPUT, Graph, NUMERIC_INPUT, OUTPUT, Widths};
 
 /// A runtime that is ready to open sessions. A process has one: the first that is loaded.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Runtime {
         let expected = (f32::datum_type(), &[rows, widths.quantiles][..]);
         match &outputs[..] {
             [output] if (output.datum_type(), output.shape()) == expected => Ok(()),
-            outputs => Err(fault(format!("it answers {outputs:?} where {expected:?} is expected"))),
+            outputs => Err(Error::graph(format!("it answers {outputs:?} where {expected:?} is expected"))),
         }
     }
 }
@@ -126,7 +126,7 @@ impl Session {
         let count = ids.len() / categorical;
         if count > self.rows || ids.len() != count * categorical || numbers.len() != count * numeric {
             let given = format!("{} ids and {} numbers do not make up to {} rows", ids.len(), numbers.len(), self.rows);
-            return Err(Error::Graph(given));
+            return Err(Error::graph(given));
         }
         self.ids.clear();
         self.ids.extend_from_slice(ids);
@@ -138,11 +138,11 @@ impl Session {
         let numeric = TensorRef::from_array_view(([self.rows, numeric], self.numbers.as_slice()))?;
         let inputs = ort::inputs! { CATEGORICAL_INPUT => categorical, NUMERIC_INPUT => numeric };
         let outputs = self.inner.run(inputs)?;
-        let output = outputs.get(OUTPUT).ok_or_else(|| Error::Graph(format!("it has no output `{OUTPUT}`")))?;
+        let output = outputs.get(OUTPUT).ok_or_else(|| Error::graph(format!("it has no output `{OUTPUT}`")))?;
         let (shape, prices) = output.try_extract_tensor::<f32>()?;
         let expected = [self.rows, width].map(|dim| i64::try_from(dim).unwrap_or(i64::MAX));
         if **shape != expected {
-            return Err(Error::Graph(format!("it answered {shape:?} where {expected:?} was expected")));
+            return Err(Error::graph(format!("it answered {shape:?} where {expected:?} was expected")));
         }
         quantiles.extend_from_slice(&prices[..count * width]);
         Ok(())

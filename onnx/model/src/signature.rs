@@ -1,5 +1,6 @@
 //! What a model file says of itself: JSON under keys of its metadata that begin with `probeg.`.
 
+use domain::SplitCounts;
 use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
 use domain::drift::Reference;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tract_onnx::pb::ModelProto;
 
-use crate::Error;
+use crate::error::Error;
 use crate::file::decode;
 
 /// The metadata of a model file.
@@ -55,20 +56,9 @@ pub struct RunSummary {
     /// The seed of everything random.
     pub seed: u64,
     /// Listings in the train, validation and test splits.
-    pub rows: Rows,
+    pub rows: SplitCounts,
     /// The whole configuration.
     pub config: serde_json::Value,
-}
-
-/// How many listings each split had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rows {
-    /// Listings learned from.
-    pub train: u64,
-    /// Listings that stopped the training and calibrated the intervals.
-    pub validation: u64,
-    /// Listings measured on.
-    pub test: u64,
 }
 
 impl Signature {

@@ -6,8 +6,7 @@ use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
-use crate::Error;
-use crate::graph::fault;
+use crate::error::Error;
 
 /// Elements of all values of a run together. A network of the usual size has some ten million.
 const MAX_ELEMENTS: u64 = 1 << 28;
@@ -66,11 +65,11 @@ impl<'g> Sizes<'g> {
     /// too much of it.
     pub(crate) fn node(&mut self, node: &'g NodeProto) -> Result<(), Error> {
         let Some(shape) = self.shape_of(node) else {
-            return Err(fault(format!("its node `{}` ({}) is not accepted", node.name, node.op_type)));
+            return Err(Error::graph(format!("its node `{}` ({}) is not accepted", node.name, node.op_type)));
         };
         self.elements = self.elements.saturating_add(count(&shape));
         if self.elements > MAX_ELEMENTS || self.products > MAX_PRODUCTS || shape.len() > MAX_RANK {
-            return Err(fault(format!("it is too much work: node `{}` computes {shape:?}", node.name)));
+            return Err(Error::graph(format!("it is too much work: node `{}` computes {shape:?}", node.name)));
         }
         if let Some(output) = node.output.first() {
             self.shapes.insert(output, shape);

@@ -5,8 +5,7 @@ use axum::extract::{Path, State as Extracted};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
-use storage::{Action, AliasChange, CHAMPION, ModelRecord};
+use storage::{AliasChange, CHAMPION, ModelRecord};
 use utoipa::ToSchema;
 
 use crate::http::body::JsonBody;
@@ -33,7 +32,7 @@ pub(crate) struct ModelList {
     #[schema(example = json!(null))]
     reload_error: Option<ReloadError>,
     /// All versions, the newest first.
-    models: Vec<ModelSummary>,
+    models: Vec<ModelRecord>,
 }
 
 /// Why the champion could not be put into service.
@@ -47,37 +46,6 @@ pub(crate) struct ReloadError {
     message: String,
     /// When it went wrong first.
     since: DateTime<Utc>,
-}
-
-/// A registered model.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "version": 3, "aliases": ["champion"], "created_at": "2026-11-20T08:15:43Z", "run_id": 12,
-    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "size": 2_481_152,
-    "accuracy": {
-        "rows": 7241, "mape": 0.154, "median_ape": 0.097, "mae": 118_200.5, "rmsle": 0.221, "r2": 0.951,
-        "within_5": 0.271, "within_10": 0.512, "within_20": 0.783, "coverage_80": 0.802, "median_width_80": 0.338,
-        "cod": 0.155, "prd": 1.021,
-        "intervals_95": { "mape": [0.149, 0.16], "median_ape": [0.095, 0.1], "coverage_80": [0.793, 0.811] }
-    }
-}))]
-pub(crate) struct ModelSummary {
-    /// Counted from 1, with gaps.
-    version: i64,
-    /// The aliases that point at it.
-    aliases: Vec<String>,
-    /// When it was registered.
-    created_at: DateTime<Utc>,
-    /// The run that made it, where it is in this database.
-    run_id: Option<i64>,
-    /// Of the model file, in hexadecimal.
-    sha256: String,
-    /// Of the model file, in bytes.
-    size: u64,
-    /// The accuracy card: errors and shares as fractions (0.154 = 15.4 %), measured on listings that the model never
-    /// saw. Overall in the list; with `segments` for one version. Null for a model that was not measured.
-    #[schema(value_type = Option<Object>)]
-    accuracy: Value,
 }
 
 /// The version to make champion.
@@ -99,25 +67,6 @@ pub(crate) struct Champion {
     champion: i64,
 }
 
-/// A change of the champion.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ChampionChange {
-    /// When.
-    at: DateTime<Utc>,
-    /// `promote`: to a version of somebody's choice; `rollback`: to the one before.
-    #[schema(example = "promote")]
-    action: &'static str,
-    /// The version that is the champion since.
-    #[schema(example = 3)]
-    version: i64,
-    /// The champion before; null at the first promotion.
-    #[schema(example = 2)]
-    previous_version: Option<i64>,
-    /// Who, as they named themselves: a user of the command, or a token of the API by the first digits of its hash.
-    #[schema(example = "admin 4813494d over HTTP")]
-    who: String,
-}
-
 /// Lists the models
 ///
 /// All registered versions with their accuracy, the champion, and what this server serves.
@@ -134,7 +83,7 @@ pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Js
         served: state.engine().served().ok().map(|served| served.version),
         runtime: state.runtime().name(),
         reload_error: state.engine().failure().map(|failure| ReloadError::from(&*failure)),
-        models: records.into_iter().map(|record| ModelSummary::new(record, false)).collect(),
+        models: records.into_iter().map(ModelRecord::without_segments).collect(),
     }))
 }
 
@@ -144,12 +93,12 @@ pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Js
 #[utoipa::path(
     get, path = "/v1/models/{version}", operation_id = "get_model", tag = "models",
     params(("version" = String, Path, description = "A version, `latest`, or an alias such as `champion`", example = "latest")),
-    responses((status = 200, description = "The model", body = ModelSummary), ItemProblems)
+    responses((status = 200, description = "The model", body = ModelRecord), ItemProblems)
 )]
 pub(crate) async fn get_model(
     Extracted(state): Extracted<State>,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Json<ModelSummary>, Problem> {
+) -> Result<Json<ModelRecord>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     find(&state, &name).await.map(Json)
 }
@@ -159,9 +108,9 @@ pub(crate) async fn get_model(
 /// The version that should serve, with its whole accuracy card.
 #[utoipa::path(
     get, path = "/v1/models/champion", operation_id = "get_champion", tag = "models",
-    responses((status = 200, description = "The model", body = ModelSummary), ItemProblems)
+    responses((status = 200, description = "The model", body = ModelRecord), ItemProblems)
 )]
-pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<Json<ModelSummary>, Problem> {
+pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<Json<ModelRecord>, Problem> {
     find(&state, CHAMPION).await.map(Json)
 }
 
@@ -205,12 +154,12 @@ pub(crate) async fn rollback_model(
 /// Every change of the champion, the newest first.
 #[utoipa::path(
     get, path = "/v1/models/history", operation_id = "list_changes", tag = "models",
-    responses((status = 200, description = "The changes", body = Vec<ChampionChange>), ListProblems)
+    responses((status = 200, description = "The changes", body = Vec<AliasChange>), ListProblems)
 )]
-pub(crate) async fn list_changes(Extracted(state): Extracted<State>) -> Result<Json<Vec<ChampionChange>>, Problem> {
+pub(crate) async fn list_changes(Extracted(state): Extracted<State>) -> Result<Json<Vec<AliasChange>>, Problem> {
     let changes = state.database().models().history().await.map_err(|error| Problem::from_storage(&error))?;
     let changes = changes.into_iter().filter(|change| change.alias == CHAMPION);
-    Ok(Json(changes.map(ChampionChange::from).collect()))
+    Ok(Json(changes.collect()))
 }
 
 /// Gives the log a line on a change that was made or tried.
@@ -236,7 +185,7 @@ fn audit(admin: &Admin, action: &str, champion: Result<i64, storage::Error>) -> 
     }
 }
 
-async fn find(state: &State, name: &str) -> Result<ModelSummary, Problem> {
+async fn find(state: &State, name: &str) -> Result<ModelRecord, Problem> {
     let missing = || Problem::NotFound { detail: format!("there is no model version {name}: see /v1/models") };
     // PostgreSQL takes no zero byte in a text.
     if name.contains('\0') {
@@ -244,8 +193,7 @@ async fn find(state: &State, name: &str) -> Result<ModelSummary, Problem> {
     }
     let models = state.database().models();
     let version = models.resolve(name).await.map_err(|error| Problem::from_storage(&error))?.ok_or_else(missing)?;
-    let record = models.get(version).await.map_err(|error| Problem::from_storage(&error))?.ok_or_else(missing)?;
-    Ok(ModelSummary::new(record, true))
+    models.get(version).await.map_err(|error| Problem::from_storage(&error))?.ok_or_else(missing)
 }
 
 fn read_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
@@ -263,37 +211,8 @@ fn read_whole(number: &serde_json::Number) -> Option<i64> {
     number.as_i64().or_else(|| whole(number.as_f64()?))
 }
 
-impl From<AliasChange> for ChampionChange {
-    fn from(change: AliasChange) -> Self {
-        let action = match change.action {
-            Action::Promote => "promote",
-            Action::Rollback => "rollback",
-        };
-        let AliasChange { version, previous_version, at, who, .. } = change;
-        Self { at, action, version, previous_version, who }
-    }
-}
-
 impl From<&ReloadFailure> for ReloadError {
     fn from(failure: &ReloadFailure) -> Self {
         Self { version: failure.version, message: failure.message.clone(), since: failure.since }
-    }
-}
-
-impl ModelSummary {
-    fn new(record: ModelRecord, with_segments: bool) -> Self {
-        let mut accuracy = record.card;
-        if let Some(card) = accuracy.as_object_mut().filter(|_| !with_segments) {
-            card.remove("segments");
-        }
-        Self {
-            version: record.version,
-            aliases: record.aliases,
-            created_at: record.created_at,
-            run_id: record.run_id,
-            sha256: record.sha256,
-            size: record.size,
-            accuracy,
-        }
     }
 }

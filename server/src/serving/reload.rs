@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
 use onnx_model::model::{DEFAULT_LEVEL, FEW};
-use onnx_model::{Model, Runtime};
+use onnx_model::{Model, Runtime, Sessions};
 use storage::Database;
 use tokio::time::timeout;
 
@@ -185,9 +185,9 @@ impl Reloader {
     async fn open(&self, version: i64, sha256: Vec<u8>, bytes: Arc<Vec<u8>>) -> Result<Served, Failure> {
         let (runtime, sessions, today) = (self.runtime.clone(), self.sessions, (self.today)());
         let loaded = self.engine.loader.run(LOAD_TIMEOUT, move || {
-            let opened = Model::open(&runtime, &bytes, BULK_THREADS * sessions)
-                .and_then(|model| model.with_quick_sessions(&runtime, &bytes, sessions));
-            let model = opened.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
+            let sessions = Sessions { bulk: BULK_THREADS * sessions, quick: sessions };
+            let model = Model::open(&runtime, &bytes, sessions);
+            let model = model.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
             model.prove().map_err(|source| Failure::Model { version, source })?;
             warm_up(&model, version, today)?;
             Ok(Served { version, sha256, model })

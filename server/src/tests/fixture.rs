@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use chrono::NaiveDate;
-use onnx_model::{Model, Runtime};
+use onnx_model::{Model, Runtime, Sessions};
 use serde_json::Value;
 use storage::Database;
 use tower::ServiceExt;
@@ -37,7 +37,7 @@ pub fn bare(config: Config) -> State {
 /// A state with the model as version 3.
 pub fn state(config: Config) -> State {
     let state = bare(config);
-    let model = Model::open(state.runtime(), &model_file(), 2).unwrap();
+    let model = Model::open(state.runtime(), &model_file(), Sessions::bulk(2)).unwrap();
     state.engine().serve(Served { version: 3, sha256: vec![3; 32], model });
     state
 }

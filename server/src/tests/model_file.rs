@@ -3,20 +3,21 @@
 //! The median is `e^(14 + 0.1 · (year − 2018) − mileage / 500,000 + 0.1 · brand)`, where the brand counts 1 for kia,
 //! 2 for lada (ваз) and 0 for all others; the quantiles stand apart by a tenth.
 
-use domain::calibration::{Calibration, Interval};
+#[path = "../../../onnx/model/tests/fixtures/proto.rs"]
+mod proto;
+
+use domain::SplitCounts;
 use domain::drift::{KeySpread, NumberSpread, Reference};
-use domain::feature::FeatureSchema;
-use domain::vocabulary::VocabularyCounter;
-use domain::{Column, feature};
-use onnx_model::signature::{Rows, RunSummary, Signature};
+use domain::feature::{self, FeatureSchema};
+use onnx_model::signature::{RunSummary, Signature};
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+
+use proto::{QUANTILES, int, model_proto, node, node_with, signature, tensor, value};
 
 const IDS: usize = feature::CATEGORICAL.len();
 const NUMBERS: usize = feature::NUMERIC.len();
-const QUANTILES: usize = 7;
 
 /// The model file.
 pub fn model_file() -> Vec<u8> {
@@ -25,18 +26,7 @@ pub fn model_file() -> Vec<u8> {
 
 /// The same, with another price of everything.
 pub fn file_with_base(base: f32) -> Vec<u8> {
-    let metadata = signature().to_metadata().unwrap();
-    let model = pb::ModelProto {
-        ir_version: 8,
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 17 }],
-        graph: Some(graph(base)),
-        metadata_props: metadata
-            .into_iter()
-            .map(|(key, value)| pb::StringStringEntryProto { key: key.to_owned(), value })
-            .collect(),
-        ..pb::ModelProto::default()
-    };
-    model.encode_to_vec()
+    model_proto(graph(base), &trained_signature()).encode_to_vec()
 }
 
 fn graph(base: f32) -> pb::GraphProto {
@@ -51,7 +41,7 @@ fn graph(base: f32) -> pb::GraphProto {
             node("Where", &["gap", "zero", "numeric"], "filled"),
             node("Sub", &["filled", "centre"], "centred"),
             node("MatMul", &["centred", "of_number"], "numbers"),
-            cast("categorical", "ids"),
+            node_with("Cast", &["categorical"], "ids", vec![int("to", DataType::Float as i64)]),
             node("MatMul", &["ids", "of_id"], "brands"),
             node("Add", &["numbers", "brands"], "shift"),
             node("Add", &["shift", "spread"], "log_price"),
@@ -70,47 +60,21 @@ fn graph(base: f32) -> pb::GraphProto {
     }
 }
 
-fn vocabulary() -> FeatureSchema {
-    let mut counter = VocabularyCounter::new(100);
-    for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
-        counter.add(|column| match column {
-            Column::Brand => Some(brand),
-            Column::Model => Some(model),
-            Column::Drive => Some("передний"),
-            _ => None,
-        });
-    }
-    counter.into_schema(1, 100)
-}
-
-fn signature() -> Signature {
-    let interval = |level, lower, upper| Interval { level, lower, upper, offsets: vec![vec![0.0]] };
-    Signature {
-        schema: vocabulary(),
-        quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
-        calibration: Calibration {
-            price_edges: Vec::new(),
-            age_edges: Vec::new(),
-            intervals: vec![interval(0.5, 2, 4), interval(0.8, 1, 5), interval(0.9, 0, 6)],
-        },
-        accuracy: None,
-        run: RunSummary {
-            id: 1,
-            started_at: "2026-11-20T08:11:02Z".to_owned(),
-            trained_at: "2026-11-20T08:15:42Z".to_owned(),
-            seed: 1,
-            rows: Rows { train: 1000, ..Rows::default() },
-            config: serde_json::json!({}),
-        },
-        reference: Some(reference()),
-        golden: None,
-    }
+/// The signature of a model that was trained from listings as in [`reference`].
+fn trained_signature() -> Signature {
+    let signature = signature();
+    let run = RunSummary {
+        started_at: "2026-11-20T08:11:02Z".to_owned(),
+        trained_at: "2026-11-20T08:15:42Z".to_owned(),
+        rows: SplitCounts { train: 1000, ..SplitCounts::default() },
+        ..signature.run
+    };
+    Signature { run, reference: Some(reference(&signature.schema)), ..signature }
 }
 
 /// Training data in which every known value is equally frequent, and so are the first numbers from some on: the years
 /// from 2000 to 2019, say.
-fn reference() -> Reference {
-    let schema = vocabulary();
+fn reference(schema: &FeatureSchema) -> Reference {
     let keys = schema.categorical.iter().map(|feature| {
         let counts: Vec<u64> = std::iter::once(0).chain(feature.values.iter().map(|_| 50)).collect();
         KeySpread::new(&feature.name, &counts)
@@ -119,48 +83,4 @@ fn reference() -> Reference {
     let numbers = numbers.map(|first: f32| (0..20_u8).map(|step| first + f32::from(step)).collect::<Vec<_>>());
     let numbers = schema.numeric.iter().zip(&numbers).map(|(feature, values)| NumberSpread::new(&feature.name, values));
     Reference { categorical: keys.collect(), numeric: numbers.collect() }
-}
-
-fn node(op_type: &str, input: &[&str], output: &str) -> pb::NodeProto {
-    pb::NodeProto {
-        name: output.to_owned(),
-        op_type: op_type.to_owned(),
-        input: input.iter().map(|name| (*name).to_owned()).collect(),
-        output: vec![output.to_owned()],
-        ..pb::NodeProto::default()
-    }
-}
-
-fn cast(input: &str, output: &str) -> pb::NodeProto {
-    let to = pb::AttributeProto {
-        name: "to".to_owned(),
-        r#type: pb::attribute_proto::AttributeType::Int as i32,
-        i: DataType::Float as i64,
-        ..pb::AttributeProto::default()
-    };
-    pb::NodeProto { attribute: vec![to], ..node("Cast", &[input], output) }
-}
-
-fn tensor(name: &str, dims: &[usize], values: &[f32]) -> pb::TensorProto {
-    pb::TensorProto {
-        name: name.to_owned(),
-        dims: dims.iter().map(|dim| i64::try_from(*dim).unwrap()).collect(),
-        data_type: DataType::Float as i32,
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        ..pb::TensorProto::default()
-    }
-}
-
-/// Rows of any number, each of `width`.
-fn value(name: &str, element: DataType, width: usize) -> pb::ValueInfoProto {
-    let dimension = |value| Dimension { denotation: String::new(), value: Some(value) };
-    let shape = pb::TensorShapeProto {
-        dim: vec![
-            dimension(dimension::Value::DimParam("N".to_owned())),
-            dimension(dimension::Value::DimValue(i64::try_from(width).unwrap())),
-        ],
-    };
-    let tensor = pb::type_proto::Tensor { elem_type: element as i32, shape: Some(shape) };
-    let kind = pb::TypeProto { denotation: String::new(), value: Some(pb::type_proto::Value::TensorType(tensor)) };
-    pb::ValueInfoProto { name: name.to_owned(), r#type: Some(kind), ..pb::ValueInfoProto::default() }
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuing};
+use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuer};
 
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
@@ -128,9 +128,9 @@ impl WorkbookValuation {
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
         let options = Options { limits, ..Options::default() };
         let value = |listings: Vec<Listing>| self.price(&listings);
-        let valuing = Valuing { today: self.today, threads: BULK_THREADS, value: &value };
+        let valuer = Valuer { today: self.today, threads: BULK_THREADS, value: &value };
         let mut output = FileWriter::new(quota);
-        match tables::value_table(source, &mut output, options, &valuing) {
+        match tables::value_table(source, &mut output, options, &valuer) {
             Ok(summary) => {
                 let (rows, valued) = (summary.rows, summary.valued);
                 // The request itself was charged as one car, and the valued rows have been charged.

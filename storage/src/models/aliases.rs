@@ -3,12 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
+use utoipa::ToSchema;
 
 use super::{CHAMPION, Models};
 use crate::error::{Error, Result};
-
-/// Changes of aliases go one after the other: this number stands for their turn.
-const ALIAS_LOCK: i64 = 0x7072_6f62_6567_0003;
+use crate::transaction::{Turn, take_turn};
 
 /// How an alias was moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,21 +30,27 @@ impl Action {
     }
 }
 
-/// One change of an alias.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A change of the champion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ChampionChange)]
 pub struct AliasChange {
-    /// The alias.
-    pub alias: String,
-    /// The version that it points at since.
-    pub version: i64,
-    /// The version that it pointed at before.
-    pub previous_version: Option<i64>,
     /// When.
     pub at: DateTime<Utc>,
-    /// Who, as the caller named them.
-    pub who: String,
-    /// How.
+    /// `promote`: to a version of somebody's choice; `rollback`: to the one before.
+    #[schema(value_type = String, example = "promote")]
     pub action: Action,
+    /// The version that is the champion since.
+    #[schema(example = 3)]
+    pub version: i64,
+    /// The champion before; null at the first promotion.
+    #[schema(example = 2)]
+    pub previous_version: Option<i64>,
+    /// Who, as they named themselves: a user of the command, or a token of the API by the first digits of its hash.
+    #[schema(example = "admin 4813494d over HTTP")]
+    pub who: String,
+    /// The alias.
+    #[serde(skip)]
+    pub alias: String,
 }
 
 impl Models {
@@ -96,7 +101,7 @@ impl Models {
 
 /// The champion's changes, the oldest first, with nobody else changing it until the transaction ends.
 async fn changes_in_turn(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(ALIAS_LOCK).execute(&mut *connection).await?;
+    take_turn(connection, Turn::Alias).await?;
     let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(CHAMPION);
     let rows: Vec<(String, i64)> = query.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(action, version)| (read_action(&action), version)).collect())

@@ -6,15 +6,19 @@ use crate::sandbox::{database, empty_database};
 
 #[tokio::test]
 async fn a_lock_is_held_by_one_at_a_time() {
-    let (database, _) = database().await;
+    let (database, inside) = database().await;
     let guard = database.lock(Lock::Training).await.unwrap();
     assert!(database.try_lock(Lock::Training).await.unwrap().is_none());
     let waiting = tokio::spawn({
         let database = database.clone();
         async move { database.lock(Lock::Training).await.unwrap().release().await.unwrap() }
     });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(!waiting.is_finished());
+    let query = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+                 WHERE locktype = 'advisory' AND NOT granted AND datname = current_database())";
+    let is_waiting = async || sqlx::query_scalar::<_, bool>(query).fetch_one(&inside).await.unwrap();
+    while !is_waiting().await {
+        assert!(!waiting.is_finished(), "two hold the lock");
+    }
     drop(guard);
     tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
     database.try_lock(Lock::Training).await.unwrap().unwrap().release().await.unwrap();

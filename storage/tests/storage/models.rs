@@ -25,7 +25,7 @@ async fn a_model_comes_back_as_it_was_registered() {
     let version = models.register(&model).await.unwrap();
     let record = models.get(version).await.unwrap().unwrap();
     assert_eq!((record.run_id, record.size, record.sha256.len()), (Some(run_id), 100_000, 64));
-    assert_eq!((&record.signature, &record.card), (&model.signature, &model.card));
+    assert_eq!((&record.signature, &record.accuracy), (&model.signature, &model.card));
     assert!(record.aliases.is_empty());
     assert_eq!(models.bytes(version).await.unwrap(), Some(model.bytes));
     assert_eq!(runs.get(run_id).await.unwrap().unwrap().model_version, Some(version));

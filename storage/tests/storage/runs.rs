@@ -1,5 +1,6 @@
+use domain::SplitCounts;
 use serde_json::json;
-use storage::{Error, NewRun, Outcome, RunRows, RunStatus};
+use storage::{Error, NewRun, Outcome, RunStatus};
 
 use crate::sandbox::database;
 
@@ -12,7 +13,7 @@ async fn a_run_is_written_down_from_beginning_to_end() {
     let (database, _) = database().await;
     let runs = database.runs();
     let id = runs.create(&new_run()).await.unwrap();
-    let rows = RunRows { train: 80, validation: 10, test: 10 };
+    let rows = SplitCounts { train: 80, validation: 10, test: 10 };
     runs.describe(id, "f00d", rows).await.unwrap();
     for epoch in [0, 1, 1] {
         runs.record_epoch(id, epoch, &json!({"loss": 0.5 / f64::from(epoch + 1)})).await.unwrap();

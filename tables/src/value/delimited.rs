@@ -1,8 +1,8 @@
-//! Valuing a CSV, a batch of rows at a time.
+//! Valuer a CSV, a batch of rows at a time.
 
 use std::io::Write;
 
-use super::{Outcome, Summary, ValueError, Valuing, titles};
+use super::outcome::{RowOutcome, ValueError, ValuedCounts, Valuer, titles};
 use crate::delimited::{Delimited, Record};
 use crate::error::Fault;
 use crate::format::Format;
@@ -19,8 +19,8 @@ pub(super) fn value<E>(
     format: Format,
     delimiter: u8,
     output: &mut impl Write,
-    valuing: &Valuing<'_, E>,
-) -> Result<Summary, ValueError<E>> {
+    valuer: &Valuer<'_, E>,
+) -> Result<ValuedCounts, ValueError<E>> {
     let failed = |fault: Fault| ValueError::Table(fault.in_file(table.source().name()));
     let options = table.options();
     let opened = Delimited::open(table.source(), format, delimiter, options.encoding, &options.limits);
@@ -30,13 +30,13 @@ pub(super) fn value<E>(
     }
     let mut writer = Writer::new(table, delimiter, output);
     let mut batch = Vec::with_capacity(BATCH);
-    let mut summary = Summary::default();
+    let mut summary = ValuedCounts::default();
     loop {
         let record = records.next_record().map_err(failed)?;
         let ended = record.is_none();
         batch.extend(record);
         if batch.len() == BATCH || ended {
-            summary += writer.write_batch(&mut batch, valuing)?;
+            summary += writer.write_batch(&mut batch, valuer)?;
         }
         if ended {
             break;
@@ -62,14 +62,14 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
     fn write_batch<E>(
         &mut self,
         records: &mut Vec<Record>,
-        valuing: &Valuing<'_, E>,
-    ) -> Result<Summary, ValueError<E>> {
+        valuer: &Valuer<'_, E>,
+    ) -> Result<ValuedCounts, ValueError<E>> {
         let header = self.table.header();
         let rows: Vec<Row> =
             records.iter().map(|record| Row::of_line(record.line, record.fields.clone(), header)).collect();
         let is_valued = |row: &Row| row.number() > header.row && !row.is_empty();
         let valued: Vec<Row> = rows.iter().filter(|row| is_valued(row)).cloned().collect();
-        let (outcomes, summary) = valuing.outcomes(header, &valued).map_err(ValueError::Value)?;
+        let (outcomes, summary) = valuer.value_rows(header, &valued).map_err(ValueError::Value)?;
         let mut outcomes = outcomes.into_iter();
         for (record, row) in records.drain(..).zip(&rows) {
             let outcome = if is_valued(row) { outcomes.next() } else { None };
@@ -79,7 +79,7 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         Ok(summary)
     }
 
-    fn write(&mut self, record: &Record, outcome: Option<&Outcome>) -> Result<(), csv::Error> {
+    fn write(&mut self, record: &Record, outcome: Option<&RowOutcome>) -> Result<(), csv::Error> {
         let header = self.table.header();
         let width = header.headers.len();
         while self.line < record.line {
@@ -98,7 +98,7 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
     }
 }
 
-fn texts(outcome: &Outcome) -> [String; 4] {
+fn texts(outcome: &RowOutcome) -> [String; 4] {
     let [price, low, high] = outcome.prices.map_or(Default::default(), |prices| prices.map(|price| price.to_string()));
     [price, low, high, outcome.status.clone().into_owned()]
 }

@@ -7,22 +7,12 @@ use crossbeam_channel::Sender;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use super::pipeline::value_sheet;
-use super::splice::Additions;
-use super::{Stop, Summary, Valuing};
+use super::outcome::{Stop, ValuedCounts, Valuer};
+use super::pipeline::{ValuedSheet, value_sheet};
 use crate::error::Fault;
-use crate::header::Header;
 use crate::limits::Limits;
 use crate::source::Source;
-use crate::workbook::{Container, Workbook};
-
-/// A sheet that is to be valued, and what is added to it.
-pub(super) struct ValuedSheet<'t, 'a> {
-    pub(super) workbook: &'t mut Workbook<'a>,
-    pub(super) sheet: usize,
-    pub(super) header: &'t Header,
-    pub(super) additions: &'t Additions,
-}
+use crate::workbook::Container;
 
 /// Writes the workbook with its sheet valued.
 pub(super) fn write<E: Send>(
@@ -30,8 +20,8 @@ pub(super) fn write<E: Send>(
     sheet: ValuedSheet<'_, '_>,
     limits: &Limits,
     output: &mut (impl Write + Seek + Send),
-    valuing: &Valuing<'_, E>,
-) -> Result<Summary, Stop<E>> {
+    valuer: &Valuer<'_, E>,
+) -> Result<ValuedCounts, Stop<E>> {
     let valued = sheet.workbook.part(sheet.sheet)?;
     let mut container = Container::open(source, limits)?;
     let mut writer = ZipWriter::new(output);
@@ -45,7 +35,7 @@ pub(super) fn write<E: Send>(
     // The outcomes add to its size.
     let options = SimpleFileOptions::default().compression_level(FAST).large_file(size > 1 << 30);
     writer.start_file(name, options).map_err(failed)?;
-    let summary = compress(&mut writer, |writer| value_sheet(sheet, writer, valuing))?;
+    let summary = compress(&mut writer, |writer| value_sheet(sheet, writer, valuer))?;
     for place in valued + 1..container.names().len() {
         writer.raw_copy_file(container.raw(place)?).map_err(failed)?;
     }

@@ -7,18 +7,26 @@ use std::io::Write;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::package::ValuedSheet;
-use super::splice::{Place, Splicer, write_with};
-use super::{Outcome, Stop, Summary, Valuing};
+use super::outcome::{RowOutcome, Stop, ValuedCounts, Valuer};
+use super::splice::{Additions, Place, Splicer, write_with};
 use crate::error::Fault;
+use crate::header::Header;
 use crate::row::Row;
-use crate::workbook::SheetRow;
+use crate::workbook::{SheetRow, Workbook};
 
 /// Rows that are valued together, and bytes of XML in which there are enough of them.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 << 10;
 
-type Valued<E> = Result<(Vec<Outcome>, Summary), E>;
+/// A sheet that is to be valued, and what is added to it.
+pub(super) struct ValuedSheet<'t, 'a> {
+    pub(super) workbook: &'t mut Workbook<'a>,
+    pub(super) sheet: usize,
+    pub(super) header: &'t Header,
+    pub(super) additions: &'t Additions,
+}
+
+type Valued<E> = Result<(Vec<RowOutcome>, ValuedCounts), E>;
 
 /// Rows to be valued, and where their outcomes are awaited.
 type Question<E> = (Vec<Row>, Sender<Valued<E>>);
@@ -27,10 +35,10 @@ type Question<E> = (Vec<Row>, Sender<Valued<E>>);
 pub(super) fn value_sheet<E: Send>(
     sheet: ValuedSheet<'_, '_>,
     output: &mut impl Write,
-    valuing: &Valuing<'_, E>,
-) -> Result<Summary, Stop<E>> {
+    valuer: &Valuer<'_, E>,
+) -> Result<ValuedCounts, Stop<E>> {
     let ValuedSheet { workbook, sheet, header, additions } = sheet;
-    let threads = valuing.threads.max(1);
+    let threads = valuer.threads.max(1);
     let (ask, questions) = crossbeam_channel::unbounded::<Question<E>>();
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -38,7 +46,7 @@ pub(super) fn value_sheet<E: Send>(
             scope.spawn(move || {
                 for (rows, answer) in questions {
                     // Nobody waits for it any more once the writing has failed.
-                    let _ = answer.send(valuing.outcomes(header, &rows));
+                    let _ = answer.send(valuer.value_rows(header, &rows));
                 }
             });
         }
@@ -54,7 +62,7 @@ pub(super) fn value_sheet<E: Send>(
             ask,
             batches: VecDeque::new(),
             max_batches: threads + 1,
-            summary: Summary::default(),
+            summary: ValuedCounts::default(),
         };
         reader.begin(|event, step| {
             sheet.splicer.copy(event, step)?;
@@ -89,7 +97,7 @@ struct Progress<'s, W, E> {
     /// Those that are being valued, in order.
     batches: VecDeque<Batch<E>>,
     max_batches: usize,
-    summary: Summary,
+    summary: ValuedCounts,
 }
 
 /// The XML of rows that are being valued.

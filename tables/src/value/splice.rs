@@ -8,7 +8,7 @@ use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::QName;
 
-use super::{Outcome, titles};
+use super::outcome::{RowOutcome, titles};
 use crate::error::Fault;
 use crate::header::Header;
 use crate::workbook::{EXCEL_COLUMNS, Extent, Step, attribute, attributes, column_letters, is_xml_character};
@@ -161,7 +161,7 @@ impl<'p> Splicer<'p> {
     }
 
     /// The cells of an outcome.
-    pub(super) fn cells(&self, row: u32, outcome: &Outcome) -> String {
+    pub(super) fn cells(&self, row: u32, outcome: &RowOutcome) -> String {
         let prefix = &self.prefix;
         let columns = self.additions.first_column..;
         let price = |(column, price): (u32, &f64)| {

@@ -6,12 +6,12 @@ use calamine::{ExcelDateTime, ExcelDateTimeType};
 use chrono::NaiveDate;
 use quick_xml::events::{BytesStart, Event};
 
+use super::cell::SheetCell;
 use super::styles::Formats;
 use super::text::{SharedTexts, Text};
 use super::xml::{Xml, attribute, values};
 use crate::error::Fault;
 use crate::limits::Limits;
-use crate::row::SheetCell;
 
 /// The size of a sheet.
 pub(crate) const EXCEL_COLUMNS: u32 = 16_384;

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tables::{Limits, TableError};
+use chrono::{Days, NaiveDate};
+use domain::Cell;
+use proptest::prelude::*;
+use tables::{Limits, Row, TableError};
 
 use crate::made::{SHEET, many, open, parts_of, row, rows, sheet_xml, with_part, workbook, zip_of};
 
@@ -200,16 +203,57 @@ fn what_only_looks_like_an_end_record_is_none() {
     assert!(open("cars.xlsx", &zip_of(&parts)).is_ok());
 }
 
+/// The brand of a row whose cell holds this number, in the format of a date or in none.
+fn number_cell(number: &str, is_date: bool) -> Row {
+    let styles = "<styleSheet><cellXfs><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>";
+    let style = u8::from(is_date);
+    let cells = format!("{HEADER}<row r=\"2\"><c r=\"A2\" s=\"{style}\"><v>{number}</v></c></row>");
+    let mut parts = parts_of(&with_part(SHEET, &sheet_xml(&cells)));
+    parts.retain(|(name, _)| name != "xl/styles.xml");
+    parts.push(("xl/styles.xml".to_owned(), styles.into()));
+    let mut rows = rows("cars.xlsx", &zip_of(&parts), Limits::default()).unwrap();
+    assert_eq!(rows.len(), 1);
+    rows.remove(0)
+}
+
+/// Days beyond which no sheet has dates, and those before the leap day of 1900 that Excel made up.
+const DATES: std::ops::Range<f64> = 61.0..2_958_466.0;
+
+fn check_number_cell(number: f64, is_date: bool) {
+    let row = number_cell(&format!("{number:?}"), is_date);
+    match row.cell(0) {
+        Cell::Number(read) => {
+            assert!(read.to_bits() == number.to_bits() || (read.is_nan() && number.is_nan()), "{read} {number}");
+            assert!(!is_date || !DATES.contains(&number), "{number} is a date");
+        }
+        Cell::Date(date) if is_date && DATES.contains(&number) => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a day of the range above")]
+            let days = Days::new((number + 1e-8).floor() as u64);
+            assert_eq!(date, NaiveDate::from_ymd_opt(1899, 12, 30).unwrap() + days);
+        }
+        Cell::Date(_) => assert!(is_date && (1.0..DATES.start).contains(&number), "{number} is no date"),
+        other => panic!("{number} is read as {other:?}"),
+    }
+}
+
 #[test]
-fn cells_of_any_number_with_any_format() {
-    let dates = "<styleSheet><cellXfs><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>";
-    for number in ["1e300", "-1e300", "1e999", "-5", "0", "2958466", "NaN"] {
-        let cells = format!("{HEADER}<row r=\"2\"><c r=\"A2\" s=\"1\"><v>{number}</v></c></row>");
-        let mut parts = parts_of(&with_part(SHEET, &sheet_xml(&cells)));
-        parts.retain(|(name, _)| name != "xl/styles.xml");
-        parts.push(("xl/styles.xml".to_owned(), dates.into()));
-        // Read as something, or refused; nobody panics.
-        let _ = rows("cars.xlsx", &zip_of(&parts), Limits::default());
+fn extreme_numbers_are_read_as_numbers() {
+    for number in [1e300, -1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MIN_POSITIVE, -5.0, 0.0, 2_958_466.0]
+    {
+        check_number_cell(number, false);
+        check_number_cell(number, true);
+    }
+    // Beyond double precision.
+    assert!(matches!(number_cell("1e999", true).cell(0), Cell::Number(number) if number.is_infinite()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn cells_of_any_number_with_any_format(number in any::<f64>(), day in 0.5..2_958_470.0_f64, is_date: bool) {
+        check_number_cell(number, is_date);
+        check_number_cell(day, is_date);
     }
 }
 

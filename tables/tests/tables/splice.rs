@@ -6,7 +6,7 @@ use quick_xml::events::Event;
 use tables::{Options, Source, value_table};
 
 use crate::made::{SHEET, many, parts_of, with_part, zip_of};
-use crate::value::{price, valued, valuing};
+use crate::value::{price, valued, valuer};
 
 const HEADER: &str = "<c t=\"inlineStr\"><is><t>brand</t></is></c><c t=\"inlineStr\"><is><t>year</t></is></c>\
     <c t=\"inlineStr\"><is><t>mileage</t></is></c>";
@@ -31,7 +31,7 @@ fn spliced(sheet: &str) -> String {
 fn refused(sheet: &str) -> String {
     let input = with_part(SHEET, sheet.as_bytes());
     let source = Source::bytes("cars.xlsx", &input);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&price)).unwrap_err();
     error.to_string()
 }
 

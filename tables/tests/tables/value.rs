@@ -8,7 +8,7 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
 use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{Limits, Options, Source, Summary, ValueError, Valuing, value_table};
+use tables::{Limits, Options, Source, ValueError, ValuedCounts, Valuer, value_table};
 
 use crate::made::{read_sheet, row, today, with_part, workbook};
 
@@ -26,14 +26,14 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     Ok(listings.into_iter().map(value).collect())
 }
 
-pub fn valuing<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuing<'_, E> {
-    Valuing { today: today(), threads: 3, value }
+pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
+    Valuer { today: today(), threads: 3, value }
 }
 
-pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, Summary) {
+pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {
     let mut output = Cursor::new(Vec::new());
     let source = Source::bytes(name, bytes);
-    let summary = value_table(source, &mut output, Options::default(), &valuing(&price)).unwrap();
+    let summary = value_table(source, &mut output, Options::default(), &valuer(&price)).unwrap();
     (output.into_inner(), summary)
 }
 
@@ -62,7 +62,7 @@ fn dealers_workbook() -> Vec<u8> {
 fn a_workbook_comes_back_as_it_was_with_prices() {
     let input = dealers_workbook();
     let (output, summary) = valued("cars.xlsx", &input);
-    assert_eq!(summary, Summary { rows: 4, valued: 2 });
+    assert_eq!(summary, ValuedCounts { rows: 4, valued: 2 });
     let (before, after) = (read_sheet(&input, "Авто"), read_sheet(&output, "Авто"));
     for (row, column, cell) in before.cells() {
         assert_eq!(after.get((row, column)), Some(cell), "row {row}, column {column}");
@@ -115,7 +115,7 @@ fn many_rows_stay_in_order() {
         }
     });
     let (output, summary) = valued("cars.xlsx", &input);
-    assert_eq!(summary, Summary { rows: 2_999, valued: 2_999 });
+    assert_eq!(summary, ValuedCounts { rows: 2_999, valued: 2_999 });
     let sheet = read_sheet(&output, "Sheet1");
     for number in 1..3_000 {
         assert_eq!(sheet.get_value((number, 3)), Some(&Data::Float(f64::from(number) * 10.0)));
@@ -126,7 +126,7 @@ fn many_rows_stay_in_order() {
 fn a_csv_keeps_its_delimiter_lines_and_texts() {
     let text = "Отчёт\n\nМарка;Год;Пробег;Заметка\r\nKia;2018;1 000;\"a;\nb\"\r\n;;;\nKia;2018\n\nLada;2018;5;=1+1\n";
     let (output, summary) = valued("cars.csv", text.as_bytes());
-    assert_eq!(summary, Summary { rows: 3, valued: 2 });
+    assert_eq!(summary, ValuedCounts { rows: 3, valued: 2 });
     let expected = "Отчёт;;;;;;;\n;;;;;;;\n\
         Марка;Год;Пробег;Заметка;predict_value;predict_low;predict_high;predict_status\n\
         Kia;2018;1 000;\"a;\nb\";10000;9999;10001;ok\n;;;;;;;\n\
@@ -147,11 +147,11 @@ fn a_failed_valuation_is_told_apart_from_a_bad_table() {
     let fail = |_: Vec<Listing>| Err("the model is gone".to_owned());
     let input = b"brand,year,mileage\nKia,2018,1\n";
     let source = Source::bytes("cars.csv", input);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&fail)).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&fail)).unwrap_err();
     assert!(matches!(error, ValueError::Value(_)));
     let macros = with_part("xl/vbaProject.bin", b"x");
     let source = Source::bytes("cars.xlsm", &macros);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&price)).unwrap_err();
     assert!(error.to_string().contains("a workbook with macros"), "{error}");
 }
 
@@ -163,7 +163,7 @@ fn a_valuation_that_fails_ends_the_reading_too() {
     });
     let fail = |_: Vec<Listing>| Err("the model is gone");
     let source = Source::bytes("cars.xlsx", &input);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&fail)).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&fail)).unwrap_err();
     assert!(matches!(error, ValueError::Value("the model is gone")));
 }
 
@@ -196,7 +196,7 @@ fn a_hidden_table_is_not_valued_behind_people_s_backs() {
     hidden.set_very_hidden(true);
     let input = book.save_to_buffer().unwrap();
     let source = Source::bytes("cars.xlsx", &input);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&price)).unwrap_err();
     assert!(error.to_string().contains("its sheet \"Данные\" has the required columns, but it is hidden"), "{error}");
 }
 
@@ -213,7 +213,7 @@ fn headers_stand_far_below_a_letterhead_or_are_told_to_be_missing() {
     assert_eq!(read_sheet(&output, "Sheet1").get_value((100, 3)), Some(&Data::Float(50.0)));
     let input = book(100);
     let source = Source::bytes("cars.xlsx", &input);
-    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuing(&price)).unwrap_err();
+    let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&price)).unwrap_err();
     assert!(error.to_string().contains("in the first 100 rows"), "{error}");
 }
 
@@ -234,13 +234,13 @@ fn too_many_rows_are_refused_before_any_is_valued() {
         };
         let input = input(rows);
         let source = Source::bytes("cars.xlsx", &input);
-        value_table(source, Cursor::new(Vec::new()), options.clone(), &valuing(&count))
+        value_table(source, Cursor::new(Vec::new()), options.clone(), &valuer(&count))
     };
     let calls = AtomicUsize::new(0);
     let error = value(601, &calls).unwrap_err();
     assert!(matches!(&error, ValueError::Table(error) if error.is_too_large()), "{error}");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
-    assert_eq!(value(600, &calls).unwrap(), Summary { rows: 600, valued: 600 });
+    assert_eq!(value(600, &calls).unwrap(), ValuedCounts { rows: 600, valued: 600 });
 }
 
 /// Counts the bytes that are written.
@@ -276,8 +276,8 @@ fn rows_are_written_while_others_are_read() {
         price(listings)
     };
     let output = Counting(Cursor::new(Vec::new()), &written);
-    let valuing = Valuing { today: today(), threads: 1, value: &value };
-    value_table(Source::bytes("cars.xlsx", &input), output, Options::default(), &valuing).unwrap();
+    let valuer = Valuer { today: today(), threads: 1, value: &value };
+    value_table(Source::bytes("cars.xlsx", &input), output, Options::default(), &valuer).unwrap();
     let (seen, written) = (seen.into_inner(), written.into_inner());
     assert!(seen > written / 4, "{seen} of {written} bytes were written when the last rows were valued");
 }

@@ -1,5 +1,4 @@
-//! The epochs: batches to the members, their replies into metrics, and an end when they no longer
-//! get better.
+//! The loop over epochs: batches to the members, their replies into metrics, and early stopping.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,19 +6,31 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::loader::Loaded;
 use super::measures::{Mean, Validation};
 use super::member_thread::{Job, MemberState, Reply};
-use super::{Callbacks, EpochMetrics, LearnerState, Learning, Loaded, Step, Until};
-use crate::Error;
+use super::state::LearnerState;
+use super::task::{EpochMetrics, Step, TrainingTask, Until};
+use crate::error::Error;
 
-/// A kill costs what was learned since the last checkpoint: little more than this.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
-/// Of a large network, or on a slow disk, checkpoints are rarer, so that they take no more than one second in so many.
-const SECONDS_A_SECOND_OF_SAVING: u32 = 50;
+/// A killed run loses little more than this.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
+/// With a large network, or on a slow disk, checkpoints are rarer: saving takes at most one part in this many of the time.
+const TRAINING_PER_SAVING: u32 = 50;
+
+/// Callbacks of the training loop.
+pub struct Callbacks<'a> {
+    /// After each step.
+    pub step: &'a dyn Fn(Step),
+    /// After each epoch that was validated.
+    pub epoch: &'a mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
+    /// Saves a state that training can be resumed from.
+    pub checkpoint: &'a mut dyn FnMut(&LearnerState) -> Result<(), Error>,
+}
 
 /// Hands batches to the members, epoch by epoch.
 pub(super) struct Epochs<'a, 'c> {
-    pub(super) learning: Learning<'a>,
+    pub(super) task: TrainingTask<'a>,
     /// To each member, in their order.
     pub(super) jobs: Vec<Sender<Job>>,
     /// From all members.
@@ -29,7 +40,7 @@ pub(super) struct Epochs<'a, 'c> {
     pub(super) saved: Saved,
 }
 
-/// When a checkpoint was written, and what it took.
+/// When the last checkpoint was written, and how long that took.
 pub(super) struct Saved {
     pub(super) at: Instant,
     pub(super) took: Duration,
@@ -37,26 +48,26 @@ pub(super) struct Saved {
 
 impl Saved {
     fn is_old(&self) -> bool {
-        self.at.elapsed() >= CHECKPOINT_EVERY.max(self.took * SECONDS_A_SECOND_OF_SAVING)
+        self.at.elapsed() >= CHECKPOINT_INTERVAL.max(self.took * TRAINING_PER_SAVING)
     }
 }
 
 impl Epochs<'_, '_> {
-    /// Goes on from a state, and gives the number of the epoch whose weights the members have kept.
+    /// Runs from a state on; returns the number of the epoch whose weights the members have kept.
     pub(super) fn run(mut self, mut state: LearnerState, loaded: &Receiver<Loaded>) -> Result<usize, Error> {
-        let before = state.seconds;
+        let seconds_before = state.seconds;
         let began = Instant::now();
         while !state.is_over {
-            let epoch = self.epoch(&mut state, loaded).and_then(|measured| {
-                state.seconds = before + began.elapsed().as_secs_f64();
+            let epoch = self.run_epoch(&mut state, loaded).and_then(|measured| {
+                state.seconds = seconds_before + began.elapsed().as_secs_f64();
                 self.end_epoch(&mut state, &measured)
             });
             match epoch {
                 Ok(()) if !state.is_over && !self.saved.is_old() => {}
-                Ok(()) => self.checkpoint(&mut state)?,
-                // Between two steps the state is whole at any time.
+                Ok(()) => self.save_checkpoint(&mut state)?,
+                // The state is consistent between any two steps.
                 Err(error @ (Error::Interrupted | Error::Storage(_))) => {
-                    self.checkpoint(&mut state)?;
+                    self.save_checkpoint(&mut state)?;
                     return Err(error);
                 }
                 Err(error) => return Err(error),
@@ -65,69 +76,69 @@ impl Epochs<'_, '_> {
         Ok(state.best_epoch)
     }
 
-    /// Learns from what is left of an epoch and validates.
-    fn epoch(&mut self, state: &mut LearnerState, loaded: &Receiver<Loaded>) -> Result<Measured, Error> {
+    /// Trains on the rest of an epoch and validates.
+    fn run_epoch(&mut self, state: &mut LearnerState, loaded: &Receiver<Loaded>) -> Result<Measured, Error> {
         let began = Instant::now();
-        let mut learned_in = Duration::ZERO;
+        let mut trained_for = Duration::ZERO;
         let rows_before = state.rows;
         let mut validation = Validation::default();
         loop {
-            if self.learning.stop.load(Ordering::Relaxed) {
+            if self.task.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
             match loaded.recv().map_err(|_| Error::ThreadStopped)? {
                 Loaded::Train(batch, behind) => {
                     let rows = batch.len() as u64;
-                    self.tell(&Job::Learn(batch, self.learning.rate(state.steps + 1)))?;
+                    self.send(&Job::Train(batch, self.task.learning_rate(state.steps + 1)))?;
                     state.steps += 1;
                     state.rows += rows;
                     state.position = behind;
                     while let Ok(reply) = self.replies.try_recv() {
                         match reply {
-                            Reply::Learned(loss) => state.train.add(loss),
+                            Reply::Loss(loss) => state.train.add(loss),
                             Reply::Stopped => return Err(Error::ThreadStopped),
                             Reply::Predicted(..) | Reply::Saved(..) => {}
                         }
                     }
-                    self.tell_step(state);
+                    self.report_step(state);
                     if self.saved.is_old() {
-                        self.checkpoint(state)?;
+                        self.save_checkpoint(state)?;
                     }
                 }
                 Loaded::Validation(batch) => {
-                    self.tell(&Job::Predict(Arc::clone(&batch)))?;
+                    self.send(&Job::Predict(Arc::clone(&batch)))?;
                     let predictions = self.predictions(&mut state.train)?;
                     if validation.rows == 0.0 {
-                        learned_in = began.elapsed();
+                        trained_for = began.elapsed();
                     }
-                    validation.add(&batch, &predictions, &self.learning);
+                    validation.add(&batch, &predictions, &self.task);
                 }
                 Loaded::EpochEnd => break,
                 Loaded::Failed(error) => return Err(error),
             }
         }
-        if state.rows != self.learning.rows {
-            return Err(Error::ListingsChanged { expected: self.learning.rows, found: state.rows });
+        if state.rows != self.task.rows {
+            return Err(Error::ListingsChanged { expected: self.task.rows, found: state.rows });
         }
         if !state.train.value().is_finite() || !validation.loss().is_finite() {
-            let suggested = self.learning.config.learning_rate / 2.0;
+            let suggested = self.task.config.learning_rate / 2.0;
             return Err(Error::Diverged { epoch: state.epoch, suggested });
         }
         #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
-        let rows_per_second = (state.rows - rows_before) as f64 / learned_in.as_secs_f64().max(1e-9);
+        let rows_per_second = (state.rows - rows_before) as f64 / trained_for.as_secs_f64().max(1e-9);
         Ok(Measured { validation, rows_per_second })
     }
 
-    /// Tells the metrics, keeps the weights if they are the best so far, and goes over to the next epoch.
+    /// Reports the metrics, keeps the weights if they are the best so far, and moves to the next epoch.
     fn end_epoch(&mut self, state: &mut LearnerState, measured: &Measured) -> Result<(), Error> {
         let Measured { validation, rows_per_second } = measured;
-        let is_best = match self.learning.until {
+        let is_best = match self.task.until {
             Until::Best => {
                 let metrics = EpochMetrics {
                     train_loss: state.train.value(),
                     validation_loss: validation.loss(),
                     validation_mape: validation.mape(),
-                    learning_rate: self.learning.rate(state.steps),
+                    learning_rate: self.task.learning_rate(state.steps),
                     rows_per_second: *rows_per_second,
                     seconds: state.seconds,
                 };
@@ -138,54 +149,54 @@ impl Epochs<'_, '_> {
         };
         if is_best {
             (state.best_loss, state.best_epoch) = (validation.loss(), state.epoch);
-            self.tell(&Job::Keep)?;
+            self.send(&Job::Keep)?;
         }
-        let waited = state.epoch - state.best_epoch;
-        state.is_over = state.epoch == self.learning.epochs_at_most() || waited >= self.learning.config.patience;
+        let epochs_since_best = state.epoch - state.best_epoch;
+        state.is_over = state.epoch == self.task.max_epochs() || epochs_since_best >= self.task.config.patience;
         state.epoch += 1;
         let LearnerState { position, rows, train, .. } = LearnerState::default();
         (state.position, state.rows, state.train) = (position, rows, train);
         Ok(())
     }
 
-    fn tell_step(&self, state: &LearnerState) {
-        let rows = self.learning.rows;
+    fn report_step(&self, state: &LearnerState) {
+        let rows = self.task.rows;
         (self.callbacks.step)(Step {
             epoch: state.epoch,
             rows: rows * (state.epoch as u64 - 1) + state.rows,
-            rows_at_most: rows * self.learning.epochs_at_most() as u64,
+            max_rows: rows * self.task.max_epochs() as u64,
             loss: state.train.value(),
         });
     }
 
-    /// Has the state kept, the members' included.
-    fn checkpoint(&mut self, state: &mut LearnerState) -> Result<(), Error> {
+    /// Saves the state, that of the members included.
+    fn save_checkpoint(&mut self, state: &mut LearnerState) -> Result<(), Error> {
         let began = Instant::now();
-        self.tell(&Job::Save)?;
+        self.send(&Job::Save)?;
         let mut members: Vec<Option<MemberState>> = vec![None; self.jobs.len()];
         while members.iter().any(Option::is_none) {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Saved(member, saved) => members[member] = Some(saved?),
-                Reply::Learned(loss) => state.train.add(loss),
+                Reply::Loss(loss) => state.train.add(loss),
                 Reply::Stopped => return Err(Error::ThreadStopped),
                 Reply::Predicted(..) => {}
             }
         }
         state.members = members.into_iter().flatten().collect();
         let saved = (self.callbacks.checkpoint)(state);
-        // They are of no use here and take as much memory as the members themselves.
+        // They take as much memory as the members themselves.
         state.members.clear();
         self.saved = Saved { at: Instant::now(), took: began.elapsed() };
         saved
     }
 
-    /// The members' predictions of the batch that they were last given, averaged in their order.
+    /// The members' predictions for the last batch, averaged in the order of the members.
     fn predictions(&self, train: &mut Mean) -> Result<Vec<f32>, Error> {
         let mut members: Vec<Option<Vec<f32>>> = vec![None; self.jobs.len()];
         while members.iter().any(Option::is_none) {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Predicted(member, quantiles) => members[member] = Some(quantiles),
-                Reply::Learned(loss) => train.add(loss),
+                Reply::Loss(loss) => train.add(loss),
                 Reply::Stopped => return Err(Error::ThreadStopped),
                 Reply::Saved(..) => {}
             }
@@ -205,12 +216,12 @@ impl Epochs<'_, '_> {
         Ok(sum)
     }
 
-    fn tell(&self, job: &Job) -> Result<(), Error> {
+    fn send(&self, job: &Job) -> Result<(), Error> {
         self.jobs.iter().try_for_each(|jobs| jobs.send(job.clone()).map_err(|_| Error::ThreadStopped))
     }
 }
 
-/// What came of an epoch.
+/// The measurements of an epoch.
 struct Measured {
     validation: Validation,
     rows_per_second: f64,

@@ -1,4 +1,4 @@
-//! What is hidden from the network while it learns.
+//! Values that are hidden from the network in training.
 
 use domain::feature::{CATEGORICAL, NUMERIC};
 use domain::{Column, TabularBatch};
@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use crate::config::TrainConfig;
 use crate::stream::is_maskable;
 
-/// Hides known values from the network, so that it learns what to do without them: everywhere a few
-/// categories, so that a key is never all that a price rests on; and in a share of the rows, each value with
-/// a probability that is itself drawn at random, so that every degree of completeness occurs.
+/// Hides known values from the network, so that it learns to do without them: a few categories in every row, so that a
+/// price never rests on one key alone; and in a share of the rows, each value with a probability that is itself drawn
+/// at random, so that every degree of completeness occurs.
 pub(super) struct Masks {
     share: f64,
     category_dropout: f64,

@@ -1,9 +1,9 @@
-//! What is measured while the members learn.
+//! What is measured during training.
 
 use domain::TabularBatch;
 use serde::{Deserialize, Serialize};
 
-use super::Learning;
+use super::task::TrainingTask;
 use crate::model::Statistics;
 
 /// The mean loss of the members' steps.
@@ -33,9 +33,9 @@ pub(super) struct Validation {
 }
 
 impl Validation {
-    pub(super) fn add(&mut self, batch: &TabularBatch, predictions: &[f32], learning: &Learning<'_>) {
-        let levels = &learning.config.quantiles;
-        let Statistics { log_mean, log_deviation, .. } = learning.statistics;
+    pub(super) fn add(&mut self, batch: &TabularBatch, predictions: &[f32], task: &TrainingTask<'_>) {
+        let levels = &task.config.quantiles;
+        let Statistics { log_mean, log_deviation, .. } = task.statistics;
         for (log_price, quantiles) in batch.log_prices.iter().zip(predictions.chunks(levels.len())) {
             let target = (f64::from(*log_price) - log_mean) / log_deviation;
             let loss: f64 =

@@ -1,4 +1,4 @@
-//! One member's thread: it learns from every batch that it is handed.
+//! The thread of a member, which trains on every batch that it is sent.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -17,36 +17,36 @@ use domain::feature::{CATEGORICAL, NUMERIC};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::Learning;
 use super::masks::Masks;
+use super::task::TrainingTask;
 use crate::model::{Dropout, Encoded, Members, Preprocessing};
 
 /// What a member is asked to do.
 #[derive(Clone)]
 pub(super) enum Job {
-    /// One step, at this learning rate.
-    Learn(Arc<TabularBatch>, f64),
-    /// Quantiles by the averaged weights.
+    /// Make a step at this learning rate.
+    Train(Arc<TabularBatch>, f64),
+    /// Predict quantiles with the averaged weights.
     Predict(Arc<TabularBatch>),
-    /// The averaged weights are the best so far.
+    /// Keep the averaged weights as the best so far.
     Keep,
-    /// Give away all that is needed to go on from here.
+    /// Return all that resuming needs.
     Save,
 }
 
-/// What a member answers.
+/// What a member replies.
 pub(super) enum Reply {
     /// The loss of a step.
-    Learned(f32),
+    Loss(f32),
     /// By member: standardized quantiles `[N, Q]`, row by row.
     Predicted(usize, Vec<f32>),
     /// By member.
     Saved(usize, Result<MemberState, RecordError>),
-    /// A member has panicked and answers no more.
+    /// A member has panicked and replies no more.
     Stopped,
 }
 
-/// All that a member has learned, as burn's records.
+/// The state of a member, as burn's records.
 #[derive(Clone, Debug)]
 pub struct MemberState {
     /// The live weights.
@@ -59,7 +59,7 @@ pub struct MemberState {
     pub best: Vec<u8>,
 }
 
-/// A member while it learns.
+/// A member in training.
 pub(super) struct MemberThread {
     number: usize,
     member: Members,
@@ -78,7 +78,7 @@ pub(super) struct MemberThread {
     steps: u64,
 }
 
-/// What randomness is for: each step has a generator for each, so that none has a state to be kept.
+/// What randomness is used for. Each step has a generator for each purpose, so that none has a state to save.
 #[derive(Clone, Copy)]
 enum Purpose {
     Dropout,
@@ -86,8 +86,8 @@ enum Purpose {
 }
 
 impl MemberThread {
-    pub(super) fn new(number: usize, member: Members, preprocessing: Preprocessing, learning: &Learning<'_>) -> Self {
-        let config = learning.config;
+    pub(super) fn new(number: usize, member: Members, preprocessing: Preprocessing, task: &TrainingTask<'_>) -> Self {
+        let config = task.config;
         let optimizer = AdamWConfig::new()
             .with_weight_decay(config.weight_decay)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(config.gradient_clip)))
@@ -107,14 +107,14 @@ impl MemberThread {
             masks: Masks::new(config),
             seed,
             levels,
-            log_mean: learning.statistics.log_mean,
-            log_deviation: learning.statistics.log_deviation,
+            log_mean: task.statistics.log_mean,
+            log_deviation: task.statistics.log_deviation,
             ema: config.ema,
             steps: 0,
         }
     }
 
-    /// Goes back to where it stood after so many steps.
+    /// Restores the state after a number of steps.
     pub(super) fn restore(&mut self, saved: MemberState, steps: u64) -> Result<(), RecordError> {
         let load = |member: &Members, bytes| {
             member.clone().try_load_record(ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))?)
@@ -147,18 +147,18 @@ impl MemberThread {
         self.best
     }
 
-    /// Works until there are no more jobs; returns the best averaged weights, or nothing where it panicked: then it says
-    /// so, since others wait for its replies.
-    pub(super) fn run(self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Option<Members> {
+    /// Works until there are no more jobs and returns the best averaged weights. A panic is replied to whoever waits,
+    /// and returns nothing.
+    pub(super) fn run_jobs(self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Option<Members> {
         let worked = catch_unwind(AssertUnwindSafe(|| self.work(jobs, replies)));
         worked.map_err(|_| replies.send(Reply::Stopped)).ok()
     }
 
     fn work(mut self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Members {
         for job in jobs {
-            // Replies may no longer be wanted; what was asked for is done to the end all the same.
+            // The receiver may be gone; the remaining jobs are done all the same.
             let _ = match job {
-                Job::Learn(batch, rate) => replies.send(Reply::Learned(self.learn(&batch, rate))),
+                Job::Train(batch, rate) => replies.send(Reply::Loss(self.train_step(&batch, rate))),
                 Job::Predict(batch) => replies.send(Reply::Predicted(self.number, self.predict(&batch))),
                 Job::Keep => {
                     self.best = self.average.clone();
@@ -170,7 +170,7 @@ impl MemberThread {
         self.best
     }
 
-    fn learn(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
+    fn train_step(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
         let masked = self.masks.masked(batch, self.random(Purpose::Masks));
         let mut dropout = Dropout::new(self.dropout, self.random(Purpose::Dropout));
         let Encoded { rows, numbers, mileage } = self.encode(&masked);
@@ -184,7 +184,7 @@ impl MemberThread {
         let gradients = GradientsParams::from_grads(loss.backward(), &self.member);
         self.member = self.optimizer.step(rate, self.member.clone(), gradients);
         self.steps += 1;
-        // A young average forgets faster, so that the first random weights do not stay in it.
+        // A young average decays faster, so that the random initial weights do not linger in it.
         #[expect(clippy::cast_precision_loss, reason = "step counts are far below 2^52")]
         let decay = self.ema.min((1 + self.steps) as f64 / (10 + self.steps) as f64);
         self.average = averaged(self.average.clone(), &self.member, decay);
@@ -264,7 +264,7 @@ mod tests {
 
     use super::*;
     use crate::config::TrainConfig;
-    use crate::learner::Until;
+    use crate::learner::task::Until;
     use crate::model::{DERIVED, GenerationCounter, Statistics};
 
     #[test]
@@ -280,21 +280,21 @@ mod tests {
         let (encoder, stop) =
             (Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1)).unwrap(), AtomicBool::new(false));
         let (config, statistics, encoder, stop) = (&config, &statistics, &encoder, &stop);
-        let learning = Learning { config, statistics, encoder, rows: 1, until: Until::Best, stop };
+        let task = TrainingTask { config, statistics, encoder, rows: 1, until: Until::Best, stop };
         let device = Device::flex();
         let preprocessing = Preprocessing::init(config, statistics, &device);
-        let member = MemberThread::new(0, Members::init(config, statistics, &device), preprocessing, &learning);
+        let member = MemberThread::new(0, Members::init(config, statistics, &device), preprocessing, &task);
         let (jobs_in, jobs) = crossbeam_channel::unbounded();
         let (replies_in, replies) = crossbeam_channel::unbounded();
         let row = |id| TabularBatch { ids: vec![id; 13], numbers: vec![1.0; 6], log_prices: vec![0.0] };
-        // The second is an id that nobody ever had.
+        // No table has the second id.
         for id in [1, 1_000_000] {
             jobs_in.send(Job::Predict(Arc::new(row(id)))).unwrap();
         }
-        let thread = std::thread::spawn(move || member.run(jobs, &replies_in));
+        let thread = std::thread::spawn(move || member.run_jobs(jobs, &replies_in));
         assert!(thread.join().unwrap().is_none());
         assert!(matches!(replies.recv(), Ok(Reply::Predicted(0, _))));
         assert!(matches!(replies.recv(), Ok(Reply::Stopped)));
-        assert!(jobs_in.send(Job::Keep).is_err(), "it takes no more");
+        assert!(jobs_in.send(Job::Keep).is_err(), "it takes no more jobs");
     }
 }

@@ -7,7 +7,7 @@ use domain::frequency::FrequencySketch;
 use domain::{Column, TabularBatch};
 use serde::{Deserialize, Serialize};
 
-use super::preprocessing::raw_number;
+use super::derived::raw_number;
 
 /// Counts the generations of each model and year.
 #[derive(Debug)]

@@ -6,8 +6,9 @@ use burn::tensor::{Distribution, activation};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::Statistics;
-use super::preprocessing::{Encoded, TRUNK, outputs, outputs_that_always_count};
+use super::derived::TRUNK;
+use super::preprocessing::{Encoded, outputs, outputs_that_always_count};
+use super::statistics::Statistics;
 use crate::config::TrainConfig;
 
 /// What the falls of the price over the bins of mileage are learned from: nearly none.

@@ -2,23 +2,11 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use domain::Column;
-use domain::feature::numeric_place;
-use domain::identity::DAYS_PER_YEAR;
 
-use super::{GenerationFiller, Statistics};
+use super::derived::{DERIVED, TRUNK, derive};
+use super::generations::GenerationFiller;
+use super::statistics::Statistics;
 use crate::config::TrainConfig;
-
-/// How many numbers the network sees: see [`derive`].
-pub const DERIVED: usize = 7;
-/// How many of them the perceptron sees: all but the mileage, the last.
-pub const TRUNK: usize = DERIVED - 1;
-
-/// A car may have stood at its dealer's for this long.
-const NEW_FOR_YEARS: f64 = 2.0;
-/// Kilometres for each year after that. Whoever claims less has typed something to get past a form: in the listings
-/// such cars cost as much as others of their age.
-const LEAST_MILEAGE_A_YEAR: f64 = 300.0;
 
 /// A missing number, once it is on its way through the encoding: below every value.
 const MISSING: f32 = -1e30;
@@ -45,39 +33,6 @@ pub struct Encoded {
     /// How much each output of the head counts, `[N, O]`: 1 for those that always do, and for the falls of the
     /// price the bins of the mileage and whether it is missing.
     pub mileage: Tensor<2>,
-}
-
-/// One column, `[N, 1]`, of raw numbers, `[N, F]`.
-pub(super) fn raw_number(numeric: &Tensor<2>, column: Column) -> Tensor<2> {
-    let place = numeric_place(column);
-    numeric.clone().slice([0..numeric.dims()[0], place..place + 1])
-}
-
-/// The numbers that the network sees, `[N, D]`, of the raw ones, `[N, F]`: age, year, date, volume,
-/// power, owners, mileage. The year stands in where no date tells the age. NaN where a number that it is made of is
-/// missing, and where a car's mileage is so low for its age that it was not told in earnest.
-#[must_use]
-pub fn derive(numeric: &Tensor<2>) -> Tensor<2> {
-    let column = |column| raw_number(numeric, column); // [N, 1]
-    let date = column(Column::ListingDate);
-    let year = column(Column::Year);
-    let age = date.clone() / DAYS_PER_YEAR + 1970.0 - year.clone();
-    let mileage = column(Column::Mileage);
-    // False where the age is unknown.
-    let is_implausible = mileage.clone().lower((age.clone() - NEW_FOR_YEARS) * LEAST_MILEAGE_A_YEAR);
-    let mileage = mileage.mask_fill(is_implausible, f32::NAN);
-    Tensor::cat(
-        vec![
-            age,
-            year,
-            date,
-            column(Column::EngineVolume),
-            column(Column::EnginePower),
-            column(Column::OwnersCount),
-            mileage,
-        ],
-        1,
-    ) // [N, D]
 }
 
 impl Preprocessing {
@@ -211,7 +166,8 @@ fn bins(edges: &[f32], n_bins: usize) -> Vec<Bin> {
 
 #[cfg(test)]
 mod tests {
-    use domain::feature::{CATEGORICAL, NUMERIC};
+    use domain::Column;
+    use domain::feature::{CATEGORICAL, NUMERIC, numeric_place};
 
     use super::*;
     use crate::model::GenerationCounter;

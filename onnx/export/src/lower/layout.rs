@@ -1,11 +1,11 @@
 //! Operations that move elements without computing: shapes, axes, slices, rows of a table.
 
-use burn::backend::ir::{CatOpIr, RepeatDimOpIr, ScalarIr, SliceOpIr, SwapDimsOpIr, TensorIr};
+use burn::backend::ir::{CatOpIr, SelectOpIr, SliceOpIr, SwapDimsOpIr, TensorIr};
 use burn::tensor::Slice;
 
 use super::Lowering;
-use crate::ExportError;
 use crate::dims::{Dim, inserted_axes};
+use crate::error::ExportError;
 use crate::proto::{dim_value, int, ints};
 
 impl Lowering<'_> {
@@ -36,23 +36,6 @@ impl Lowering<'_> {
             Dim::Rows(_) => -1,
         };
         Ok(to.iter().map(size).collect())
-    }
-
-    /// ONNX broadcasts both ways, so a 1 in the target keeps a dimension, the batch too.
-    pub(super) fn expand(&mut self, input: &TensorIr, out: &TensorIr) -> Result<(), ExportError> {
-        let (from, to) = (self.dims(input.id), self.dims(out.id));
-        if from == to {
-            return self.alias(input, out);
-        }
-        let missing = to.len() - from.len();
-        let target = to.iter().enumerate().map(|(axis, dim)| match dim {
-            Dim::Fixed(size) => Ok(dim_value(*size)),
-            Dim::Rows(_) if axis >= missing && from[axis - missing] == *dim => Ok(1),
-            Dim::Rows(_) => Err(self.batch_sized()),
-        });
-        let target = target.collect::<Result<_, _>>()?;
-        let inputs = vec![self.value(input)?, self.builder.list(target)];
-        self.push("Expand", inputs, vec![], out)
     }
 
     pub(super) fn swap_dims(&mut self, op: &SwapDimsOpIr) -> Result<(), ExportError> {
@@ -89,36 +72,12 @@ impl Lowering<'_> {
     }
 
     /// Rows of a table, or columns along another axis.
-    pub(super) fn gather(
-        &mut self,
-        tensor: &TensorIr,
-        axis: usize,
-        indices: &TensorIr,
-        out: &TensorIr,
-    ) -> Result<(), ExportError> {
-        self.emit_with("Gather", &[tensor, indices], vec![int("axis", dim_value(axis))], out)
+    pub(super) fn gather(&mut self, op: &SelectOpIr) -> Result<(), ExportError> {
+        self.emit_with("Gather", &[&op.tensor, &op.indices], vec![int("axis", dim_value(op.dim))], &op.out)
     }
 
-    pub(super) fn cat(&mut self, op: &CatOpIr) -> Result<(), ExportError> {
+    pub(super) fn concat(&mut self, op: &CatOpIr) -> Result<(), ExportError> {
         let tensors: Vec<_> = op.tensors.iter().collect();
         self.emit_with("Concat", &tensors, vec![int("axis", dim_value(op.dim))], &op.out)
-    }
-
-    pub(super) fn repeat_dim(&mut self, op: &RepeatDimOpIr) -> Result<(), ExportError> {
-        let mut repeats = vec![1; op.tensor.shape.num_dims()];
-        repeats[op.dim] = dim_value(op.times);
-        let inputs = vec![self.value(&op.tensor)?, self.builder.list(repeats)];
-        self.push("Tile", inputs, vec![], &op.out)
-    }
-
-    /// A tensor filled with one value; nothing tells ONNX the batch at this place.
-    pub(super) fn full(&mut self, value: ScalarIr, out: &TensorIr) -> Result<(), ExportError> {
-        let dims = self.dims(out.id);
-        if dims.iter().any(|dim| matches!(dim, Dim::Rows(_))) {
-            return Err(self.batch_sized());
-        }
-        let target = self.reshape_target(dims)?;
-        let inputs = vec![self.scalar(value, out.dtype)?, self.builder.list(target)];
-        self.push("Expand", inputs, vec![], out)
     }
 }

@@ -1,5 +1,6 @@
 //! The file itself: names, types, metadata, and the same bytes each time.
 
+use burn::prelude::*;
 use onnx_export::{Graph, export};
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -22,8 +23,12 @@ fn signature(info: &ValueInfoProto) -> (&str, i32, Vec<Size>) {
 
 #[test]
 fn inputs_and_output_have_their_names_types_and_the_symbolic_batch() {
-    let file = export_forward(&|ids, numbers| numbers.slice_dim(1, 0..1) + ids.float()).unwrap();
-    let graph = model(&file).graph.unwrap();
+    let file = export_forward(&|ids, numbers| {
+        let table = Tensor::<2>::from_data([[1.0], [2.0], [3.0], [4.0], [5.0]], &numbers.device());
+        let rows: Tensor<1, Int> = ids.reshape([-1]);
+        numbers.slice(s![.., 0..1]) + table.select(0, rows).reshape([-1, 3])
+    });
+    let graph = model(&file.unwrap()).graph.unwrap();
     let rows = Size::DimParam("N".into());
     assert_eq!(
         graph.input.iter().chain(&graph.output).map(signature).collect::<Vec<_>>(),

@@ -1,10 +1,10 @@
 //! A network of the kind that is exported: categories and numbers with gaps in, quantiles out.
 
 use burn::module::Param;
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Linear, LinearConfig};
 use burn::prelude::*;
 use burn::tensor::Distribution;
-use burn::tensor::activation::{relu, softplus};
+use burn::tensor::activation::relu;
 use onnx_export::{Traced, export};
 
 use crate::runtimes::{GRAPH, IDS, NUMBERS, assert_file_same};
@@ -20,8 +20,10 @@ const FEATURES: usize = NUMBERS + 1;
 #[derive(Module, Debug)]
 pub struct Network {
     edges: Tensor<3>,
-    widths: Tensor<3>,
+    inverse_widths: Tensor<3>,
     offsets: Tensor<2, Int>,
+    /// Adds each output to those behind it, so that no quantile crosses another.
+    cumulative: Tensor<2>,
     members: Vec<Member>,
 }
 
@@ -30,7 +32,6 @@ struct Member {
     categories: Param<Tensor<2>>,
     numbers: Param<Tensor<3>>,
     hidden: Linear,
-    dropout: Dropout,
     head: Linear,
 }
 
@@ -38,10 +39,13 @@ impl Network {
     pub fn new() -> Self {
         let device = Device::flex();
         let edges: Vec<f32> = (0..FEATURES * BINS).map(|place| (place % BINS) as f32 * 1.5 - 4.0).collect();
+        let cell = |place: usize| if place / QUANTILES <= place % QUANTILES { 1.0 } else { 0.0 };
+        let cumulative: Vec<f32> = (0..QUANTILES * QUANTILES).map(cell).collect();
         Self {
             edges: Tensor::from_data(TensorData::new(edges, [1, FEATURES, BINS]), &device),
-            widths: Tensor::full([1, FEATURES, BINS], 1.5, &device),
+            inverse_widths: Tensor::full([1, FEATURES, BINS], 1.0 / 1.5, &device),
             offsets: Tensor::from_data([[0, 5, 10]], &device),
+            cumulative: Tensor::from_data(TensorData::new(cumulative, [QUANTILES, QUANTILES]), &device),
             members: (0..3).map(|_| Member::new(&device)).collect(),
         }
     }
@@ -50,19 +54,18 @@ impl Network {
     pub fn forward(&self, ids: Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2> {
         let numbers = derived(numbers); // [N, FEATURES]
         let missing = numbers.clone().is_nan();
-        let known = missing.clone().bool_not().float(); // [N, FEATURES]
-        let numbers = numbers.mask_fill(missing, 0.0);
+        let numbers = numbers.mask_fill(missing, -100.0);
         let ids: Tensor<1, Int> = (ids + self.offsets.clone()).flatten(0, 1); // [N * IDS]
-        let bins = self.piecewise_linear(numbers) * known.clone().unsqueeze_dim(2); // [N, FEATURES, BINS]
-        let outputs = self.members.iter().map(|member| member.forward(ids.clone(), bins.clone(), known.clone()));
+        let bins = self.piecewise_linear(numbers); // [N, FEATURES, BINS]
+        let outputs = self.members.iter().map(|member| member.forward(ids.clone(), bins.clone()));
         // [N, K, QUANTILES] -> [N, QUANTILES]
         let mean = Tensor::stack::<3>(outputs.collect(), 1).mean_dim(1).squeeze_dim::<2>(1);
-        (mean + 10.0).exp()
+        (mean.matmul(self.cumulative.clone()) + 10.0).exp()
     }
 
     /// How much of each bin lies below the number.
     fn piecewise_linear(&self, numbers: Tensor<2>) -> Tensor<3> {
-        ((numbers.unsqueeze_dim::<3>(2) - self.edges.clone()) / self.widths.clone()).clamp(0.0, 1.0)
+        ((numbers.unsqueeze_dim::<3>(2) - self.edges.clone()) * self.inverse_widths.clone()).clamp(0.0, 1.0)
     }
 }
 
@@ -70,7 +73,7 @@ impl Network {
 fn derived(numbers: &Tensor<2>) -> Tensor<2> {
     let column = |place: usize| numbers.clone().slice_dim(1, place..=place);
     let age = (column(0) - column(1) * 365.25) / 365.25;
-    let logarithm = column(2).clamp_min(0.0).log1p();
+    let logarithm = column(2).clamp(0.0, 1e6).log1p();
     let rest = numbers.clone().select(1, Tensor::from_data([0, 1, 3], &numbers.device()));
     Tensor::cat(vec![age, logarithm, rest], 1)
 }
@@ -78,25 +81,24 @@ fn derived(numbers: &Tensor<2>) -> Tensor<2> {
 impl Member {
     fn new(device: &Device) -> Self {
         let random = Distribution::Normal(0.0, 0.5);
-        let width = IDS * EMBEDDING + FEATURES * EMBEDDING + FEATURES;
+        let width = IDS * EMBEDDING + FEATURES * EMBEDDING;
         Self {
             categories: Param::from_tensor(Tensor::random([IDS * VOCABULARY, EMBEDDING], random, device)),
             numbers: Param::from_tensor(Tensor::random([FEATURES, BINS, EMBEDDING], random, device)),
             hidden: LinearConfig::new(width, HIDDEN).init(device),
-            dropout: DropoutConfig::new(0.1).init(),
             head: LinearConfig::new(HIDDEN, QUANTILES).init(device),
         }
     }
 
-    fn forward(&self, ids: Tensor<1, Int>, bins: Tensor<3>, known: Tensor<2>) -> Tensor<2> {
+    fn forward(&self, ids: Tensor<1, Int>, bins: Tensor<3>) -> Tensor<2> {
         let categories = self.categories.val().select(0, ids).reshape([-1, (IDS * EMBEDDING) as i32]);
         // [FEATURES, N, BINS] x [FEATURES, BINS, EMBEDDING] -> [N, FEATURES * EMBEDDING]
         let numbers = relu(bins.swap_dims(0, 1).matmul(self.numbers.val()).swap_dims(0, 1)).flatten(1, 2);
-        let hidden = self.hidden.forward(Tensor::cat(vec![categories, numbers, known], 1));
-        let heads = self.head.forward(self.dropout.forward(relu(hidden)));
-        // The lowest quantile and steps above it, so that none crosses another.
-        let steps = softplus(heads.clone().slice(s![.., 1..]), 1.0);
-        Tensor::cat(vec![heads.slice(s![.., 0..1]), steps], 1).cumsum(1)
+        let hidden = self.hidden.forward(Tensor::cat(vec![categories, numbers], 1));
+        let heads = self.head.forward(relu(hidden));
+        // The lowest quantile and steps above it, in the form of a softplus.
+        let steps = heads.clone().slice(s![.., 1..]).clamp_max(30.0).exp().log1p();
+        Tensor::cat(vec![heads.slice(s![.., 0..1]), steps], 1)
     }
 }
 

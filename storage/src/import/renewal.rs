@@ -13,10 +13,10 @@ use domain::identity::{CarGroup, Identity, canonical_form, canonical_listing, st
 use futures_util::StreamExt;
 use sqlx::{Connection, FromRow, PgConnection};
 
-use super::{IMPORT_LOCK, execute};
 use crate::chunk::ListingChunk;
 use crate::copy::{Decoder, Encoder, column_names};
 use crate::error::Result;
+use crate::transaction::{Turn, execute, take_turn};
 
 /// Listings that are renewed at a time.
 const BATCH: i64 = 8192;
@@ -58,7 +58,7 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<()> {
     }
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql("SET LOCAL work_mem = '32MB'").execute(&mut *transaction).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(IMPORT_LOCK).execute(&mut *transaction).await?;
+    take_turn(&mut transaction, Turn::Import).await?;
     // Somebody else may have done it meanwhile.
     let stored = stored_form(&mut transaction).await?;
     if stored.as_deref() == Some(&form) {

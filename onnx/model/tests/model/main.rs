@@ -3,18 +3,22 @@
 //! The logarithm of the median is 14, a tenth for each kilo of the first number, and what a table holds for each of the
 //! ids; a quantile is a tenth from the next.
 
-mod file;
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use file::{QUANTILES, file, int, list, node, node_with, runtime, sound, tensor};
+mod file;
+#[path = "../fixtures/proto.rs"]
+mod proto;
+
+use file::{file, list, runtime, sound};
+use onnx_model::signature::{Golden, Signature};
+use onnx_model::{Error, Model, Sessions};
+use proto::{QUANTILES, int, model_proto, node, node_with, tensor, value};
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
 
-use crate::signature::{Golden, Signature};
-use crate::{Error, Model};
-
 fn open(file: &[u8]) -> Result<Model, Error> {
-    Model::open(runtime(), file, 1)
+    Model::open(runtime(), file, Sessions::bulk(1))
 }
 
 /// Why a file is refused, at the latest when it is to prove itself.
@@ -121,7 +125,7 @@ fn a_table_of_the_rows_themselves_is_as_short_as_the_smallest_session() {
     graph.node.splice(last..last, [bounded, cast, node("Gather", &["shift", "row"], "looked_up")]);
     graph.initializer.extend([tensor("low", &[], &[0.0]), tensor("high", &[], &[200.0])]);
     let file = file(graph, &signature);
-    let error = open(&file).and_then(|model| model.with_quick_sessions(runtime(), &file, 1)).unwrap_err();
+    let error = Model::open(runtime(), &file, Sessions { bulk: 1, quick: 1 }).unwrap_err();
     assert!(error.to_string().contains("may look up rows 0 to 200 of `shift`, which has 4"), "{error}");
 }
 
@@ -177,7 +181,8 @@ fn loops_branches_and_foreign_operations_are_refused() {
     assert!(refused("ConstantOfShape", "", vec![constant]).contains("not accepted"));
     assert!(refused("RandomNormal", "", vec![]).contains("not accepted"));
     assert!(refused("Exp", "com.example", vec![]).contains("not accepted"));
-    let mut model = file::proto(sound());
+    let (graph, signature) = sound();
+    let mut model = model_proto(graph, &signature);
     model.functions.push(tract_onnx::pb::FunctionProto::default());
     assert!(refusal(&prost::Message::encode_to_vec(&model)).contains("functions"));
 }
@@ -245,10 +250,10 @@ fn other_inputs_and_outputs_are_refused() {
     };
     assert!(refusal_of_graph(|graph| graph.input[0].name = "ids".to_owned()).contains("inputs"));
     assert!(refusal_of_graph(|graph| graph.input.swap(0, 1)).contains("inputs"));
-    assert!(refusal_of_graph(|graph| graph.input[1] = file::value("numeric", DataType::Float, 5)).contains("inputs"));
+    assert!(refusal_of_graph(|graph| graph.input[1] = value("numeric", DataType::Float, 5)).contains("inputs"));
     assert!(refusal_of_graph(|graph| graph.output.clear()).contains("outputs"));
     assert!(refusal_of_graph(|graph| graph.output.push(graph.output[0].clone())).contains("outputs"));
-    let int = refusal_of_graph(|graph| graph.output[0] = file::value("price_quantiles", DataType::Int64, QUANTILES));
+    let int = refusal_of_graph(|graph| graph.output[0] = value("price_quantiles", DataType::Int64, QUANTILES));
     assert!(int.contains("outputs"));
     let narrow = refusal_of_graph(|graph| last(graph, node("Exp", &["shift"], "price_quantiles")));
     assert!(narrow.contains("its output is Some([256, 1])"), "{narrow}");

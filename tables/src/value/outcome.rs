@@ -1,0 +1,129 @@
+//! How rows are valued, and what is written beside each.
+
+use std::borrow::Cow;
+use std::ops::AddAssign;
+
+use chrono::NaiveDate;
+use domain::{Listing, Valuation};
+
+use crate::error::{Fault, TableError};
+use crate::header::Header;
+use crate::row::{Rejection, Row};
+
+/// How many rows were valued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValuedCounts {
+    /// Rows that hold anything.
+    pub rows: u64,
+    /// Rows that were given a price.
+    pub valued: u64,
+}
+
+/// Why a table was not valued.
+#[derive(Debug, thiserror::Error)]
+pub enum ValueError<E> {
+    /// The table could not be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The valuation itself failed.
+    #[error("{0}")]
+    Value(E),
+}
+
+/// Values the rows of a table.
+pub struct Valuer<'v, E> {
+    /// The date of listings without one.
+    pub today: NaiveDate,
+    /// Threads that value the rows of a workbook, besides the one that reads them.
+    pub threads: usize,
+    /// Returns a valuation for each listing, in order.
+    pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
+}
+
+const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
+/// Longest status, in characters.
+const LONGEST_STATUS: usize = 500;
+
+/// What is written beside a row.
+#[derive(Debug, PartialEq)]
+pub(super) struct RowOutcome {
+    /// Price, lower and upper end.
+    pub(super) prices: Option<[f64; 3]>,
+    pub(super) status: Cow<'static, str>,
+}
+
+impl<E> Valuer<'_, E> {
+    /// The outcomes of rows, in order, and how many of them were valued.
+    pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
+        let mut listings = Vec::with_capacity(rows.len());
+        let mut rejected: Vec<Option<Vec<Rejection>>> = Vec::with_capacity(rows.len());
+        for row in rows {
+            match row.listing(header, self.today) {
+                Ok(listing) => {
+                    listings.push(listing);
+                    rejected.push(None);
+                }
+                Err(rejections) => rejected.push(Some(rejections)),
+            }
+        }
+        let expected = listings.len();
+        let values = if expected == 0 { Vec::new() } else { (self.value)(listings)? };
+        assert_eq!(values.len(), expected, "a value for each listing");
+        let mut values = values.into_iter();
+        let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
+            Some(rejections) => Some(RowOutcome::rejected(&rejections)),
+            None => values.next().map(|value| RowOutcome::valued(&value)),
+        });
+        Ok((outcomes.collect(), ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
+    }
+}
+
+impl AddAssign for ValuedCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.valued += other.valued;
+    }
+}
+
+impl RowOutcome {
+    fn valued(valuation: &Valuation) -> Self {
+        let notes: Vec<&str> = valuation.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        let status = if notes.is_empty() {
+            Cow::Borrowed("ok")
+        } else {
+            Cow::Owned(shorten(format!("ok: {}", notes.join("; "))))
+        };
+        // Money is written without a fraction.
+        Self { prices: Some([valuation.price, valuation.low, valuation.high].map(f64::round)), status }
+    }
+
+    fn rejected(rejections: &[Rejection]) -> Self {
+        let reasons: Vec<String> = rejections.iter().map(Rejection::to_string).collect();
+        Self { prices: None, status: Cow::Owned(shorten(reasons.join("; "))) }
+    }
+}
+
+fn shorten(status: String) -> String {
+    if status.chars().count() <= LONGEST_STATUS { status } else { status.chars().take(LONGEST_STATUS).collect() }
+}
+
+/// The new headers, numbered where the table has such a header already.
+pub(super) fn titles(header: &Header) -> [String; 4] {
+    COLUMNS.map(|name| {
+        let taken = |title: &str| header.headers.iter().any(|header| header.trim().eq_ignore_ascii_case(title));
+        let numbered = (2..).map(|number| format!("{name} ({number})"));
+        std::iter::once(name.to_owned()).chain(numbered).find(|title| !taken(title)).unwrap_or_default()
+    })
+}
+
+/// Why the valuation of a workbook ended early.
+pub(super) enum Stop<E> {
+    Fault(Fault),
+    Value(E),
+}
+
+impl<E> From<Fault> for Stop<E> {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
