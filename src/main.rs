@@ -7,7 +7,6 @@ mod log;
 mod output;
 mod process;
 mod progress;
-mod whole_file;
 
 use std::process::ExitCode;
 

@@ -9,10 +9,9 @@ use storage::Snapshot;
 use training::explore::{Exploration, Language, Severity, explore};
 
 use crate::context::{Context, today};
-use crate::output::{line_on_file, say};
+use crate::output::{line_on_file, say, write_file};
 use crate::process::Process;
 use crate::progress::ExplorationShown;
-use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg explore --out report.html")]
@@ -40,7 +39,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         let page = exploration.page();
         Ok((exploration, page))
     })?;
-    WholeFile::write(&arguments.out, page.as_bytes())?;
+    write_file(&arguments.out, page.as_bytes())?;
     if arguments.json {
         say!("{:#}", serde_json::to_value(&exploration)?)?;
         return Ok(());

@@ -16,9 +16,8 @@ use training::synth::Market;
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
-use crate::output::{line_on_file, say};
+use crate::output::{line_on_file, say, write_file};
 use crate::process::Process;
-use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg models promote 3")]
@@ -89,7 +88,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         }
         Action::Export { version, output } => {
             let version = context.version(version)?;
-            WholeFile::write(output, &context.model_file(version)?)?;
+            write_file(output, &context.model_file(version)?)?;
             line_on_file(output, format_args!("{}: model version {version}", output.display()))?;
         }
         Action::Import { file } => import(&context, file)?,

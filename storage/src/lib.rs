@@ -1,11 +1,8 @@
-//! Every SQL statement of Probeg, and the private PostgreSQL cluster that runs them where there is
-//! no other: listings, the stream that training reads, runs and the model registry.
+//! Every SQL statement of Probeg: listings, the stream that training reads, runs and the model registry.
 //!
 //! Absence is `None`; an [`Error`] means that something went wrong, and says what to do.
 
-mod atomic_file;
 mod chunk;
-mod cluster;
 mod comparables;
 mod copy;
 mod database;
@@ -18,9 +15,7 @@ mod runs;
 mod snapshot;
 mod spool;
 
-pub use atomic_file::AtomicFile;
 pub use chunk::ListingChunk;
-pub use cluster::Cluster;
 pub use comparables::{Car, Comparable};
 pub use copy::{Malformed, decode as decode_copy};
 pub use database::{Database, Guard, Lock};

@@ -18,9 +18,10 @@ fn dependencies(package: &str) -> BTreeSet<String> {
 }
 
 fn ours(package: &str) -> BTreeSet<String> {
-    const OURS: [&str; 8] =
-        ["domain", "storage", "tables", "onnx-export", "onnx-model", "training", "server", "probeg"];
-    dependencies(package).into_iter().filter(|name| OURS.contains(&name.as_str()) && name != package).collect()
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let paths = manifest.lines().filter(|line| line.contains("{ path = "));
+    let ours: BTreeSet<&str> = paths.filter_map(|line| line.split(' ').next()).collect();
+    dependencies(package).into_iter().filter(|name| ours.contains(name.as_str()) && name != package).collect()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -44,12 +45,14 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn dependencies_point_one_way() {
     assert_eq!(ours("domain"), set(&[]));
+    assert_eq!(ours("files"), set(&[]));
+    assert_eq!(ours("postgres"), set(&[]));
     assert_eq!(ours("onnx-export"), set(&[]));
-    assert_eq!(ours("storage"), set(&["domain"]));
-    assert_eq!(ours("tables"), set(&["domain"]));
+    assert_eq!(ours("storage"), set(&["domain", "files"]));
+    assert_eq!(ours("tables"), set(&["domain", "files"]));
     assert_eq!(ours("onnx-model"), set(&["domain"]));
-    assert_eq!(ours("server"), set(&["domain", "onnx-model", "storage", "tables"]));
-    assert_eq!(ours("training"), set(&["domain", "onnx-export", "onnx-model", "storage", "tables"]));
+    assert_eq!(ours("server"), set(&["domain", "files", "onnx-model", "storage", "tables"]));
+    assert_eq!(ours("training"), set(&["domain", "files", "onnx-export", "onnx-model", "storage", "tables"]));
 }
 
 #[test]
@@ -59,6 +62,7 @@ fn the_server_is_free_of_burn_and_the_domain_of_everything_that_acts() {
     assert!(!has("onnx-model", "burn"));
     for name in ["tokio", "sqlx", "burn", "ort", "axum"] {
         assert!(!dependencies("domain").contains(name), "domain depends on {name}");
+        assert!(!dependencies("postgres").contains(name), "postgres depends on {name}");
     }
 }
 

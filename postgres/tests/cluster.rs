@@ -1,3 +1,6 @@
+//! The private server as commands use it, which start, share and crash on it.
+#![expect(clippy::unwrap_used, reason = "what a test prepares may fail as the test does")]
+
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -6,9 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use storage::{Cluster, Database, Error};
+use postgres::{Cluster, Error};
+use sqlx::{Connection, PgConnection};
 
-use crate::sandbox::{GO_ON, public_folder};
+/// Nobody asks these tests to stop.
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 const HOME: &str = "PROBEG_TEST_CLUSTER_HOME";
 
@@ -26,7 +31,7 @@ fn another_process_uses_the_cluster() {
 
 fn start_another(home: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["cluster::another_process_uses_the_cluster", "--exact", "--nocapture"]).env(HOME, home);
+    command.args(["another_process_uses_the_cluster", "--exact", "--nocapture"]).env(HOME, home);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
@@ -50,11 +55,18 @@ fn server_pid(home: &Path) -> Option<String> {
 fn answers(cluster: &Cluster) -> bool {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let database = Database::connect_lazy(&cluster.url(), 1).unwrap();
-        let answer = database.ping().await;
-        database.close().await;
+        let mut connection = PgConnection::connect(&cluster.url()).await.unwrap();
+        let answer = connection.ping().await;
+        connection.close().await.unwrap();
         answer.is_ok()
     })
+}
+
+/// A folder that the server's user may enter, wherever the tests run from.
+fn public_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    folder
 }
 
 fn kill(pid: &str) {

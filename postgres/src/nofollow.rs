@@ -1,4 +1,4 @@
-//! Files and folders of the cluster, opened so that a link which somebody put in their place leads root nowhere.
+//! Opening files and folders without following links: one that somebody puts in their place must not lead root astray.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -9,33 +9,33 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 /// More than any of the small files that PostgreSQL writes about itself.
-const SMALL: u64 = 64 * 1024;
+const MAX_SMALL_BYTES: u64 = 64 * 1024;
 
-/// Opens a file to append to, and makes it where it is missing.
-pub(super) fn open_to_append(path: &Path) -> Result<File> {
+/// Opens a file to append to, and creates it where it is missing.
+pub(crate) fn open_to_append(path: &Path) -> Result<File> {
     let file = open_plain(OpenOptions::new().create(true).append(true), path)?;
-    // A second name is as good as a link.
+    // A hard link leads astray as well as a symbolic one.
     if file.metadata()?.nlink() > 1 { Err(not_plain("it has another name (a hard link); remove it")) } else { Ok(file) }
 }
 
 /// Opens a file to read.
-pub(super) fn open_to_read(path: &Path) -> Result<File> {
+pub(crate) fn open_to_read(path: &Path) -> Result<File> {
     open_plain(OpenOptions::new().read(true), path)
 }
 
 /// Reads a small file.
-pub(super) fn read_small(path: &Path) -> Result<String> {
+pub(crate) fn read_small(path: &Path) -> Result<String> {
     let mut text = String::new();
-    open_to_read(path)?.take(SMALL).read_to_string(&mut text)?;
+    open_to_read(path)?.take(MAX_SMALL_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
 /// Opens a folder.
-pub(super) fn open_folder(path: &Path) -> Result<File> {
+pub(crate) fn open_folder(path: &Path) -> Result<File> {
     open(OpenOptions::new().read(true), OFlags::DIRECTORY, path)
 }
 
-/// Opens a file that is neither a link, nor a folder, nor a pipe, which would have to be waited for.
+/// Opens a regular file: no link, no folder, no pipe, which would block.
 fn open_plain(options: &mut OpenOptions, path: &Path) -> Result<File> {
     let file = open(options, OFlags::NONBLOCK, path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain("it is not a regular file; remove it")) }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_pipes_are_neither_followed_nor_waited_for() {
+    fn links_are_not_followed_and_pipes_do_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("secret"), "untouched").unwrap();

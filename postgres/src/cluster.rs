@@ -1,15 +1,8 @@
-//! The private PostgreSQL cluster: what Probeg uses where it is given no database. Linux only.
+//! A cluster (a data directory and its server) that the commands of one home share.
 //!
-//! Commands that run beside each other share it. Each holds a shared lock on one file; starting and
-//! stopping happen under an exclusive lock on a second one; who leaves stops the server only when
-//! nobody else holds the first. The kernel releases both when a process is killed, so the next
-//! command finds the server running and adopts it.
-
-mod account;
-mod files;
-mod programs;
-mod server;
-mod site;
+//! Each command holds a shared lock on one file. The server is started and stopped under an exclusive lock on a second
+//! file, and a command that ends stops it only when nobody else holds the first. The kernel releases both locks when a
+//! process is killed, so the next command finds the server running and adopts it.
 
 use std::fmt::Write;
 use std::fs::{DirBuilder, File, TryLockError};
@@ -17,16 +10,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use sqlx::{Connection, PgConnection};
-
+use crate::account::Account;
 use crate::error::{Error, Result};
-use account::Account;
-use programs::Programs;
-use server::Server;
-use site::Site;
+use crate::layout::{Layout, PORT};
+use crate::nofollow;
+use crate::process::pause;
+use crate::programs::Programs;
+use crate::server::{SUPERUSER, Server};
 
-/// A running private cluster. The last one dropped among all processes stops the server; a process
-/// that ends without dropping it (`std::process::exit`, a signal) leaves the server to the next.
+/// A running cluster. The last one dropped among all processes stops the server; a process that ends without dropping
+/// it (`std::process::exit`, a signal) leaves the server to the next.
 #[derive(Debug)]
 pub struct Cluster {
     server: Server,
@@ -35,14 +28,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Opens the cluster of the folder `home`, making and starting it where that is needed. The
-    /// server's programs come from `pg_bin_dir`, or from where the machine keeps them.
+    /// Opens the cluster of the folder `home`, initializing and starting it where that is needed. The programs of
+    /// PostgreSQL come from `pg_bin_dir`, or from where the machine keeps them.
     ///
     /// As root, the server runs as `postgres` or `nobody`; where that user may not enter `home`,
     /// the data lives under `/var/lib/probeg` and `home/cluster.location` says where.
     ///
-    /// Blocks: for seconds the first time, for tenths of a second later on, for minutes at worst
-    /// when a large database recovers from a crash. Once `stop` is set, what was being started is stopped.
+    /// Blocks: for seconds the first time, for tenths of a second later on, for minutes at worst when a large database
+    /// recovers from a crash. Once `stop` is set, what was being started is stopped.
     ///
     /// # Errors
     /// No server binaries, folders that cannot be used, or a server that does not start, with the
@@ -58,9 +51,9 @@ impl Cluster {
         lock(&gate, &gate_path, stop)?;
         users.lock_shared().map_err(Error::file("lock", &users_path))?;
         let account = Account::for_server()?;
-        let site = Site::prepare(&home, account)?;
-        let programs = Programs::find(pg_bin_dir, site.version().as_deref())?;
-        let mut server = Server::new(site, programs, account);
+        let layout = Layout::prepare(&home, account)?;
+        let programs = Programs::find(pg_bin_dir, layout.version().as_deref())?;
+        let mut server = Server::new(layout, programs, account);
         server.ensure_running(stop)?;
         gate.unlock().map_err(Error::file("unlock", &gate_path))?;
         Ok(Self { server, users, gate })
@@ -77,27 +70,14 @@ impl Cluster {
     pub fn url_of(&self, database: &str) -> String {
         format!(
             "postgres://{}@localhost:{}/{}?host={}",
-            server::SUPERUSER,
-            server::PORT,
+            SUPERUSER,
+            PORT,
             percent_encode(database),
             percent_encode(self.server.socket_directory())
         )
     }
 
-    /// Makes another, empty database in the cluster and returns its address.
-    ///
-    /// # Errors
-    /// The database exists already, or the server failed.
-    pub async fn create_database(&self, name: &str) -> Result<String> {
-        let mut connection = PgConnection::connect(&self.url()).await?;
-        let name_quoted = name.replace('"', "\"\"");
-        let statement = format!("CREATE DATABASE \"{name_quoted}\"");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await?;
-        connection.close().await?;
-        Ok(self.url_of(name))
-    }
-
-    fn leave(&mut self) -> Result<()> {
+    fn release(&mut self) -> Result<()> {
         let home = self.server.directory().to_owned();
         self.gate.lock().map_err(Error::file("lock the cluster in", &home))?;
         self.users.unlock().map_err(Error::file("unlock the cluster in", &home))?;
@@ -114,7 +94,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Err(error) = self.leave() {
+        if let Err(error) = self.release() {
             tracing::warn!(%error, "The private database could not be stopped; the next command will adopt it.");
         }
     }
@@ -125,14 +105,14 @@ fn lock(file: &File, path: &Path, stop: &AtomicBool) -> Result<()> {
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => server::pause(stop)?,
+            Err(TryLockError::WouldBlock) => pause(stop)?,
             Err(TryLockError::Error(cause)) => return Err(Error::file("lock", path)(cause)),
         }
     }
 }
 
 fn open_lock(path: &Path) -> Result<File> {
-    files::open_to_append(path).map_err(Error::file("open", path))
+    nofollow::open_to_append(path).map_err(Error::file("open", path))
 }
 
 /// Percent-encodes everything but letters, digits and the marks that no part of an address gives a meaning to.

@@ -8,44 +8,46 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::account::Account;
-use super::files;
-use super::server::PORT;
+use crate::account::Account;
 use crate::error::{Error, Result};
+use crate::nofollow;
+
+/// Part of the socket's name and nothing else: the server listens on no network.
+pub(crate) const PORT: u16 = 5432;
 
 const SHARED_PARENT: &str = "/var/lib/probeg";
 /// The longest path of a Unix socket in bytes, without the closing zero.
-const LONGEST_SOCKET: usize = 107;
+const MAX_SOCKET_BYTES: usize = 107;
 const DATA: &str = "data";
 
 /// The folders and files of one cluster.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(crate) struct Layout {
     /// Holds everything else, mode 0700, owned by the server's account.
-    pub(super) directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// PostgreSQL's data directory; does not exist before it is complete.
-    pub(super) data: PathBuf,
+    pub(crate) data: PathBuf,
     /// The folder of the socket, mode 0700, owned by the server's account.
-    pub(super) socket: String,
+    pub(crate) socket: String,
     /// The server's log; in the home, which is not the account's, as root opens it.
-    pub(super) log: PathBuf,
+    pub(crate) log: PathBuf,
 }
 
-impl Site {
-    /// Chooses the folders for the cluster of `home` (absolute, without symbolic links) and makes
-    /// those that are missing.
-    pub(super) fn prepare(home: &Path, account: Account) -> Result<Self> {
+impl Layout {
+    /// Chooses the folders for the cluster of `home` (absolute, without symbolic links) and creates those that are
+    /// missing.
+    pub(crate) fn prepare(home: &Path, account: Account) -> Result<Self> {
         let directory = choose_directory(home, account)?;
-        own_directory(&directory, account)?;
+        claim_directory(&directory, account)?;
         let socket = socket_directory(&directory);
-        own_directory(&socket, account)?;
+        claim_directory(&socket, account)?;
         let socket = socket.into_os_string().into_string().map_err(|path| Error::PathNotText(path.into()))?;
         Ok(Self { data: directory.join(DATA), log: home.join("postgresql.log"), socket, directory })
     }
 
     /// The major version of PostgreSQL that the data was made by, if there is data.
-    pub(super) fn version(&self) -> Option<String> {
-        files::read_small(&self.data.join("PG_VERSION")).ok().map(|version| version.trim().to_owned())
+    pub(crate) fn version(&self) -> Option<String> {
+        nofollow::read_small(&self.data.join("PG_VERSION")).ok().map(|version| version.trim().to_owned())
     }
 }
 
@@ -65,11 +67,11 @@ fn choose_directory(home: &Path, account: Account) -> Result<PathBuf> {
             .and_then(|mut file| writeln!(file, "{}", outside.display()))
             .map_err(Error::file("write", &pointer))?;
     }
-    make_shared_parent()?;
+    create_shared_parent()?;
     Ok(outside)
 }
 
-/// Whoever deletes a home expects to begin anew, so the data of a deleted home is not found again.
+/// Whoever deletes a home expects to start afresh, so the data of a deleted home is moved out of the way.
 fn set_aside_leftover(directory: &Path) -> Result<()> {
     if !directory.exists() {
         return Ok(());
@@ -80,42 +82,44 @@ fn set_aside_leftover(directory: &Path) -> Result<()> {
     fs::rename(directory, &aside).map_err(Error::file("set aside", directory))
 }
 
-fn make_shared_parent() -> Result<()> {
+fn create_shared_parent() -> Result<()> {
     let parent = Path::new(SHARED_PARENT);
     if !parent.exists() {
         fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
         // The account must pass through it whatever the umask is.
-        fs::set_permissions(parent, Permissions::from_mode(0o755)).map_err(Error::file("open up", parent))?;
+        fs::set_permissions(parent, Permissions::from_mode(0o755))
+            .map_err(Error::file("set the permissions of", parent))?;
     }
     Ok(())
 }
 
+/// The folder of the socket: within the cluster, unless that path is too long for a socket.
 fn socket_directory(directory: &Path) -> PathBuf {
     let near = directory.join("socket");
     let name_length = format!("/.s.PGSQL.{PORT}").len();
-    if near.as_os_str().len() + name_length <= LONGEST_SOCKET {
+    if near.as_os_str().len() + name_length <= MAX_SOCKET_BYTES {
         return near;
     }
     Path::new("/tmp").join(format!("probeg-{}", hash(directory)))
 }
 
-/// Makes sure that a directory exists, is nobody else's and is closed to others.
-fn own_directory(path: &Path, account: Account) -> Result<()> {
+/// Makes sure that a directory exists, belongs to the account and is closed to others.
+fn claim_directory(path: &Path, account: Account) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(cause) if cause.kind() != ErrorKind::AlreadyExists => return Err(Error::file("create", path)(cause)),
         _ => {}
     }
     // Through one open folder: in /tmp, anybody may put a link here, at any time.
-    let folder = files::open_folder(path).map_err(Error::file("open", path))?;
+    let folder = nofollow::open_folder(path).map_err(Error::file("open", path))?;
     let metadata = folder.metadata().map_err(Error::file("examine", path))?;
     let ours = rustix::process::geteuid().as_raw();
     if metadata.uid() == ours && account.uid != ours {
-        fchown(&folder, Some(account.uid), Some(account.gid)).map_err(Error::file("give away", path))?;
+        fchown(&folder, Some(account.uid), Some(account.gid)).map_err(Error::file("change the owner of", path))?;
     } else if metadata.uid() != account.uid {
         return Err(Error::ForeignDirectory { path: path.to_owned(), owner: metadata.uid(), expected: account.uid });
     }
     if metadata.mode() & 0o777 != 0o700 {
-        folder.set_permissions(Permissions::from_mode(0o700)).map_err(Error::file("close", path))?;
+        folder.set_permissions(Permissions::from_mode(0o700)).map_err(Error::file("set the permissions of", path))?;
     }
     Ok(())
 }
@@ -150,14 +154,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stranger = Account { uid: 4_000_001, gid: 4_000_001, is_dropped_to: false };
         let path = folder.path().join("a");
-        own_directory(&path, current()).unwrap();
-        own_directory(&path, current()).unwrap();
+        claim_directory(&path, current()).unwrap();
+        claim_directory(&path, current()).unwrap();
         if current().uid != 0 {
-            assert!(own_directory(&path, stranger).is_err());
+            assert!(claim_directory(&path, stranger).is_err());
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(own_directory(&link, current()), Err(Error::File { .. })));
+        assert!(matches!(claim_directory(&link, current()), Err(Error::File { .. })));
     }
 
     #[test]
@@ -167,9 +171,9 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        own_directory(&path, Account { uid: 65_534, gid: 65_534, is_dropped_to: true }).unwrap();
+        claim_directory(&path, Account { uid: 65_534, gid: 65_534, is_dropped_to: true }).unwrap();
         let postgres = Account { uid: 101, gid: 104, is_dropped_to: true };
-        let refused = own_directory(&path, postgres);
+        let refused = claim_directory(&path, postgres);
         assert!(matches!(refused, Err(Error::ForeignDirectory { owner: 65_534, expected: 101, .. })));
     }
 }

@@ -11,16 +11,16 @@ const ROOT: u32 = 0;
 
 /// The user and group that the server runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Account {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Whether this process is root and the server is not.
-    pub(super) is_dropped_to: bool,
+    pub(crate) is_dropped_to: bool,
 }
 
 impl Account {
     /// The account for the server of this process.
-    pub(super) fn for_server() -> Result<Self> {
+    pub(crate) fn for_server() -> Result<Self> {
         let uid = rustix::process::geteuid().as_raw();
         if uid != ROOT {
             return Ok(Self { uid, gid: rustix::process::getegid().as_raw(), is_dropped_to: false });
@@ -29,18 +29,18 @@ impl Account {
         ["postgres", "nobody"].into_iter().find_map(|name| find_account(&passwd, name)).ok_or(Error::NoAccount)
     }
 
-    /// Whether this account may pass through every folder on the way to `path`, itself included.
-    pub(super) fn may_enter(self, path: &Path) -> Result<bool> {
+    /// Whether this account may enter `path` and every folder above it.
+    pub(crate) fn may_enter(self, path: &Path) -> Result<bool> {
         for folder in path.ancestors() {
             let metadata = fs::metadata(folder).map_err(Error::file("examine", folder))?;
-            if !self.may_pass(&metadata) {
+            if !self.may_traverse(&metadata) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn may_pass(self, folder: &Metadata) -> bool {
+    fn may_traverse(self, folder: &Metadata) -> bool {
         let execute = if folder.uid() == self.uid {
             0o100
         } else if folder.gid() == self.gid {

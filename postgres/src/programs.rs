@@ -1,4 +1,4 @@
-//! Where the server's programs are.
+//! Where the programs of PostgreSQL are.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,42 +9,43 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// The folder of `initdb`, `pg_ctl` and `postgres`.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     folder: PathBuf,
 }
 
 impl Programs {
-    /// Finds the programs: in the folder that is given, else the newest that is installed, but for
-    /// data of a certain major `version` those of that version where they are installed.
-    pub(super) fn find(given: Option<&Path>, version: Option<&str>) -> Result<Self> {
+    /// Finds the programs: in the `given` folder; else those of the major `version` that the data was made by; else the
+    /// newest that are installed.
+    pub(crate) fn find(given: Option<&Path>, version: Option<&str>) -> Result<Self> {
         let missing = |searched: String| Error::NoServer { searched };
         if let Some(folder) = given {
-            let found = whole(folder).ok_or_else(|| missing(folder.display().to_string()))?;
+            let found = with_all_programs(folder).ok_or_else(|| missing(folder.display().to_string()))?;
             return Ok(Self { folder: found });
         }
         let debian = version.map(|version| Path::new(DEBIAN).join(version).join("bin"));
         debian
             .into_iter()
-            .chain(newest_first())
-            .chain(pg_config())
+            .chain(debian_folders())
+            .chain(pg_config_folder())
             .chain(std::env::var_os("PATH").iter().flat_map(std::env::split_paths))
-            .find_map(|folder| whole(&folder))
+            .find_map(|folder| with_all_programs(&folder))
             .map(|folder| Self { folder })
             .ok_or_else(|| missing(format!("{DEBIAN}, through pg_config, or in PATH")))
     }
 
-    pub(super) fn path(&self, program: &str) -> PathBuf {
+    pub(crate) fn path(&self, program: &str) -> PathBuf {
         self.folder.join(program)
     }
 }
 
 /// The folder, absolute, if it holds all the programs.
-fn whole(folder: &Path) -> Option<PathBuf> {
+fn with_all_programs(folder: &Path) -> Option<PathBuf> {
     let complete = ["initdb", "pg_ctl", "postgres"].iter().all(|program| folder.join(program).is_file());
     if complete { folder.canonicalize().ok() } else { None }
 }
 
-fn newest_first() -> Vec<PathBuf> {
+/// The folders of Debian's packages, the newest version first.
+fn debian_folders() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut versions: Vec<(u32, PathBuf)> = folders
         .filter_map(|folder| {
@@ -56,7 +57,7 @@ fn newest_first() -> Vec<PathBuf> {
     versions.into_iter().map(|(_, folder)| folder).collect()
 }
 
-fn pg_config() -> Option<PathBuf> {
+fn pg_config_folder() -> Option<PathBuf> {
     let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
     let folder = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(folder.trim_end()))
