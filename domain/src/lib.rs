@@ -13,6 +13,8 @@ pub mod frequency;
 pub mod identity;
 pub mod listing;
 pub mod problem;
+pub mod quantile;
+pub mod stability;
 pub mod synonyms;
 pub mod tabular;
 pub mod valuation;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
+use domain::quantile;
 use onnx_model::Model;
 use serde_json::json;
 use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
@@ -208,7 +209,7 @@ fn median_time(mut call: impl FnMut() -> Result<(), onnx_model::Error>) -> Resul
         times.push(call_began.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_unstable_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    quantile::nearest(&times, 0.5).context("no call ended within a second")
 }
 
 fn history(context: &Context, as_json: bool) -> Result<()> {

@@ -51,6 +51,7 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("storage"), set(&["domain", "files"]));
     assert_eq!(ours("tables"), set(&["domain", "files"]));
     assert_eq!(ours("onnx-model"), set(&["domain"]));
+    assert_eq!(ours("report"), set(&["domain", "files", "storage"]));
     assert_eq!(ours("server"), set(&["domain", "files", "onnx-model", "storage", "tables"]));
     assert_eq!(ours("training"), set(&["domain", "files", "onnx-export", "onnx-model", "storage", "tables"]));
 }
@@ -60,6 +61,7 @@ fn the_server_is_free_of_burn_and_the_domain_of_everything_that_acts() {
     let has = |package: &str, name: &str| dependencies(package).iter().any(|other| other.starts_with(name));
     assert!(!has("server", "burn"));
     assert!(!has("onnx-model", "burn"));
+    assert!(!has("report", "burn"));
     for name in ["tokio", "sqlx", "burn", "ort", "axum"] {
         assert!(!dependencies("domain").contains(name), "domain depends on {name}");
         assert!(!dependencies("postgres").contains(name), "postgres depends on {name}");

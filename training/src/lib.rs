@@ -5,7 +5,6 @@ mod checkpoint;
 pub mod config;
 mod error;
 pub mod evaluate;
-pub mod explore;
 pub mod export;
 pub mod import;
 mod learner;

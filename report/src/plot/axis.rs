@@ -1,0 +1,143 @@
+//! The axes of a plot.
+
+use std::fmt::Write;
+
+use super::{BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, text};
+use crate::words::{Language, Words};
+
+/// How numbers become places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Linear,
+    /// For numbers above 0.
+    Logarithmic,
+}
+
+/// An axis: what it spans, and how its numbers are written.
+pub(crate) struct Axis<'a> {
+    low: f64,
+    high: f64,
+    scale: Scale,
+    ticks: Vec<f64>,
+    label: Words,
+    write: &'a dyn Fn(Language, f64) -> String,
+}
+
+impl<'a> Axis<'a> {
+    /// An axis from one number to another, with a mark at about so many round ones.
+    pub(crate) fn new(
+        (low, high): (f64, f64),
+        scale: Scale,
+        marks: usize,
+        label: Words,
+        write: &'a dyn Fn(Language, f64) -> String,
+    ) -> Self {
+        let scale = if low > 0.0 { scale } else { Scale::Linear };
+        // Numbers that are all the same need some room around them.
+        let (low, high) =
+            if high > low { (low, high) } else { (low - 0.5 * low.abs().max(1.0), low + 0.5 * low.abs().max(1.0)) };
+        let scale = if low > 0.0 { scale } else { Scale::Linear };
+        let ticks = match scale {
+            Scale::Linear => linear_ticks(low, high, marks),
+            Scale::Logarithmic => logarithmic_ticks(low, high, marks),
+        };
+        Self { low, high, scale, ticks, label, write }
+    }
+
+    /// The same axis with marks at given numbers.
+    pub(crate) fn marked(mut self, ticks: Vec<f64>) -> Self {
+        self.ticks = ticks;
+        self
+    }
+
+    /// Where a number lies, from 0 to 1; numbers beyond the ends lie at the ends.
+    fn place(&self, number: f64) -> f64 {
+        let share = match self.scale {
+            Scale::Linear => (number - self.low) / (self.high - self.low),
+            Scale::Logarithmic => (number.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+        };
+        share.clamp(0.0, 1.0)
+    }
+
+    pub(super) fn x(&self, number: f64) -> f64 {
+        LEFT + self.place(number) * (WIDTH - LEFT - RIGHT)
+    }
+
+    pub(super) fn y(&self, number: f64) -> f64 {
+        HEIGHT - BOTTOM - self.place(number) * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn words(&self, number: f64) -> Words {
+        Words::each(|language| (self.write)(language, number))
+    }
+
+    pub(super) fn draw_below(&self) -> String {
+        let base = HEIGHT - BOTTOM;
+        let mut drawn = format!("<path class=\"axis\" d=\"M{LEFT} {base}H{:.1}\"/>", WIDTH - RIGHT);
+        for tick in &self.ticks {
+            let x = self.x(*tick);
+            let _ = write!(drawn, "<path class=\"axis\" d=\"M{x:.1} {base}v4\"/>");
+            drawn += &text(x, base + 17.0, "tick", "middle", &self.words(*tick));
+        }
+        drawn + &text((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 6.0, "label", "middle", &self.label)
+    }
+
+    pub(super) fn draw_beside(&self) -> String {
+        let mut drawn = String::new();
+        for tick in &self.ticks {
+            let y = self.y(*tick);
+            let _ = write!(drawn, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{:.1}\"/>", WIDTH - RIGHT);
+            drawn += &text(LEFT - 6.0, y + 4.0, "tick", "end", &self.words(*tick));
+        }
+        drawn + &text(4.0, 11.0, "label", "start", &self.label)
+    }
+}
+
+/// Round numbers between two: multiples of 1, 2 or 5 times a power of ten.
+fn linear_ticks(low: f64, high: f64, marks: usize) -> Vec<f64> {
+    let rough = (high - low) / marks.max(1) as f64;
+    let power = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= rough * 0.999);
+    let step = step.unwrap_or(rough);
+    let first = (low / step - 1e-9).ceil();
+    (0..=2 * marks + 2).map(|tick| (first + tick as f64) * step).filter(|tick| *tick <= high + step * 1e-9).collect()
+}
+
+fn logarithmic_ticks(low: f64, high: f64, marks: usize) -> Vec<f64> {
+    let powers = (low.log10().floor() as i32)..=(high.log10().ceil() as i32);
+    let steps: [&[f64]; 4] = [&[1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0], &[1.0, 2.0, 5.0], &[1.0, 3.0], &[1.0]];
+    let mut ticks = Vec::new();
+    for step in steps {
+        ticks = powers.clone().flat_map(|power| step.iter().map(move |step| step * 10_f64.powi(power))).collect();
+        ticks.retain(|tick| (low..=high).contains(tick));
+        if ticks.len() <= marks + 1 {
+            break;
+        }
+    }
+    // Over very many powers of ten only some are marked.
+    let stride = ticks.len().div_ceil(marks.max(1) + 1).max(1);
+    ticks.into_iter().step_by(stride).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_within() {
+        assert_eq!(linear_ticks(0.0, 100.0, 5), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
+        assert_eq!(linear_ticks(2003.2, 2024.0, 4), [2010.0, 2020.0]);
+        assert_eq!(logarithmic_ticks(90_000.0, 6e6, 5), [1e5, 2e5, 5e5, 1e6, 2e6, 5e6]);
+        assert_eq!(logarithmic_ticks(90_000.0, 6e7, 5), [1e5, 3e5, 1e6, 3e6, 1e7, 3e7]);
+        assert!(logarithmic_ticks(1.0, 1e12, 5).len() <= 6);
+    }
+
+    #[test]
+    fn an_axis_of_one_number_has_room() {
+        let write = |_: Language, number: f64| number.to_string();
+        for number in [0.0, 5.0, -5.0, 1e12] {
+            let axis = Axis::new((number, number), Scale::Logarithmic, 5, Words::new("", ""), &write);
+            assert!(axis.x(number).is_finite() && axis.y(number).is_finite());
+        }
+    }
+}
