@@ -2,6 +2,7 @@
 //!
 //! Absence is `None`; an [`Error`] means that something went wrong, and says what to do.
 
+mod batch;
 mod chunk;
 mod comparables;
 mod copy;
@@ -15,6 +16,7 @@ mod runs;
 mod snapshot;
 mod spool;
 
+pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
 pub use comparables::{Car, Comparable};
 pub use copy::{Malformed, decode as decode_copy};

@@ -15,10 +15,10 @@ use arrow2::datatypes::{DataType, Field, Schema};
 use arrow2::io::ipc::read::{Dictionaries, FileMetadata, read_batch, read_file_metadata};
 use arrow2::io::ipc::write::{FileWriter, WriteOptions};
 use arrow2::types::NativeType;
-use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use files::AtomicFile;
 
+use crate::batch::TabularBatch;
 use crate::error::{Error, Result};
 
 /// A spool that is being written; dropped before [`SpoolWriter::finish`], it is gone.

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use burn::module::Module;
 use burn::prelude::Device;
 use crossbeam_channel::Sender;
-use domain::TabularBatch;
 use domain::identity::Split;
 use onnx_model::Encoder;
 use serde::{Deserialize, Serialize};
+use storage::TabularBatch;
 
 use crate::config::TrainConfig;
 use crate::model::{Members, Preprocessing, Statistics, TabularRegressor};

@@ -8,7 +8,6 @@ use domain::drift::{KeySpread, NumberSpread, Reference};
 use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::quantile;
-use domain::vocabulary::VocabularyCounter;
 use onnx_model::Encoder;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,6 +18,7 @@ use crate::checkpoint::Prepared;
 use crate::config::TrainConfig;
 use crate::model::{DERIVED, GenerationCounter, Statistics, derive};
 use crate::stream::ListingStream;
+use crate::vocabulary::VocabularyCounter;
 
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
-use domain::TabularBatch;
 use domain::accuracy::{AccuracyCard, Newest};
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
@@ -14,7 +13,7 @@ use domain::identity::Split;
 use onnx_model::signature::{Rows, RunSummary};
 use onnx_model::{Encoder, Model, Runtime, Signature};
 use serde_json::json;
-use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, RunStatus, Snapshot, retried};
+use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunRows, RunStatus, Snapshot, TabularBatch, retried};
 use tokio::runtime::Handle;
 
 use crate::Error;

@@ -5,9 +5,8 @@
 
 use domain::calibration::{Calibration, Interval};
 use domain::drift::{KeySpread, NumberSpread, Reference};
+use domain::feature;
 use domain::feature::FeatureSchema;
-use domain::vocabulary::VocabularyCounter;
-use domain::{Column, feature};
 use onnx_model::signature::{Rows, RunSummary, Signature};
 use prost::Message;
 use tract_onnx::pb;
@@ -71,16 +70,15 @@ fn graph(base: f32) -> pb::GraphProto {
 }
 
 fn vocabulary() -> FeatureSchema {
-    let mut counter = VocabularyCounter::new(100);
-    for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
-        counter.add(|column| match column {
-            Column::Brand => Some(brand),
-            Column::Model => Some(model),
-            Column::Drive => Some("передний"),
-            _ => None,
-        });
-    }
-    counter.into_schema(1, 100)
+    let keys = |feature: &str| match feature {
+        "brand" => vec![vec!["kia"], vec!["lada (ваз)"]],
+        "model" => vec![vec!["kia", "ceed"], vec!["kia", "rio"], vec!["lada (ваз)", "2114"]],
+        "drive" => vec![vec!["передний"]],
+        _ => Vec::new(),
+    };
+    let owned = |key: Vec<&str>| key.into_iter().map(str::to_owned).collect();
+    let vocabularies = feature::CATEGORICAL.iter().map(|feature| keys(feature.name).into_iter().map(owned).collect());
+    FeatureSchema::new(vocabularies.collect())
 }
 
 fn signature() -> Signature {

@@ -1,7 +1,6 @@
-use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use proptest::prelude::*;
-use storage::{Spool, SpoolWriter};
+use storage::{Spool, SpoolWriter, TabularBatch};
 
 /// Rows with any numbers, missing ones too.
 fn rows() -> impl Strategy<Value = TabularBatch> {

@@ -1,9 +1,10 @@
 //! What is hidden from the network while it learns.
 
+use domain::Column;
 use domain::feature::{CATEGORICAL, NUMERIC};
-use domain::{Column, TabularBatch};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use storage::TabularBatch;
 
 use crate::config::TrainConfig;
 use crate::stream::is_maskable;

@@ -1,7 +1,7 @@
 //! What is measured while the members learn.
 
-use domain::TabularBatch;
 use serde::{Deserialize, Serialize};
+use storage::TabularBatch;
 
 use super::Learning;
 use crate::model::Statistics;

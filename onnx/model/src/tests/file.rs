@@ -2,10 +2,8 @@
 
 use std::sync::OnceLock;
 
-use domain::Column;
 use domain::calibration::{Calibration, Interval};
 use domain::feature::{CATEGORICAL, FeatureSchema, NUMERIC};
-use domain::vocabulary::VocabularyCounter;
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -104,18 +102,17 @@ fn graph(schema: &FeatureSchema) -> pb::GraphProto {
 }
 
 pub fn signature() -> Signature {
-    let mut counter = VocabularyCounter::new(100);
-    for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
-        counter.add(|column| match column {
-            Column::Brand => Some(brand),
-            Column::Model => Some(model),
-            Column::Drive => Some("передний"),
-            _ => None,
-        });
-    }
+    let keys = |feature: &str| match feature {
+        "brand" => vec![vec!["kia"], vec!["lada (ваз)"]],
+        "model" => vec![vec!["kia", "ceed"], vec!["kia", "rio"], vec!["lada (ваз)", "2114"]],
+        "drive" => vec![vec!["передний"]],
+        _ => Vec::new(),
+    };
+    let owned = |key: Vec<&str>| key.into_iter().map(str::to_owned).collect();
+    let vocabularies = CATEGORICAL.iter().map(|feature| keys(feature.name).into_iter().map(owned).collect());
     let interval = |level, lower, upper| Interval { level, lower, upper, offsets: vec![vec![0.0]] };
     Signature {
-        schema: counter.into_schema(1, 100),
+        schema: FeatureSchema::new(vocabularies.collect()),
         quantiles: vec![0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95],
         calibration: Calibration {
             price_edges: Vec::new(),

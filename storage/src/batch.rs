@@ -1,6 +1,6 @@
 //! Listings as the network takes them.
 
-use crate::feature::{CATEGORICAL, NUMERIC};
+use domain::feature::{CATEGORICAL, NUMERIC};
 
 /// Listings ready for the network, row by row.
 #[derive(Clone, Debug, Default, PartialEq)]
