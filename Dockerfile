@@ -10,10 +10,11 @@ COPY tables/Cargo.toml tables/
 COPY onnx/export/Cargo.toml onnx/export/
 COPY onnx/model/Cargo.toml onnx/model/
 COPY training/Cargo.toml training/
+COPY plot/Cargo.toml plot/
 COPY report/Cargo.toml report/
 COPY server/Cargo.toml server/
 RUN mkdir -p src tests && echo 'fn main() {}' > src/main.rs && touch tests/integration.rs \
- && for crate in domain files postgres storage tables onnx/export onnx/model training report server; do \
+ && for crate in domain files postgres storage tables onnx/export onnx/model training plot report server; do \
       mkdir -p $crate/src && touch $crate/src/lib.rs; done \
  && mkdir migrations && cargo build --release --locked
 COPY . .

@@ -15,7 +15,6 @@ mod error;
 mod figures;
 mod findings;
 mod page;
-mod plot;
 mod section;
 mod words;
 

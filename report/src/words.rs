@@ -13,8 +13,8 @@ pub enum Language {
     English,
 }
 
-pub(super) const RU: Language = Language::Russian;
-pub(super) const EN: Language = Language::English;
+pub(crate) const RU: Language = Language::Russian;
+pub(crate) const EN: Language = Language::English;
 
 /// A text in both languages, plain: whatever writes it into a page escapes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,16 +26,22 @@ pub struct Words {
 }
 
 impl Words {
-    pub(super) fn new(ru: impl Into<String>, en: impl Into<String>) -> Self {
+    pub(crate) fn new(ru: impl Into<String>, en: impl Into<String>) -> Self {
         Self { ru: ru.into(), en: en.into() }
     }
 
+    /// The same text in both languages, such as a name.
+    pub(crate) fn same(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { ru: text.clone(), en: text }
+    }
+
     /// The same text in both languages but for how they write numbers and names.
-    pub(super) fn each(write: impl Fn(Language) -> String) -> Self {
+    pub(crate) fn each(write: impl Fn(Language) -> String) -> Self {
         Self { ru: write(RU), en: write(EN) }
     }
 
-    pub(super) fn then(self, other: &Self) -> Self {
+    pub(crate) fn then(self, other: &Self) -> Self {
         Self { ru: self.ru + &other.ru, en: self.en + &other.en }
     }
 
@@ -61,7 +67,7 @@ impl Language {
     }
 
     /// A whole number with its thousands apart.
-    pub(super) fn count(self, number: i64) -> String {
+    pub(crate) fn count(self, number: i64) -> String {
         self.grouped(&number.to_string())
     }
 
@@ -84,7 +90,7 @@ impl Language {
     }
 
     /// A number with so many places after the decimal mark.
-    pub(super) fn decimal(self, number: f64, places: usize) -> String {
+    pub(crate) fn decimal(self, number: f64, places: usize) -> String {
         let written = format!("{number:.places$}");
         let (whole, rest) = written.split_once('.').map_or((written.as_str(), None), |(a, b)| (a, Some(b)));
         let whole = self.grouped(whole);
@@ -92,7 +98,7 @@ impl Language {
     }
 
     /// A number with as many places as it needs, at most three significant digits below 1,000.
-    pub(super) fn number(self, number: f64) -> String {
+    pub(crate) fn number(self, number: f64) -> String {
         let places = match number.abs() {
             size if size >= 100.0 || number.fract() == 0.0 => 0,
             size if size >= 10.0 => 1,
@@ -107,7 +113,7 @@ impl Language {
     }
 
     /// A share in percent. Neither something becomes nothing nor nearly all becomes all.
-    pub(super) fn percent(self, share: f64) -> String {
+    pub(crate) fn percent(self, share: f64) -> String {
         let percent = 100.0 * share;
         let (mark, percent, places) = match percent {
             percent if percent > 0.0 && percent < 0.1 => ("<", 0.1, 1),
@@ -119,7 +125,7 @@ impl Language {
     }
 
     /// A large number in short: thousands, millions.
-    pub(super) fn short(self, number: f64) -> String {
+    pub(crate) fn short(self, number: f64) -> String {
         let (size, unit) = match number.abs() {
             // What would be rounded to 1,000 of a unit is one of the next.
             size if size >= 999.5e9 => (1e12, self.pick("\u{a0}трлн", "T")),
@@ -132,7 +138,7 @@ impl Language {
     }
 
     /// A number of a column, in short, with its unit.
-    pub(super) fn of(self, column: Column, number: f64) -> String {
+    pub(crate) fn of(self, column: Column, number: f64) -> String {
         let unit = self.unit(column);
         let number = match column {
             Column::Year => format!("{number:.0}"),
@@ -143,7 +149,7 @@ impl Language {
     }
 
     /// The unit of a column's numbers.
-    pub(super) fn unit(self, column: Column) -> &'static str {
+    pub(crate) fn unit(self, column: Column) -> &'static str {
         match column {
             Column::Mileage => self.pick("км", "km"),
             Column::EngineVolume => self.pick("л", "l"),
@@ -153,11 +159,11 @@ impl Language {
         }
     }
 
-    pub(super) fn day(self, day: NaiveDate) -> String {
+    pub(crate) fn day(self, day: NaiveDate) -> String {
         day.format(self.pick("%d.%m.%Y", "%Y-%m-%d")).to_string()
     }
 
-    pub(super) fn column(self, column: Column) -> &'static str {
+    pub(crate) fn column(self, column: Column) -> &'static str {
         let (ru, en) = match column {
             Column::Brand => ("марка", "make"),
             Column::Model => ("модель", "model"),

@@ -51,7 +51,8 @@ fn dependencies_point_one_way() {
     assert_eq!(ours("storage"), set(&["domain", "files"]));
     assert_eq!(ours("tables"), set(&["domain", "files"]));
     assert_eq!(ours("onnx-model"), set(&["domain"]));
-    assert_eq!(ours("report"), set(&["domain", "files", "storage"]));
+    assert_eq!(ours("plot"), set(&[]));
+    assert_eq!(ours("report"), set(&["domain", "files", "plot", "storage"]));
     assert_eq!(ours("server"), set(&["domain", "files", "onnx-model", "storage", "tables"]));
     assert_eq!(ours("training"), set(&["domain", "files", "onnx-export", "onnx-model", "storage", "tables"]));
 }

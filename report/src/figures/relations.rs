@@ -1,6 +1,6 @@
 //! What goes with the price, and what with what.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use domain::Column;
 use domain::column::Kind;
@@ -212,7 +212,8 @@ fn explained_by(sample: &Sample, column: Column) -> Option<f64> {
     };
     let rows: Vec<(u64, f64)> =
         (0..sample.len()).filter_map(|row| Some((group(row)?, sample.price(row).ln()))).collect();
-    let mut groups: HashMap<u64, (f64, f64)> = HashMap::new();
+    // In the order of their keys, so that the sums are the same each time.
+    let mut groups: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     for (group, level) in &rows {
         let group = groups.entry(*group).or_default();
         *group = (group.0 + 1.0, group.1 + level);

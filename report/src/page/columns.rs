@@ -1,14 +1,15 @@
 //! A verdict a column.
 
 use domain::Column;
+use maud::{Markup, html};
 
-use super::parts::{both, each, joined, paragraph, table};
+use super::parts::{each, paragraph, render_section, table};
 use crate::figures::Figures;
 use crate::figures::fitness::{Fault, Fitness};
-use crate::plot::escape;
+use crate::section::Section;
 use crate::words::{EN, RU, Words};
 
-pub(super) fn section(figures: &Figures) -> String {
+pub(super) fn section(figures: &Figures) -> Markup {
     let heads = [
         Words::new("Столбец", "Column"),
         Words::new("Заполнено", "Known"),
@@ -16,49 +17,47 @@ pub(super) fn section(figures: &Figures) -> String {
         Words::new("Типично", "Typical"),
         Words::new("Вердикт и почему", "Verdict and why"),
     ];
-    let rows: Vec<Vec<String>> = figures.fitness.iter().map(|fitness| row(figures, fitness)).collect();
-    let body = paragraph(
-        "",
-        &Words::new(
-            "Годится ли столбец для модели. Пороги: постоянный — одно значение; почти постоянный — одно значение от 97 %; \
-             выдаёт источник — источник объясняет не меньше половины; меняется — PSI от 0,25 между старейшей и новейшей третью.",
-            "Whether a column is fit for the model. Thresholds: constant, one value; nearly constant, one value from 97 %; \
-             betrays the source, the source explains half or more; drifts, PSI from 0.25 between the oldest and the newest third.",
-        ),
-    ) + &table("verdicts", &heads, &rows);
-    super::section(
-        "columns",
-        &Words::new("Столбцы: что годится для модели", "Columns: what is fit for the model"),
-        &body,
-    )
+    let rows: Vec<Vec<Markup>> = figures.fitness.iter().map(|fitness| row(figures, fitness)).collect();
+    let thresholds = Words::new(
+        "Годится ли столбец для модели. Пороги: постоянный — одно значение; почти постоянный — одно значение от 97 %; \
+         выдаёт источник — источник объясняет не меньше половины; меняется — PSI от 0,25 между старейшей и новейшей третью.",
+        "Whether a column is fit for the model. Thresholds: constant, one value; nearly constant, one value from 97 %; \
+         betrays the source, the source explains half or more; drifts, PSI from 0.25 between the oldest and the newest third.",
+    );
+    let title = Words::new("Столбцы: что годится для модели", "Columns: what is fit for the model");
+    render_section(Section::Columns, &title, &html! { (paragraph(&thresholds)) (table("verdicts", &heads, &rows)) })
 }
 
-fn row(figures: &Figures, fitness: &Fitness) -> Vec<String> {
+fn row(figures: &Figures, fitness: &Fitness) -> Vec<Markup> {
     let column = fitness.column;
-    let verdicts: Vec<String> = if fitness.faults.is_empty() {
-        vec![badge("fit", &Words::new("годится", "fit"))]
-    } else {
-        fitness.faults.iter().map(|fault| verdict(figures, column, *fault)).collect()
+    let name = Words::each(|language| language.column(column).to_owned());
+    let verdicts = html! {
+        @for fault in &fitness.faults {
+            div.verdict { (verdict(figures, column, *fault)) }
+        }
+        @if fitness.faults.is_empty() {
+            div.verdict { (badge("fit", &Words::new("годится", "fit"))) }
+        }
     };
     vec![
-        format!("<code>{}</code> {}", column.name(), each(|language| language.column(column).to_owned())),
-        label("заполнено", "known") + &each(|language| language.percent(fitness.known)),
-        label("значений", "values") + &each(|language| language.count(fitness.distinct)),
+        html! { code { (column.name()) } " " (name) },
+        labelled("заполнено", "known", &Words::each(|language| language.percent(fitness.known))),
+        labelled("значений", "values", &Words::each(|language| language.count(fitness.distinct))),
         typical(figures, column),
-        joined(&verdicts, |verdict| format!("<div class=\"verdict\">{verdict}</div>")),
+        verdicts,
     ]
 }
 
-/// What a figure is, where the page is too narrow for the table's head.
-fn label(ru: &str, en: &str) -> String {
-    format!("<span class=\"narrow\">{}: </span>", both(&Words::new(ru, en)))
+/// A figure, and what it is, where the page is too narrow for the table's head.
+fn labelled(ru: &str, en: &str, figure: &Words) -> Markup {
+    html! { span.narrow { (Words::new(ru, en)) ": " } (figure) }
 }
 
-fn badge(class: &str, words: &Words) -> String {
-    format!("<b class=\"badge {class}\">{}</b>", both(words))
+fn badge(class: &str, words: &Words) -> Markup {
+    html! { b class=(format!("badge {class}")) { (words) } }
 }
 
-fn verdict(figures: &Figures, column: Column, fault: Fault) -> String {
+fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
     let (class, name, reason) = match fault {
         Fault::Absent => {
             ("grave", Words::new("пуст", "empty"), Words::new("не заполнен ни разу", "no listing has a value"))
@@ -123,7 +122,7 @@ fn verdict(figures: &Figures, column: Column, fault: Fault) -> String {
             ),
         ),
     };
-    format!("{} <span>{}</span>", badge(class, &name), both(&reason))
+    html! { (badge(class, &name)) " " span { (reason) } }
 }
 
 fn absence_reason(figures: &Figures, column: Column, told: f64) -> Words {
@@ -135,24 +134,16 @@ fn absence_reason(figures: &Figures, column: Column, told: f64) -> Words {
 }
 
 /// The three most frequent values, or the quartiles.
-fn typical(figures: &Figures, column: Column) -> String {
-    if let Some(text) = figures.texts.iter().find(|text| text.column == column) {
-        let frequent = text.profile.top.iter().take(3).map(|value| escape(&value.value));
-        return frequent.collect::<Vec<_>>().join(", ");
+fn typical(figures: &Figures, column: Column) -> Markup {
+    if let Some(text) = figures.text(column) {
+        let frequent: Vec<&str> = text.profile.top.iter().take(3).map(|value| value.value.as_str()).collect();
+        return html! { (frequent.join(", ")) };
     }
-    if let Some(number) = figures.number(column).filter(|number| number.profile.known > 0) {
-        let quantiles = &number.profile.quantiles;
-        return each(|language| {
-            format!(
-                "{} · {} · {}",
-                language.of(column, quantiles[3]),
-                language.of(column, quantiles[4]),
-                language.of(column, quantiles[5])
-            )
-        });
+    if let Some(quartiles) = figures.number(column).and_then(|number| number.profile.quartiles()) {
+        return each(|language| quartiles.map(|quartile| language.of(column, quartile)).join(" · "));
     }
     match (figures.overview.first_day, figures.overview.last_day) {
         (Some(first), Some(last)) => each(|language| format!("{} – {}", language.day(first), language.day(last))),
-        _ => String::new(),
+        _ => Markup::default(),
     }
 }

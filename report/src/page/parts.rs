@@ -1,51 +1,67 @@
 //! What sections are put together from.
 
-use crate::plot::escape;
+use domain::Column;
+use maud::{Markup, Render, html};
+
+use crate::section::Section;
 use crate::words::{Language, Words};
 
 /// A text in both languages, of which the page shows one.
-pub(super) fn both(words: &Words) -> String {
-    if words.ru == words.en {
-        return escape(&words.ru);
+impl Render for Words {
+    fn render(&self) -> Markup {
+        html! {
+            @if self.ru == self.en {
+                (self.ru)
+            } @else {
+                span.ru lang="ru" { (self.ru) }
+                span.en lang="en" { (self.en) }
+            }
+        }
     }
-    format!(
-        "<span class=\"ru\" lang=\"ru\">{}</span><span class=\"en\" lang=\"en\">{}</span>",
-        escape(&words.ru),
-        escape(&words.en)
-    )
 }
 
 /// A text that each language writes its way.
-pub(super) fn each(write: impl Fn(Language) -> String) -> String {
-    both(&Words::each(write))
+pub(super) fn each(write: impl Fn(Language) -> String) -> Markup {
+    Words::each(write).render()
 }
 
-pub(super) fn paragraph(class: &str, words: &Words) -> String {
-    format!("<p class=\"{class}\">{}</p>", both(words))
+pub(super) fn paragraph(words: &Words) -> Markup {
+    html! { p { (words) } }
 }
 
-pub(super) fn section(id: &str, title: &Words, body: &str) -> String {
-    format!("<section id=\"{id}\"><h2>{}</h2>{body}</section>\n", both(title))
+/// What people call a column, with its unit.
+pub(super) fn column_title(column: Column) -> Words {
+    Words::each(|language| {
+        let (name, unit) = (language.column(column), language.unit(column));
+        let mut title = name.to_owned();
+        if let Some(first) = name.chars().next() {
+            title.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
+        }
+        if unit.is_empty() { title } else { format!("{title}, {unit}") }
+    })
 }
 
-pub(super) fn heading(words: &Words) -> String {
-    format!("<h3>{}</h3>", both(words))
+/// What stands where there is nothing to show.
+pub(super) fn nothing(words: &Words) -> Markup {
+    html! { p.nothing { (words) } }
 }
 
-/// The HTML of several things, one after the other.
-pub(super) fn joined<T>(items: &[T], write: impl Fn(&T) -> String) -> String {
-    items.iter().map(write).collect::<Vec<_>>().concat()
+pub(super) fn render_section(section: Section, title: &Words, body: &Markup) -> Markup {
+    html! { section id=(section.id()) { h2 { (title) } (body) } "\n" }
 }
 
 /// A plot with its title and a sentence below it.
-pub(super) fn figure(title: &Words, drawn: &str, caption: &str) -> String {
-    let drawn = if drawn.is_empty() {
-        paragraph("nothing", &Words::new("Слишком мало данных для графика.", "Too few data for a plot."))
-    } else {
-        drawn.to_owned()
-    };
-    let caption = if caption.is_empty() { String::new() } else { format!("<figcaption>{caption}</figcaption>") };
-    format!("<figure><h3>{}</h3>{drawn}{caption}</figure>", both(title))
+pub(super) fn figure(title: &Words, drawn: Option<Markup>, caption: Option<Markup>) -> Markup {
+    let too_few = || nothing(&Words::new("Слишком мало данных для графика.", "Too few data for a plot."));
+    html! {
+        figure {
+            h3 { (title) }
+            (drawn.unwrap_or_else(too_few))
+            @if let Some(caption) = caption {
+                figcaption { (caption) }
+            }
+        }
+    }
 }
 
 /// A horizontal bar: its name, its length in any unit (0 for none, where it would dwarf the others),
@@ -57,21 +73,26 @@ pub(super) struct Bar {
 }
 
 /// Horizontal bars, each labelled in full.
-pub(super) fn bars(bars: &[Bar]) -> String {
+pub(super) fn bars(bars: &[Bar]) -> Markup {
     let longest = bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
-    let one = |bar: &Bar| {
-        // Without a length there is no room for one either: it would be taken for nothing.
-        let drawn = match 100.0 * bar.length / longest {
-            width if width > 0.0 => format!("<span class=\"track\"><i style=\"width:{width:.1}%\"></i></span>"),
-            _ => "<span class=\"bare\"></span>".to_owned(),
-        };
-        format!(
-            "<li><span class=\"name\">{}</span>{drawn}<span class=\"says\">{}</span></li>",
-            both(&bar.name),
-            both(&bar.says)
-        )
-    };
-    format!("<ul class=\"bars\">{}</ul>", joined(bars, one))
+    html! {
+        ul.bars {
+            @for bar in bars {
+                li { span.name { (bar.name) } (track(100.0 * bar.length / longest)) span.says { (bar.says) } }
+            }
+        }
+    }
+}
+
+/// A bar by its width in percent. Without a length there is no room for one either: it would be taken for nothing.
+fn track(width: f64) -> Markup {
+    html! {
+        @if width > 0.0 {
+            span.track { i style=(format!("width:{width:.1}%")) {} }
+        } @else {
+            span.bare {}
+        }
+    }
 }
 
 /// A cell of a heat map: how warm it is, from -1 to 1, and what it says.
@@ -80,36 +101,42 @@ pub(super) struct Cell {
     pub(super) says: Words,
 }
 
+/// A row of a heat map: its head and its cells.
+pub(super) type HeatRow = (Words, Vec<Cell>);
+
 /// A heat map with what each cell says written into it. Column heads are written upwards.
-pub(super) fn heat_map(corner: &Words, heads: &[String], rows: &[(String, Vec<Cell>)]) -> String {
-    let heads = joined(heads, |head| format!("<th scope=\"col\"><span>{head}</span></th>"));
-    let row = |(head, cells): &(String, Vec<Cell>)| {
-        let cells = joined(cells, cell);
-        format!("<tr><th scope=\"row\">{head}</th>{cells}</tr>")
-    };
-    format!(
-        "<div class=\"wide\"><table class=\"heat\"><thead><tr><td>{}</td>{heads}</tr></thead><tbody>{}</tbody></table></div>",
-        both(corner),
-        joined(rows, row)
-    )
+pub(super) fn heat_map(heads: &[Words], rows: &[HeatRow]) -> Markup {
+    html! {
+        div.wide {
+            table.heat {
+                thead { tr { td {} @for head in heads { th scope="col" { span { (head) } } } } }
+                tbody {
+                    @for (head, cells) in rows {
+                        tr { th scope="row" { (head) } @for cell in cells { (heat_cell(cell)) } }
+                    }
+                }
+            }
+        }
+    }
 }
 
-fn cell(cell: &Cell) -> String {
+fn heat_cell(cell: &Cell) -> Markup {
     let hue = if cell.warmth < 0.0 { "33, 113, 181" } else { "200, 80, 30" };
     let strength = cell.warmth.abs().clamp(0.0, 1.0);
     // White ink where the ground is dark.
     let ink = if strength > 0.72 { ";color:#fff" } else { "" };
-    format!("<td style=\"background:rgba({hue}, {strength:.2}){ink}\">{}</td>", both(&cell.says))
+    html! { td style=(format!("background:rgba({hue}, {strength:.2}){ink}")) { (cell.says) } }
 }
 
-/// A table; cells are HTML.
-pub(super) fn table(class: &str, heads: &[Words], rows: &[Vec<String>]) -> String {
-    let heads = joined(heads, |head| format!("<th scope=\"col\">{}</th>", both(head)));
-    let row = |cells: &Vec<String>| format!("<tr>{}</tr>", joined(cells, |cell| format!("<td>{cell}</td>")));
-    format!(
-        "<div class=\"wide\"><table class=\"{class}\"><thead><tr>{heads}</tr></thead><tbody>{}</tbody></table></div>",
-        joined(rows, row)
-    )
+pub(super) fn table(class: &str, heads: &[Words], rows: &[Vec<Markup>]) -> Markup {
+    html! {
+        div.wide {
+            table class=(class) {
+                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                tbody { @for cells in rows { tr { @for cell in cells { td { (cell) } } } } }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -120,16 +147,21 @@ mod tests {
     fn data_cannot_break_out_of_a_page() {
         let name = Words::new("<script>alert(1)</script>", "\"><img src=x>");
         let bar = Bar { name: name.clone(), length: 0.0, says: name.clone() };
-        let cells = vec![Cell { warmth: f64::from(3), says: name.clone() }];
-        for page in [both(&name), bars(&[bar]), heat_map(&name, &[], &[(String::new(), cells)]), figure(&name, "", "")]
-        {
+        let cells = vec![Cell { warmth: 3.0, says: name.clone() }];
+        let parts = [
+            name.render(),
+            bars(&[bar]),
+            heat_map(std::slice::from_ref(&name), &[(name.clone(), cells)]),
+            figure(&name, None, None),
+        ];
+        for page in parts.map(Markup::into_string) {
             assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
         }
     }
 
     #[test]
     fn a_text_that_is_the_same_in_both_languages_stands_once() {
-        assert_eq!(both(&Words::new("km", "km")), "km");
-        assert_eq!(both(&Words::new("км", "km")).matches("<span").count(), 2);
+        assert_eq!(Words::new("km", "km").render().into_string(), "km");
+        assert_eq!(Words::new("км", "km").render().into_string().matches("<span").count(), 2);
     }
 }

@@ -1,13 +1,15 @@
 //! Repetitions, relisted cars, and listings that contradict themselves.
 
+use maud::{Markup, html};
 use storage::profile::Check;
 
-use super::parts::{Bar, bars, figure, paragraph};
+use super::parts::{Bar, bars, figure, paragraph, render_section};
 use crate::figures::Figures;
 use crate::findings::check_words;
+use crate::section::Section;
 use crate::words::{Language, RU, Words};
 
-pub(super) fn section(figures: &Figures) -> String {
+pub(super) fn section(figures: &Figures) -> Markup {
     let repeats = &figures.repeats;
     let sizes = ["2", "3", "4", "5", "6+"];
     let shown: Vec<Bar> = sizes
@@ -22,20 +24,19 @@ pub(super) fn section(figures: &Figures) -> String {
             }),
         })
         .collect();
-    let body = format!(
-        "{}<div class=\"two\">{}{}</div>",
-        paragraph("", &Words::each(|language| told(figures, language))),
-        figure(
-            &Words::new("Машины по числу объявлений", "Cars by the number of their listings"),
-            &if repeats.cars > 0 { bars(&shown) } else { String::new() },
-            "",
-        ),
-        figure(&Words::new("Объявления", "Listings"), &listings(figures), ""),
-    );
-    super::section("repeats", &Words::new("Повторы и перевыставленные машины", "Repetitions and relisted cars"), &body)
+    let by_listings = (repeats.cars > 0).then(|| bars(&shown));
+    let body = html! {
+        (paragraph(&Words::each(|language| told(figures, language))))
+        div.two {
+            (figure(&Words::new("Машины по числу объявлений", "Cars by the number of their listings"), by_listings, None))
+            (figure(&Words::new("Объявления", "Listings"), Some(listings(figures)), None))
+        }
+    };
+    let title = Words::new("Повторы и перевыставленные машины", "Repetitions and relisted cars");
+    render_section(Section::Repeats, &title, &body)
 }
 
-fn listings(figures: &Figures) -> String {
+fn listings(figures: &Figures) -> Markup {
     let repeats = &figures.repeats;
     let bar = |name: Words, rows: i64| Bar {
         name,
@@ -77,7 +78,7 @@ fn told(figures: &Figures, language: Language) -> String {
     }
 }
 
-pub(super) fn suspicions(figures: &Figures) -> String {
+pub(super) fn suspicions(figures: &Figures) -> Markup {
     let shown: Vec<Bar> = figures
         .suspicions
         .iter()
@@ -90,5 +91,6 @@ pub(super) fn suspicions(figures: &Figures) -> String {
             }),
         })
         .collect();
-    super::section("suspicions", &Words::new("Сомнительные объявления", "Doubtful listings"), &bars(&shown))
+    let title = Words::new("Сомнительные объявления", "Doubtful listings");
+    render_section(Section::Suspicions, &title, &bars(&shown))
 }

@@ -76,6 +76,19 @@ pub struct NumberProfile {
     pub frequent: Vec<Counted>,
 }
 
+impl NumberProfile {
+    /// The quartiles, the median in the middle; `None` where nothing is known.
+    #[must_use]
+    pub fn quartiles(&self) -> Option<[f64; 3]> {
+        quartiles(&self.quantiles)
+    }
+}
+
+fn quartiles(quantiles: &[f64]) -> Option<[f64; 3]> {
+    let at = |share| TAILS.iter().position(|tail| *tail == share).and_then(|place| quantiles.get(place).copied());
+    Some([at(0.25)?, at(0.5)?, at(0.75)?])
+}
+
 impl Snapshot {
     /// What a text column holds, with at most so many of its values. The key is made up of several
     /// columns where the last one only means something within the others.
@@ -169,9 +182,7 @@ fn literal(number: f64) -> String {
 }
 
 fn fences(quantiles: &[f64], is_logarithmic: bool) -> (f64, f64) {
-    let (Some(low), Some(high)) = (quantiles.get(3).copied(), quantiles.get(5).copied()) else {
-        return (f64::MIN, f64::MAX);
-    };
+    let Some([low, _, high]) = quartiles(quantiles) else { return (f64::MIN, f64::MAX) };
     if is_logarithmic && low > 0.0 {
         let reach = (high / low).powi(3);
         return (low / reach, high * reach);
