@@ -32,9 +32,9 @@ impl RowsShown {
 }
 
 /// Shows how far the data report is.
-pub struct ReportShown(ProgressBar);
+pub struct ReportProgress(ProgressBar);
 
-impl ReportShown {
+impl ReportProgress {
     pub fn new() -> Self {
         let bar = if is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.enable_steady_tick(Duration::from_millis(100));

@@ -8,7 +8,7 @@ use crate::stability::{SHIFT, population_stability_index};
 /// Shares below this count as this much, so that one listing of a new kind does not make the index infinite.
 const MIN_SHARE: f64 = 1e-4;
 /// Keys of a category that are told apart, the most frequent ones.
-const MOST_KEYS: usize = 30;
+const MAX_KEYS: usize = 30;
 /// Bins of a number, before those that are the same are merged.
 const BINS: usize = 10;
 /// Once so many listings are counted, all counts are halved: the index is that of the last ten to twenty thousand.
@@ -54,8 +54,8 @@ impl KeySpread {
         let (unknown, known) = counts.split_first().unwrap_or((&0, &[]));
         let mut ids: Vec<(i64, u64)> = (1..).zip(known.iter().copied()).collect();
         ids.sort_by_key(|(id, count)| (std::cmp::Reverse(*count), *id));
-        let others: u64 = ids.iter().skip(MOST_KEYS).map(|(_, count)| count).sum();
-        ids.truncate(MOST_KEYS);
+        let others: u64 = ids.iter().skip(MAX_KEYS).map(|(_, count)| count).sum();
+        ids.truncate(MAX_KEYS);
         let counts = ids.iter().map(|(_, count)| *count).chain([others, *unknown]);
         Self {
             name: name.to_owned(),

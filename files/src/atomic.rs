@@ -109,7 +109,7 @@ impl AtomicFile {
                     break;
                 }
                 Err(taken) if taken.error.kind() == ErrorKind::AlreadyExists && !path.is_dir() => {
-                    temporary = taken.path
+                    temporary = taken.path;
                 }
                 Err(failed) => return Err(failed.error),
             }

@@ -20,8 +20,8 @@ pub(crate) fn frame(horizontal: &Axis, vertical: &Axis, shows: &Text, drawn: &Ma
 
 /// The path through places in order.
 pub(crate) fn path_through(places: impl Iterator<Item = (f64, f64)>) -> String {
-    let places = places.enumerate();
-    places.map(|(place, (x, y))| format!("{}{x:.1} {y:.1}", if place == 0 { 'M' } else { 'L' })).collect()
+    let lines: Vec<String> = places.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+    format!("M{}", lines.join("L"))
 }
 
 pub(crate) fn circle(class: &str, x: f64, y: f64, radius: &str) -> Markup {

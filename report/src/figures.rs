@@ -23,7 +23,7 @@ use distribution::{NUMBERS, NumberColumn, TextColumn, histogram, is_logarithmic,
 use fitness::Fitness;
 use market::MarketIndex;
 use missing::Missing;
-use relations::{Correlations, Explains, PriceAgainst};
+use relations::{Correlations, ExplainedVariance, PriceAgainst};
 use sample::{Sample, key_columns};
 
 /// Sources that are told apart.
@@ -50,7 +50,7 @@ pub(crate) struct Figures {
     pub(crate) texts: Vec<TextColumn>,
     pub(crate) numbers: Vec<NumberColumn>,
     pub(crate) prices: Vec<PriceAgainst>,
-    pub(crate) explains: Vec<Explains>,
+    pub(crate) explains: Vec<ExplainedVariance>,
     pub(crate) correlations: Correlations,
     pub(crate) repeats: Repeats,
     pub(crate) suspicions: Vec<Suspicion>,

@@ -14,7 +14,7 @@ pub(crate) fn find(figures: &Figures) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
         columns::absent(figures),
         columns::constant(figures),
-        columns::betraying_absences(figures),
+        columns::leaking_absences(figures),
         rows::market(figures),
         rows::dates_by_source(figures),
         rows::relisted(figures),
@@ -22,7 +22,7 @@ pub(crate) fn find(figures: &Figures) -> Vec<Finding> {
         rows::no_dates(figures),
         rows::one_source(figures),
         rows::few(figures),
-        columns::betraying_values(figures),
+        columns::leaking_values(figures),
         columns::own_words(figures),
         columns::nearly_constant(figures),
         columns::drifting(figures),

@@ -59,7 +59,7 @@ impl Words {
 const SPACE: char = '\u{a0}';
 
 impl Language {
-    fn pick(self, ru: &'static str, en: &'static str) -> &'static str {
+    pub(crate) fn pick(self, ru: &'static str, en: &'static str) -> &'static str {
         match self {
             Self::Russian => ru,
             Self::English => en,

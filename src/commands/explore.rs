@@ -11,7 +11,7 @@ use storage::Snapshot;
 use crate::context::{Context, today};
 use crate::output::{line_on_file, say, write_file};
 use crate::process::Process;
-use crate::progress::ReportShown;
+use crate::progress::ReportProgress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg explore --out report.html")]
@@ -29,7 +29,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let (database, tokio) = (context.database.clone(), context.tokio.clone());
     // Its figures take seconds of computing between two statements of the database.
     let (report, page) = context.compute(move || {
-        let shown = ReportShown::new();
+        let shown = ReportProgress::new();
         let report = tokio.block_on(async {
             database.renew_listings().await?;
             let snapshot = Snapshot::begin(&database).await?;

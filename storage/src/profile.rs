@@ -13,7 +13,7 @@ use domain::Column;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
-pub use columns::{Counted, NumberProfile, TAILS, TextProfile, Value};
+pub use columns::{NumberCount, NumberProfile, QUANTILE_LEVELS, TextProfile, Value};
 pub use market::{CellLevel, Period};
 pub use repeats::Repeats;
 pub use suspicions::{Check, Suspicion};
@@ -77,10 +77,32 @@ pub struct MonthRows {
 pub struct Absence {
     /// The place of the source in the list that was asked about, or the list's length for all others.
     pub source: usize,
-    /// Bit `n` is set when the `n`th column of [`Column::ALL`] is missing.
-    pub missing: u32,
+    /// The columns.
+    pub missing: MissingColumns,
     /// Listings.
     pub rows: i64,
+}
+
+/// A set of columns that are missing together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct MissingColumns(u32);
+
+impl MissingColumns {
+    /// Whether a column is missing.
+    #[must_use]
+    pub fn contains(self, column: Column) -> bool {
+        self.0 & Self::bit(column) != 0
+    }
+
+    fn bit(column: Column) -> u32 {
+        1 << column as u32
+    }
+}
+
+impl FromIterator<Column> for MissingColumns {
+    fn from_iter<I: IntoIterator<Item = Column>>(columns: I) -> Self {
+        Self(columns.into_iter().map(Self::bit).fold(0, |bits, bit| bits | bit))
+    }
 }
 
 /// A uniform sample of the listings.
@@ -162,7 +184,7 @@ impl Snapshot {
         let absences = found.into_iter().map(|(source, is_nameless, missing, rows)| {
             let is_listed = source.is_some() || is_nameless;
             let source = if is_listed { place(source.as_deref()) } else { None };
-            Absence { source: source.unwrap_or(sources.len()), missing: missing.cast_unsigned(), rows }
+            Absence { source: source.unwrap_or(sources.len()), missing: MissingColumns(missing.cast_unsigned()), rows }
         });
         Ok(absences.collect())
     }
@@ -184,8 +206,9 @@ impl Snapshot {
     }
 }
 
+/// The bits of [`MissingColumns`] as PostgreSQL computes them.
 fn missing_bits() -> String {
-    let bits = Column::ALL.iter().enumerate();
-    let bits = bits.map(|(place, column)| format!("({} IS NULL)::int << {place}", column.name()));
-    bits.map(|bit| format!("({bit})")).collect::<Vec<_>>().join(" | ")
+    let bits = Column::ALL
+        .map(|column| format!("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", column.name(), MissingColumns::bit(column)));
+    bits.join(" | ")
 }

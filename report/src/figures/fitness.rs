@@ -38,12 +38,14 @@ pub(crate) enum Fault {
         largest: f64,
     },
     /// Whether it is missing depends on the source.
-    AbsenceTellsSource {
+    #[serde(rename = "absence_tells_source")]
+    AbsenceLeaksSource {
         /// The share of what there is to know of the absence that the source tells.
         told: f64,
     },
     /// Its value depends on the source.
-    ValueTellsSource {
+    #[serde(rename = "value_tells_source")]
+    ValueLeaksSource {
         /// Mutual information with the source, as a share of the smaller of both entropies.
         told: f64,
     },
@@ -72,7 +74,7 @@ pub(crate) enum Fault {
 const NEARLY_ALL: f64 = 0.97;
 /// From here on, an absence or a value tells the source.
 const TELLS: f64 = 0.5;
-/// Less is missing, or known, than this: it tells too little to betray anything.
+/// Less is missing, or known, than this: too little to leak anything.
 const SOMETIMES: f64 = 0.01;
 /// From this share on, sources do not write the same words.
 const MANY_OWN_WORDS: f64 = 0.2;
@@ -93,7 +95,7 @@ pub(crate) fn judge(
     texts: &[TextColumn],
     numbers: &[NumberColumn],
 ) -> Vec<Fitness> {
-    let is_alone = missing.betrayal.is_none();
+    let is_alone = missing.source_leak.is_none();
     Column::descriptive().iter().map(|column| fitness(*column, sample, missing, texts, numbers, is_alone)).collect()
 }
 
@@ -130,10 +132,10 @@ fn fitness(
     if let Some(absence) = absence.filter(|absence| !is_alone && absence.told_by_source >= TELLS)
         && (SOMETIMES..=1.0 - SOMETIMES).contains(&absence.share)
     {
-        faults.push(Fault::AbsenceTellsSource { told: absence.told_by_source });
+        faults.push(Fault::AbsenceLeaksSource { told: absence.told_by_source });
     }
-    if let Some(told) = value_tells_source(sample, column).filter(|told| !is_alone && *told >= TELLS) {
-        faults.push(Fault::ValueTellsSource { told });
+    if let Some(told) = information_on_source(sample, column).filter(|told| !is_alone && *told >= TELLS) {
+        faults.push(Fault::ValueLeaksSource { told });
     }
     if let Some(share) = own_words(sample, column).filter(|share| *share >= MANY_OWN_WORDS) {
         faults.push(Fault::OwnWords { share });
@@ -163,7 +165,7 @@ fn sampled_counts(sample: &Sample, column: Column) -> (i64, i64, i64) {
 
 /// Mutual information of value and source over the smaller of their entropies; `None` where either
 /// says next to nothing.
-fn value_tells_source(sample: &Sample, column: Column) -> Option<f64> {
+fn information_on_source(sample: &Sample, column: Column) -> Option<f64> {
     let bins = Bins::of(sample, column);
     let mut table: Table = vec![vec![0.0; sample.source_places]; bins.len()];
     for row in 0..sample.len() {

@@ -1,8 +1,8 @@
-//! Which fields are missing, which of them together, and whom that gives away.
+//! Which fields are missing, which of them together, and how much that leaks of the source.
 
 use domain::Column;
 use serde::Serialize;
-use storage::profile::{Absence, SourceRows};
+use storage::profile::{Absence, MissingColumns, SourceRows};
 
 use super::information::{Table, cramers_v, uncertainty_coefficient};
 
@@ -21,7 +21,8 @@ pub(crate) struct Missing {
     /// How many combinations there are.
     pub(crate) pattern_count: usize,
     /// What the combination alone tells about the source; `None` where there is one source.
-    pub(crate) betrayal: Option<Betrayal>,
+    #[serde(rename = "betrayal")]
+    pub(crate) source_leak: Option<SourceLeak>,
 }
 
 /// How often a column is missing.
@@ -51,7 +52,7 @@ pub(crate) struct Pattern {
 
 /// What the combination of missing columns alone tells about the source.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Betrayal {
+pub(crate) struct SourceLeak {
     /// The share of listings whose source a guess by the combination gets right.
     pub(crate) guessed: f64,
     /// The share that a guess without it gets right: that of the largest source.
@@ -81,7 +82,7 @@ impl Missing {
             columns,
             patterns: by_pattern.iter().take(PATTERNS).map(|(missing, counts)| pattern(*missing, counts)).collect(),
             pattern_count: by_pattern.len(),
-            betrayal: (source_sums.iter().filter(|rows| **rows > 0.0).count() > 1).then(|| Betrayal {
+            source_leak: (source_sums.iter().filter(|rows| **rows > 0.0).count() > 1).then(|| SourceLeak {
                 guessed: by_pattern.iter().map(|(_, counts)| largest(counts)).sum::<f64>() / total as f64,
                 by_chance: largest(&source_sums) / total as f64,
             }),
@@ -94,7 +95,7 @@ impl Missing {
 }
 
 /// Listings by source for each combination, the most frequent combination first.
-fn by_pattern(absences: &[Absence], places: usize) -> Vec<(u32, Vec<f64>)> {
+fn by_pattern(absences: &[Absence], places: usize) -> Vec<(MissingColumns, Vec<f64>)> {
     let mut counts = std::collections::BTreeMap::new();
     for absence in absences {
         counts.entry(absence.missing).or_insert_with(|| vec![0.0; places])[absence.source] += absence.rows as f64;
@@ -107,7 +108,7 @@ fn by_pattern(absences: &[Absence], places: usize) -> Vec<(u32, Vec<f64>)> {
 fn missing_column(column: Column, absences: &[Absence], places: usize) -> MissingColumn {
     let mut table: Table = vec![vec![0.0; places]; 2];
     for absence in absences {
-        table[usize::from(lacks(absence.missing, column))][absence.source] += absence.rows as f64;
+        table[usize::from(absence.missing.contains(column))][absence.source] += absence.rows as f64;
     }
     let rows: f64 = table[1].iter().sum();
     let total = rows + table[0].iter().sum::<f64>();
@@ -127,7 +128,8 @@ fn missing_column(column: Column, absences: &[Absence], places: usize) -> Missin
 
 fn together(absences: &[Absence], columns: &[Column]) -> Vec<Vec<f64>> {
     let rows = |first: Column, second: Column| -> f64 {
-        let both = absences.iter().filter(|absence| lacks(absence.missing, first) && lacks(absence.missing, second));
+        let both =
+            absences.iter().filter(|absence| absence.missing.contains(first) && absence.missing.contains(second));
         both.map(|absence| absence.rows as f64).sum()
     };
     let row = |first: &Column| {
@@ -137,17 +139,13 @@ fn together(absences: &[Absence], columns: &[Column]) -> Vec<Vec<f64>> {
     columns.iter().map(row).collect()
 }
 
-fn pattern(missing: u32, counts: &[f64]) -> Pattern {
+fn pattern(missing: MissingColumns, counts: &[f64]) -> Pattern {
     let rows: f64 = counts.iter().sum();
     Pattern {
-        columns: Column::ALL.into_iter().filter(|column| lacks(missing, *column)).collect(),
+        columns: Column::ALL.into_iter().filter(|column| missing.contains(*column)).collect(),
         rows: rows as i64,
         largest_source: largest(counts) / rows,
     }
-}
-
-fn lacks(missing: u32, column: Column) -> bool {
-    missing & (1 << column as u32) != 0
 }
 
 fn largest(counts: &[f64]) -> f64 {
@@ -163,11 +161,11 @@ mod tests {
     }
 
     fn absence(source: usize, columns: &[Column], rows: i64) -> Absence {
-        Absence { source, missing: columns.iter().map(|column| 1 << *column as u32).sum(), rows }
+        Absence { source, missing: columns.iter().copied().collect(), rows }
     }
 
     #[test]
-    fn absence_that_follows_the_source_betrays_it() {
+    fn absence_that_follows_the_source_leaks_it() {
         let sources = [source("a", 60), source("b", 40)];
         let absences =
             [absence(0, &[Column::Pts, Column::Customs], 60), absence(1, &[Column::Color], 10), absence(1, &[], 30)];
@@ -178,15 +176,15 @@ mod tests {
         assert!(missing.column(Column::Color).unwrap().told_by_source < 0.4);
         assert_eq!(missing.sometimes, [Column::Pts, Column::Customs, Column::Color]);
         assert_eq!(missing.together[0], [1.0, 1.0, 0.0]);
-        let betrayal = missing.betrayal.unwrap();
-        assert!(betrayal.guessed > 0.999 && (betrayal.by_chance - 0.6).abs() < 1e-9);
+        let source_leak = missing.source_leak.unwrap();
+        assert!(source_leak.guessed > 0.999 && (source_leak.by_chance - 0.6).abs() < 1e-9);
         assert_eq!((missing.patterns[0].rows, missing.pattern_count), (60, 3));
     }
 
     #[test]
-    fn one_source_has_nothing_to_betray_and_nothing_is_missing_of_nothing() {
+    fn one_source_leaks_nothing_and_nothing_is_missing_of_nothing() {
         let missing = Missing::of(&[absence(0, &[Column::Pts], 5)], &[source("a", 5)]);
-        assert!(missing.betrayal.is_none() && missing.sometimes.is_empty());
+        assert!(missing.source_leak.is_none() && missing.sometimes.is_empty());
         assert!(Missing::of(&[], &[]).patterns.is_empty());
     }
 }

@@ -65,7 +65,7 @@ pub(crate) enum Measure {
 
 /// How much of the spread of the logarithm of the price a column alone explains.
 #[derive(Debug, Serialize)]
-pub(crate) struct Explains {
+pub(crate) struct ExplainedVariance {
     pub(crate) column: Column,
     /// From 0 to 1.
     pub(crate) share: f64,
@@ -191,10 +191,10 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 }
 
 /// How much of the price each column alone explains, most first.
-pub(crate) fn explained_by_column(sample: &Sample) -> Vec<Explains> {
-    let mut all: Vec<Explains> = Column::descriptive()
+pub(crate) fn explained_by_column(sample: &Sample) -> Vec<ExplainedVariance> {
+    let mut all: Vec<ExplainedVariance> = Column::descriptive()
         .iter()
-        .filter_map(|column| Some(Explains { column: *column, share: explained_by(sample, *column)? }))
+        .filter_map(|column| Some(ExplainedVariance { column: *column, share: explained_by(sample, *column)? }))
         .collect();
     all.sort_by(|a, b| b.share.total_cmp(&a.share));
     all

@@ -65,10 +65,10 @@ fn only_value(figures: &Figures, column: Column) -> Option<String> {
     text.or_else(|| figures.number(column)?.profile.frequent.first().map(|counted| RU.of(column, counted.number)))
 }
 
-pub(super) fn betraying_absences(figures: &Figures) -> Option<Finding> {
-    let betrayal = figures.missing.betrayal?;
+pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
+    let source_leak = figures.missing.source_leak?;
     let mut columns = with(figures, |fault| match fault {
-        Fault::AbsenceTellsSource { told } => Some(*told),
+        Fault::AbsenceLeaksSource { told } => Some(*told),
         _ => None,
     });
     columns.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -80,7 +80,7 @@ pub(super) fn betraying_absences(figures: &Figures) -> Option<Finding> {
     });
     let example = example(figures, columns[0].0);
     let text = Words::each(|language| {
-        let (guessed, chance) = (language.percent(betrayal.guessed), language.percent(betrayal.by_chance));
+        let (guessed, chance) = (language.percent(source_leak.guessed), language.percent(source_leak.by_chance));
         if language == RU {
             format!(
                 "Отсутствие полей выдаёт источник: по одному лишь набору пустых полей источник угадывается в {guessed} \
@@ -134,9 +134,9 @@ fn example(figures: &Figures, column: Column) -> Words {
     )
 }
 
-pub(super) fn betraying_values(figures: &Figures) -> Option<Finding> {
+pub(super) fn leaking_values(figures: &Figures) -> Option<Finding> {
     let columns = with(figures, |fault| match fault {
-        Fault::ValueTellsSource { told } => Some(*told),
+        Fault::ValueLeaksSource { told } => Some(*told),
         _ => None,
     });
     if columns.is_empty() {

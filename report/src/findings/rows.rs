@@ -5,7 +5,7 @@ use domain::Column;
 use super::finding::{Finding, Severity, finding};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{EN, Language, RU, Words};
+use crate::words::{EN, RU, Words};
 
 /// Fewer listings than these are too few to train on.
 const FEW: i64 = 2_000;
@@ -30,12 +30,10 @@ pub(super) fn market(figures: &Figures) -> Option<Finding> {
         let (times, cells, rows) =
             (language.decimal(rise, 2), language.count(market.cells as i64), language.count(market.rows));
         let change = match rise {
-            rise if rise >= 2.2 => {
-                language_pick(language, "рынок вырос больше чем вдвое", "the market more than doubled")
-            }
-            rise if rise >= 1.8 => language_pick(language, "рынок удвоился", "the market doubled"),
-            rise if rise > 1.0 => language_pick(language, "рынок вырос", "the market rose"),
-            _ => language_pick(language, "рынок упал", "the market fell"),
+            rise if rise >= 2.2 => language.pick("рынок вырос больше чем вдвое", "the market more than doubled"),
+            rise if rise >= 1.8 => language.pick("рынок удвоился", "the market doubled"),
+            rise if rise > 1.0 => language.pick("рынок вырос", "the market rose"),
+            _ => language.pick("рынок упал", "the market fell"),
         };
         if language == RU {
             let cost = if rise > 1.0 { "подорожали в" } else { "стоят от прежней цены" };
@@ -60,10 +58,6 @@ pub(super) fn market(figures: &Figures) -> Option<Finding> {
             "Prices are nominal: the listing date must be a feature, and a valuation be at the level of a stated day.",
         ),
     ))
-}
-
-fn language_pick(language: Language, ru: &'static str, en: &'static str) -> &'static str {
-    if language == RU { ru } else { en }
 }
 
 pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {

@@ -75,12 +75,12 @@ fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
                 format!("{} of the known values are one", EN.percent(largest)),
             ),
         ),
-        Fault::AbsenceTellsSource { told } => (
+        Fault::AbsenceLeaksSource { told } => (
             "grave",
             Words::new("пропуск выдаёт источник", "absence betrays the source"),
             absence_reason(figures, column, told),
         ),
-        Fault::ValueTellsSource { told } => (
+        Fault::ValueLeaksSource { told } => (
             "warning",
             Words::new("значение выдаёт источник", "value betrays the source"),
             Words::new(

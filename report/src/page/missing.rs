@@ -17,7 +17,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
     }
     let body = html! {
         (figure(&Words::new("Где чего нет", "How often each is missing"), Some(alone(figures)), None))
-        @if figures.missing.betrayal.is_some() {
+        @if figures.missing.source_leak.is_some() {
             (by_source(figures))
         }
         @if figures.missing.sometimes.len() > 1 {

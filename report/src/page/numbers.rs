@@ -3,7 +3,7 @@
 use domain::Column;
 use maud::{Markup, html};
 use plot::{Histogram, Scale};
-use storage::profile::{Counted, TAILS};
+use storage::profile::{NumberCount, QUANTILE_LEVELS};
 
 use super::parts::{column_title, each, figure, render_section, table};
 use super::plots::{number as plot_number, text};
@@ -53,7 +53,7 @@ fn short(column: Column, language: Language, value: f64) -> String {
 /// Quantiles, frequent numbers, and what lies far out.
 fn caption(number: &NumberColumn) -> Markup {
     let (column, profile) = (number.column, &number.profile);
-    if profile.quantiles.len() < TAILS.len() {
+    if profile.quantiles.len() < QUANTILE_LEVELS.len() {
         return html! { (Words::new("Не заполнен ни разу.", "No listing has a value.")) };
     }
     let told = Words::each(|language| {
@@ -70,7 +70,7 @@ fn caption(number: &NumberColumn) -> Markup {
 }
 
 fn quantiles(number: &NumberColumn) -> Markup {
-    let heads = TAILS.map(|tail| match tail {
+    let heads = QUANTILE_LEVELS.map(|tail| match tail {
         0.0 => Words::new("наим.", "lowest"),
         1.0 => Words::new("наиб.", "highest"),
         tail => Words::same(format!("{}\u{a0}%", 100.0 * tail)),
@@ -80,7 +80,7 @@ fn quantiles(number: &NumberColumn) -> Markup {
     table("quantiles", &heads, &[cells.collect()])
 }
 
-fn values(language: Language, column: Column, counted: &[Counted]) -> String {
+fn values(language: Language, column: Column, counted: &[NumberCount]) -> String {
     let told = counted
         .iter()
         .map(|counted| format!("{} ({}×)", language.of(column, counted.number), language.count(counted.rows)));
@@ -92,7 +92,7 @@ fn outliers(language: Language, number: &NumberColumn) -> String {
     if profile.below + profile.above == 0 {
         return Words::new("Далёких выбросов нет.", "There is no far outlier.").get(language).to_owned();
     }
-    let side = |rows: i64, fence: f64, shown: &[Counted], words: Words| {
+    let side = |rows: i64, fence: f64, shown: &[NumberCount], words: Words| {
         let (rows, fence, shown) = (language.count(rows), language.of(column, fence), values(language, column, shown));
         if rows == "0" { String::new() } else { format!("{} {fence}: {rows} — {shown}. ", words.get(language)) }
     };

@@ -44,9 +44,12 @@ fn price_plot(prices: &PriceAgainst) -> Markup {
         ticks: is_date.then(|| beginnings_of_years(&bins)),
         horizontal: text(label),
         vertical: text(Words::new("цена, ₽ (логарифмическая шкала)", "price, ₽ (logarithmic scale)")),
-        write_horizontal: &|value| match is_date {
-            true => Text::plain(format!("{:.0}", year_of(value))),
-            false => number(|language| language.short(value)),
+        write_horizontal: &|value| {
+            if is_date {
+                Text::plain(format!("{:.0}", year_of(value)))
+            } else {
+                number(|language| language.short(value))
+            }
         },
         write_vertical: &|price| number(|language| language.short(price)),
     };

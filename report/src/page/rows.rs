@@ -37,7 +37,7 @@ fn sources(figures: &Figures) -> Markup {
             name: source
                 .source
                 .clone()
-                .map_or_else(|| Words::new("источник не указан", "no source named"), |name| Words::same(name)),
+                .map_or_else(|| Words::new("источник не указан", "no source named"), Words::same),
             length: source.rows as f64,
             says: Words::each(|language| {
                 let days = match (source.first_day, source.last_day) {

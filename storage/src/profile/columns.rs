@@ -8,7 +8,9 @@ use crate::error::Result;
 use crate::snapshot::Snapshot;
 
 /// The quantiles of a [`NumberProfile`].
-pub const TAILS: [f64; 9] = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0];
+pub const QUANTILE_LEVELS: [f64; 9] = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0];
+/// The places of the quartiles among them.
+const QUARTILES: [usize; 3] = [3, 4, 5];
 /// A value of a text column that fewer listings have is rare.
 const RARE: i64 = 10;
 
@@ -45,7 +47,7 @@ pub struct TextProfile {
 
 /// A number and how many listings have it.
 #[derive(Clone, Copy, Debug, FromRow, PartialEq, Serialize)]
-pub struct Counted {
+pub struct NumberCount {
     /// The number.
     pub number: f64,
     /// Listings.
@@ -59,7 +61,7 @@ pub struct NumberProfile {
     pub known: i64,
     /// Different values.
     pub distinct: i64,
-    /// The quantiles at [`TAILS`]; empty where nothing is known.
+    /// The quantiles at [`QUANTILE_LEVELS`]; empty where nothing is known.
     pub quantiles: Vec<f64>,
     /// Values below lie far out, and values above the second number: three times the distance of the
     /// quartiles beyond them (Tukey 1977, "outer fences"), on a logarithmic scale where that is asked for.
@@ -69,11 +71,11 @@ pub struct NumberProfile {
     /// Listings above them.
     pub above: i64,
     /// The lowest numbers below the fences.
-    pub lowest: Vec<Counted>,
+    pub lowest: Vec<NumberCount>,
     /// The highest numbers above them.
-    pub highest: Vec<Counted>,
+    pub highest: Vec<NumberCount>,
     /// The most frequent numbers.
-    pub frequent: Vec<Counted>,
+    pub frequent: Vec<NumberCount>,
 }
 
 impl NumberProfile {
@@ -85,8 +87,8 @@ impl NumberProfile {
 }
 
 fn quartiles(quantiles: &[f64]) -> Option<[f64; 3]> {
-    let at = |share| TAILS.iter().position(|tail| *tail == share).and_then(|place| quantiles.get(place).copied());
-    Some([at(0.25)?, at(0.5)?, at(0.75)?])
+    let [low, median, high] = QUARTILES.map(|place| quantiles.get(place).copied());
+    Some([low?, median?, high?])
 }
 
 impl Snapshot {
@@ -144,7 +146,7 @@ impl Snapshot {
              FROM listings"
         )));
         let (known, distinct, quantiles): (i64, i64, Option<Vec<f64>>) =
-            query.bind(TAILS.as_slice()).fetch_one(self.connection()?).await?;
+            query.bind(QUANTILE_LEVELS.as_slice()).fetch_one(self.connection()?).await?;
         let quantiles = quantiles.unwrap_or_default();
         let fences = fences(&quantiles, is_logarithmic);
         let query = sqlx::query_as(AssertSqlSafe(format!(
@@ -168,7 +170,7 @@ impl Snapshot {
         })
     }
 
-    async fn counted(&mut self, number: &str, which: &str, at_most: i64) -> Result<Vec<Counted>> {
+    async fn counted(&mut self, number: &str, which: &str, at_most: i64) -> Result<Vec<NumberCount>> {
         let query = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT {number} AS number, count(*) AS rows FROM listings WHERE {which} LIMIT $1"
         )));
@@ -195,15 +197,21 @@ fn fences(quantiles: &[f64], is_logarithmic: bool) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    fn quartiles(low: f64, high: f64) -> [f64; 9] {
+    #[test]
+    fn quartiles_are_found_among_the_quantiles() {
+        assert_eq!(quartiles(&QUANTILE_LEVELS), Some([0.25, 0.5, 0.75]));
+        assert_eq!(quartiles(&[]), None);
+    }
+
+    fn with_quartiles(low: f64, high: f64) -> [f64; 9] {
         [0.0, 0.0, 0.0, low, low, high, high, high, high]
     }
 
     #[test]
     fn fences_lie_three_distances_of_the_quartiles_out() {
-        assert_eq!(fences(&quartiles(10.0, 20.0), false), (-20.0, 50.0));
-        assert_eq!(fences(&quartiles(10.0, 20.0), true), (1.25, 160.0));
-        assert_eq!(fences(&quartiles(0.0, 20.0), true), (-60.0, 80.0));
+        assert_eq!(fences(&with_quartiles(10.0, 20.0), false), (-20.0, 50.0));
+        assert_eq!(fences(&with_quartiles(10.0, 20.0), true), (1.25, 160.0));
+        assert_eq!(fences(&with_quartiles(0.0, 20.0), true), (-60.0, 80.0));
         assert_eq!(fences(&[], true), (f64::MIN, f64::MAX));
     }
 }

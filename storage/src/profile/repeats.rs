@@ -1,7 +1,7 @@
 //! Rows that came more than once, and cars that were listed more than once.
 
 use domain::Column;
-use domain::identity::VARYING;
+use domain::identity::{Split, VARYING};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -9,11 +9,13 @@ use crate::error::Result;
 use crate::snapshot::Snapshot;
 
 /// Rows that came more than once, and cars that were listed more than once.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
 pub struct Repeats {
     /// Rows of imported files that repeated a listing exactly; they were not stored again.
+    #[sqlx(skip)]
     pub exact: i64,
     /// Rows of imported files that were rejected.
+    #[sqlx(skip)]
     pub rejected: i64,
     /// Cars that are listed more than once.
     pub cars: i64,
@@ -34,22 +36,11 @@ pub struct Repeats {
     /// Listings of the car that has most.
     pub most: i64,
     /// Listings that agree in every column but price, date, region and owners with one of another car.
+    #[sqlx(skip)]
     pub same_description: i64,
     /// Those among them whose like is in another split.
+    #[sqlx(skip)]
     pub same_description_other_split: i64,
-}
-
-#[derive(FromRow)]
-struct Relisted {
-    cars: i64,
-    rows: i64,
-    repriced_cars: i64,
-    repriced_rows: i64,
-    median_price_ratio: Option<f64>,
-    median_days: Option<f64>,
-    across_sources: i64,
-    by_listings: Vec<i64>,
-    most: i64,
 }
 
 impl Snapshot {
@@ -65,24 +56,11 @@ impl Snapshot {
         let (exact, rejected) = query.fetch_one(self.connection()?).await?;
         let relisted = self.relisted().await?;
         let (same_description, same_description_other_split) = self.same_description().await?;
-        Ok(Repeats {
-            exact,
-            rejected,
-            cars: relisted.cars,
-            rows: relisted.rows,
-            repriced_cars: relisted.repriced_cars,
-            repriced_rows: relisted.repriced_rows,
-            median_price_ratio: relisted.median_price_ratio,
-            median_days: relisted.median_days,
-            across_sources: relisted.across_sources,
-            by_listings: relisted.by_listings,
-            most: relisted.most,
-            same_description,
-            same_description_other_split,
-        })
+        Ok(Repeats { exact, rejected, same_description, same_description_other_split, ..relisted })
     }
 
-    async fn relisted(&mut self) -> Result<Relisted> {
+    /// Cars that were listed more than once; the other counts are 0.
+    async fn relisted(&mut self) -> Result<Repeats> {
         let query = sqlx::query_as(
             "WITH cars AS (
                  SELECT count(*) AS rows, max(price) / min(price) AS ratio, min(price) < max(price) AS is_repriced,
@@ -108,10 +86,11 @@ impl Snapshot {
     async fn same_description(&mut self) -> Result<(i64, i64)> {
         let stable =
             Column::descriptive().iter().filter(|column| !VARYING.contains(column)).map(|column| column.name());
+        let ((validation, _), (test, _)) = (Split::Validation.buckets(), Split::Test.buckets());
         let query = sqlx::query_as(AssertSqlSafe(format!(
             "WITH descriptions AS (
                  SELECT count(*) AS rows,
-                        count(DISTINCT CASE WHEN bucket < 80 THEN 0 WHEN bucket < 90 THEN 1 ELSE 2 END) AS splits
+                        count(DISTINCT CASE WHEN bucket < {validation} THEN 0 WHEN bucket < {test} THEN 1 ELSE 2 END) AS splits
                  FROM listings GROUP BY {} HAVING min(listing_group::text) < max(listing_group::text))
              SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(rows) FILTER (WHERE splits > 1), 0)::bigint
              FROM descriptions",
