@@ -3,15 +3,19 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY domain/Cargo.toml domain/
+COPY files/Cargo.toml files/
+COPY postgres/Cargo.toml postgres/
 COPY storage/Cargo.toml storage/build.rs storage/
 COPY tables/Cargo.toml tables/
 COPY onnx/export/Cargo.toml onnx/export/
 COPY onnx/model/Cargo.toml onnx/model/
 COPY training/Cargo.toml training/
+COPY plot/Cargo.toml plot/
+COPY report/Cargo.toml report/
 COPY server/Cargo.toml server/
 COPY bench/Cargo.toml bench/
 RUN mkdir -p src tests && echo 'fn main() {}' > src/main.rs && touch tests/integration.rs \
- && for crate in domain storage tables onnx/export onnx/model training server; do \
+ && for crate in domain files postgres storage tables onnx/export onnx/model training plot report server; do \
       mkdir -p $crate/src && touch $crate/src/lib.rs; done \
  && mkdir migrations && cargo build --release --locked
 COPY . .

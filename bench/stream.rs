@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use domain::identity::Split;
-use domain::vocabulary::VocabularyCounter;
 use onnx_model::Encoder;
 use storage::{Database, Snapshot};
 use training::stream::{ListingStream, Order, Position};
+use training::vocabulary::VocabularyCounter;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use chrono::{Local, NaiveDate};
 use onnx_model::{Model, Runtime, Sessions};
+use postgres::Cluster;
 use server::ConfigError;
-use storage::{CHAMPION, Cluster, Database};
+use storage::{CHAMPION, Database};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -64,7 +65,7 @@ impl Context {
 
     fn connect(
         process: &Process,
-        without_cluster: impl FnOnce(storage::Error) -> Result<(), storage::Error>,
+        without_cluster: impl FnOnce(postgres::Error) -> Result<(), postgres::Error>,
     ) -> Result<Self> {
         let Process { tokio, stop } = process;
         let home = home()?;
@@ -74,7 +75,7 @@ impl Context {
             let programs = variables::PG_BIN_DIR.given()?.map(PathBuf::from);
             match Cluster::open(&home, programs.as_deref(), stop.flag()) {
                 Ok(cluster) => (cluster.url(), Some(cluster)),
-                Err(error @ storage::Error::Stopped) => return Err(error.into()),
+                Err(error @ postgres::Error::Stopped) => return Err(error.into()),
                 Err(error) => {
                     let reason = error.to_string();
                     without_cluster(error)?;

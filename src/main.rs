@@ -8,7 +8,6 @@ mod output;
 mod process;
 mod progress;
 mod variables;
-mod whole_file;
 
 use std::process::ExitCode;
 

@@ -1,13 +1,16 @@
 //! What a command writes: answers on standard output, news on standard error.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write, stderr, stdout};
+use std::io::{self, Write, stderr, stdout};
 use std::path::Path;
+
+use anyhow::Context as _;
+use files::{ignore_broken_pipe, is_stream, write_atomic};
 
 /// Writes a line to standard output. A reader that has seen enough and went away, such as `head`,
 /// is no failure; a full disk is.
 pub fn line(text: Arguments<'_>) -> io::Result<()> {
-    unless_unread(writeln!(stdout().lock(), "{text}"))
+    ignore_broken_pipe(writeln!(stdout().lock(), "{text}"))
 }
 
 /// Writes a line to standard error. It is no answer, so that nothing fails where nobody reads it.
@@ -34,16 +37,7 @@ pub fn line_on_file(path: &Path, text: Arguments<'_>) -> io::Result<()> {
     line(text)
 }
 
-/// A reader that went away is no failure.
-pub fn unless_unread(written: io::Result<()>) -> io::Result<()> {
-    match written {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
-}
-
-/// Whether a path is a pipe, a device or the name of an open file, even of one that is redirected into a regular file.
-pub fn is_stream(path: &Path) -> bool {
-    let is_open_file = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"].iter().any(|open| path.starts_with(open));
-    is_open_file || path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
+/// Writes a file that appears complete or not at all.
+pub fn write_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write_atomic(path, content).with_context(|| format!("{} cannot be written", path.display()))
 }

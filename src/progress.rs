@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
-use training::explore::Stage;
+use report::Stage;
 use training::train::Progress;
 
 use crate::output::tell;
@@ -32,9 +32,9 @@ impl RowsShown {
 }
 
 /// Shows how far the data report is.
-pub struct ExplorationShown(ProgressBar);
+pub struct ReportProgress(ProgressBar);
 
-impl ExplorationShown {
+impl ReportProgress {
     pub fn new() -> Self {
         let bar = if is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.enable_steady_tick(Duration::from_millis(100));

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::quantile;
+
 /// The calibrated intervals of a model: what stands in its file under `probeg.calibration`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
@@ -120,10 +122,7 @@ impl Calibration {
 fn price_edges(rows: &[CalibrationRow], median: usize) -> Vec<f64> {
     let mut prices: Vec<f64> = rows.iter().map(|row| f64::from(row.quantiles[median])).collect();
     prices.sort_unstable_by(f64::total_cmp);
-    let mut edges: Vec<f64> =
-        (1..PRICE_BANDS).filter_map(|band| prices.get(prices.len() * band / PRICE_BANDS).copied()).collect();
-    edges.dedup();
-    edges
+    quantile::bin_edges(&prices, PRICE_BANDS)
 }
 
 /// The band of a value: the first whose upper edge is above it. NaN falls into the last.
@@ -138,8 +137,8 @@ fn shrunk_quantile(scores: Vec<f64>, level: f64, around: f64) -> f64 {
     weight * conformal_quantile(scores, level) + (1.0 - weight) * around
 }
 
-/// The `⌈(n + 1) · level⌉`-th smallest score: the offset that gives the level its coverage on new
-/// rows. Without scores, 0.
+/// The `⌈(n + 1) · level⌉`-th smallest score: the offset that gives the level its coverage on new rows. Without scores, 0.
+/// No quantile of [`crate::quantile`]: the coverage is proven for this rank alone.
 fn conformal_quantile(mut scores: Vec<f64>, level: f64) -> f64 {
     scores.sort_unstable_by(f64::total_cmp);
     #[expect(

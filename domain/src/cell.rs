@@ -12,8 +12,8 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::column::{Column, Kind, LONGEST_TEXT};
 use crate::fold::fold;
-use crate::listing::Value;
 use crate::problem::{Problem, Reason};
+use crate::value::Value;
 use date::{date_of_number, parse_date};
 use number::{cubic_centimetres_to_litres, parse_number};
 

@@ -2,18 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::quantile;
+use crate::stability::{SHIFT, population_stability_index};
+
 /// Shares below this count as this much, so that one listing of a new kind does not make the index infinite.
 const MIN_SHARE: f64 = 1e-4;
 /// Keys of a category that are told apart, the most frequent ones.
-const MOST_KEYS: usize = 30;
+const MAX_KEYS: usize = 30;
 /// Bins of a number, before those that are the same are merged.
 const BINS: usize = 10;
 /// Once so many listings are counted, all counts are halved: the index is that of the last ten to twenty thousand.
 const WINDOW: u64 = 20_000;
 /// Fewer values than this say nothing.
 const MIN_VALUES: u64 = 200;
-/// A population stability index from here on is commonly taken for a shift that asks for a new model.
-const SHIFT: f64 = 0.25;
 
 /// How the values of each feature are spread over the training data.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,8 +54,8 @@ impl KeySpread {
         let (unknown, known) = counts.split_first().unwrap_or((&0, &[]));
         let mut ids: Vec<(i64, u64)> = (1..).zip(known.iter().copied()).collect();
         ids.sort_by_key(|(id, count)| (std::cmp::Reverse(*count), *id));
-        let others: u64 = ids.iter().skip(MOST_KEYS).map(|(_, count)| count).sum();
-        ids.truncate(MOST_KEYS);
+        let others: u64 = ids.iter().skip(MAX_KEYS).map(|(_, count)| count).sum();
+        ids.truncate(MAX_KEYS);
         let counts = ids.iter().map(|(_, count)| *count).chain([others, *unknown]);
         Self {
             name: name.to_owned(),
@@ -78,9 +79,7 @@ impl NumberSpread {
     pub fn new(name: &str, values: &[f32]) -> Self {
         let mut known: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
         known.sort_unstable_by(f32::total_cmp);
-        let edge = |bin: usize| known.get(bin * known.len() / BINS).copied();
-        let mut edges: Vec<f32> = (1..BINS).filter_map(edge).collect();
-        edges.dedup();
+        let edges = quantile::bin_edges(&known, BINS);
         let mut spread = Self { name: name.to_owned(), edges, shares: Vec::new() };
         let mut counts = vec![0; spread.edges.len() + 2];
         for value in values {
@@ -201,7 +200,7 @@ impl Counts {
         self.bins.iter_mut().chain([&mut self.missing]).for_each(|count| *count /= 2);
     }
 
-    /// Σ (a − e) ln(a / e) over the shares found, a, and expected, e, among the values that were given.
+    /// The index among the values that were given.
     fn shift(&self, expected: &[f64], learned_from: u64) -> Option<Shift> {
         let given: u64 = self.bins.iter().sum();
         let expected = expected.get(..self.bins.len())?;
@@ -210,17 +209,16 @@ impl Counts {
             return None;
         }
         let bins = as_f64(self.bins.len() as u64);
-        let parts = expected.iter().zip(&self.bins).map(|(expected, count)| {
+        let shares = expected.iter().zip(&self.bins).map(|(expected, count)| {
             let expected = expected / expected_given;
             // As if one value a bin had been seen as expected: an empty bin of few values would say too much otherwise.
             let found = (as_f64(*count) + bins * expected) / (as_f64(given) + bins);
-            let (expected, found) = (expected.max(MIN_SHARE), found.max(MIN_SHARE));
-            (found - expected) * (found / expected).ln()
+            (expected.max(MIN_SHARE), found.max(MIN_SHARE))
         });
         let learned_from = (as_f64(learned_from) * expected_given).max(1.0);
         let used = expected.iter().filter(|share| **share > 0.0).count() as u64;
         let chance = (1.0 / as_f64(given) + 1.0 / learned_from) * chi_squared(as_f64(used.saturating_sub(1)));
-        Some(Shift { index: parts.sum(), threshold: SHIFT + chance })
+        Some(Shift { index: population_stability_index(shares), threshold: SHIFT + chance })
     }
 }
 

@@ -5,8 +5,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cell::{missing_words, says_nothing};
 use crate::column::{Column, Kind};
-use crate::listing::{Listing, Value};
+use crate::listing::Listing;
 use crate::synonyms::{self, canonical};
+use crate::value::Value;
 
 /// The parts of the data that are kept from one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

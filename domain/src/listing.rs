@@ -5,17 +5,7 @@ use chrono::{Datelike, NaiveDate};
 use crate::cell::{self, Cell};
 use crate::column::Column;
 use crate::problem::{Problem, Reason};
-
-/// A value of a listing, already checked against its column.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// A text, trimmed, never empty.
-    Text(String),
-    /// A number in the column's unit.
-    Number(f64),
-    /// A calendar day.
-    Date(NaiveDate),
-}
+use crate::value::Value;
 
 const WIDTH: usize = Column::ALL.len() - 1;
 

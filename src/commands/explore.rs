@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use indicatif::HumanCount;
+use report::{Language, Report, Severity};
 use storage::Snapshot;
-use training::explore::{Exploration, Language, Severity, explore};
 
 use crate::context::{Context, today};
-use crate::output::{line_on_file, say};
+use crate::output::{line_on_file, say, write_file};
 use crate::process::Process;
-use crate::progress::ExplorationShown;
-use crate::whole_file::WholeFile;
+use crate::progress::ReportProgress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg explore --out report.html")]
@@ -28,28 +27,28 @@ pub struct Arguments {
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open(process)?;
     let (database, tokio) = (context.database.clone(), context.tokio.clone());
-    // Its figures take seconds between one look into the database and the next.
-    let (exploration, page) = context.compute(move || {
-        let shown = ExplorationShown::new();
-        let exploration = tokio.block_on(async {
+    // Its figures take seconds of computing between two statements of the database.
+    let (report, page) = context.compute(move || {
+        let shown = ReportProgress::new();
+        let report = tokio.block_on(async {
             database.renew_listings().await?;
             let snapshot = Snapshot::begin(&database).await?;
-            explore(snapshot, today(), &|stage| shown.stage(stage)).await
+            Report::create(snapshot, today(), &|stage| shown.stage(stage)).await
         })?;
         shown.end();
-        let page = exploration.page();
-        Ok((exploration, page))
+        let page = report.page();
+        Ok((report, page))
     })?;
-    WholeFile::write(&arguments.out, page.as_bytes())?;
+    write_file(&arguments.out, page.as_bytes())?;
     if arguments.json {
-        say!("{:#}", serde_json::to_value(&exploration)?)?;
+        say!("{:#}", serde_json::to_value(&report)?)?;
         return Ok(());
     }
-    tell(&arguments.out, &exploration)
+    print_gravest(&arguments.out, &report)
 }
 
-fn tell(out: &Path, exploration: &Exploration) -> Result<()> {
-    let (rows, findings) = (HumanCount(exploration.rows().unsigned_abs()), exploration.findings());
+fn print_gravest(out: &Path, report: &Report) -> Result<()> {
+    let (rows, findings) = (HumanCount(report.rows().unsigned_abs()), report.findings());
     line_on_file(out, format_args!("{}: {rows} listings, {} findings; the gravest:", out.display(), findings.len()))?;
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Grave) {
         line_on_file(out, format_args!("- {}", finding.text.get(Language::English)))?;

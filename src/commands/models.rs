@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
 use domain::accuracy::AccuracyCard;
+use domain::quantile;
 use onnx_model::{Model, Sessions};
 use serde_json::json;
 use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
@@ -16,9 +17,8 @@ use training::synth::Market;
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
-use crate::output::{line_on_file, say};
+use crate::output::{line_on_file, say, write_file};
 use crate::process::Process;
-use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg models promote 3")]
@@ -89,7 +89,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         }
         Action::Export { version, output } => {
             let version = context.version(version)?;
-            WholeFile::write(output, &context.model_file(version)?)?;
+            write_file(output, &context.model_file(version)?)?;
             line_on_file(output, format_args!("{}: model version {version}", output.display()))?;
         }
         Action::Import { file } => import(&context, file)?,
@@ -209,7 +209,7 @@ fn median_time(mut call: impl FnMut() -> Result<(), onnx_model::Error>) -> Resul
         times.push(call_began.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_unstable_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
+    quantile::nearest(&times, 0.5).context("no call ended within a second")
 }
 
 fn history(context: &Context, as_json: bool) -> Result<()> {

@@ -4,16 +4,16 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use domain::Listing;
+use files::AtomicFile;
 use onnx_model::model::DEFAULT_LEVEL;
 use tables::{Encoding, Limits, Options, Source, Valuer, value_table};
 
 use crate::context::{Context, today};
 use crate::output::line_on_file;
 use crate::process::Process;
-use crate::whole_file::WholeFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg predict cars.xlsx -o valued.xlsx")]
@@ -36,8 +36,9 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open_to_read(process)?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: false };
-    let written = WholeFile::create(&arguments.output)?;
-    let output = BufWriter::new(written.writer()?);
+    let failed = || format!("{} cannot be written", arguments.output.display());
+    let file = AtomicFile::create(&arguments.output).with_context(failed)?;
+    let output = BufWriter::new(file.try_clone().with_context(failed)?);
     let source = Source::file(&arguments.file).until(Arc::clone(context.stop.flag()));
     let summary = context.compute(move || {
         let day = today();
@@ -45,7 +46,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         let valuer = Valuer { today: day, threads: model.threads(), value: &value };
         Ok(value_table(source, output, options, &valuer)?)
     })?;
-    written.finish()?;
+    file.finish().with_context(failed)?;
     line_on_file(
         &arguments.output,
         format_args!(

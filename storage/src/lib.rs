@@ -1,28 +1,25 @@
-//! Every SQL statement of Probeg, and the private PostgreSQL cluster that runs them where there is
-//! no other: listings, the stream that training reads, runs and the model registry.
+//! Every SQL statement of Probeg: listings, the stream that training reads, runs and the model registry.
 //!
 //! Absence is `None`; an [`Error`] means that something went wrong, and says what to do.
 
-mod atomic_file;
+mod batch;
 mod chunk;
-mod cluster;
 mod comparables;
 mod copy;
 mod database;
 mod error;
-pub mod exploration;
 mod import;
 mod listings;
 mod models;
+pub mod profile;
 mod retry;
 mod runs;
 mod snapshot;
 mod spool;
 mod transaction;
 
-pub use atomic_file::AtomicFile;
+pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
-pub use cluster::Cluster;
 pub use comparables::{Car, Comparable};
 pub use copy::{Malformed, decode as decode_copy};
 pub use database::{Database, Guard, Lock};

@@ -15,10 +15,10 @@ use arrow2::datatypes::{DataType, Field, Schema};
 use arrow2::io::ipc::read::{Dictionaries, FileMetadata, read_batch, read_file_metadata};
 use arrow2::io::ipc::write::{FileWriter, WriteOptions};
 use arrow2::types::NativeType;
-use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
+use files::AtomicFile;
 
-use crate::atomic_file::AtomicFile;
+use crate::batch::TabularBatch;
 use crate::error::{Error, Result};
 
 /// A spool that is being written; dropped before [`SpoolWriter::finish`], it is gone.
@@ -34,7 +34,8 @@ impl SpoolWriter {
     /// The file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
         let options = WriteOptions { compression: None };
-        let writer = FileWriter::try_new(AtomicFile::create(path)?, Schema::from(fields()), None, options);
+        let file = AtomicFile::create_in_own_folder(path).map_err(Error::file("write", path))?;
+        let writer = FileWriter::try_new(file, Schema::from(fields()), None, options);
         Ok(Self { writer: writer.map_err(failed(path))?, path: path.to_owned() })
     }
 
@@ -59,7 +60,7 @@ impl SpoolWriter {
     /// A disk that is full or broken.
     pub fn finish(mut self) -> Result<Spool> {
         self.writer.finish().map_err(failed(&self.path))?;
-        self.writer.into_inner().finish()?;
+        self.writer.into_inner().finish().map_err(Error::file("write", &self.path))?;
         Spool::open(&self.path)?.ok_or_else(|| Error::file("find", &self.path)(ErrorKind::NotFound.into()))
     }
 }

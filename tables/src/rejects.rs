@@ -1,20 +1,20 @@
 //! The file of rejected rows.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use files::AtomicFile;
 
 use crate::error::{Fault, TableError};
 use crate::row::Rejection;
 
-/// A CSV of what was rejected: `file,row,column,value,reason`, a line for each thing that is wrong.
-/// It is created with the first rejection, so that without one there is no file. UTF-8 with a
-/// byte order mark, as Excel wants it.
+/// A CSV of what was rejected: `file,row,column,value,reason`, a line for each thing that is wrong. It is started with
+/// the first rejection, so that without one there is no file. UTF-8 with a byte order mark, as Excel wants it.
 #[derive(Debug)]
 pub struct RejectsFile {
     path: PathBuf,
-    writer: Option<csv::Writer<BufWriter<File>>>,
+    writer: Option<csv::Writer<AtomicFile>>,
     rows: u64,
 }
 
@@ -26,7 +26,7 @@ impl RejectsFile {
         Self { path: path.into(), writer: None, rows: 0 }
     }
 
-    /// Where the file is, once something was written.
+    /// Where the file is, once it was published.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -41,23 +41,27 @@ impl RejectsFile {
         self.write_lines(file, row, rejections).map_err(|error| self.failed(error))
     }
 
-    /// Brings what was written to the disk and tells how many rows were rejected so far.
+    /// Gives the file its name, with everything written so far, and tells how many rows were rejected. More may follow.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn flush(&mut self) -> Result<u64, TableError> {
-        let flushed = self.writer.as_mut().map_or(Ok(()), csv::Writer::flush);
-        flushed.map_err(|error| self.failed(error))?;
+    pub fn publish(&mut self) -> Result<u64, TableError> {
+        self.publish_lines().map_err(|error| self.failed(error))?;
         Ok(self.rows)
     }
 
+    fn publish_lines(&mut self) -> io::Result<()> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let mut file = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        file.publish_new()?.clone_into(&mut self.path);
+        self.writer = Some(csv::Writer::from_writer(file));
+        Ok(())
+    }
+
     fn write_lines(&mut self, file: &str, row: u64, rejections: &[Rejection]) -> io::Result<()> {
-        let writer = if let Some(writer) = &mut self.writer {
-            writer
-        } else {
-            let (file, path) = create_new(&self.path)?;
-            self.path = path;
-            self.writer.insert(begin(file)?)
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            empty => empty.insert(start(AtomicFile::create(&self.path)?)?),
         };
         for rejection in rejections {
             let value = disarm(&rejection.value);
@@ -71,31 +75,7 @@ impl RejectsFile {
     }
 }
 
-/// Creates a file at a path or, where there is one, at the first free one of the numbered paths beside it.
-fn create_new(path: &Path) -> io::Result<(File, PathBuf)> {
-    let numbered = (2_u32..).map(|number| {
-        let suffix = path.extension().map_or_else(String::new, |extension| format!(".{}", extension.display()));
-        path.with_extension(format!("{number}{suffix}"))
-    });
-    for path in std::iter::once(path.to_owned()).chain(numbered) {
-        match File::create_new(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || path.is_dir() => return Err(error),
-            Err(_) if is_stream(&path) => return Ok((File::options().append(true).open(&path)?, path)),
-            Err(_) => {}
-            Ok(file) => return Ok((file, path)),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
-}
-
-/// A device, a pipe or an open file, none of which can lose what it holds.
-fn is_stream(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|open| path.starts_with(open))
-        || path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir())
-}
-
-fn begin(file: File) -> io::Result<csv::Writer<BufWriter<File>>> {
-    let mut file = BufWriter::new(file);
+fn start(mut file: AtomicFile) -> io::Result<csv::Writer<AtomicFile>> {
     file.write_all("\u{feff}".as_bytes())?;
     let mut writer = csv::Writer::from_writer(file);
     writer.write_record(["file", "row", "column", "value", "reason"])?;
@@ -116,7 +96,7 @@ mod tests {
     fn no_rejection_makes_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rejects.csv");
-        assert_eq!(RejectsFile::new(&path).flush().unwrap(), 0);
+        assert_eq!(RejectsFile::new(&path).publish().unwrap(), 0);
         assert!(!path.exists());
     }
 
@@ -128,7 +108,7 @@ mod tests {
         let rejection =
             |column, value: &str| Rejection { column, value: value.to_owned(), reason: "is bad".to_owned() };
         rejects.write("a.csv", 7, &[rejection("year", "-5"), rejection("mileage", "=cmd()")]).unwrap();
-        assert_eq!(rejects.flush().unwrap(), 1);
+        assert_eq!(rejects.publish().unwrap(), 1);
         let text = std::fs::read_to_string(&path).unwrap();
         let expected = "\u{feff}file,row,column,value,reason\na.csv,7,year,-5,is bad\na.csv,7,mileage,'=cmd(),is bad\n";
         assert_eq!(text, expected);
@@ -144,7 +124,7 @@ mod tests {
                 let rejection = Rejection { column: "", value: String::new(), reason: "is bad".to_owned() };
                 rejects.write("a.csv", row, &[rejection]).unwrap();
             }
-            rejects.flush().unwrap();
+            rejects.publish().unwrap();
             let written = std::fs::read_to_string(rejects.path()).unwrap();
             (rejects.path().file_name().unwrap().to_owned(), written.lines().count())
         };

@@ -1,8 +1,8 @@
 //! What fits into the memory that a run may take.
 
 use bytesize::ByteSize;
-use domain::TabularBatch;
 use domain::feature::CATEGORICAL;
+use storage::TabularBatch;
 
 use crate::Error;
 use crate::config::TrainConfig;

@@ -13,9 +13,10 @@ use domain::SplitCounts;
 use domain::drift::Reference;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
+use files::AtomicFile;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use storage::{AtomicFile, Extent, Run};
+use storage::{Extent, Run};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
@@ -127,9 +128,9 @@ impl RunFolder {
     /// Writes down how the run is begun.
     pub fn begin(&self, manifest: &RunManifest) -> Result<(), Error> {
         let path = self.path.join(MANIFEST);
-        let mut file = AtomicFile::create(&path)?;
+        let mut file = AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?;
         write_value(&path, manifest, &mut file)?;
-        Ok(file.finish()?)
+        file.finish().map_err(failed("write", &path))
     }
 
     /// How far a stage is; `None` before its vocabularies are fitted.
@@ -165,7 +166,7 @@ impl RunFolder {
         let path = self.checkpoint(stage);
         let failed_zip = |cause: zip::result::ZipError| failed("write", &path)(cause.into());
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
-        let mut archive = ZipWriter::new(AtomicFile::create(&path)?);
+        let mut archive = ZipWriter::new(AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?);
         archive.start_file(PREPARED, options).map_err(failed_zip)?;
         write_value(&path, prepared, &mut archive)?;
         if let Some(learner) = learner {
@@ -179,7 +180,7 @@ impl RunFolder {
                 }
             }
         }
-        Ok(archive.finish().map_err(failed_zip)?.finish()?)
+        archive.finish().map_err(failed_zip)?.finish().map_err(failed("write", &path))
     }
 
     fn checkpoint(&self, stage: Stage) -> PathBuf {

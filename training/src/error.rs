@@ -37,12 +37,6 @@ pub enum Error {
         /// How many are needed in all.
         minimum: u64,
     },
-    /// There is no listing to look at.
-    #[error(
-        "there are no listings to explore: import some with `probeg import FILE`, \
-         or try a synthetic market with `probeg synth --rows 20000`"
-    )]
-    NothingToExplore,
     /// The loss is no number any more.
     #[error(
         "the loss is no longer a number in epoch {epoch}; try a lower rate, such as `--set learning_rate={suggested}`"

@@ -1,7 +1,7 @@
 //! The accuracy card of a model, on a split of the database or on a labelled file.
 
 use chrono::NaiveDate;
-use domain::accuracy::{AccuracyCard, Outcome, Surface, segments};
+use domain::accuracy::{AccuracyCard, Surface};
 use domain::calibration::CalibrationRow;
 use domain::identity::{age, canonical_listing};
 use domain::{Column, Listing, PricedListing, Value};
@@ -11,6 +11,7 @@ use storage::ListingChunk;
 use tables::{Options, Source, Table};
 
 use crate::Error;
+use crate::accuracy::{Outcome, add_segment, measure_card, segments};
 use crate::stream::is_maskable;
 
 /// A card, and how many rows of the file could not be used.
@@ -113,10 +114,10 @@ impl<'a> Measurement<'a> {
             dearer_with_mileage: share(self.dearer_with_mileage),
             dearer_with_age: share(self.dearer_with_age),
         };
-        let mut card = AccuracyCard::measure(&self.as_listed, surface);
+        let mut card = measure_card(&self.as_listed, surface);
         if let Some(card) = &mut card {
             for ((name, _), outcomes) in SCENARIOS.iter().zip(&self.scenarios) {
-                card.add_segment("scenario", (*name).to_owned(), &outcomes.iter().collect::<Vec<_>>());
+                add_segment(card, "scenario", (*name).to_owned(), &outcomes.iter().collect::<Vec<_>>());
             }
         }
         Ok(card)

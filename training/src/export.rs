@@ -1,12 +1,12 @@
 //! From the network to the model file, and the proof that both compute the same.
 
 use burn::prelude::*;
-use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use onnx_export::{Graph, Input, Traced};
 use onnx_model::model::largest_difference;
 use onnx_model::signature::Golden;
 use onnx_model::{CATEGORICAL_INPUT, Model, NUMERIC_INPUT, OUTPUT, Signature};
+use storage::TabularBatch;
 
 use crate::Error;
 use crate::model::TabularRegressor;

@@ -113,7 +113,7 @@ fn read(
     if !batch.is_empty() {
         let _ = batches.blocking_send(batch);
     }
-    rejects.flush()?;
+    rejects.publish()?;
     Ok(Read { header, rejected, first_rejected })
 }
 

@@ -1,12 +1,13 @@
 //! From tables to a registered model: import, stream, network, learning, evaluation, export.
 
+mod accuracy;
 mod budget;
 mod checkpoint;
 pub mod config;
 mod error;
 pub mod evaluate;
-pub mod explore;
 pub mod export;
+mod frequency;
 pub mod import;
 mod learner;
 pub mod model;
@@ -14,6 +15,7 @@ mod statistics;
 pub mod stream;
 pub mod synth;
 pub mod train;
+pub mod vocabulary;
 
 pub use config::TrainConfig;
 pub use error::Error;

@@ -7,7 +7,7 @@ use burn::prelude::*;
 use domain::drift::{KeySpread, NumberSpread, Reference};
 use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
-use domain::vocabulary::VocabularyCounter;
+use domain::quantile;
 use onnx_model::Encoder;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +18,7 @@ use crate::checkpoint::Prepared;
 use crate::config::TrainConfig;
 use crate::model::{DERIVED, GenerationCounter, Statistics, derive};
 use crate::stream::ListingStream;
+use crate::vocabulary::VocabularyCounter;
 
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;
@@ -110,18 +111,14 @@ impl Reservoir {
 fn quantile_edges(mut values: Vec<f32>, n_bins: usize) -> Vec<f32> {
     values.retain(|value| value.is_finite());
     values.sort_unstable_by(f32::total_cmp);
-    if values.is_empty() {
-        return Vec::new();
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a handful of bins, and a sample of values")]
+    #[expect(clippy::cast_precision_loss, reason = "a handful of bins")]
     let edge = |edge: usize| {
         let part = edge as f64 / n_bins as f64;
         // From 0 to 1, slow at both ends: the bins hold fewer values there, where values are far apart.
         let level = part * part * (3.0 - 2.0 * part);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the sample")]
-        values[((values.len() - 1) as f64 * level).round() as usize]
+        quantile::nearest(&values, level)
     };
-    let mut edges: Vec<f32> = (0..=n_bins).map(edge).collect();
+    let mut edges: Vec<f32> = (0..=n_bins).filter_map(edge).collect();
     edges.dedup();
     edges
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use crossbeam_channel::Sender;
+use domain::Column;
+use domain::SplitCounts;
 use domain::identity::Split;
-use domain::{Column, SplitCounts, TabularBatch};
 use onnx_model::Encoder;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use storage::{Block, ListingChunk, Part, Snapshot, Spool, SpoolWriter};
+use storage::{Block, ListingChunk, Part, Snapshot, Spool, SpoolWriter, TabularBatch};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::Error;

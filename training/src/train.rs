@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{NaiveDate, SecondsFormat, Utc};
+use domain::SplitCounts;
 use domain::accuracy::{AccuracyCard, Newest};
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
-use domain::{SplitCounts, TabularBatch};
 use onnx_model::signature::RunSummary;
 use onnx_model::{Encoder, Model, Runtime, Sessions, Signature};
 use serde_json::json;
-use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunStatus, Snapshot, retried};
+use storage::{Database, ListingChunk, NewModel, NewRun, Outcome, RunStatus, Snapshot, TabularBatch, retried};
 use tokio::runtime::Handle;
 
 use crate::Error;

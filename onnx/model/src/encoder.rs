@@ -4,8 +4,8 @@ use domain::column::Column;
 use domain::feature::FeatureSchema;
 use domain::fold::fold;
 use domain::identity::days_since_epoch;
-use domain::listing::{Listing, Value};
 use domain::vocabulary::write_key;
+use domain::{Listing, Value};
 use rustc_hash::FxHashMap;
 
 use crate::error::Error;
@@ -136,18 +136,17 @@ fn column(name: &str) -> Result<Column, Error> {
 mod tests {
     use super::*;
     use domain::Cell;
-    use domain::vocabulary::VocabularyCounter;
+    use domain::feature::CATEGORICAL;
 
     fn encoder() -> Encoder {
-        let mut counter = VocabularyCounter::new(100);
-        for (brand, model) in [("kia", "rio"), ("kia", "ceed"), ("lada (ваз)", "2114")] {
-            counter.add(|column| match column {
-                Column::Brand => Some(brand),
-                Column::Model => Some(model),
-                _ => None,
-            });
-        }
-        Encoder::new(&counter.into_schema(1, 100)).unwrap()
+        let keys = |feature: &str| match feature {
+            "brand" => vec![vec!["kia"], vec!["lada (ваз)"]],
+            "model" => vec![vec!["kia", "ceed"], vec!["kia", "rio"], vec!["lada (ваз)", "2114"]],
+            _ => Vec::new(),
+        };
+        let owned = |key: Vec<&str>| key.into_iter().map(str::to_owned).collect();
+        let vocabularies = CATEGORICAL.iter().map(|feature| keys(feature.name).into_iter().map(owned).collect());
+        Encoder::new(&FeatureSchema::new(vocabularies.collect())).unwrap()
     }
 
     fn encode(cells: &[(Column, Cell<'static>)]) -> (Vec<i64>, Vec<f32>) {

@@ -2,13 +2,13 @@
 //! whether it is a model of this registry, since other registries have the same version numbers.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use files::write_atomic;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use storage::MAX_MODEL_BYTES;
-use tempfile::NamedTempFile;
 
 const FILE: &str = "served.onnx";
 const LABEL: &str = "served.json";
@@ -26,9 +26,9 @@ struct Label {
 pub(crate) fn write(folder: &Path, version: i64, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let label = serde_json::to_vec(&Label { version, sha256: Sha256::digest(bytes).to_vec() })?;
-    replace(folder, FILE, bytes)?;
+    write_atomic(&folder.join(FILE), bytes)?;
     // In between, the label does not match the file, and neither is used.
-    replace(folder, LABEL, &label)
+    write_atomic(&folder.join(LABEL), &label)
 }
 
 /// A stored model.
@@ -68,15 +68,6 @@ pub(crate) fn read(folder: &Path) -> io::Result<Option<CachedModel>> {
     } else {
         Err(io::Error::new(ErrorKind::InvalidData, "it is damaged"))
     }
-}
-
-/// A file is there whole or not at all, also where several servers of one folder write it at the same time.
-fn replace(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(folder.join(name)).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

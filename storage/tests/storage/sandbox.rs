@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::NaiveDate;
 use domain::{Cell, Column, Listing, PricedListing};
-use sqlx::PgPool;
-use storage::{Cluster, Database};
+use postgres::Cluster;
+use sqlx::{Connection, PgConnection, PgPool};
+use storage::Database;
 
 /// Nobody asks the tests to stop.
 pub static GO_ON: AtomicBool = AtomicBool::new(false);
@@ -63,7 +64,10 @@ pub async fn empty_database() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let sandbox = tokio::task::spawn_blocking(sandbox).await.unwrap();
-    sandbox.cluster.create_database(&name).await.unwrap()
+    let mut connection = PgConnection::connect(&sandbox.cluster.url()).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    sandbox.cluster.url_of(&name)
 }
 
 /// A listing with most columns, different for each number.

@@ -1,7 +1,6 @@
-use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use proptest::prelude::*;
-use storage::{AtomicFile, Spool, SpoolWriter};
+use storage::{Spool, SpoolWriter, TabularBatch};
 
 /// Rows with any numbers, missing ones too.
 fn rows() -> impl Strategy<Value = TabularBatch> {
@@ -64,20 +63,6 @@ fn a_file_that_is_no_spool_is_told_by_name() {
     let path = folder.path().join("spool.arrow");
     std::fs::write(&path, b"ARROW1 but nothing else").unwrap();
     assert!(Spool::open(&path).unwrap_err().to_string().contains("spool.arrow"));
-}
-
-#[test]
-fn a_disk_that_is_full_leaves_what_was_there() {
-    // `/dev/full` takes no byte; its name is that of the file that is not yet complete.
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("checkpoint");
-    std::fs::write(&path, "the last good one").unwrap();
-    std::os::unix::fs::symlink("/dev/full", folder.path().join("checkpoint.partial")).unwrap();
-    let mut file = AtomicFile::create(&path).unwrap();
-    std::io::Write::write_all(&mut file, b"the next one").unwrap();
-    let error = file.finish().unwrap_err().to_string();
-    assert!(error.contains("No space left"), "{error}");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "the last good one");
 }
 
 proptest! {

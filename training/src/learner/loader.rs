@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use domain::TabularBatch;
 use domain::identity::Split;
+use storage::TabularBatch;
 
 use super::task::{TrainingTask, Until};
 use crate::error::Error;

@@ -1,9 +1,10 @@
 //! Values that are hidden from the network in training.
 
+use domain::Column;
 use domain::feature::{CATEGORICAL, NUMERIC};
-use domain::{Column, TabularBatch};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use storage::TabularBatch;
 
 use crate::config::TrainConfig;
 use crate::stream::is_maskable;

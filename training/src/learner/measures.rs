@@ -1,7 +1,7 @@
 //! What is measured during training.
 
-use domain::TabularBatch;
 use serde::{Deserialize, Serialize};
+use storage::TabularBatch;
 
 use super::task::TrainingTask;
 use crate::model::Statistics;

@@ -12,10 +12,10 @@ use burn::prelude::*;
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, activation};
 use crossbeam_channel::{Receiver, Sender};
-use domain::TabularBatch;
 use domain::feature::{CATEGORICAL, NUMERIC};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use storage::TabularBatch;
 
 use super::masks::Masks;
 use super::task::TrainingTask;
@@ -259,13 +259,13 @@ impl ModuleMapper for Averaging {
 mod tests {
     use std::sync::atomic::AtomicBool;
 
-    use domain::vocabulary::VocabularyCounter;
     use onnx_model::Encoder;
 
     use super::*;
     use crate::config::TrainConfig;
     use crate::learner::task::Until;
     use crate::model::{DERIVED, GenerationCounter, Statistics};
+    use crate::vocabulary::VocabularyCounter;
 
     #[test]
     fn a_member_that_panics_says_so() {

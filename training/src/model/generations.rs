@@ -2,12 +2,13 @@
 
 use burn::module::Module;
 use burn::prelude::*;
+use domain::Column;
 use domain::feature::{CATEGORICAL, GENERATION, MODEL, NUMERIC, numeric_place};
-use domain::frequency::FrequencySketch;
-use domain::{Column, TabularBatch};
 use serde::{Deserialize, Serialize};
+use storage::TabularBatch;
 
 use super::derived::raw_number;
+use crate::frequency::FrequencySketch;
 
 /// Counts the generations of each model and year.
 #[derive(Debug)]

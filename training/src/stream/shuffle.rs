@@ -1,10 +1,10 @@
 //! The order of an epoch: a pure function of the seed and the epoch.
 
-use domain::TabularBatch;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use storage::TabularBatch;
 
 /// What the order of an epoch depends on.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,130 @@
+//! A cluster (a data directory and its server) that the commands of one home share.
+//!
+//! Each command holds a shared lock on one file. The server is started and stopped under an exclusive lock on a second
+//! file, and a command that ends stops it only when nobody else holds the first. The kernel releases both locks when a
+//! process is killed, so the next command finds the server running and adopts it.
+
+use std::fmt::Write;
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use crate::account::Account;
+use crate::error::{Error, Result};
+use crate::layout::{Layout, PORT};
+use crate::nofollow;
+use crate::process::pause;
+use crate::programs::Programs;
+use crate::server::{SUPERUSER, Server};
+
+/// A running cluster. The last one dropped among all processes stops the server; a process that ends without dropping
+/// it (`std::process::exit`, a signal) leaves the server to the next.
+#[derive(Debug)]
+pub struct Cluster {
+    server: Server,
+    users: File,
+    gate: File,
+}
+
+impl Cluster {
+    /// Opens the cluster of the folder `home`, initializing and starting it where that is needed. The programs of
+    /// PostgreSQL come from `pg_bin_dir`, or from where the machine keeps them.
+    ///
+    /// As root, the server runs as `postgres` or `nobody`; where that user may not enter `home`,
+    /// the data lives under `/var/lib/probeg` and `home/cluster.location` says where.
+    ///
+    /// Blocks: for seconds the first time, for tenths of a second later on, for minutes at worst when a large database
+    /// recovers from a crash. Once `stop` is set, what was being started is stopped.
+    ///
+    /// # Errors
+    /// No server binaries, folders that cannot be used, or a server that does not start, with the
+    /// last lines of its log. [`Error::Stopped`].
+    pub fn open(home: &Path, pg_bin_dir: Option<&Path>, stop: &AtomicBool) -> Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o755).create(home).map_err(Error::file("create", home))?;
+        let home = home.canonicalize().map_err(Error::file("find", home))?;
+        let users_path = home.join("cluster.users.lock");
+        let users = open_lock(&users_path)?;
+        let gate_path = home.join("cluster.gate.lock");
+        let gate = open_lock(&gate_path)?;
+
+        lock(&gate, &gate_path, stop)?;
+        users.lock_shared().map_err(Error::file("lock", &users_path))?;
+        let account = Account::for_server()?;
+        let layout = Layout::prepare(&home, account)?;
+        let programs = Programs::find(pg_bin_dir, layout.version().as_deref())?;
+        let mut server = Server::new(layout, programs, account);
+        server.ensure_running(stop)?;
+        gate.unlock().map_err(Error::file("unlock", &gate_path))?;
+        Ok(Self { server, users, gate })
+    }
+
+    /// The address of the cluster's default database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// The address of a database of this name in the cluster.
+    #[must_use]
+    pub fn url_of(&self, database: &str) -> String {
+        format!(
+            "postgres://{}@localhost:{}/{}?host={}",
+            SUPERUSER,
+            PORT,
+            percent_encode(database),
+            percent_encode(self.server.socket_directory())
+        )
+    }
+
+    fn release(&mut self) -> Result<()> {
+        let home = self.server.directory().to_owned();
+        self.gate.lock().map_err(Error::file("lock the cluster in", &home))?;
+        self.users.unlock().map_err(Error::file("unlock the cluster in", &home))?;
+        let result = match self.users.try_lock() {
+            Ok(()) => self.server.stop(),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(cause)) => Err(Error::file("lock the cluster in", &home)(cause)),
+        };
+        // Explicitly: a child that another thread is just spawning holds copies of both files.
+        let unlocked = self.users.unlock().and_then(|()| self.gate.unlock());
+        result.and(unlocked.map_err(Error::file("unlock the cluster in", &home)))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.release() {
+            tracing::warn!(%error, "The private database could not be stopped; the next command will adopt it.");
+        }
+    }
+}
+
+/// Waits for a lock, which another command may hold for as long as its server takes to start.
+fn lock(file: &File, path: &Path, stop: &AtomicBool) -> Result<()> {
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => pause(stop)?,
+            Err(TryLockError::Error(cause)) => return Err(Error::file("lock", path)(cause)),
+        }
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    nofollow::open_to_append(path).map_err(Error::file("open", path))
+}
+
+/// Percent-encodes everything but letters, digits and the marks that no part of an address gives a meaning to.
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}

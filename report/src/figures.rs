@@ -1,0 +1,162 @@
+//! The figures of the report.
+//!
+//! Exact counts and quantiles come from PostgreSQL, everything else from a uniform sample of fixed
+//! size; all of it from one snapshot. Memory does not grow with the table.
+
+pub(crate) mod distribution;
+pub(crate) mod fitness;
+mod information;
+pub(crate) mod market;
+pub(crate) mod missing;
+pub(crate) mod relations;
+mod sample;
+
+use chrono::NaiveDate;
+use domain::Column;
+use domain::column::Kind;
+use serde::Serialize;
+use storage::Snapshot;
+use storage::profile::{MonthRows, Overview, Period, Repeats, SourceRows, Suspicion};
+
+use crate::error::Error;
+use distribution::{NUMBERS, NumberColumn, TextColumn, histogram, is_logarithmic, is_ratio};
+use fitness::Fitness;
+use market::MarketIndex;
+use missing::Missing;
+use relations::{Correlations, ExplainedVariance, PriceAgainst};
+use sample::{Sample, key_columns};
+
+/// Sources that are told apart.
+const MAX_SOURCES: i64 = 30;
+/// Listings of the sample.
+const MAX_SAMPLE: i64 = 100_000;
+/// Values of a text column, and numbers of a number column, that are shown.
+const MAX_TEXTS_SHOWN: i64 = 15;
+const MAX_NUMBERS_SHOWN: i64 = 5;
+/// More months than these make a crowded plot.
+const MAX_PERIODS: i64 = 40;
+
+/// All figures of the report.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) made_on: NaiveDate,
+    pub(crate) overview: Overview,
+    pub(crate) sampled: usize,
+    pub(crate) fitness: Vec<Fitness>,
+    pub(crate) sources: Vec<SourceRows>,
+    pub(crate) months: Vec<MonthRows>,
+    pub(crate) market: Option<MarketIndex>,
+    pub(crate) missing: Missing,
+    pub(crate) texts: Vec<TextColumn>,
+    pub(crate) numbers: Vec<NumberColumn>,
+    pub(crate) prices: Vec<PriceAgainst>,
+    pub(crate) explains: Vec<ExplainedVariance>,
+    pub(crate) correlations: Correlations,
+    pub(crate) repeats: Repeats,
+    pub(crate) suspicions: Vec<Suspicion>,
+}
+
+/// What is being computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Rows by source and date, and what is missing.
+    Counting,
+    /// One column after the other.
+    Column(&'static str),
+    /// Repetitions and contradictions.
+    Comparing,
+    /// The market's level.
+    Market,
+    /// The sample.
+    Sampling,
+}
+
+impl Figures {
+    pub(crate) async fn compute(
+        mut snapshot: Snapshot,
+        today: NaiveDate,
+        on_stage: &(dyn Fn(Stage) + Sync),
+    ) -> Result<Self, Error> {
+        on_stage(Stage::Counting);
+        let overview = snapshot.overview().await?;
+        if overview.rows == 0 {
+            return Err(Error::NoListings);
+        }
+        let sources = snapshot.sources(MAX_SOURCES).await?;
+        let months = snapshot.months().await?;
+        let missing = Missing::of(&snapshot.absences(&sources).await?, &sources);
+        on_stage(Stage::Sampling);
+        let sample = Sample::new(snapshot.sample(MAX_SAMPLE).await?, &sources);
+        let texts = text_columns(&mut snapshot, on_stage).await?;
+        let numbers = number_columns(&mut snapshot, &sample, on_stage).await?;
+        on_stage(Stage::Comparing);
+        let repeats = snapshot.repeats().await?;
+        let suspicions = snapshot.suspicions().await?;
+        on_stage(Stage::Market);
+        let market = market::market_index(&snapshot.cell_levels(period(&overview)).await?);
+        Ok(Self {
+            made_on: today,
+            sampled: sample.len(),
+            fitness: fitness::judge(&sample, &missing, &texts, &numbers),
+            prices: relations::prices_along(&sample),
+            explains: relations::explained_by_column(&sample),
+            correlations: relations::correlations(&sample),
+            overview,
+            sources,
+            months,
+            market,
+            missing,
+            texts,
+            numbers,
+            repeats,
+            suspicions,
+        })
+    }
+
+    /// Of all listings.
+    pub(crate) fn share(&self, rows: i64) -> f64 {
+        rows as f64 / self.overview.rows.max(1) as f64
+    }
+
+    pub(crate) fn number(&self, column: Column) -> Option<&NumberColumn> {
+        self.numbers.iter().find(|number| number.column == column)
+    }
+
+    pub(crate) fn text(&self, column: Column) -> Option<&TextColumn> {
+        self.texts.iter().find(|text| text.column == column)
+    }
+}
+
+async fn text_columns(snapshot: &mut Snapshot, on_stage: &(dyn Fn(Stage) + Sync)) -> Result<Vec<TextColumn>, Error> {
+    let mut texts = Vec::new();
+    for column in Column::descriptive().iter().filter(|column| column.kind() == Kind::Text) {
+        on_stage(Stage::Column(column.name()));
+        let profile = snapshot.text_profile(&key_columns(*column), MAX_TEXTS_SHOWN).await?;
+        texts.push(TextColumn { column: *column, profile });
+    }
+    Ok(texts)
+}
+
+async fn number_columns(
+    snapshot: &mut Snapshot,
+    sample: &Sample,
+    on_stage: &(dyn Fn(Stage) + Sync),
+) -> Result<Vec<NumberColumn>, Error> {
+    let mut numbers = Vec::new();
+    for column in NUMBERS {
+        on_stage(Stage::Column(column.name()));
+        let is_logarithmic = is_logarithmic(column);
+        let profile = snapshot.number_profile(column, is_ratio(column), MAX_NUMBERS_SHOWN).await?;
+        numbers.push(NumberColumn { column, is_logarithmic, profile, histogram: histogram(sample, column) });
+    }
+    Ok(numbers)
+}
+
+/// Months, unless there are so many that nobody could read them.
+fn period(overview: &Overview) -> Period {
+    match overview.months {
+        months if months <= MAX_PERIODS => Period::Month,
+        months if months <= 3 * MAX_PERIODS => Period::Quarter,
+        _ => Period::Year,
+    }
+}

@@ -1,0 +1,255 @@
+//! What goes with the price, and what with what.
+
+use std::collections::BTreeMap;
+
+use domain::Column;
+use domain::column::Kind;
+use domain::quantile;
+use serde::Serialize;
+
+use super::sample::{Sample, key_columns};
+
+/// Prices along something else.
+#[derive(Debug, Serialize)]
+pub(crate) struct PriceAgainst {
+    pub(crate) along: Along,
+    /// Where there are enough listings, in order.
+    pub(crate) bins: Vec<PriceBin>,
+    /// Some listings, to be seen as points: what is along, and the price.
+    #[serde(skip)]
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// What prices are looked at along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Along {
+    /// Years from manufacture to listing.
+    Age,
+    /// Kilometres.
+    Mileage,
+    /// Horsepower.
+    Power,
+    /// Day of the listing.
+    Date,
+}
+
+/// Prices in a range of something else.
+#[derive(Debug, Serialize)]
+pub(crate) struct PriceBin {
+    /// The middle of the range.
+    pub(crate) at: f64,
+    pub(crate) rows: usize,
+    /// The 10th, 25th, 50th, 75th and 90th percentile of the prices.
+    pub(crate) prices: [f64; 5],
+}
+
+/// Rank correlations.
+#[derive(Debug, Serialize)]
+pub(crate) struct Correlations {
+    pub(crate) names: Vec<Measure>,
+    /// Spearman's rho of each pair (Spearman 1904); `None` where too few listings have both or one is constant.
+    pub(crate) rho: Vec<Vec<Option<f64>>>,
+}
+
+/// A number of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measure {
+    /// Years from manufacture to listing.
+    Age,
+    /// A column.
+    #[serde(untagged)]
+    Of(Column),
+}
+
+/// How much of the spread of the logarithm of the price a column alone explains.
+#[derive(Debug, Serialize)]
+pub(crate) struct ExplainedVariance {
+    pub(crate) column: Column,
+    /// From 0 to 1.
+    pub(crate) share: f64,
+}
+
+const BINS: f64 = 24.0;
+const MIN_IN_BIN: usize = 20;
+const POINTS: usize = 500;
+/// Ranks of this many listings are as good as of all: rho is then known to a hundredth.
+const RANKED: usize = 20_000;
+const MIN_PAIRS: usize = 30;
+
+const MEASURES: [Measure; 7] = [
+    Measure::Of(Column::Price),
+    Measure::Age,
+    Measure::Of(Column::Mileage),
+    Measure::Of(Column::EnginePower),
+    Measure::Of(Column::EngineVolume),
+    Measure::Of(Column::OwnersCount),
+    Measure::Of(Column::ListingDate),
+];
+
+impl Measure {
+    fn get(self, sample: &Sample, row: usize) -> Option<f64> {
+        match self {
+            Self::Age => sample.age(row),
+            Self::Of(column) => sample.number(column, row),
+        }
+    }
+}
+
+impl Along {
+    const ALL: [Self; 4] = [Self::Age, Self::Mileage, Self::Power, Self::Date];
+
+    fn measure(self) -> Measure {
+        match self {
+            Self::Age => Measure::Age,
+            Self::Mileage => Measure::Of(Column::Mileage),
+            Self::Power => Measure::Of(Column::EnginePower),
+            Self::Date => Measure::Of(Column::ListingDate),
+        }
+    }
+}
+
+/// Prices along everything that they can be looked at along.
+pub(crate) fn prices_along(sample: &Sample) -> Vec<PriceAgainst> {
+    Along::ALL.into_iter().map(|along| price_against(sample, along)).collect()
+}
+
+fn price_against(sample: &Sample, along: Along) -> PriceAgainst {
+    let pairs: Vec<(f64, f64)> =
+        (0..sample.len()).filter_map(|row| Some((along.measure().get(sample, row)?, sample.price(row)))).collect();
+    let mut sorted: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let (Some(low), Some(high)) = (quantile::interpolated(&sorted, 0.005), quantile::interpolated(&sorted, 0.995))
+    else {
+        return PriceAgainst { along, bins: Vec::new(), points: Vec::new() };
+    };
+    let width = match along {
+        Along::Age => 1.0,
+        _ => ((high - low) / BINS).max(f64::MIN_POSITIVE),
+    };
+    let within = |pair: &&(f64, f64)| (low..=high).contains(&pair.0);
+    let mut bins: Vec<Vec<&(f64, f64)>> = Vec::new();
+    for pair in pairs.iter().filter(within) {
+        let place = ((pair.0 - low) / width).min(200.0) as usize;
+        bins.resize_with(bins.len().max(place + 1), Vec::new);
+        bins[place].push(pair);
+    }
+    let bins = bins.into_iter().filter(|bin| bin.len() >= MIN_IN_BIN).filter_map(|bin| price_bin(&bin));
+    PriceAgainst { along, bins: bins.collect(), points: pairs.iter().filter(within).take(POINTS).copied().collect() }
+}
+
+fn price_bin(pairs: &[&(f64, f64)]) -> Option<PriceBin> {
+    let mut along: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+    let mut prices: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
+    along.sort_unstable_by(f64::total_cmp);
+    prices.sort_unstable_by(f64::total_cmp);
+    let at = |share| quantile::interpolated(&prices, share);
+    Some(PriceBin {
+        at: quantile::interpolated(&along, 0.5)?,
+        rows: pairs.len(),
+        prices: [at(0.1)?, at(0.25)?, at(0.5)?, at(0.75)?, at(0.9)?],
+    })
+}
+
+/// Rank correlations of all numbers with each other.
+pub(crate) fn correlations(sample: &Sample) -> Correlations {
+    let rows = sample.len().min(RANKED);
+    let values: Vec<Vec<Option<f64>>> =
+        MEASURES.iter().map(|measure| (0..rows).map(|row| measure.get(sample, row)).collect()).collect();
+    let rho = |first: &Vec<Option<f64>>| values.iter().map(|second| spearman(first, second)).collect();
+    Correlations { names: MEASURES.to_vec(), rho: values.iter().map(rho).collect() }
+}
+
+fn spearman(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
+    let pairs: Vec<(f64, f64)> = first.iter().zip(second).filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
+    if pairs.len() < MIN_PAIRS {
+        return None;
+    }
+    let first = ranks(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>());
+    let second = ranks(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>());
+    let middle = (pairs.len() - 1) as f64 / 2.0;
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum::<f64>();
+    let spread = (product(&first, &first) * product(&second, &second)).sqrt();
+    (spread > 0.0).then(|| product(&first, &second) / spread)
+}
+
+/// Ranks counted from 0; equal values share the mean of theirs.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut first = 0;
+    for same in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
+        let rank = first as f64 + (same.len() - 1) as f64 / 2.0;
+        for place in same {
+            ranks[*place] = rank;
+        }
+        first += same.len();
+    }
+    ranks
+}
+
+/// How much of the price each column alone explains, most first.
+pub(crate) fn explained_by_column(sample: &Sample) -> Vec<ExplainedVariance> {
+    let mut all: Vec<ExplainedVariance> = Column::descriptive()
+        .iter()
+        .filter_map(|column| Some(ExplainedVariance { column: *column, share: explained_by(sample, *column)? }))
+        .collect();
+    all.sort_by(|a, b| b.share.total_cmp(&a.share));
+    all
+}
+
+/// Epsilon squared (Kelley 1935): the share of variance between groups, freed of what as many
+/// groups would explain by chance. Numbers are grouped by twentieths; a model and a generation only
+/// mean something within their make.
+fn explained_by(sample: &Sample, column: Column) -> Option<f64> {
+    let columns = key_columns(column);
+    let edges = twentieths(sample, column);
+    let group = |row| match column.kind() {
+        Kind::Text => sample.texts_key(&columns, row),
+        _ => sample.number(column, row).map(|number| edges.partition_point(|edge| *edge <= number) as u64),
+    };
+    let rows: Vec<(u64, f64)> =
+        (0..sample.len()).filter_map(|row| Some((group(row)?, sample.price(row).ln()))).collect();
+    // In the order of their keys, so that the sums are the same each time.
+    let mut groups: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
+    for (group, level) in &rows {
+        let group = groups.entry(*group).or_default();
+        *group = (group.0 + 1.0, group.1 + level);
+    }
+    let count = rows.len() as f64;
+    let degrees = count - groups.len() as f64;
+    if degrees < MIN_PAIRS as f64 {
+        return None;
+    }
+    let mean = rows.iter().map(|(_, level)| level).sum::<f64>() / count;
+    let total: f64 = rows.iter().map(|(_, level)| (level - mean).powi(2)).sum();
+    let between: f64 = groups.values().map(|(count, sum)| count * (sum / count - mean).powi(2)).sum();
+    (total > 0.0).then(|| (1.0 - (total - between) / degrees / (total / (count - 1.0))).clamp(0.0, 1.0))
+}
+
+fn twentieths(sample: &Sample, column: Column) -> Vec<f64> {
+    let mut values: Vec<f64> = (0..sample.len()).filter_map(|row| sample.number(column, row)).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    quantile::interpolated_edges(&values, 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_of_equal_values_are_shared() {
+        assert_eq!(ranks(&[10.0, 30.0, 10.0, 20.0]), [0.5, 3.0, 0.5, 2.0]);
+    }
+
+    #[test]
+    fn rank_correlation_sees_any_rising_relation_and_no_constant() {
+        let rising: Vec<_> = (0..50).map(|number| Some(f64::from(number))).collect();
+        let cubes: Vec<_> = (0..50).map(|number| Some(-f64::from(number).powi(3))).collect();
+        assert!((spearman(&rising, &cubes).unwrap() + 1.0).abs() < 1e-9);
+        assert_eq!(spearman(&rising, &vec![Some(1.0); 50]), None);
+        assert_eq!(spearman(&rising[..5], &cubes[..5]), None);
+    }
+}

@@ -1,0 +1,313 @@
+//! Findings about columns.
+
+use domain::Column;
+
+use super::finding::{Finding, Severity, column_name, finding, join_list};
+use crate::figures::Figures;
+use crate::figures::fitness::Fault;
+use crate::section::Section;
+use crate::words::{EN, RU, Words};
+
+/// The columns with a fault, and what of it the caller wants.
+fn with<T>(figures: &Figures, pick: impl Fn(&Fault) -> Option<T>) -> Vec<(Column, T)> {
+    let columns = figures.fitness.iter();
+    columns.flat_map(|fitness| fitness.faults.iter().filter_map(&pick).map(|found| (fitness.column, found))).collect()
+}
+
+pub(super) fn absent(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| matches!(fault, Fault::Absent).then_some(()));
+    if columns.is_empty() {
+        return None;
+    }
+    let names = Words::each(|language| join_list(columns.iter().map(|(column, ())| column_name(language, *column))));
+    Some(finding(
+        Severity::Warning,
+        Section::Missing,
+        Words::new(
+            format!("Ни в одном объявлении не заполнено: {}.", names.ru),
+            format!("No listing has a value in: {}.", names.en),
+        ),
+        Words::new(
+            "Модель ничему по этим столбцам не научится. Проверьте, как названы столбцы в исходном файле.",
+            "The model will learn nothing from them. Check how the columns are called in the source file.",
+        ),
+    ))
+}
+
+pub(super) fn constant(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| matches!(fault, Fault::Constant).then_some(()));
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(columns.iter().map(|(column, ())| match only_value(figures, *column) {
+            Some(value) => format!("{} = «{value}»", column_name(language, *column)),
+            None => column_name(language, *column),
+        }))
+    });
+    Some(finding(
+        Severity::Grave,
+        Section::Columns,
+        Words::new(
+            format!("Постоянный столбец: {} — во всех заполненных объявлениях (100\u{a0}%).", told.ru),
+            format!("Constant column: {} in every listing that has a value (100\u{a0}%).", told.en),
+        ),
+        Words::new(
+            "О цене он не говорит ничего; только его отсутствие может выдать источник. Исключите его или скрывайте при обучении.",
+            "It says nothing about the price; only its absence can betray the source. Drop it or hide it in training.",
+        ),
+    ))
+}
+
+fn only_value(figures: &Figures, column: Column) -> Option<String> {
+    let text = figures.text(column);
+    let text = text.and_then(|text| text.profile.top.first()).map(|value| value.value.clone());
+    text.or_else(|| figures.number(column)?.profile.frequent.first().map(|counted| RU.of(column, counted.number)))
+}
+
+pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
+    let source_leak = figures.missing.source_leak?;
+    let mut columns = with(figures, |fault| match fault {
+        Fault::AbsenceLeaksSource { told } => Some(*told),
+        _ => None,
+    });
+    columns.sort_by(|a, b| b.1.total_cmp(&a.1));
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(columns.iter().map(|(column, told)| format!("{} {}", column.name(), language.percent(*told))))
+    });
+    let example = example(figures, columns[0].0);
+    let text = Words::each(|language| {
+        let (guessed, chance) = (language.percent(source_leak.guessed), language.percent(source_leak.by_chance));
+        if language == RU {
+            format!(
+                "Отсутствие полей выдаёт источник: по одному лишь набору пустых полей источник угадывается в {guessed} \
+                 объявлений (наугад — {chance}). Насколько источник предопределяет пропуск: {}.",
+                told.ru
+            )
+        } else {
+            format!(
+                "The absence of fields betrays the source: the set of empty fields alone names the source of {guessed} \
+                 of the listings (a blind guess: {chance}). How far the source decides the absence: {}.",
+                told.en
+            )
+        }
+    });
+    Some(finding(
+        Severity::Grave,
+        Section::Missing,
+        text.then(&example),
+        Words::new(
+            "Скрывайте при обучении известные поля случайно, иначе модель примет незаполненную форму за другой год и другой рынок.",
+            "Hide known fields at random in training, or the model takes an incomplete form for another year and another market.",
+        ),
+    ))
+}
+
+/// Where a column is missing most and least.
+fn example(figures: &Figures, column: Column) -> Words {
+    let shares = figures.missing.column(column).map(|missing| missing.by_source.clone()).unwrap_or_default();
+    let sources = figures.sources.iter().zip(&shares);
+    let named: Vec<_> = sources.filter_map(|(source, share)| Some((source.source.as_deref()?, (*share)?))).collect();
+    let highest = named.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    let lowest = named.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    let (Some(highest), Some(lowest)) = (highest, lowest) else { return Words::new("", "") };
+    Words::new(
+        format!(
+            " Пример: {} нет в {} объявлений из {} и в {} из {}.",
+            column.name(),
+            RU.percent(highest.1),
+            highest.0,
+            RU.percent(lowest.1),
+            lowest.0
+        ),
+        format!(
+            " For example, {} is missing in {} of the listings from {} and in {} of those from {}.",
+            column.name(),
+            EN.percent(highest.1),
+            highest.0,
+            EN.percent(lowest.1),
+            lowest.0
+        ),
+    )
+}
+
+pub(super) fn leaking_values(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| match fault {
+        Fault::ValueLeaksSource { told } => Some(*told),
+        _ => None,
+    });
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(
+            columns
+                .iter()
+                .map(|(column, told)| format!("{} {}", column_name(language, *column), language.percent(*told))),
+        )
+    });
+    Some(finding(
+        Severity::Warning,
+        Section::Columns,
+        Words::new(
+            format!("Значение выдаёт источник (общая информация с ним): {}.", told.ru),
+            format!("The value betrays the source (information shared with it): {}.", told.en),
+        ),
+        Words::new(
+            "Проверьте, не пишут ли источники одно и то же разными словами и не охватывает ли каждый свой регион или свои дни.",
+            "Check whether the sources write the same thing differently, or each covers its own region or days.",
+        ),
+    ))
+}
+
+pub(super) fn own_words(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| match fault {
+        Fault::OwnWords { share } => Some(*share),
+        _ => None,
+    });
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(
+            columns
+                .iter()
+                .map(|(column, share)| format!("{} {}", column_name(language, *column), language.percent(*share))),
+        )
+    });
+    Some(finding(
+        Severity::Warning,
+        Section::Texts,
+        Words::new(
+            format!(
+                "Источники пишут по-разному: значения, которые есть только у одного источника, — {} заполненных.",
+                told.ru
+            ),
+            format!("Sources write differently: values that only one source uses make up {} of the known.", told.en),
+        ),
+        Words::new(
+            "Приведите написание к одному (синонимы), иначе модель учит одно и то же дважды и заодно узнаёт источник.",
+            "Bring the spelling together (synonyms), or the model learns the same thing twice, and the source with it.",
+        ),
+    ))
+}
+
+pub(super) fn nearly_constant(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| match fault {
+        Fault::NearlyConstant { largest } => Some(*largest),
+        _ => None,
+    });
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(columns.iter().map(|(column, largest)| {
+            let value = only_value(figures, *column).unwrap_or_default();
+            format!("{} — «{value}» {}", column_name(language, *column), language.percent(*largest))
+        }))
+    });
+    Some(finding(
+        Severity::Warning,
+        Section::Columns,
+        Words::new(
+            format!("Почти постоянные столбцы: {} заполненных.", told.ru),
+            format!("Nearly constant columns: {} of the known values.", told.en),
+        ),
+        Words::new(
+            "Редкое значение может многое значить для цены, но учиться ему почти не на чем: смотрите на ошибку в этом срезе отдельно.",
+            "The rare value may matter for the price, but there is little to learn it from: look at the error of that segment by itself.",
+        ),
+    ))
+}
+
+pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
+    let mut columns = with(figures, |fault| match fault {
+        Fault::Drifts { index } => Some(*index),
+        _ => None,
+    });
+    columns.sort_by(|a, b| b.1.total_cmp(&a.1));
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(columns.iter().map(|(column, index)| format!("{} {}", column.name(), language.decimal(*index, 2))))
+    });
+    Some(finding(
+        Severity::Warning,
+        Section::Columns,
+        Words::new(
+            format!(
+                "Состав объявлений меняется: новейшая треть отличается от старейшей (индекс PSI, больше 0,25 — другая совокупность): {}.",
+                told.ru
+            ),
+            format!(
+                "The listings change: the newest third differs from the oldest (PSI, above 0.25 it is another population): {}.",
+                told.en
+            ),
+        ),
+        Words::new(
+            "Проверяйте точность на новейших объявлениях отдельно: случайная выборка её завышает.",
+            "Measure accuracy on the newest listings by themselves: a random split flatters it.",
+        ),
+    ))
+}
+
+pub(super) fn mostly_missing(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| matches!(fault, Fault::MostlyMissing).then_some(()));
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(columns.iter().map(|(column, ())| {
+            let share = figures.missing.column(*column).map_or(0.0, |missing| missing.share);
+            format!("{} {}", column_name(language, *column), language.percent(share))
+        }))
+    });
+    Some(finding(
+        Severity::Warning,
+        Section::Missing,
+        Words::new(
+            format!("Чаще пусто, чем заполнено: {}.", told.ru),
+            format!("More often missing than known: {}.", told.en),
+        ),
+        Words::new(
+            "Модель должна работать и без них: держите «неизвестно» отдельным значением и учите на обоих случаях.",
+            "The model must do without them: keep “unknown” as a value of its own and learn both cases.",
+        ),
+    ))
+}
+
+pub(super) fn long_tails(figures: &Figures) -> Option<Finding> {
+    let columns = with(figures, |fault| match fault {
+        Fault::LongTail { values, share } => Some((*values, *share)),
+        _ => None,
+    });
+    if columns.is_empty() {
+        return None;
+    }
+    let told = Words::each(|language| {
+        join_list(columns.iter().map(|(column, (values, share))| {
+            let (values, share) = (language.count(*values), language.percent(*share));
+            if language == RU {
+                format!("{} — {values} значений ({share} объявлений)", column_name(language, *column))
+            } else {
+                format!("{}: {values} values ({share} of the listings)", column_name(language, *column))
+            }
+        }))
+    });
+    Some(finding(
+        Severity::Note,
+        Section::Texts,
+        Words::new(
+            format!("Длинный хвост значений, у каждого из которых меньше 10 объявлений: {}.", told.ru),
+            format!("A long tail of values with fewer than 10 listings each: {}.", told.en),
+        ),
+        Words::new(
+            "Редким значениям нужна общая оценка: «неизвестная модель» известной марки, объём и мощность.",
+            "Rare values need something to fall back on: an “unknown model” of a known make, volume and power.",
+        ),
+    ))
+}

@@ -1,0 +1,268 @@
+//! Findings about rows: the market, repetitions, sources and dates.
+
+use domain::Column;
+
+use super::finding::{Finding, Severity, finding};
+use crate::figures::Figures;
+use crate::section::Section;
+use crate::words::{EN, RU, Words};
+
+/// Fewer listings than these are too few to train on.
+const FEW: i64 = 2_000;
+/// The level changed by at least this factor, up or down.
+const MOVED: f64 = 1.15;
+/// A month that comes from one source but for this share.
+const ONE_SOURCE: f64 = 0.9;
+/// Shares of the listings from which on something is worth saying.
+const MANY: f64 = 0.01;
+const SOME: f64 = 0.000_5;
+
+pub(super) fn market(figures: &Figures) -> Option<Finding> {
+    let market = figures.market.as_ref()?;
+    let (first, last) = (market.points.first()?, market.points.last()?);
+    let rise = market.rise();
+    if (1.0 / MOVED..MOVED).contains(&rise) {
+        return None;
+    }
+    let text = Words::each(|language| {
+        let month = |period: chrono::NaiveDate| period.format("%Y-%m").to_string();
+        let (from, to) = (month(first.period), month(last.period));
+        let (times, cells, rows) =
+            (language.decimal(rise, 2), language.count(market.cells as i64), language.count(market.rows));
+        let change = match rise {
+            rise if rise >= 2.2 => language.pick("рынок вырос больше чем вдвое", "the market more than doubled"),
+            rise if rise >= 1.8 => language.pick("рынок удвоился", "the market doubled"),
+            rise if rise > 1.0 => language.pick("рынок вырос", "the market rose"),
+            _ => language.pick("рынок упал", "the market fell"),
+        };
+        if language == RU {
+            let cost = if rise > 1.0 { "подорожали в" } else { "стоят от прежней цены" };
+            let unit = if rise > 1.0 { " раза" } else { "" };
+            format!(
+                "С {from} по {to} {change}: одинаковые машины {cost} {times}{unit} (та же марка, модель и возраст; {cells} групп, \
+                 {rows} объявлений)."
+            )
+        } else {
+            format!(
+                "From {from} to {to} {change}: like cars cost {times} times what they did (same make, model and age; {cells} \
+                 groups, {rows} listings)."
+            )
+        }
+    });
+    Some(finding(
+        Severity::Grave,
+        Section::Market,
+        text,
+        Words::new(
+            "Цены номинальные: дата объявления должна быть признаком модели, а оценка — на уровне названного дня.",
+            "Prices are nominal: the listing date must be a feature, and a valuation be at the level of a stated day.",
+        ),
+    ))
+}
+
+pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {
+    if figures.overview.sources < 2 || figures.months.len() < 2 {
+        return None;
+    }
+    let alone: Vec<_> = figures.months.iter().filter(|month| month.largest_source >= ONE_SOURCE).collect();
+    let rows: i64 = alone.iter().map(|month| month.rows).sum();
+    let share = rows as f64 / figures.overview.dated.max(1) as f64;
+    if share < 0.5 {
+        return None;
+    }
+    let text = Words::each(|language| {
+        let (alone, months) = (language.count(alone.len() as i64), language.count(figures.months.len() as i64));
+        let share = language.percent(share);
+        if language == RU {
+            format!(
+                "Дату и источник не разделить: в {alone} месяцах из {months} почти все объявления — из одного источника \
+                 ({share} датированных объявлений)."
+            )
+        } else {
+            format!(
+                "Date and source cannot be told apart: in {alone} of {months} months nearly all listings come from one \
+                 source ({share} of the dated listings)."
+            )
+        }
+    });
+    Some(finding(
+        Severity::Grave,
+        Section::Rows,
+        text,
+        Words::new(
+            "Всё, что отличает источники (регион, состав полей), модель может принять за время. Сверяйте точность по источникам.",
+            "Whatever sets sources apart (region, fields filled in) may pass for time in the model. Compare accuracy by source.",
+        ),
+    ))
+}
+
+pub(super) fn relisted(figures: &Figures) -> Option<Finding> {
+    let repeats = &figures.repeats;
+    if figures.share(repeats.rows) < SOME {
+        return None;
+    }
+    let text = Words::each(|language| {
+        let (rows, cars) = (language.count(repeats.rows), language.count(repeats.cars));
+        let (share, repriced) = (language.percent(figures.share(repeats.rows)), language.count(repeats.repriced_rows));
+        let ratio = repeats.median_price_ratio.map_or_else(String::new, |ratio| {
+            let ratio = language.percent(ratio - 1.0);
+            if language == RU {
+                format!("; обычная разница — {ratio}")
+            } else {
+                format!("; the usual difference is {ratio}")
+            }
+        });
+        if language == RU {
+            format!(
+                "Повторно выставленные машины: {rows} объявлений ({share}) — это {cars} машин; {repriced} из них — по разной \
+                 цене{ratio}."
+            )
+        } else {
+            format!(
+                "Relisted cars: {rows} listings ({share}) are {cars} cars listed more than once; {repriced} of them at \
+                 another price{ratio}."
+            )
+        }
+    });
+    let severity = if figures.share(repeats.rows) >= MANY { Severity::Grave } else { Severity::Warning };
+    Some(finding(
+        severity,
+        Section::Repeats,
+        text,
+        Words::new(
+            "Делите на обучение и проверку по машинам, а не по объявлениям (Probeg так и делает), иначе проверка видит знакомые машины.",
+            "Split by car, not by listing (as Probeg does), or the test meets cars that it knows.",
+        ),
+    ))
+}
+
+pub(super) fn same_description(figures: &Figures) -> Option<Finding> {
+    let rows = figures.repeats.same_description_other_split;
+    let share = figures.share(rows);
+    if share < 0.002 {
+        return None;
+    }
+    Some(finding(
+        if share >= 0.05 { Severity::Grave } else { Severity::Warning },
+        Section::Repeats,
+        Words::each(|language| {
+            let (rows, share) = (language.count(rows), language.percent(share));
+            if language == RU {
+                format!(
+                    "{rows} объявлений ({share}) описаны слово в слово как другая машина из другой части выборки: либо одна машина \
+                     под двумя номерами, либо одинаковые машины."
+                )
+            } else {
+                format!(
+                    "{rows} listings ({share}) are described word for word as a car in another split: one car under two \
+                     numbers, or two cars that are alike."
+                )
+            }
+        }),
+        Words::new(
+            "Точность на проверке немного завышена этими строками; сравните её без них.",
+            "They flatter the test accuracy a little; compare it without them.",
+        ),
+    ))
+}
+
+pub(super) fn no_dates(figures: &Figures) -> Option<Finding> {
+    let without = figures.overview.rows - figures.overview.dated;
+    if figures.share(without) < 0.05 {
+        return None;
+    }
+    Some(finding(
+        Severity::Grave,
+        Section::Rows,
+        Words::each(|language| {
+            let (without, share) = (language.count(without), language.percent(figures.share(without)));
+            if language == RU {
+                format!("Без даты объявления: {without} ({share}).")
+            } else {
+                format!("Listings without a date: {without} ({share}).")
+            }
+        }),
+        Words::new(
+            "Уровень рынка и возраст машины по ним не определить: добавьте столбец listing_date.",
+            "Neither the market's level nor the age of the car can be told for them: add a column listing_date.",
+        ),
+    ))
+}
+
+pub(super) fn one_source(figures: &Figures) -> Option<Finding> {
+    (figures.overview.sources == 0).then(|| {
+        finding(
+            Severity::Note,
+            Section::Rows,
+            Words::new("Источник не указан ни в одном объявлении.", "No listing names its source."),
+            Words::new(
+                "Со столбцом source отчёт покажет, что различает источники.",
+                "With a column source the report shows what sets the sources apart.",
+            ),
+        )
+    })
+}
+
+pub(super) fn few(figures: &Figures) -> Option<Finding> {
+    (figures.overview.rows < FEW).then(|| {
+        finding(
+            Severity::Warning,
+            Section::Rows,
+            Words::new(
+                format!("Объявлений всего {}: доли и квантили ниже ненадёжны.", RU.count(figures.overview.rows)),
+                format!(
+                    "There are only {} listings: shares and quantiles below are uncertain.",
+                    EN.count(figures.overview.rows)
+                ),
+            ),
+            Words::new("Для обучения нужны тысячи объявлений.", "Training needs thousands of listings."),
+        )
+    })
+}
+
+pub(super) fn dominance(figures: &Figures) -> Option<Finding> {
+    let brands = figures.text(Column::Brand)?;
+    let first = brands.profile.top.first()?;
+    let share = figures.share(first.rows);
+    (share >= 0.15 && brands.profile.distinct > 1).then(|| {
+        finding(
+            Severity::Note,
+            Section::Rows,
+            Words::each(|language| {
+                let (rows, share, brand) = (language.count(first.rows), language.percent(share), &first.value);
+                let others = language.count(brands.profile.distinct - 1);
+                if language == RU {
+                    format!("Одна марка преобладает: {brand} — {rows} объявлений ({share}); остальных марок {others}.")
+                } else {
+                    format!("One make dominates: {brand} has {rows} listings ({share}), besides {others} other makes.")
+                }
+            }),
+            Words::new(
+                "Средняя точность — это во многом точность на ней: смотрите карту точности по маркам.",
+                "Mean accuracy is accuracy on this make to a good part: look at the card by make.",
+            ),
+        )
+    })
+}
+
+pub(super) fn exact(figures: &Figures) -> Option<Finding> {
+    let repeats = &figures.repeats;
+    (repeats.exact > 0 || repeats.rejected > 0).then(|| {
+        finding(
+            Severity::Note,
+            Section::Repeats,
+            Words::each(|language| {
+                let (exact, rejected) = (language.count(repeats.exact), language.count(repeats.rejected));
+                if language == RU {
+                    format!("При импорте не записано: точных повторов — {exact}, отвергнутых строк — {rejected}.")
+                } else {
+                    format!("Imports left out {exact} exact repetitions and {rejected} rejected rows.")
+                }
+            }),
+            Words::new(
+                "Ничего делать не нужно; отвергнутые строки — в файле *.rejects.csv.",
+                "Nothing needs doing; rejected rows are in the file *.rejects.csv.",
+            ),
+        )
+    })
+}

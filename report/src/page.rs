@@ -1,0 +1,126 @@
+//! The report as one HTML file: no address in it leads anywhere, and its policy forbids to follow one.
+
+mod columns;
+mod findings;
+mod market;
+mod methods;
+mod missing;
+mod numbers;
+mod parts;
+mod plots;
+mod relations;
+mod repeats;
+mod rows;
+mod texts;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::figures::Figures;
+use crate::findings::Finding;
+use crate::section::Section;
+use crate::words::{EN, RU, Words};
+
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+
+/// The sections that the page's head links to.
+const CONTENTS: [(Section, &str, &str); 11] = [
+    (Section::Findings, "Главное", "First"),
+    (Section::Columns, "Столбцы", "Columns"),
+    (Section::Rows, "Объявления", "Listings"),
+    (Section::Market, "Рынок", "Market"),
+    (Section::Missing, "Пропуски", "Missing"),
+    (Section::Numbers, "Числа", "Numbers"),
+    (Section::Prices, "Цена", "Price"),
+    (Section::Texts, "Категории", "Categories"),
+    (Section::Repeats, "Повторы", "Repeats"),
+    (Section::Suspicions, "Сомнительное", "Doubtful"),
+    (Section::Relations, "Связи", "Relations"),
+];
+
+/// The whole page.
+pub(crate) fn render(figures: &Figures, found: &[Finding]) -> String {
+    let title = Words::new("Объявления: что в данных", "Listings: what the data hold");
+    let page = html! {
+        (DOCTYPE)
+        html lang="ru" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                link rel="icon" href="data:,";
+                title { "Probeg · " (title.ru) " / " (title.en) }
+                style { (PreEscaped(plot::STYLE)) (PreEscaped(include_str!("page/report.css"))) }
+            }
+            body {
+                header {
+                    div.languages role="group" aria-label="Язык / Language" {
+                        button type="button" data-language="ru" { "Русский" }
+                        button type="button" data-language="en" { "English" }
+                    }
+                    p.product { "Probeg" }
+                    h1 { (title) }
+                    p.lead { (lead(figures)) }
+                }
+                (contents())
+                main { (sections(figures, found)) }
+                script { (PreEscaped(include_str!("page/report.js"))) }
+            }
+        }
+    };
+    page.into_string() + "\n"
+}
+
+fn sections(figures: &Figures, found: &[Finding]) -> Markup {
+    html! {
+        (findings::section(found))
+        (columns::section(figures))
+        (rows::section(figures))
+        (market::section(figures))
+        (missing::section(figures))
+        (numbers::section(figures))
+        (relations::prices(figures))
+        (texts::section(figures))
+        (repeats::section(figures))
+        (repeats::suspicions(figures))
+        (relations::section(figures))
+        (methods::section(figures))
+    }
+}
+
+fn lead(figures: &Figures) -> Words {
+    let overview = &figures.overview;
+    let days = Words::each(|language| match (overview.first_day, overview.last_day) {
+        (Some(first), Some(last)) if first != last => format!("{} – {}", language.day(first), language.day(last)),
+        (Some(first), _) => language.day(first),
+        _ => Words::new("дат нет", "no dates").get(language).to_owned(),
+    });
+    let (rows, cars, sources) = (overview.rows, overview.cars, overview.sources);
+    Words::new(
+        format!(
+            "Объявлений: {} · машин: {} · источников: {} · {}. Отчёт от {}.",
+            RU.count(rows),
+            RU.count(cars),
+            RU.count(sources),
+            days.ru,
+            RU.day(figures.made_on)
+        ),
+        format!(
+            "{} listings · {} cars · {} sources · {}. Report of {}.",
+            EN.count(rows),
+            EN.count(cars),
+            EN.count(sources),
+            days.en,
+            EN.day(figures.made_on)
+        ),
+    )
+}
+
+fn contents() -> Markup {
+    html! {
+        nav {
+            @for (section, ru, en) in CONTENTS {
+                a href=(format!("#{}", section.id())) { (Words::new(ru, en)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A verdict a column.
+
+use domain::Column;
+use maud::{Markup, html};
+
+use super::parts::{each, paragraph, render_section, table};
+use crate::figures::Figures;
+use crate::figures::fitness::{Fault, Fitness};
+use crate::section::Section;
+use crate::words::{EN, RU, Words};
+
+pub(super) fn section(figures: &Figures) -> Markup {
+    let heads = [
+        Words::new("Столбец", "Column"),
+        Words::new("Заполнено", "Known"),
+        Words::new("Значений", "Values"),
+        Words::new("Типично", "Typical"),
+        Words::new("Вердикт и почему", "Verdict and why"),
+    ];
+    let rows: Vec<Vec<Markup>> = figures.fitness.iter().map(|fitness| row(figures, fitness)).collect();
+    let thresholds = Words::new(
+        "Годится ли столбец для модели. Пороги: постоянный — одно значение; почти постоянный — одно значение от 97 %; \
+         выдаёт источник — источник объясняет не меньше половины; меняется — PSI от 0,25 между старейшей и новейшей третью.",
+        "Whether a column is fit for the model. Thresholds: constant, one value; nearly constant, one value from 97 %; \
+         betrays the source, the source explains half or more; drifts, PSI from 0.25 between the oldest and the newest third.",
+    );
+    let title = Words::new("Столбцы: что годится для модели", "Columns: what is fit for the model");
+    render_section(Section::Columns, &title, &html! { (paragraph(&thresholds)) (table("verdicts", &heads, &rows)) })
+}
+
+fn row(figures: &Figures, fitness: &Fitness) -> Vec<Markup> {
+    let column = fitness.column;
+    let name = Words::each(|language| language.column(column).to_owned());
+    let verdicts = html! {
+        @for fault in &fitness.faults {
+            div.verdict { (verdict(figures, column, *fault)) }
+        }
+        @if fitness.faults.is_empty() {
+            div.verdict { (badge("fit", &Words::new("годится", "fit"))) }
+        }
+    };
+    vec![
+        html! { code { (column.name()) } " " (name) },
+        labelled("заполнено", "known", &Words::each(|language| language.percent(fitness.known))),
+        labelled("значений", "values", &Words::each(|language| language.count(fitness.distinct))),
+        typical(figures, column),
+        verdicts,
+    ]
+}
+
+/// A figure, and what it is, where the page is too narrow for the table's head.
+fn labelled(ru: &str, en: &str, figure: &Words) -> Markup {
+    html! { span.narrow { (Words::new(ru, en)) ": " } (figure) }
+}
+
+fn badge(class: &str, words: &Words) -> Markup {
+    html! { b class=(format!("badge {class}")) { (words) } }
+}
+
+fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
+    let (class, name, reason) = match fault {
+        Fault::Absent => {
+            ("grave", Words::new("пуст", "empty"), Words::new("не заполнен ни разу", "no listing has a value"))
+        }
+        Fault::Constant => (
+            "grave",
+            Words::new("постоянный", "constant"),
+            Words::new("все известные значения одинаковы", "all known values are the same"),
+        ),
+        Fault::NearlyConstant { largest } => (
+            "warning",
+            Words::new("почти постоянный", "nearly constant"),
+            Words::new(
+                format!("одно значение у {} заполненных", RU.percent(largest)),
+                format!("{} of the known values are one", EN.percent(largest)),
+            ),
+        ),
+        Fault::AbsenceLeaksSource { told } => (
+            "grave",
+            Words::new("пропуск выдаёт источник", "absence betrays the source"),
+            absence_reason(figures, column, told),
+        ),
+        Fault::ValueLeaksSource { told } => (
+            "warning",
+            Words::new("значение выдаёт источник", "value betrays the source"),
+            Words::new(
+                format!("общая информация с источником {}", RU.percent(told)),
+                format!("information shared with the source: {}", EN.percent(told)),
+            ),
+        ),
+        Fault::OwnWords { share } => (
+            "warning",
+            Words::new("источники пишут по-разному", "sources write differently"),
+            Words::new(
+                format!("у {} заполненных значение, которое пишет только один источник", RU.percent(share)),
+                format!("{} of the known have a value that only one source writes", EN.percent(share)),
+            ),
+        ),
+        Fault::Drifts { index } => (
+            "warning",
+            Words::new("меняется", "drifts"),
+            Words::each(|language| {
+                let of = if column == Column::Year {
+                    Words::new(" (возраст на день объявления)", " (age on the day of the listing)")
+                } else {
+                    Words::new("", "")
+                };
+                format!("PSI {}{}", language.decimal(index, 2), of.get(language))
+            }),
+        ),
+        Fault::MostlyMissing => (
+            "warning",
+            Words::new("чаще пуст", "mostly missing"),
+            Words::new("пустых больше, чем заполненных", "missing more often than known"),
+        ),
+        Fault::LongTail { values, share } => (
+            "note",
+            Words::new("длинный хвост", "long tail"),
+            Words::new(
+                format!("{} значений реже 10 раз ({} объявлений)", RU.count(values), RU.percent(share)),
+                format!("{} values occur under 10 times ({} of the listings)", EN.count(values), EN.percent(share)),
+            ),
+        ),
+    };
+    html! { (badge(class, &name)) " " span { (reason) } }
+}
+
+fn absence_reason(figures: &Figures, column: Column, told: f64) -> Words {
+    let association = figures.missing.column(column).map_or(0.0, |missing| missing.cramers_v);
+    Words::new(
+        format!("источник объясняет пропуск на {} (V Крамера {})", RU.percent(told), RU.decimal(association, 2)),
+        format!("the source decides {} of the absence (Cramér's V {})", EN.percent(told), EN.decimal(association, 2)),
+    )
+}
+
+/// The three most frequent values, or the quartiles.
+fn typical(figures: &Figures, column: Column) -> Markup {
+    if let Some(text) = figures.text(column) {
+        let frequent: Vec<&str> = text.profile.top.iter().take(3).map(|value| value.value.as_str()).collect();
+        return html! { (frequent.join(", ")) };
+    }
+    if let Some(quartiles) = figures.number(column).and_then(|number| number.profile.quartiles()) {
+        return each(|language| quartiles.map(|quartile| language.of(column, quartile)).join(" · "));
+    }
+    match (figures.overview.first_day, figures.overview.last_day) {
+        (Some(first), Some(last)) => each(|language| format!("{} – {}", language.day(first), language.day(last))),
+        _ => Markup::default(),
+    }
+}

@@ -1,0 +1,152 @@
+//! Missing values: alone, by source, together.
+
+use domain::Column;
+use maud::{Markup, html};
+
+use super::parts::{Bar, Cell, HeatRow, bars, each, figure, heat_map, paragraph, render_section, table};
+use crate::figures::Figures;
+use crate::figures::missing::Pattern;
+use crate::section::Section;
+use crate::words::{EN, RU, Words};
+
+pub(super) fn section(figures: &Figures) -> Markup {
+    let title = Words::new("Пропуски", "Missing values");
+    if figures.missing.columns.iter().all(|missing| missing.rows == 0) {
+        let words = Words::new("Пропусков нет ни в одном столбце.", "No column has a missing value.");
+        return render_section(Section::Missing, &title, &paragraph(&words));
+    }
+    let body = html! {
+        (figure(&Words::new("Где чего нет", "How often each is missing"), Some(alone(figures)), None))
+        @if figures.missing.source_leak.is_some() {
+            (by_source(figures))
+        }
+        @if figures.missing.sometimes.len() > 1 {
+            (together(figures))
+        }
+        (patterns(figures))
+    };
+    render_section(Section::Missing, &title, &body)
+}
+
+fn alone(figures: &Figures) -> Markup {
+    let mut columns: Vec<_> = figures.missing.columns.iter().filter(|missing| missing.rows > 0).collect();
+    columns.sort_by(|a, b| b.share.total_cmp(&a.share));
+    let shown: Vec<Bar> = columns
+        .into_iter()
+        .map(|missing| Bar {
+            name: column_name(missing.column),
+            length: missing.share,
+            says: Words::each(|language| {
+                format!("{} · {}", language.percent(missing.share), language.count(missing.rows))
+            }),
+        })
+        .collect();
+    bars(&shown)
+}
+
+fn column_name(column: Column) -> Words {
+    Words::each(|language| language.column(column).to_owned())
+}
+
+fn by_source(figures: &Figures) -> Markup {
+    let missing = &figures.missing;
+    let mut heads: Vec<Words> = figures
+        .sources
+        .iter()
+        .map(|source| match &source.source {
+            Some(name) => Words::same(name),
+            None => Words::new("не указан", "none"),
+        })
+        .collect();
+    let has_others = missing.columns.iter().any(|column| column.by_source.last().is_some_and(Option::is_some));
+    if has_others {
+        heads.push(Words::new("остальные", "others"));
+    }
+    heads.push(Words::new("объясняет источник", "told by the source"));
+    let mut columns: Vec<_> = missing.columns.iter().filter(|missing| missing.rows > 0).collect();
+    columns.sort_by(|a, b| b.told_by_source.total_cmp(&a.told_by_source));
+    let rows: Vec<HeatRow> = columns
+        .iter()
+        .map(|column| {
+            let shares = column.by_source.iter().take(heads.len() - 1);
+            let mut cells: Vec<Cell> = shares.map(|share| percent_cell(*share)).collect();
+            cells.push(Cell {
+                warmth: -column.told_by_source,
+                says: Words::each(|language| language.percent(column.told_by_source)),
+            });
+            (column_name(column.column), cells)
+        })
+        .collect();
+    let caption = Words::new(
+        "Процент объявлений источника, в которых поля нет. Ряд из нулей и сотен — поле есть или нет по воле источника. Последний \
+         столбец — коэффициент неопределённости Тейла: сколько в пропуске предопределено источником.",
+        "Per cent of a source's listings that lack the field. A row of noughts and hundreds is a field that a source gives or \
+         does not give. The last column is Theil's uncertainty coefficient: how much of the absence the source decides.",
+    );
+    html! {
+        h3 { (Words::new("Пропуски по источникам, %", "Missing by source, %")) }
+        (paragraph(&caption))
+        (heat_map(&heads, &rows))
+    }
+}
+
+fn percent_cell(share: Option<f64>) -> Cell {
+    let says = share.map_or_else(String::new, |share| match 100.0 * share {
+        percent if percent > 0.0 && percent < 1.0 => "<1".to_owned(),
+        percent if percent > 99.0 && percent < 100.0 => ">99".to_owned(),
+        percent => format!("{percent:.0}"),
+    });
+    Cell { warmth: share.unwrap_or(0.0), says: Words::same(says) }
+}
+
+fn together(figures: &Figures) -> Markup {
+    let missing = &figures.missing;
+    let heads: Vec<Words> = missing.sometimes.iter().map(|column| column_name(*column)).collect();
+    let cells = missing.together.iter().map(|shares| shares.iter().map(|share| percent_cell(Some(*share))).collect());
+    let rows: Vec<HeatRow> = heads.iter().cloned().zip(cells).collect();
+    let caption = Words::new(
+        "Если нет поля строки, то в скольких процентах случаев нет и поля столбца.",
+        "Where the field of the row is missing, in how many per cent the field of the column is missing too.",
+    );
+    html! {
+        h3 { (Words::new("Чего нет вместе, %", "What is missing together, %")) }
+        (paragraph(&caption))
+        (heat_map(&heads, &rows))
+    }
+}
+
+fn patterns(figures: &Figures) -> Markup {
+    let missing = &figures.missing;
+    let heads = [
+        Words::new("Нет полей", "Missing fields"),
+        Words::new("Объявлений", "Listings"),
+        Words::new("Доля", "Share"),
+        Words::new("Из крупнейшего источника", "From the largest source"),
+    ];
+    let rows: Vec<Vec<Markup>> = missing.patterns.iter().map(|pattern| pattern_row(figures, pattern)).collect();
+    let count = missing.pattern_count as i64;
+    let caption = Words::new(
+        format!("Всего разных наборов: {}.", RU.count(count)),
+        format!("There are {} different combinations.", EN.count(count)),
+    );
+    html! {
+        h3 { (Words::new("Самые частые наборы пропусков", "The most frequent combinations")) }
+        (paragraph(&caption))
+        (table("figures", &heads, &rows))
+    }
+}
+
+fn pattern_row(figures: &Figures, pattern: &Pattern) -> Vec<Markup> {
+    let fields = each(|language| {
+        if pattern.columns.is_empty() {
+            return Words::new("заполнено всё", "nothing is missing").get(language).to_owned();
+        }
+        pattern.columns.iter().map(|column| language.column(*column)).collect::<Vec<_>>().join(", ")
+    });
+    vec![
+        fields,
+        each(|language| language.count(pattern.rows)),
+        each(|language| language.percent(figures.share(pattern.rows))),
+        each(|language| language.percent(pattern.largest_source)),
+    ]
+}

@@ -1,0 +1,103 @@
+//! How numbers spread.
+
+use domain::Column;
+use maud::{Markup, html};
+use plot::{Histogram, Scale};
+use storage::profile::{NumberCount, QUANTILE_LEVELS};
+
+use super::parts::{column_title, each, figure, render_section, table};
+use super::plots::{number as plot_number, text};
+use crate::figures::Figures;
+use crate::figures::distribution::NumberColumn;
+use crate::section::Section;
+use crate::words::{Language, RU, Words};
+
+pub(super) fn section(figures: &Figures) -> Markup {
+    let body = html! { div.two { @for number in &figures.numbers { (draw(number)) } } };
+    render_section(Section::Numbers, &Words::new("Числа", "Numbers"), &body)
+}
+
+fn draw(number: &NumberColumn) -> Markup {
+    let title = column_title(number.column);
+    let scale = if number.is_logarithmic {
+        Words::new(" (логарифмическая шкала)", " (logarithmic scale)")
+    } else {
+        Words::new("", "")
+    };
+    let mark = number.profile.quartiles().map(|[_, median, _]| {
+        let name = Words::new("медиана", "median");
+        let words = |language| format!("{} {}", name.get(language), short(number.column, language, median));
+        (median, plot_number(words))
+    });
+    let histogram = Histogram {
+        edges: &number.histogram.edges,
+        counts: &number.histogram.rows,
+        scale: if number.is_logarithmic { Scale::Logarithmic } else { Scale::Linear },
+        mark,
+        horizontal: text(title.clone().then(&scale)),
+        vertical: text(Words::new("доля объявлений", "share of listings")),
+        write_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
+        write_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
+    };
+    figure(&title, histogram.draw(), Some(caption(number)))
+}
+
+/// A number of a column in few digits.
+fn short(column: Column, language: Language, value: f64) -> String {
+    match column {
+        Column::Year => format!("{value:.0}"),
+        _ => language.short(value),
+    }
+}
+
+/// Quantiles, frequent numbers, and what lies far out.
+fn caption(number: &NumberColumn) -> Markup {
+    let (column, profile) = (number.column, &number.profile);
+    if profile.quantiles.len() < QUANTILE_LEVELS.len() {
+        return html! { (Words::new("Не заполнен ни разу.", "No listing has a value.")) };
+    }
+    let told = Words::each(|language| {
+        let (known, distinct) = (language.count(profile.known), language.count(profile.distinct));
+        let frequent = values(language, column, &profile.frequent);
+        if language == RU {
+            format!("Известно {known}, разных значений {distinct}. Чаще всего: {frequent}.")
+        } else {
+            format!("Known {known}, different values {distinct}. Most frequent: {frequent}.")
+        }
+    });
+    let outliers = Words::each(|language| outliers(language, number));
+    html! { (quantiles(number)) p { (told) } p { (outliers) } }
+}
+
+fn quantiles(number: &NumberColumn) -> Markup {
+    let heads = QUANTILE_LEVELS.map(|tail| match tail {
+        0.0 => Words::new("наим.", "lowest"),
+        1.0 => Words::new("наиб.", "highest"),
+        tail => Words::same(format!("{}\u{a0}%", 100.0 * tail)),
+    });
+    let quantiles = number.profile.quantiles.iter();
+    let cells = quantiles.map(|value| each(|language| short(number.column, language, *value)));
+    table("quantiles", &heads, &[cells.collect()])
+}
+
+fn values(language: Language, column: Column, counted: &[NumberCount]) -> String {
+    let told = counted
+        .iter()
+        .map(|counted| format!("{} ({}×)", language.of(column, counted.number), language.count(counted.rows)));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn outliers(language: Language, number: &NumberColumn) -> String {
+    let (column, profile) = (number.column, &number.profile);
+    if profile.below + profile.above == 0 {
+        return Words::new("Далёких выбросов нет.", "There is no far outlier.").get(language).to_owned();
+    }
+    let side = |rows: i64, fence: f64, shown: &[NumberCount], words: Words| {
+        let (rows, fence, shown) = (language.count(rows), language.of(column, fence), values(language, column, shown));
+        if rows == "0" { String::new() } else { format!("{} {fence}: {rows} — {shown}. ", words.get(language)) }
+    };
+    let above = Words::new("Далеко вверху, больше", "Far above, over");
+    let below = Words::new("Далеко внизу, меньше", "Far below, under");
+    side(profile.above, profile.fences.1, &profile.highest, above)
+        + &side(profile.below, profile.fences.0, &profile.lowest, below)
+}

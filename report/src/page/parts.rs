@@ -1,0 +1,167 @@
+//! What sections are put together from.
+
+use domain::Column;
+use maud::{Markup, Render, html};
+
+use crate::section::Section;
+use crate::words::{Language, Words};
+
+/// A text in both languages, of which the page shows one.
+impl Render for Words {
+    fn render(&self) -> Markup {
+        html! {
+            @if self.ru == self.en {
+                (self.ru)
+            } @else {
+                span.ru lang="ru" { (self.ru) }
+                span.en lang="en" { (self.en) }
+            }
+        }
+    }
+}
+
+/// A text that each language writes its way.
+pub(super) fn each(write: impl Fn(Language) -> String) -> Markup {
+    Words::each(write).render()
+}
+
+pub(super) fn paragraph(words: &Words) -> Markup {
+    html! { p { (words) } }
+}
+
+/// What people call a column, with its unit.
+pub(super) fn column_title(column: Column) -> Words {
+    Words::each(|language| {
+        let (name, unit) = (language.column(column), language.unit(column));
+        let mut title = name.to_owned();
+        if let Some(first) = name.chars().next() {
+            title.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
+        }
+        if unit.is_empty() { title } else { format!("{title}, {unit}") }
+    })
+}
+
+/// What stands where there is nothing to show.
+pub(super) fn nothing(words: &Words) -> Markup {
+    html! { p.nothing { (words) } }
+}
+
+pub(super) fn render_section(section: Section, title: &Words, body: &Markup) -> Markup {
+    html! { section id=(section.id()) { h2 { (title) } (body) } "\n" }
+}
+
+/// A plot with its title and a sentence below it.
+pub(super) fn figure(title: &Words, drawn: Option<Markup>, caption: Option<Markup>) -> Markup {
+    let too_few = || nothing(&Words::new("Слишком мало данных для графика.", "Too few data for a plot."));
+    html! {
+        figure {
+            h3 { (title) }
+            (drawn.unwrap_or_else(too_few))
+            @if let Some(caption) = caption {
+                figcaption { (caption) }
+            }
+        }
+    }
+}
+
+/// A horizontal bar: its name, its length in any unit (0 for none, where it would dwarf the others),
+/// and what it says.
+pub(super) struct Bar {
+    pub(super) name: Words,
+    pub(super) length: f64,
+    pub(super) says: Words,
+}
+
+/// Horizontal bars, each labelled in full.
+pub(super) fn bars(bars: &[Bar]) -> Markup {
+    let longest = bars.iter().map(|bar| bar.length).fold(0.0, f64::max);
+    html! {
+        ul.bars {
+            @for bar in bars {
+                li { span.name { (bar.name) } (track(100.0 * bar.length / longest)) span.says { (bar.says) } }
+            }
+        }
+    }
+}
+
+/// A bar by its width in percent. Without a length there is no room for one either: it would be taken for nothing.
+fn track(width: f64) -> Markup {
+    html! {
+        @if width > 0.0 {
+            span.track { i style=(format!("width:{width:.1}%")) {} }
+        } @else {
+            span.bare {}
+        }
+    }
+}
+
+/// A cell of a heat map: how warm it is, from -1 to 1, and what it says.
+pub(super) struct Cell {
+    pub(super) warmth: f64,
+    pub(super) says: Words,
+}
+
+/// A row of a heat map: its head and its cells.
+pub(super) type HeatRow = (Words, Vec<Cell>);
+
+/// A heat map with what each cell says written into it. Column heads are written upwards.
+pub(super) fn heat_map(heads: &[Words], rows: &[HeatRow]) -> Markup {
+    html! {
+        div.wide {
+            table.heat {
+                thead { tr { td {} @for head in heads { th scope="col" { span { (head) } } } } }
+                tbody {
+                    @for (head, cells) in rows {
+                        tr { th scope="row" { (head) } @for cell in cells { (heat_cell(cell)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn heat_cell(cell: &Cell) -> Markup {
+    let hue = if cell.warmth < 0.0 { "33, 113, 181" } else { "200, 80, 30" };
+    let strength = cell.warmth.abs().clamp(0.0, 1.0);
+    // White ink where the ground is dark.
+    let ink = if strength > 0.72 { ";color:#fff" } else { "" };
+    html! { td style=(format!("background:rgba({hue}, {strength:.2}){ink}")) { (cell.says) } }
+}
+
+pub(super) fn table(class: &str, heads: &[Words], rows: &[Vec<Markup>]) -> Markup {
+    html! {
+        div.wide {
+            table class=(class) {
+                thead { tr { @for head in heads { th scope="col" { (head) } } } }
+                tbody { @for cells in rows { tr { @for cell in cells { td { (cell) } } } } }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_cannot_break_out_of_a_page() {
+        let name = Words::new("<script>alert(1)</script>", "\"><img src=x>");
+        let bar = Bar { name: name.clone(), length: 0.0, says: name.clone() };
+        let cells = vec![Cell { warmth: 3.0, says: name.clone() }];
+        let parts = [
+            name.render(),
+            bars(&[bar]),
+            heat_map(std::slice::from_ref(&name), &[(name.clone(), cells)]),
+            figure(&name, None, None),
+        ];
+        for page in parts.map(Markup::into_string) {
+            assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_the_same_in_both_languages_stands_once() {
+        assert_eq!(Words::new("km", "km").render().into_string(), "km");
+        assert_eq!(Words::new("км", "km").render().into_string().matches("<span").count(), 2);
+    }
+}

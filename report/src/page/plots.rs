@@ -1,0 +1,14 @@
+//! Texts of the report as texts of a plot.
+
+use plot::Text;
+
+use crate::words::{Language, Words};
+
+pub(super) fn text(words: Words) -> Text {
+    Text::in_languages(vec![("ru", words.ru), ("en", words.en)])
+}
+
+/// A number that each language writes its way.
+pub(super) fn number(write: impl Fn(Language) -> String) -> Text {
+    text(Words::each(write))
+}

@@ -1,0 +1,218 @@
+//! Texts in both languages, and how each writes numbers.
+
+use chrono::NaiveDate;
+use domain::Column;
+use serde::Serialize;
+
+/// A language of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Russian.
+    Russian,
+    /// English.
+    English,
+}
+
+pub(crate) const RU: Language = Language::Russian;
+pub(crate) const EN: Language = Language::English;
+
+/// A text in both languages, plain: whatever writes it into a page escapes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Words {
+    /// In Russian.
+    pub ru: String,
+    /// In English.
+    pub en: String,
+}
+
+impl Words {
+    pub(crate) fn new(ru: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { ru: ru.into(), en: en.into() }
+    }
+
+    /// The same text in both languages, such as a name.
+    pub(crate) fn same(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { ru: text.clone(), en: text }
+    }
+
+    /// The same text in both languages but for how they write numbers and names.
+    pub(crate) fn each(write: impl Fn(Language) -> String) -> Self {
+        Self { ru: write(RU), en: write(EN) }
+    }
+
+    pub(crate) fn then(self, other: &Self) -> Self {
+        Self { ru: self.ru + &other.ru, en: self.en + &other.en }
+    }
+
+    /// The text in a language.
+    #[must_use]
+    pub fn get(&self, language: Language) -> &str {
+        match language {
+            Language::Russian => &self.ru,
+            Language::English => &self.en,
+        }
+    }
+}
+
+/// No line break between a number and its unit.
+const SPACE: char = '\u{a0}';
+
+impl Language {
+    pub(crate) fn pick(self, ru: &'static str, en: &'static str) -> &'static str {
+        match self {
+            Self::Russian => ru,
+            Self::English => en,
+        }
+    }
+
+    /// A whole number with its thousands apart.
+    pub(crate) fn count(self, number: i64) -> String {
+        self.grouped(&number.to_string())
+    }
+
+    fn grouped(self, number: &str) -> String {
+        let (sign, digits) = number.strip_prefix('-').map_or(("", number), |digits| ("−", digits));
+        let separator = match self {
+            Self::Russian => SPACE,
+            Self::English => ',',
+        };
+        let mut written = String::from(sign);
+        for (place, digit) in digits.chars().enumerate() {
+            // Russian leaves four digits together.
+            let is_apart = self == Self::English || digits.len() > 4;
+            if place > 0 && (digits.len() - place).is_multiple_of(3) && is_apart {
+                written.push(separator);
+            }
+            written.push(digit);
+        }
+        written
+    }
+
+    /// A number with so many places after the decimal mark.
+    pub(crate) fn decimal(self, number: f64, places: usize) -> String {
+        let written = format!("{number:.places$}");
+        let (whole, rest) = written.split_once('.').map_or((written.as_str(), None), |(a, b)| (a, Some(b)));
+        let whole = self.grouped(whole);
+        rest.map_or(whole.clone(), |rest| format!("{whole}{}{rest}", self.pick(",", ".")))
+    }
+
+    /// A number with as many places as it needs, at most three significant digits below 1,000.
+    pub(crate) fn number(self, number: f64) -> String {
+        let places = match number.abs() {
+            size if size >= 100.0 || number.fract() == 0.0 => 0,
+            size if size >= 10.0 => 1,
+            _ => 2,
+        };
+        // 1.6 and not 1.60.
+        let factor = 10_f64.powi(places as i32);
+        let rounded = (number * factor).round() / factor;
+        let places =
+            (0..places).find(|fewer| (rounded * 10_f64.powi(*fewer as i32)).fract().abs() < 1e-9).unwrap_or(places);
+        self.decimal(rounded, places)
+    }
+
+    /// A share in percent. Neither something becomes nothing nor nearly all becomes all.
+    pub(crate) fn percent(self, share: f64) -> String {
+        let percent = 100.0 * share;
+        let (mark, percent, places) = match percent {
+            percent if percent > 0.0 && percent < 0.1 => ("<", 0.1, 1),
+            percent if percent < 100.0 && percent > 99.9 => (">", 99.9, 1),
+            percent if percent == 0.0 || percent >= 100.0 => ("", percent, 0),
+            percent => ("", percent, 1),
+        };
+        format!("{mark}{}{SPACE}%", self.decimal(percent, places))
+    }
+
+    /// A large number in short: thousands, millions.
+    pub(crate) fn short(self, number: f64) -> String {
+        let (size, unit) = match number.abs() {
+            // What would be rounded to 1,000 of a unit is one of the next.
+            size if size >= 999.5e9 => (1e12, self.pick("\u{a0}трлн", "T")),
+            size if size >= 999.5e6 => (1e9, self.pick("\u{a0}млрд", "B")),
+            size if size >= 999.5e3 => (1e6, self.pick("\u{a0}млн", "M")),
+            size if size >= 1e4 => (1e3, self.pick("\u{a0}тыс.", "k")),
+            _ => return self.number(number),
+        };
+        format!("{}{unit}", self.number(number / size))
+    }
+
+    /// A number of a column, in short, with its unit.
+    pub(crate) fn of(self, column: Column, number: f64) -> String {
+        let unit = self.unit(column);
+        let number = match column {
+            Column::Year => format!("{number:.0}"),
+            Column::Price => self.short(number),
+            _ => self.number(number),
+        };
+        if unit.is_empty() { number } else { format!("{number}{SPACE}{unit}") }
+    }
+
+    /// The unit of a column's numbers.
+    pub(crate) fn unit(self, column: Column) -> &'static str {
+        match column {
+            Column::Mileage => self.pick("км", "km"),
+            Column::EngineVolume => self.pick("л", "l"),
+            Column::EnginePower => self.pick("л.\u{a0}с.", "hp"),
+            Column::Price => "₽",
+            _ => "",
+        }
+    }
+
+    pub(crate) fn day(self, day: NaiveDate) -> String {
+        day.format(self.pick("%d.%m.%Y", "%Y-%m-%d")).to_string()
+    }
+
+    pub(crate) fn column(self, column: Column) -> &'static str {
+        let (ru, en) = match column {
+            Column::Brand => ("марка", "make"),
+            Column::Model => ("модель", "model"),
+            Column::VehicleGeneration => ("поколение", "generation"),
+            Column::Year => ("год выпуска", "year"),
+            Column::Mileage => ("пробег", "mileage"),
+            Column::BodyType => ("кузов", "body"),
+            Column::FuelType => ("топливо", "fuel"),
+            Column::EngineVolume => ("объём двигателя", "engine volume"),
+            Column::EnginePower => ("мощность", "engine power"),
+            Column::Transmission => ("коробка передач", "gearbox"),
+            Column::Drive => ("привод", "driven wheels"),
+            Column::Wheel => ("руль", "steering wheel"),
+            Column::State => ("состояние", "condition"),
+            Column::OwnersCount => ("число владельцев", "owners"),
+            Column::Pts => ("ПТС", "registration document"),
+            Column::Customs => ("таможня", "customs"),
+            Column::Region => ("регион", "region"),
+            Column::Color => ("цвет", "colour"),
+            Column::ListingDate => ("дата объявления", "listing date"),
+            Column::Price => ("цена", "price"),
+        };
+        self.pick(ru, en)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_language_writes_numbers_its_way() {
+        assert_eq!(RU.count(1_072_420), "1\u{a0}072\u{a0}420");
+        assert_eq!((RU.count(7242), EN.count(7242)), ("7242".into(), "7,242".into()));
+        assert_eq!(EN.count(-72_420), "−72,420");
+        assert_eq!((RU.decimal(2.149, 2), EN.decimal(2.149, 2)), ("2,15".into(), "2.15".into()));
+        assert_eq!((RU.short(1_350_000.0), EN.short(1_350_000.0)), ("1,35\u{a0}млн".into(), "1.35M".into()));
+        assert_eq!((EN.short(1e12), EN.short(999_999.0)), ("1T".into(), "1M".into()));
+        assert_eq!((EN.number(1.6), EN.number(1.85), EN.number(0.3)), ("1.6".into(), "1.85".into(), "0.3".into()));
+        assert_eq!(EN.of(Column::Year, 2018.0), "2018");
+        assert_eq!(RU.of(Column::Mileage, 83_000.0), "83\u{a0}000\u{a0}км");
+    }
+
+    #[test]
+    fn a_percentage_never_rounds_something_to_nothing_or_to_all() {
+        assert_eq!(EN.percent(0.0), "0\u{a0}%");
+        assert_eq!(EN.percent(0.000_01), "<0.1\u{a0}%");
+        assert_eq!(EN.percent(0.999_99), ">99.9\u{a0}%");
+        assert_eq!(EN.percent(1.0), "100\u{a0}%");
+        assert_eq!(RU.percent(0.1234), "12,3\u{a0}%");
+    }
+}

@@ -1,0 +1,177 @@
+//! The figures of the data report, on rows that can be counted by hand.
+
+use domain::{Cell, Column, Listing, PricedListing};
+use storage::profile::{Check, Period, Sample};
+use storage::{Database, Import, Snapshot};
+
+use crate::sandbox::{database, day};
+
+/// A Kia of a model, year, mileage, price, day of March and source.
+fn car(model: &str, year: f64, mileage: f64, price: f64, listed: Option<u32>, source: Option<&str>) -> PricedListing {
+    let mut cells = vec![
+        (Column::Brand, Cell::Text("Kia")),
+        (Column::Model, Cell::Text(model)),
+        (Column::Year, Cell::Number(year)),
+        (Column::Mileage, Cell::Number(mileage)),
+    ];
+    cells.extend(listed.map(|listed| (Column::ListingDate, Cell::Date(day(listed)))));
+    let listing = Listing::from_cells(cells, day(31)).unwrap();
+    PricedListing { listing, price, car_group: None, source: source.map(str::to_owned) }
+}
+
+async fn snapshot(database: &Database, rows: &[PricedListing]) -> Snapshot {
+    let mut import = Import::begin(database, "cars.csv").await.unwrap();
+    import.write(rows).await.unwrap();
+    import.finish(2).await.unwrap();
+    Snapshot::begin(database).await.unwrap()
+}
+
+fn five_cars() -> Vec<PricedListing> {
+    vec![
+        car("Rio", 2018.0, 50_500.0, 900_000.0, Some(1), Some("a")),
+        car("Rio", 2018.0, 50_500.0, 600_000.0, Some(11), Some("b")),
+        car("Rio", 2018.0, 50_500.0, 600_000.0, Some(11), Some("b")),
+        car("Rio", 2010.0, 1_000_000.0, 100_000.0, Some(2), Some("a")),
+        car("Soul", 2027.0, 10.0, 2_000_000.0, None, None),
+    ]
+}
+
+#[tokio::test]
+async fn rows_sources_and_months_are_counted() {
+    let (database, _) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    let overview = snapshot.overview().await.unwrap();
+    assert_eq!((overview.rows, overview.cars, overview.dated, overview.months), (4, 3, 3, 1));
+    assert_eq!((overview.sources, overview.without_source), (2, 1));
+    assert_eq!((overview.first_day, overview.last_day), (Some(day(1)), Some(day(11))));
+    let sources = snapshot.sources(2).await.unwrap();
+    assert_eq!((sources[0].source.as_deref(), sources[0].rows), (Some("a"), 2));
+    assert!((sources[0].median_price - 500_000.0).abs() < 1e-6);
+    assert_eq!(sources.len(), 2);
+    let months = snapshot.months().await.unwrap();
+    assert_eq!((months.len(), months[0].rows, months[0].sources), (1, 3, 2));
+    assert!((months[0].largest_source - 2.0 / 3.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_told_by_source() {
+    let (database, _) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    let all = snapshot.sources(10).await.unwrap();
+    let absences = snapshot.absences(&all).await.unwrap();
+    assert_eq!(absences.iter().map(|absence| absence.rows).sum::<i64>(), 4);
+    for absence in &absences {
+        let is_nameless = all[absence.source].source.is_none();
+        assert_eq!(absence.missing.contains(Column::ListingDate), is_nameless, "{absence:?}");
+        assert!(absence.missing.contains(Column::Color));
+        assert!(!absence.missing.contains(Column::Model));
+    }
+    let largest = &all[..1];
+    let others = snapshot.absences(largest).await.unwrap();
+    assert_eq!(others.iter().filter(|absence| absence.source == 1).map(|absence| absence.rows).sum::<i64>(), 2);
+}
+
+#[tokio::test]
+async fn columns_are_profiled_and_wholly_missing_ones_too() {
+    let (database, _) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    let models = snapshot.text_profile(&[Column::Brand, Column::Model], 1).await.unwrap();
+    assert_eq!((models.known, models.distinct, models.top.len()), (4, 2, 1));
+    assert_eq!((models.top[0].value.as_str(), models.top[0].rows), ("kia rio", 3));
+    assert_eq!((models.values_for_50, models.values_for_99, models.rare_rows), (1, 2, 4));
+    let colors = snapshot.text_profile(&[Column::Color], 5).await.unwrap();
+    assert_eq!((colors.known, colors.distinct, colors.values_for_50, colors.top.len()), (0, 0, 0, 0));
+
+    let prices = snapshot.number_profile(Column::Price, true, 5).await.unwrap();
+    assert_eq!((prices.known, prices.distinct), (4, 4));
+    assert_eq!(prices.quantiles.len(), 9);
+    assert!((prices.quantiles[4] - 750_000.0).abs() < 1e-6);
+    let powers = snapshot.number_profile(Column::EnginePower, true, 5).await.unwrap();
+    assert_eq!((powers.known, powers.below, powers.above), (0, 0, 0));
+    assert!(powers.quantiles.is_empty() && powers.frequent.is_empty());
+}
+
+#[tokio::test]
+async fn far_out_numbers_are_counted_and_shown() {
+    let (database, _) = database().await;
+    let mut rows: Vec<_> =
+        (0..40).map(|number| car("Rio", 2018.0, 50_000.0 + f64::from(number), 1e6, Some(1), None)).collect();
+    rows.push(car("Rio", 2018.0, 2_000_000.0, 1e12, Some(1), None));
+    let mut snapshot = snapshot(&database, &rows).await;
+    let mileages = snapshot.number_profile(Column::Mileage, false, 5).await.unwrap();
+    assert_eq!((mileages.below, mileages.above, mileages.highest[0].rows), (0, 1, 1));
+    assert!((mileages.highest[0].number - 2_000_000.0).abs() < 1e-6);
+    let prices = snapshot.number_profile(Column::Price, true, 5).await.unwrap();
+    assert!((prices.highest[0].number - 1e12).abs() < 1.0);
+    assert_eq!(prices.frequent[0].rows, 40);
+}
+
+#[tokio::test]
+async fn repetitions_and_contradictions_are_found() {
+    let (database, inside) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    let repeats = snapshot.repeats().await.unwrap();
+    assert_eq!((repeats.exact, repeats.rejected, repeats.cars, repeats.rows), (1, 2, 1, 2));
+    assert_eq!((repeats.repriced_cars, repeats.repriced_rows, repeats.across_sources, repeats.most), (1, 2, 1, 2));
+    assert_eq!(repeats.by_listings, [1, 0, 0, 0, 0]);
+    assert!((repeats.median_price_ratio.unwrap() - 1.5).abs() < 1e-9);
+    assert!((repeats.median_days.unwrap() - 10.0).abs() < 1e-9);
+    assert_eq!((repeats.same_description, repeats.same_description_other_split), (0, 0));
+    let suspicions = snapshot.suspicions().await.unwrap();
+    let rows = |check| suspicions.iter().find(|suspicion| suspicion.check == check).unwrap().rows;
+    assert_eq!(rows(Check::MillionKilometres), 1);
+    assert_eq!(rows(Check::RoundMileage), 1);
+    assert_eq!(rows(Check::MadeAfterListing), 0);
+    assert_eq!(rows(Check::HardlyDriven), 0);
+
+    // The same description as cars of different groups, one of them in another split.
+    sqlx::query("UPDATE listings SET listing_group = gen_random_uuid(), bucket = 95 WHERE price = 600000")
+        .execute(&inside)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE listings SET bucket = 5 WHERE price = 900000").execute(&inside).await.unwrap();
+    let repeats = Snapshot::begin(&database).await.unwrap().repeats().await.unwrap();
+    assert_eq!((repeats.same_description, repeats.same_description_other_split), (2, 2));
+}
+
+#[tokio::test]
+async fn like_cars_are_compared_between_periods_only() {
+    let (database, inside) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    assert!(snapshot.cell_levels(Period::Month).await.unwrap().is_empty());
+    sqlx::query("UPDATE listings SET listing_date = '2026-07-05' WHERE price = 600000").execute(&inside).await.unwrap();
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    for period in [Period::Month, Period::Quarter] {
+        let levels = snapshot.cell_levels(period).await.unwrap();
+        assert_eq!(levels.len(), 2);
+        assert_eq!(levels[0].cell, levels[1].cell);
+        assert!((levels[0].level - levels[1].level - 1.5_f64.ln()).abs() < 1e-9);
+    }
+    assert!(snapshot.cell_levels(Period::Year).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_sample_is_the_same_every_time_and_knows_its_sources() {
+    let (database, _) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    let Sample { listings, sources } = snapshot.sample(3).await.unwrap();
+    assert_eq!((listings.len(), sources.len()), (3, 3));
+    assert_eq!(listings, snapshot.sample(3).await.unwrap().listings);
+    let all = snapshot.sample(100).await.unwrap();
+    for row in 0..all.listings.len() {
+        assert_eq!(all.sources[row].is_none(), all.listings.text(Column::Model, row) == Some("soul"));
+    }
+}
+
+#[tokio::test]
+async fn an_empty_table_gives_empty_figures() {
+    let (database, _) = database().await;
+    let mut snapshot = Snapshot::begin(&database).await.unwrap();
+    assert_eq!(snapshot.overview().await.unwrap().rows, 0);
+    assert!(snapshot.sources(5).await.unwrap().is_empty());
+    assert!(snapshot.months().await.unwrap().is_empty());
+    assert!(snapshot.absences(&[]).await.unwrap().is_empty());
+    assert!(snapshot.sample(5).await.unwrap().listings.is_empty());
+    assert_eq!(snapshot.repeats().await.unwrap().most, 0);
+    assert!(snapshot.suspicions().await.unwrap().iter().all(|suspicion| suspicion.rows == 0));
+}

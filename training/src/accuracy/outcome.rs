@@ -1,0 +1,41 @@
+//! One valued row, and what is measured of it.
+
+/// One valued row whose asking price is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// The price that was asked.
+    pub(crate) actual: f64,
+    /// The model's price (its median).
+    pub(crate) predicted: f64,
+    /// Lower end of the 80 % interval.
+    pub(crate) low: f64,
+    /// Upper end of the 80 % interval.
+    pub(crate) high: f64,
+    /// The segments that the row belongs to: (family, name), such as ("brand", "kia").
+    pub(crate) segments: Vec<(&'static str, String)>,
+}
+
+impl Outcome {
+    pub(super) fn ratio(&self) -> f64 {
+        self.predicted / self.actual
+    }
+
+    pub(super) fn absolute_percentage_error(&self) -> f64 {
+        ((self.predicted - self.actual) / self.actual).abs()
+    }
+
+    pub(super) fn is_covered(&self) -> bool {
+        (self.low..=self.high).contains(&self.actual)
+    }
+}
+
+/// The mean of values that there are.
+pub(super) fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let rows = count(values.len());
+    values.sum::<f64>() / rows
+}
+
+#[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+pub(super) fn count(rows: usize) -> f64 {
+    rows as f64
+}

@@ -1,0 +1,76 @@
+//! Vocabularies: counted in one pass over the listings, then frozen into the feature schema.
+
+use domain::Column;
+use domain::feature::{CATEGORICAL, FeatureSchema};
+use domain::vocabulary::{SEPARATOR, write_key};
+
+use crate::frequency::FrequencySketch;
+
+/// Counts the keys of every categorical feature, in memory that does not grow with the listings.
+#[derive(Debug)]
+pub struct VocabularyCounter {
+    counts: Vec<FrequencySketch<String>>,
+    key: String,
+}
+
+impl VocabularyCounter {
+    /// Counts up to this many different keys a feature exactly; of more, the frequent ones nearly so.
+    #[must_use]
+    pub fn new(keys: usize) -> Self {
+        Self { counts: CATEGORICAL.iter().map(|_| FrequencySketch::new(keys)).collect(), key: String::new() }
+    }
+
+    /// Counts one listing, given a way to its canonical text of a column.
+    pub fn add<'a>(&mut self, text: impl Fn(Column) -> Option<&'a str>) {
+        for (feature, counts) in CATEGORICAL.iter().zip(&mut self.counts) {
+            if write_key(&mut self.key, feature.columns.iter().map(|column| text(*column))) {
+                counts.add(self.key.as_str(), 1);
+            }
+        }
+    }
+
+    /// Freezes what was counted at least `min_count` times, at most the `max_values` most frequent
+    /// keys a feature, in the order of their texts.
+    #[must_use]
+    pub fn into_schema(self, min_count: u64, max_values: usize) -> FeatureSchema {
+        let vocabularies = self.counts.into_iter().map(|counts| {
+            let mut keys: Vec<(String, u64)> = counts.into_counts().filter(|(_, count)| *count >= min_count).collect();
+            keys.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            keys.truncate(max_values);
+            keys.sort_unstable();
+            keys.into_iter().map(|(key, _)| key.split(SEPARATOR).map(str::to_owned).collect()).collect()
+        });
+        FeatureSchema::new(vocabularies.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_need_all_their_texts() {
+        let mut counter = VocabularyCounter::new(100);
+        for (brand, model) in [("kia", Some("rio")), ("kia", None), ("lada (ваз)", Some("2114")), ("kia", Some("rio"))]
+        {
+            counter.add(|column| match column {
+                Column::Brand => Some(brand),
+                Column::Model => model,
+                _ => None,
+            });
+        }
+        let schema = counter.into_schema(1, 100);
+        assert_eq!(schema.categorical[0].values, [vec!["kia"], vec!["lada (ваз)"]]);
+        assert_eq!(schema.categorical[1].values, [vec!["kia", "rio"], vec!["lada (ваз)", "2114"]]);
+        assert!(schema.categorical[2].values.is_empty());
+    }
+
+    #[test]
+    fn rare_keys_stay_unknown() {
+        let mut counter = VocabularyCounter::new(100);
+        for brand in ["a", "b", "b", "c", "c", "c"] {
+            counter.add(|column| (column == Column::Brand).then_some(brand));
+        }
+        assert_eq!(counter.into_schema(2, 1).categorical[0].values, [vec!["c"]]);
+    }
+}
