@@ -49,7 +49,7 @@ pub enum Command {
     Predict(predict::Arguments),
     /// The registered models
     Models(models::Arguments),
-    /// The experiments
+    /// List and compare training runs
     Runs(runs::Arguments),
     /// Fill the database with a synthetic market
     Synth(synth::Arguments),

@@ -1,4 +1,4 @@
-//! How a long command shows where it is: a bar on a terminal, plain lines off one.
+//! Progress of long commands: a bar on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Duration;

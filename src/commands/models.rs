@@ -39,32 +39,32 @@ enum Action {
         /// A version or an alias
         version: String,
     },
-    /// Let a version serve
+    /// Promote a version, which then serves
     Promote {
         /// A version or an alias
         version: String,
     },
-    /// Let the version serve that served before
+    /// Go back to the previous champion
     Rollback,
     /// Write a version's ONNX file
     Export {
         /// A version or an alias
         version: String,
-        /// Where to
+        /// The file to write
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Register an ONNX file that another Probeg has exported; it serves nobody before it is promoted
+    /// Register an ONNX file that another Probeg exported; it does not serve before it is promoted
     Import {
         /// The file
         file: PathBuf,
     },
-    /// What a version costs to run: time a listing on one processor, alone and in batches
+    /// Measure a version's inference time per listing on one processor, alone and in batches
     Cost {
         /// A version or an alias
         version: String,
     },
-    /// Who was champion when
+    /// The history of champions
     History,
 }
 
@@ -138,12 +138,12 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Registers a file that proves to be a model.
+/// Registers a file, once it is proven to be a model.
 fn import(context: &Context, file: &Path) -> Result<()> {
     let (runtime, name) = (context.inference()?.clone(), file.display().to_string());
     let file = file.to_owned();
     let new = context.compute(move || {
-        let bytes = read(&file)?;
+        let bytes = read_model_file(&file)?;
         let model = Model::open(&runtime, &bytes, Sessions::bulk(1))?;
         model.prove()?;
         let signature = model.signature();
@@ -157,8 +157,8 @@ fn import(context: &Context, file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a file that may be a model: not one that is too large for that, and nothing that has no end.
-fn read(file: &Path) -> Result<Vec<u8>> {
+/// Reads a model file, but nothing too large and nothing without an end, such as a device.
+fn read_model_file(file: &Path) -> Result<Vec<u8>> {
     let metadata = std::fs::metadata(file).context("it cannot be read")?;
     ensure!(metadata.is_file(), "it is not a file");
     let size = metadata.len();
@@ -169,7 +169,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Runs the graph alone, on encoded listings of a made-up market, in the sessions that a server would use.
+/// Times the graph alone, on encoded listings of a synthetic market, in the sessions that a server would use.
 fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
     let version = context.version(version)?;
     let (runtime, file) = (context.inference()?.clone(), context.model_file(version)?);

@@ -30,7 +30,7 @@ enum Action {
         /// The run's number
         run: i64,
     },
-    /// What differs between runs, and where each ended
+    /// Compare the configurations and results of runs
     Compare {
         /// The runs' numbers
         #[arg(required = true)]

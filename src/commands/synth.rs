@@ -16,13 +16,13 @@ use crate::progress::RowsShown;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg synth --rows 20000")]
 pub struct Arguments {
-    /// How many listings to make up
+    /// How many listings to generate
     #[arg(long, default_value_t = 20_000)]
     rows: u64,
     /// The same seed gives the same listings
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Store the listings by brand and date: the worst case for a weak shuffle
+    /// Store the listings sorted by brand and date: the worst case for a weak shuffle
     #[arg(long)]
     clustered: bool,
 }
@@ -56,7 +56,7 @@ pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<
             import.write(&batch).await?;
             written += batch.len() as u64;
             shown.rows(written);
-            // Where the next batch is always there, nobody would hear otherwise that the user wants to stop.
+            // With a batch always ready, a request to stop would otherwise go unnoticed.
             tokio::task::yield_now().await;
         }
         maker.await?;
@@ -72,7 +72,7 @@ fn make_up(rows: u64, seed: u64, batches: &mpsc::Sender<Vec<PricedListing>>) {
     while left > 0 {
         let batch: Vec<_> = market.by_ref().take(usize::try_from(left).unwrap_or(BATCH).min(BATCH)).collect();
         left -= batch.len() as u64;
-        // A receiver that is gone has an error of its own to tell.
+        // The receiver ended with an error of its own.
         if batches.blocking_send(batch).is_err() {
             return;
         }

@@ -18,25 +18,25 @@ use crate::variables;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg train --set epochs=10 --set seed=7 --promote")]
 pub struct Arguments {
-    /// A TOML file of hyper-parameters; what it leaves out keeps its default
+    /// A TOML file of hyper-parameters; those left out keep their defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// One hyper-parameter; goes over the file, may be repeated
+    /// A hyper-parameter that overrides the file; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The memory that the process may take [default: 512MiB]
+    /// The memory that the process may use [default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
     /// Read the database in every epoch instead of keeping encoded listings on the local disk
     #[arg(long)]
     no_spool: bool,
-    /// Go on with a run that was stopped, killed or cut off from the database, with the configuration that it had
+    /// Resume a run that was stopped, killed or cut off from the database, with its original configuration
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "memory", "no_spool"])]
     resume: Option<i64>,
-    /// How long to wait for a database that went away
+    /// How long to wait for an unavailable database
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
     retry_for: u64,
-    /// Let the new version serve at once
+    /// Promote the new version at once
     #[arg(long)]
     promote: bool,
     /// Print the version and its accuracy card as JSON
@@ -44,7 +44,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Long enough for a server that restarts after a crash.
+/// Long enough for a server to restart after a crash.
 const RETRY_FOR: Duration = Duration::from_mins(2);
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
@@ -77,12 +77,12 @@ fn config(arguments: &Arguments) -> Result<TrainConfig> {
     Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
 }
 
-/// Trains, tells what came of it and promotes it.
+/// Trains, reports the result and promotes it.
 pub fn train_champion(context: &Context, config: &TrainConfig) -> Result<RunResult> {
     finish(context, true, RETRY_FOR, |run_context| training::train::train(config, run_context))
 }
 
-/// Brings a run to its end, tells what came of it and promotes it if asked to.
+/// Executes a run, reports the result and promotes it if asked to.
 fn finish(
     context: &Context,
     promote: bool,

@@ -29,7 +29,7 @@ impl ListingChunk {
         self.chunk.len()
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.chunk.is_empty()
@@ -38,7 +38,7 @@ impl ListingChunk {
     /// The canonical text of a row; `None` where it is missing, and for columns that hold none.
     ///
     /// # Panics
-    /// There is no such row.
+    /// If the row does not exist.
     #[must_use]
     pub fn text(&self, column: Column, row: usize) -> Option<&str> {
         self.array::<Utf8Array<i32>>(column)?.get(row)
@@ -48,7 +48,7 @@ impl ListingChunk {
     /// missing, for texts, and for the price.
     ///
     /// # Panics
-    /// There is no such row.
+    /// If the row does not exist.
     #[must_use]
     pub fn number(&self, column: Column, row: usize) -> Option<f32> {
         self.array::<Float32Array>(column)?.get(row)
@@ -57,7 +57,7 @@ impl ListingChunk {
     /// The asking price of a row in RUB.
     ///
     /// # Panics
-    /// There is no such row.
+    /// If the row does not exist.
     #[must_use]
     pub fn price(&self, row: usize) -> f64 {
         // The decoder makes no chunk whose price is anything else, so NaN never comes out.
@@ -67,7 +67,7 @@ impl ListingChunk {
     /// A row as a listing again: in canonical form, as it was stored.
     ///
     /// # Panics
-    /// There is no such row.
+    /// If the row does not exist.
     #[must_use]
     pub fn listing(&self, row: usize) -> Listing {
         let mut listing = Listing::default();

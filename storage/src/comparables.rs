@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use crate::error::Result;
 use crate::listings::Listings;
 
-/// The car that others are compared with, in canonical form.
+/// The car that listings are compared with, in canonical form.
 #[derive(Clone, Debug)]
 pub struct Car {
     /// The make.
@@ -42,7 +42,7 @@ impl Listings {
     /// listing. Of a car that was listed more than once, only its latest listing.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn comparables(&self, car: &Car, count: u32) -> Result<Vec<Comparable>> {
         let query = sqlx::query_as(
             "SELECT * FROM (

@@ -13,7 +13,7 @@ pub(crate) use decoder::Decoder;
 pub use decoder::Malformed;
 pub(crate) use encoder::Encoder;
 
-/// What a stream begins with.
+/// The signature of a stream.
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's dates count from.
 const EPOCH_IN_DAYS: i32 = 10_957;
@@ -55,7 +55,7 @@ fn sql_type(column: Column) -> SqlType {
 /// Decodes a whole stream of listings with their prices, in pieces.
 ///
 /// # Errors
-/// It is no such stream.
+/// The bytes are not such a stream.
 pub fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingChunk, Malformed> {
     let mut decoder = Decoder::new();
     for piece in pieces {

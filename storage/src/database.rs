@@ -1,4 +1,4 @@
-//! The way to the database: a pool of connections, migrations, and locks between processes.
+//! The database client: a pool of connections, migrations, and locks between processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::runs::Runs;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
-/// A connection that takes longer will not come.
+/// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A request that waits longer for a connection is better told so.
+/// How long a request waits for a free connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A handle on the database; clones share its connections.
@@ -26,14 +26,14 @@ pub struct Database {
     place: Arc<str>,
 }
 
-/// What only one process may do at a time, by agreement through the database.
+/// Work that only one process does at a time, guarded by an advisory lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
     /// Looking for a model, and training the first one where there is none.
     Training,
 }
 
-/// A lock that is held; dropping it gives it back, and so does the end of the process.
+/// A lock that is held. Dropping it releases the lock, as does the end of the process.
 #[derive(Debug)]
 #[must_use = "the lock is given back when this is dropped"]
 pub struct Guard {
@@ -45,19 +45,18 @@ impl Database {
     /// snapshots and locks use one more each.
     ///
     /// # Errors
-    /// An address that cannot be read, a database that does not answer or refuses, or a migration
-    /// that fails.
+    /// The address cannot be parsed, the database does not answer or refuses the connection, or a migration fails.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self> {
         let database = Self::connect_lazy(url, max_connections)?;
         database.migrate().await?;
         Ok(database)
     }
 
-    /// Prepares connections without opening one, for a server that must come up while the database
-    /// is away. The tables are as they are: see [`Database::migrate`].
+    /// Prepares connections without opening one, for a server that must start while the database is unavailable. Does not
+    /// migrate: see [`Database::migrate`].
     ///
     /// # Errors
-    /// An address that cannot be read.
+    /// The address cannot be parsed.
     pub fn connect_lazy(url: &str, max_connections: u32) -> Result<Self> {
         let options: PgConnectOptions = url.parse().map_err(Error::Address)?;
         let options = options.application_name("probeg");
@@ -69,10 +68,10 @@ impl Database {
         Ok(Self { pool, place })
     }
 
-    /// Brings the tables up to date. Processes that do so at once wait for one another.
+    /// Applies the migrations. Processes that do so at the same time wait for one another.
     ///
     /// # Errors
-    /// A database that does not answer or refuses, a migration that fails, or [`Error::NewerDatabase`].
+    /// The database does not answer or refuses the connection, a migration fails, or [`Error::NewerDatabase`].
     pub async fn migrate(&self) -> Result<()> {
         let mut connection = self.own_connection().await?;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
@@ -89,29 +88,29 @@ impl Database {
         Ok(())
     }
 
-    /// Asks for a sign of life.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// A database that does not answer within a few seconds.
+    /// The database does not answer within a few seconds.
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Waits for a lock that processes hold one after the other, however long that takes.
+    /// Waits for a lock, however long that takes.
     ///
     /// # Errors
-    /// A database that does not answer, or a connection that breaks while waiting.
+    /// The database does not answer, or the connection breaks while waiting.
     pub async fn lock(&self, lock: Lock) -> Result<Guard> {
         let mut connection = self.own_connection().await?;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(lock.key()).execute(&mut connection).await?;
         Ok(Guard { connection })
     }
 
-    /// Takes a lock if nobody holds it.
+    /// Acquires a lock if no one holds it.
     ///
     /// # Errors
-    /// A database that does not answer, or a connection that breaks.
+    /// The database does not answer, or the connection breaks.
     pub async fn try_lock(&self, lock: Lock) -> Result<Option<Guard>> {
         let mut connection = self.own_connection().await?;
         let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock.key());
@@ -119,7 +118,7 @@ impl Database {
         Ok(is_taken.then_some(Guard { connection }))
     }
 
-    /// Closes the connections of all clones, once those in use are given back.
+    /// Closes the connections of all clones once those in use are returned.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -160,7 +159,7 @@ impl Database {
 }
 
 impl Lock {
-    /// Any number, as long as it is the same everywhere.
+    /// An arbitrary number, the same in every version.
     fn key(self) -> i64 {
         match self {
             Self::Training => 0x7072_6f62_6567_0001,
@@ -169,10 +168,10 @@ impl Lock {
 }
 
 impl Guard {
-    /// Gives the lock back and waits until that is done.
+    /// Releases the lock and waits until that is done.
     ///
     /// # Errors
-    /// The connection broke; the lock is given back all the same.
+    /// The connection broke; the lock is released all the same.
     pub async fn release(mut self) -> Result<()> {
         // The server may notice later that the connection is closed.
         sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await?;

@@ -1,4 +1,4 @@
-//! What can go wrong in storage, in words for the one who has to act.
+//! Errors of storage, worded for whoever has to act on them.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::copy::Malformed;
 /// The result of storage's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong in storage. No message ever holds a password.
+/// An error of storage. No message ever contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory could not be used.
@@ -31,12 +31,12 @@ pub enum Error {
         /// What the client saw.
         cause: String,
     },
-    /// The database answers but does not let us in.
+    /// The database refused the connection.
     #[error("the database at {place} refused the connection: {cause}; check DATABASE_URL")]
     Refused {
         /// Host or socket, and database name.
         place: String,
-        /// The server's words.
+        /// The server's message.
         cause: sqlx::Error,
     },
     /// The tables could not be brought up to date.
@@ -59,24 +59,24 @@ pub enum Error {
     /// The stream of rows is not what PostgreSQL documents.
     #[error("the database sent rows that cannot be read: {0}")]
     Malformed(#[from] Malformed),
-    /// A snapshot is used after one of its reads failed or was abandoned.
+    /// A snapshot was used after one of its reads failed or was cancelled.
     #[error("this snapshot of the listings ended with a read that failed or was abandoned: begin another")]
     SnapshotOver,
-    /// The database stayed away for longer than was waited.
+    /// The database stayed unavailable for too long.
     #[error("the database did not come back within {seconds} seconds: {cause}")]
     StillAway {
-        /// How long was waited.
+        /// How long it was waited for.
         seconds: u64,
         /// The last failure.
         cause: Box<Error>,
     },
-    /// The rows of the table are not, or lie elsewhere than, when the snapshot began.
+    /// The table was rewritten since the snapshot was taken.
     #[error(
         "the table of listings was rewritten (by another version of Probeg, VACUUM FULL, CLUSTER or a restored dump) \
          since the snapshot of it was taken, so its rows or their order are lost: begin another run"
     )]
     ListingsMoved,
-    /// A file of encoded listings is not what was written.
+    /// A spool cannot be read or written.
     #[error("the spool {path} cannot be read or written: {cause}")]
     Spool {
         /// The file.
@@ -84,7 +84,7 @@ pub enum Error {
         /// What is wrong with it.
         cause: arrow2::error::Error,
     },
-    /// A file of encoded listings holds other bytes than were written.
+    /// A spool was corrupted on disk.
     #[error(
         "the spool {path} was damaged on the disk: it no longer holds what was written; check the disk, and go on, \
          which makes another"
@@ -93,10 +93,10 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// There is no such run.
+    /// The run does not exist.
     #[error("there is no run {0}: see `probeg runs list`")]
     NoRun(i64),
-    /// There is no such model version.
+    /// The model version does not exist.
     #[error("there is no model version {0}: see `probeg models list`")]
     NoModel(i64),
     /// A stored model differs from what was registered.
@@ -118,7 +118,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the database is away or overloaded, so that trying again later may succeed.
+    /// Whether the database is unavailable or overloaded, so that a retry may succeed.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
@@ -135,7 +135,7 @@ impl Error {
         }
     }
 
-    /// A database that says nothing.
+    /// The database did not answer in time.
     pub(crate) fn silence(waited: std::time::Duration) -> Self {
         let cause =
             std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} seconds", waited.as_secs()));

@@ -1,4 +1,4 @@
-//! Listings on their way into the database.
+//! The import of listings.
 
 mod indexes;
 mod renewal;
@@ -19,27 +19,27 @@ const PIECE: usize = 1 << 18;
 /// The columns of an import before those of the listing.
 const IDENTITY: &str = "place, content_hash, listing_group, bucket, car_group, source";
 const FIELDS: i16 = 6 + 20;
-/// Of equal rows the first one of the file stays.
+/// Of equal rows, the first of the file is kept.
 const WITHOUT_REPETITIONS: &str = "DELETE FROM staging WHERE ctid IN (
     SELECT ctid FROM (
         SELECT ctid, row_number() OVER (PARTITION BY content_hash ORDER BY place) AS turn FROM staging
     ) AS numbered WHERE turn > 1
 )";
-/// No other import adds any meanwhile, so what stays is new.
+/// No other import runs meanwhile, so the remaining rows are new.
 const WITHOUT_KNOWN: &str = "DELETE FROM staging USING listings WHERE staging.content_hash = listings.content_hash";
 
 impl Database {
-    /// Brings the listings into the canonical form of this build, if another one stored them in another form. Imports
-    /// do so by themselves; whoever learns from the listings does it first.
+    /// Brings the listings into the canonical form of this build, if another build stored them in another form. Imports do
+    /// so themselves; training does it first.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn renew_listings(&self) -> Result<()> {
         renewal::renew(&mut self.own_connection().await?).await
     }
 }
 
-/// What became of a file's good rows.
+/// What became of a file's accepted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportCounts {
     /// How many there were.
@@ -52,12 +52,12 @@ pub struct ImportCounts {
     pub already_known: u64,
 }
 
-/// One file on its way into the database: all of it or, when this is dropped before
-/// [`Import::finish`], nothing. Imports wait for one another.
+/// The import of one file: all of it is stored or, if this is dropped before [`Import::finish`], nothing. Imports wait
+/// for one another.
 #[derive(Debug)]
 pub struct Import {
     pieces: mpsc::Sender<Vec<u8>>,
-    /// Sends the pieces while the next one is made, and gives the connection back once there are no more.
+    /// Sends the pieces while the next one is encoded, and returns the connection at the end.
     sending: Option<JoinHandle<Result<PgConnection>>>,
     file: String,
     rows: u64,
@@ -66,14 +66,13 @@ pub struct Import {
 }
 
 impl Import {
-    /// Begins the import of a file, named as it should stand in the list of imports, once no other
-    /// import is under way.
+    /// Begins the import of a file, named as it will appear in the list of imports, once no other import is running.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn begin(database: &Database, file: &str) -> Result<Self> {
-        // A connection of its own: dropping it, as `send` does once nobody asks for it any more, is
-        // what rolls everything back, even half a COPY.
+        // A connection of its own: dropping it, as `send` does when the import is dropped, rolls everything back, even half
+        // a COPY.
         let mut connection = database.own_connection().await?;
         renewal::renew(&mut connection).await?;
         // More memory gains little, and the machine may be small.
@@ -92,17 +91,16 @@ impl Import {
         Ok(Self { pieces, sending, file: file.to_owned(), rows: 0, encoder: Encoder::new(), is_clustered: false })
     }
 
-    /// Stores rows by brand and date instead of in the order of the file: the worst case for whoever reads the table
-    /// block by block and wants a sample of all of it.
+    /// Stores rows sorted by brand and date instead of in file order: the worst case for sampling the table by blocks.
     #[must_use]
     pub fn clustered(self) -> Self {
         Self { is_clustered: true, ..self }
     }
 
-    /// Takes rows, in any number at a time. They are stored in canonical form.
+    /// Writes any number of rows. They are stored in canonical form.
     ///
     /// # Errors
-    /// A connection that broke; the import is lost then.
+    /// The connection broke; the import is lost.
     pub async fn write(&mut self, rows: &[PricedListing]) -> Result<()> {
         for row in rows {
             encode(&mut self.encoder, self.rows, row);
@@ -114,10 +112,10 @@ impl Import {
         Ok(())
     }
 
-    /// Stores what is new, and notes the import with the number of rows that the caller rejected.
+    /// Stores the new rows and records the import, with the number of rows that the caller rejected.
     ///
     /// # Errors
-    /// A connection that broke, or a row that breaks a bound of the table; nothing is stored then.
+    /// The connection broke, or a row violates a constraint of the table; nothing is stored.
     pub async fn finish(mut self, rejected: u64) -> Result<ImportCounts> {
         self.pass_on().await?;
         let Self { pieces, sending, file, rows, is_clustered, .. } = self;
@@ -146,14 +144,14 @@ impl Import {
         let piece = std::mem::replace(&mut self.encoder, Encoder::new()).into_stream();
         match self.pieces.send(piece).await {
             Ok(()) => Ok(()),
-            // Who no longer receives has an error to tell.
+            // The receiver ended with an error.
             Err(_) => sent(self.sending.take()).await.map(drop),
         }
     }
 }
 
-/// Copies pieces into the staging table until there are no more. Each is a COPY of its own, so that
-/// an error is told at once and not after the last row.
+/// Copies pieces into the staging table until there are no more. Each is a COPY of its own, so that an error shows at
+/// once and not after the last row.
 async fn send(mut connection: PgConnection, mut pieces: mpsc::Receiver<Vec<u8>>) -> Result<PgConnection> {
     let statement = format!("COPY staging ({IDENTITY}, {}) FROM STDIN (FORMAT binary)", column_names());
     while let Some(piece) = pieces.recv().await {
@@ -199,8 +197,8 @@ fn insertion(is_clustered: bool, has_kept_buckets: bool) -> String {
         // Comparing takes a third of the time where what is compared comes first in a row.
         "(SELECT place, listing_date AS day, brand AS make, * FROM staging ORDER BY make, day, place)"
     } else {
-        // A temporary table is read by one process from its first row on, so in the order of the
-        // file: sorting by place would only write everything once more.
+        // A temporary table is scanned by one process from its first row, which is file order: sorting would only write
+        // everything once more.
         "staging"
     };
     format!(
@@ -211,7 +209,7 @@ fn insertion(is_clustered: bool, has_kept_buckets: bool) -> String {
 
 fn encode(encoder: &mut Encoder, place: u64, row: &PricedListing) {
     let listing = canonical_listing(&row.listing);
-    // PostgreSQL stores no zero byte, and provenance is not worth losing a file for.
+    // PostgreSQL stores no zero bytes, and a source is not worth rejecting a file for.
     let source = row.source.as_ref().map(|source| source.replace('\0', ""));
     let car_group = row.car_group.as_deref().map(CarGroup::new);
     let identity = Identity::new(&listing, row.price, car_group, source.as_deref());

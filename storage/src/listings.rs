@@ -19,10 +19,10 @@ impl Listings {
         &self.pool
     }
 
-    /// Whether there is no listing at all.
+    /// Whether there are no listings.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn is_empty(&self) -> Result<bool> {
         let query = sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM listings)");
         Ok(query.fetch_one(&self.pool).await?)

@@ -18,7 +18,7 @@ pub use changes::ModelChanges;
 /// The alias that servers serve.
 pub const CHAMPION: &str = "champion";
 
-/// The largest model file that is registered or loaded. Whoever loads one holds it in memory several times over.
+/// The largest model file that is registered or loaded. Loading one takes several times its size in memory.
 pub const MAX_MODEL_BYTES: u64 = 256 << 20;
 
 /// The registered models.
@@ -95,10 +95,10 @@ impl Models {
         Self { pool }
     }
 
-    /// Registers a model and returns its version. It serves nobody before it is promoted.
+    /// Registers a model and returns its version. It does not serve before it is promoted.
     ///
     /// # Errors
-    /// An empty file, [`Error::ModelTooLarge`], a run that does not exist, or a database that does not answer.
+    /// The file is empty, [`Error::ModelTooLarge`], the run does not exist, or the database does not answer.
     pub async fn register(&self, model: &NewModel) -> Result<i64> {
         check_size(model.bytes.len() as u64)?;
         let query = sqlx::query_scalar(
@@ -114,23 +114,23 @@ impl Models {
         Ok(query.fetch_one(&self.pool).await?)
     }
 
-    /// A version, if there is one of this number.
+    /// The version with this number, if it exists.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn get(&self, version: i64) -> Result<Option<ModelRecord>> {
         let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} WHERE version = $1"))).bind(version);
         let row: Option<ModelRow> = query.fetch_optional(&self.pool).await?;
         Ok(row.map(ModelRecord::from))
     }
 
-    /// The model file of a version, if there is one of this number.
+    /// The model file of the version with this number, if it exists.
     ///
     /// # Errors
     /// [`Error::DamagedModel`] when its SHA-256 is not that of its registration, [`Error::ModelTooLarge`], or a
     /// database that does not answer.
     pub async fn bytes(&self, version: i64) -> Result<Option<Vec<u8>>> {
-        // The database itself sees to it that this is the length of the bytes.
+        // A check constraint keeps this the length of the bytes.
         let query = sqlx::query_scalar("SELECT size FROM models WHERE version = $1").bind(version);
         let Some(size): Option<i64> = query.fetch_optional(&self.pool).await? else { return Ok(None) };
         check_size(size.unsigned_abs())?;
@@ -143,18 +143,17 @@ impl Models {
     /// All versions, the newest first.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn list(&self) -> Result<Vec<ModelRecord>> {
         let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} ORDER BY version DESC")));
         let rows: Vec<ModelRow> = query.fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(ModelRecord::from).collect())
     }
 
-    /// The version that is meant by `3`, `v3`, `latest` or an alias such as `champion`, if it
-    /// exists.
+    /// The version named by `3`, `v3`, `latest` or an alias such as `champion`, if it exists.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn resolve(&self, name: &str) -> Result<Option<i64>> {
         let name = name.trim();
         let number = name.strip_prefix('v').unwrap_or(name).parse::<i64>();
@@ -171,7 +170,7 @@ impl Models {
     /// The version that serves, if one was ever promoted.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn champion(&self) -> Result<Option<i64>> {
         self.resolve(CHAMPION).await
     }
@@ -179,16 +178,16 @@ impl Models {
     /// Whether a version is registered with a file of this SHA-256.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn holds(&self, version: i64, sha256: &[u8]) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT FROM models WHERE version = $1 AND sha256 = $2)";
         Ok(sqlx::query_scalar(query).bind(version).bind(sha256).fetch_one(&self.pool).await?)
     }
 
-    /// The same, with the SHA-256 of its file, which tells it apart from one of this number in another database.
+    /// The same with the SHA-256 of its file, which distinguishes it from the same version of another database.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn champion_file(&self) -> Result<Option<(i64, Vec<u8>)>> {
         let query = "SELECT version, sha256 FROM model_aliases JOIN models USING (version) WHERE alias = $1";
         Ok(sqlx::query_as(query).bind(CHAMPION).fetch_optional(&self.pool).await?)

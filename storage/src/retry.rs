@@ -1,4 +1,4 @@
-//! Trying again while the database is away.
+//! Retries while the database is unavailable.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,13 @@ use crate::error::{Error, Result};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What takes longer will not come: a network that was cut says nothing.
+/// The limit of an attempt: a broken network reports nothing.
 const ATTEMPT: Duration = Duration::from_mins(10);
 
-/// Attempts something, and again after growing pauses for as long as the database is away, but no longer than
-/// `limit` after it was first found to be.
+/// Retries an operation with growing pauses while the database is unavailable, until `limit` after the first failure.
 ///
 /// # Errors
-/// [`Error::StillAway`] after the limit, and at once whatever has nothing to do with the database being away.
+/// [`Error::StillAway`] after the limit; any other error at once.
 pub async fn retried<T>(limit: Duration, mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let mut away_since = None;
     let mut pause = FIRST_PAUSE;

@@ -1,4 +1,4 @@
-//! Experiments: what was run with which configuration, how it went, and what came of it.
+//! Experiments: which configuration was run, how it went, and the model that resulted.
 
 use chrono::{DateTime, Utc};
 use domain::SplitCounts;
@@ -10,13 +10,13 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 
-/// The runs that were ever begun.
+/// All runs.
 #[derive(Clone, Debug)]
 pub struct Runs {
     pool: PgPool,
 }
 
-/// A run that is about to begin.
+/// A run that is about to start.
 #[derive(Clone, Debug)]
 pub struct NewRun {
     /// A name for people.
@@ -70,11 +70,11 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// It gave a sign of life within the last minute.
+    /// It sent a heartbeat within the last minute.
     Running,
-    /// It was stopped, or gives no sign of life any more; it can be resumed.
+    /// It was stopped, or no longer sends heartbeats; it can be resumed.
     Interrupted,
-    /// It reached its end.
+    /// It completed.
     Completed,
     /// It ended with an error.
     Failed,
@@ -96,11 +96,11 @@ impl RunStatus {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It reached its end.
+    /// It completed.
     Completed,
     /// It was stopped on request.
     Interrupted,
-    /// It could not go on, for this reason.
+    /// It failed, for this reason.
     Failed(String),
 }
 
@@ -131,30 +131,30 @@ impl Runs {
         Self { pool }
     }
 
-    /// Writes a run down, before its first step, and returns its id.
+    /// Records a run before its first step and returns its id.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn create(&self, run: &NewRun) -> Result<i64> {
         let query = sqlx::query_scalar("INSERT INTO runs (label, seed, config) VALUES ($1, $2, $3) RETURNING id");
         let query = query.bind(&run.label).bind(run.seed.cast_signed()).bind(&run.config);
         Ok(query.fetch_one(&self.pool).await?)
     }
 
-    /// Adds what a run learns about its data when it begins.
+    /// Adds what a run finds out about its data when it starts.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or a database that does not answer.
+    /// [`Error::NoRun`], or the database does not answer.
     pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: SplitCounts) -> Result<()> {
         let query =
             sqlx::query("UPDATE runs SET schema_fingerprint = $2, rows = $3, heartbeat_at = now() WHERE id = $1");
         self.change(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows))).await
     }
 
-    /// Marks a run that ended, or gives no sign of life, as running again.
+    /// Marks a run that ended, or stopped sending heartbeats, as running again.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or a database that does not answer.
+    /// [`Error::NoRun`], or the database does not answer.
     pub async fn resume(&self, id: i64) -> Result<()> {
         let query = sqlx::query(
             "UPDATE runs SET status = 'running', finished_at = NULL, error = NULL, heartbeat_at = now() WHERE id = $1",
@@ -162,19 +162,18 @@ impl Runs {
         self.change(id, query.bind(id)).await
     }
 
-    /// Says that a run is alive: due every few seconds.
+    /// Records a heartbeat, due every few seconds.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or a database that does not answer.
+    /// [`Error::NoRun`], or the database does not answer.
     pub async fn heartbeat(&self, id: i64) -> Result<()> {
         self.change(id, sqlx::query("UPDATE runs SET heartbeat_at = now() WHERE id = $1").bind(id)).await
     }
 
-    /// Notes the metrics of an epoch, which is a sign of life too. A resumed run overwrites the
-    /// epochs that it repeats.
+    /// Records the metrics of an epoch, which counts as a heartbeat. A resumed run overwrites the epochs that it repeats.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or a database that does not answer.
+    /// [`Error::NoRun`], or the database does not answer.
     pub async fn record_epoch(&self, id: i64, epoch: u32, metrics: &Value) -> Result<()> {
         let query = sqlx::query(
             "WITH alive AS (UPDATE runs SET heartbeat_at = now() WHERE id = $1 RETURNING id)
@@ -187,7 +186,7 @@ impl Runs {
     /// Ends a run.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or a database that does not answer.
+    /// [`Error::NoRun`], or the database does not answer.
     pub async fn finish(&self, id: i64, outcome: &Outcome) -> Result<()> {
         let (status, error) = match outcome {
             Outcome::Completed => ("completed", None),
@@ -200,10 +199,10 @@ impl Runs {
         self.change(id, query.bind(id).bind(status).bind(error)).await
     }
 
-    /// A run, if there is one of this id.
+    /// The run with this id, if it exists.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn get(&self, id: i64) -> Result<Option<Run>> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = $1"))).bind(id);
         let row: Option<RunRow> = query.fetch_optional(&self.pool).await?;
@@ -213,17 +212,17 @@ impl Runs {
     /// All runs, the newest first.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn list(&self) -> Result<Vec<Run>> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY id DESC")));
         let rows: Vec<RunRow> = query.fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(Run::from).collect())
     }
 
-    /// The metrics of a run's epochs, in order; empty for a run that has none, or that is none.
+    /// The metrics of a run's epochs, in order; empty if it has none or does not exist.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn metrics(&self, id: i64) -> Result<Vec<EpochMetrics>> {
         let query =
             sqlx::query_as("SELECT epoch, metrics, recorded_at FROM run_metrics WHERE run_id = $1 ORDER BY epoch");
@@ -271,7 +270,7 @@ impl From<RunRow> for Run {
                 "running" => RunStatus::Running,
                 "completed" => RunStatus::Completed,
                 "failed" => RunStatus::Failed,
-                // The table's constraint leaves no other.
+                // The table's check constraint allows no other value.
                 _ => RunStatus::Interrupted,
             },
             seed: row.seed.cast_unsigned(),

@@ -29,7 +29,7 @@ pub struct Snapshot {
     retry_for: Duration,
 }
 
-/// What a snapshot holds, told apart from everything imported later.
+/// What a snapshot contains, as opposed to everything imported later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// The highest number of a listing.
@@ -43,10 +43,10 @@ pub struct Extent {
     revision: i64,
 }
 
-/// A server that takes longer than this for a block is away, even if the network does not say so.
+/// A server that takes longer than this for a block counts as unavailable, even if the network reports nothing.
 const SILENCE: Duration = Duration::from_mins(1);
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// Between two reads the training may compute for longer than a server lets others idle.
+/// Between two reads, training may compute for longer than the server's idle timeout.
 const NO_TIMEOUTS: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0";
 
 /// A range of the table's pages; each holds whatever rows lie there, of every split.
@@ -96,10 +96,10 @@ impl Part {
 }
 
 impl Snapshot {
-    /// Begins a snapshot of the listings as they are now.
+    /// Takes a snapshot of the listings as they are now.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn begin(database: &Database) -> Result<Self> {
         let mut connection = database.own_connection().await?;
         sqlx::raw_sql(AssertSqlSafe(format!("{BEGIN}; {NO_TIMEOUTS}"))).execute(&mut connection).await?;
@@ -140,13 +140,13 @@ impl Snapshot {
         }
     }
 
-    /// From now on connects again when the database was away, trying for up to this long.
+    /// Reconnects from now on when the database is unavailable, for up to this long.
     #[must_use]
     pub fn retrying(self, retry_for: Duration) -> Self {
         Self { retry_for, ..self }
     }
 
-    /// What it holds, to come back to with [`Snapshot::again`].
+    /// Its contents, to reopen with [`Snapshot::again`].
     #[must_use]
     pub fn extent(&self) -> Extent {
         self.extent
@@ -155,7 +155,7 @@ impl Snapshot {
     /// How many rows each part has; reads the whole table once.
     ///
     /// # Errors
-    /// A database that is away or [`Error::ListingsMoved`].
+    /// The database is unavailable, or [`Error::ListingsMoved`].
     pub async fn rows<const N: usize>(&mut self, parts: [Part; N]) -> Result<[u64; N]> {
         let counts = parts.map(|part| format!("count(*) FILTER (WHERE {})", part.condition())).join(", ");
         let query = format!("SELECT ARRAY[{counts}] FROM listings WHERE id <= {}", self.extent.last_id);
@@ -171,7 +171,7 @@ impl Snapshot {
     /// share of them. `None` when no listing is older than that.
     ///
     /// # Errors
-    /// A database that is away or [`Error::ListingsMoved`].
+    /// The database is unavailable, or [`Error::ListingsMoved`].
     pub async fn newest_day(&mut self, share: f64) -> Result<Option<NaiveDate>> {
         let query = "WITH days AS (
                  SELECT listing_date AS day,
@@ -187,8 +187,8 @@ impl Snapshot {
         .await
     }
 
-    /// The whole table as blocks of this many pages (of 8 KiB, unless PostgreSQL was built
-    /// otherwise), in the order in which they lie. The last may be shorter.
+    /// The whole table as blocks of this many pages (of 8 KiB, unless PostgreSQL was built otherwise), in physical order.
+    /// The last may be shorter.
     #[must_use]
     pub fn blocks(&self, pages_per_block: u32) -> Vec<Block> {
         let (pages, step) = (self.extent.pages, pages_per_block.max(1));
@@ -198,11 +198,11 @@ impl Snapshot {
             .collect()
     }
 
-    /// The rows of a part in a block, in the order in which they lie; there may be none. A read that was cut off is
-    /// begun again, so that no row comes twice.
+    /// The rows of a part in a block, in physical order; there may be none. An interrupted read starts over, so no row is
+    /// returned twice.
     ///
     /// # Errors
-    /// A database that is away, [`Error::ListingsMoved`], or a stream that cannot be read.
+    /// The database is unavailable, [`Error::ListingsMoved`], or the stream cannot be read.
     pub async fn read(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
         let statement = statement(block, part.into(), self.extent.last_id);
         self.retried(async |connection| {
@@ -225,7 +225,7 @@ impl Snapshot {
         .await
     }
 
-    /// A connection that sees what the snapshot holds: by joining its transaction or, when that is over, by itself.
+    /// A connection that sees the snapshot: by joining its transaction or, once that is over, on its own.
     async fn attach(&mut self) -> Result<PgConnection> {
         let mut connection = self.database.own_connection().await?;
         if let Some(exported) = self.exported.take() {

@@ -28,7 +28,7 @@ pub struct SpoolWriter {
 }
 
 impl SpoolWriter {
-    /// Begins a spool in this file.
+    /// Creates a spool in this file.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -42,7 +42,7 @@ impl SpoolWriter {
     /// Adds the rows of the next block; there may be none.
     ///
     /// # Errors
-    /// A disk that is full or broken.
+    /// The disk is full or broken.
     pub fn write(&mut self, rows: TabularBatch) -> Result<()> {
         let checksums = vec![checksum(&rows); rows.len()];
         let TabularBatch { ids, numbers, log_prices } = rows;
@@ -57,7 +57,7 @@ impl SpoolWriter {
     /// Completes the spool and opens it.
     ///
     /// # Errors
-    /// A disk that is full or broken.
+    /// The disk is full or broken.
     pub fn finish(mut self) -> Result<Spool> {
         self.writer.finish().map_err(failed(&self.path))?;
         self.writer.into_inner().finish().map_err(Error::file("write", &self.path))?;
@@ -89,7 +89,7 @@ impl Spool {
         };
         let mut file = BufReader::with_capacity(1 << 16, file);
         let metadata = read_file_metadata(&mut file).map_err(failed(path))?;
-        // What reads the batches takes the file's word for it.
+        // The reader of the batches trusts the schema of the file.
         if metadata.schema.fields != fields() {
             return Err(failed(path)(damaged()));
         }
@@ -99,7 +99,7 @@ impl Spool {
     /// The rows of a block, counted from 0 in the order in which they were written.
     ///
     /// # Errors
-    /// There is no such block, the disk is broken, or [`Error::DamagedSpool`].
+    /// The block does not exist, the disk is broken, or [`Error::DamagedSpool`].
     pub fn read(&mut self, block: usize) -> Result<TabularBatch> {
         let (rows, checksums) = self.read_columns(block).map_err(failed(&self.path))?;
         let expected = checksum(&rows);

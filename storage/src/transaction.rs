@@ -1,10 +1,10 @@
-//! What transactions of several files share.
+//! Helpers that transactions of several files share.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::error::Result;
 
-/// What transactions do one after the other.
+/// Work that transactions do one after another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
     /// Adding and renewing listings.
@@ -13,9 +13,9 @@ pub(crate) enum Turn {
     Alias,
 }
 
-/// Waits until no other transaction holds this turn, and holds it until the transaction ends.
+/// Waits until no other transaction has this turn, and keeps it until the transaction ends.
 pub(crate) async fn take_turn(connection: &mut PgConnection, turn: Turn) -> Result<()> {
-    // Advisory locks: any number will do, as long as it is the same in every version. See also `Lock::key`.
+    // Keys of advisory locks: arbitrary, the same in every version. See also `Lock::key`.
     let key: i64 = match turn {
         Turn::Import => 0x7072_6f62_6567_0002,
         Turn::Alias => 0x7072_6f62_6567_0003,

@@ -1,4 +1,4 @@
-//! What fits into the memory that a run may take.
+//! The memory budget of a run.
 
 use bytesize::ByteSize;
 use domain::feature::CATEGORICAL;
@@ -8,24 +8,24 @@ use crate::Error;
 use crate::config::TrainConfig;
 use crate::model::DERIVED;
 
-/// The program, the ONNX runtime, blocks and batches on their way, sketches and samples.
+/// The program, the ONNX runtime, blocks and batches in flight, sketches and samples.
 const PROGRAM: u64 = 192 << 20;
 /// Copies of a network's weights in its thread and in the export: live, gradients, two moments, averaged, best, and
 /// those that a step, a checkpoint or the exported graph make for a moment.
 const COPIES_OF_WEIGHTS: u64 = 16;
-/// One is given away while the next is filled, and the memory of a third may not yet be given back.
+/// One is consumed while the next is filled, and the memory of a third may not be freed yet.
 const BUFFERS: u64 = 3;
-/// Beyond it a buffer no longer makes the order any better: it holds more than a hundred blocks from all over the table.
+/// A larger buffer does not improve the order: this one holds more than a hundred blocks from all over the table.
 const ENOUGH_ROWS: u64 = 1 << 18;
 
 /// The listings in a shuffle buffer, a multiple of the batch size, given how many weights a member has.
 ///
 /// # Errors
-/// [`Error::MemoryTooSmall`], also when a buffer is asked for that does not fit.
+/// [`Error::MemoryTooSmall`], also when the configured buffer does not fit.
 pub fn shuffle_rows(config: &TrainConfig, batch_size: usize, weights: usize) -> Result<usize, Error> {
     let bytes_per_row = BUFFERS * TabularBatch::BYTES_PER_ROW as u64;
     let members = 4 * COPIES_OF_WEIGHTS * (config.k * weights) as u64;
-    // The widest layers of a step, forth and back, in each member.
+    // The widest layers of a step, forward and backward, in each member.
     let widths = config.d_block * config.n_blocks
         + CATEGORICAL.len() * config.d_embedding
         + DERIVED * (config.d_numeric + config.n_bins);

@@ -1,8 +1,8 @@
-//! What a run leaves on the disk so that it can go on after it was stopped, killed or cut off: one folder a run, under
-//! `PROBEG_HOME/runs`, gone when the run is complete.
+//! The files from which a run is resumed after it was stopped, killed or cut off: one folder per run under
+//! `PROBEG_HOME/runs`, removed when the run is complete.
 //!
 //! A run is a sequence of stages, and everything in it follows from its configuration, the listings and the day it
-//! began. So a resumed run does the same again, and only the learning of each stage goes on from its checkpoint.
+//! started. So a resumed run repeats the same steps, and only training resumes from the checkpoint of its stage.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Write};
@@ -25,14 +25,14 @@ use crate::config::TrainConfig;
 use crate::learner::{LearnerState, MemberState};
 use crate::model::Statistics;
 
-/// A part of a run in which a network learns.
+/// A part of a run in which a network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// From the training split, until the validation split says stop.
+    /// On the training split, with early stopping.
     Learning,
-    /// From all but the newest listings.
+    /// On all but the newest listings.
     Backtest,
-    /// From the training and the validation split.
+    /// On the training and the validation split.
     Refit,
 }
 
@@ -46,7 +46,7 @@ impl Stage {
     }
 }
 
-/// What a run is begun with, and what it goes on with.
+/// What a run was started with, and is resumed with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunManifest {
     /// The configuration.
@@ -59,18 +59,18 @@ pub struct RunManifest {
     pub rows: SplitCounts,
 }
 
-/// What a stage learns with.
+/// What a stage is trained with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Prepared {
     /// Vocabularies.
     pub schema: FeatureSchema,
     /// Bins, generations, the scale of the prices.
     pub statistics: Statistics,
-    /// How the values of what is learned from are spread.
+    /// The distribution of the values in the training data.
     pub reference: Reference,
 }
 
-/// The files of a run, which no other process uses while this lives.
+/// The files of a run, locked against other processes while this lives.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -85,7 +85,7 @@ const LEARNER: &str = "learner";
 const RECORDS: [&str; 4] = ["weights", "optimizer", "average", "best"];
 
 impl RunFolder {
-    /// Makes the folder that the folders of runs are in.
+    /// Creates the parent folder of all runs.
     ///
     /// # Errors
     /// A folder that cannot be written to.
@@ -94,12 +94,12 @@ impl RunFolder {
         fs::create_dir_all(&path).map_err(failed("create", &path))
     }
 
-    /// Whether a run was begun here.
+    /// Whether a run was started here.
     pub fn exists(home: &Path, run: &Run) -> bool {
         folder(home, run).exists()
     }
 
-    /// Makes or finds the folder of a run.
+    /// Opens the folder of a run, or creates it.
     ///
     /// # Errors
     /// A folder that cannot be written to, or [`Error::RunIsBusy`].
@@ -115,7 +115,7 @@ impl RunFolder {
         }
     }
 
-    /// How the run was begun; `None` when it was killed before it was, or not here.
+    /// The manifest; `None` if the run was killed before it was written, or was started elsewhere.
     pub fn manifest(&self) -> Result<Option<RunManifest>, Error> {
         let path = self.path.join(MANIFEST);
         match File::open(&path) {
@@ -125,7 +125,7 @@ impl RunFolder {
         }
     }
 
-    /// Writes down how the run is begun.
+    /// Writes the manifest.
     pub fn begin(&self, manifest: &RunManifest) -> Result<(), Error> {
         let path = self.path.join(MANIFEST);
         let mut file = AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?;
@@ -133,7 +133,7 @@ impl RunFolder {
         file.finish().map_err(failed("write", &path))
     }
 
-    /// How far a stage is; `None` before its vocabularies are fitted.
+    /// The checkpoint of a stage; `None` before its vocabularies are fitted.
     pub fn load(&self, stage: Stage) -> Result<Option<(Prepared, Option<LearnerState>)>, Error> {
         let path = self.checkpoint(stage);
         let file = match File::open(&path) {
@@ -161,7 +161,7 @@ impl RunFolder {
         Ok(Some((prepared, Some(learner))))
     }
 
-    /// Writes down how far a stage is. What was written before stays until the new checkpoint is whole and on the disk.
+    /// Writes the checkpoint of a stage. The previous one stays until the new one is complete and on disk.
     pub fn save(&self, stage: Stage, prepared: &Prepared, learner: Option<&LearnerState>) -> Result<(), Error> {
         let path = self.checkpoint(stage);
         let failed_zip = |cause: zip::result::ZipError| failed("write", &path)(cause.into());
@@ -195,7 +195,7 @@ impl RunFolder {
     /// Removes what a stage has spooled.
     pub fn remove_spools(&self, stage: Stage) {
         for split in [Split::Train, Split::Validation] {
-            // At worst it takes room until the run is complete.
+            // At worst it takes up space until the run is complete.
             let _ = fs::remove_file(self.spool(stage, split));
         }
     }
@@ -208,7 +208,7 @@ impl RunFolder {
     }
 }
 
-/// The time tells runs of one number in several databases apart.
+/// The time distinguishes runs with the same number in several databases.
 fn folder(home: &Path, run: &Run) -> PathBuf {
     home.join(RUNS).join(format!("{}-{}", run.id, run.started_at.format("%Y%m%dT%H%M%S%6f")))
 }

@@ -24,8 +24,7 @@ pub struct TrainConfig {
     pub d_numeric: usize,
     /// Share of hidden units dropped at a training step.
     pub dropout: f64,
-    /// Share of known values that are hidden from the network at a training step, so that it
-    /// learns what to do without them.
+    /// Share of known values that are hidden from the network at a training step, so that it learns to do without them.
     pub mask: f64,
     /// Share of categories that are unknown to the network at a training step, each on its own.
     pub category_dropout: f64,
@@ -37,17 +36,17 @@ pub struct TrainConfig {
     pub warmup: f64,
     /// Largest norm of a parameter's gradient.
     pub gradient_clip: f32,
-    /// Decay a step of the averaged weights (EMA), which are what is exported.
+    /// Decay per step of the averaged weights (EMA), which are the ones exported.
     pub ema: f64,
-    /// Listings a step.
+    /// Listings per step.
     pub batch_size: usize,
-    /// Passes over the training split at most.
+    /// The most passes over the training split.
     pub epochs: usize,
     /// Epochs without a better validation loss after which training stops.
     pub patience: usize,
-    /// How often a text must occur to have an id of its own.
+    /// How often a text must occur to get an id.
     pub min_count: u64,
-    /// Ids a categorical feature has at most: its most frequent texts.
+    /// The most ids of a categorical feature, for its most frequent texts.
     pub max_vocabulary: usize,
     /// Memory that the process may take, such as `"512MiB"`. It decides how many listings are shuffled together, so
     /// another budget is another order.
@@ -55,14 +54,14 @@ pub struct TrainConfig {
     /// Listings in the shuffle buffer; by default as many as fit into the memory and make a difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle_rows: Option<usize>,
-    /// Whether listings are learned from in random order. Without, in the order of the table: a control to measure the
-    /// shuffle against.
+    /// Whether training listings are shuffled. Without, they come in the order of the table: a control to compare the
+    /// shuffle with.
     pub shuffle: bool,
     /// Whether encoded listings are kept in a file on the local disk, so that the database need not be read in every
     /// epoch. Changes nothing about the result.
     pub spool: bool,
     /// Whether the network is trained again, for as many epochs as were best, on the training and the validation split
-    /// together, once the second has served to stop and to calibrate.
+    /// together, once the latter has served for early stopping and calibration.
     pub refit: bool,
     /// Whether a smaller model is also trained without the newest listings and measured on them.
     pub backtest: bool,

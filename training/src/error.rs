@@ -1,8 +1,8 @@
-//! Why training, evaluation or an import cannot go on.
+//! Errors of training, evaluation and imports.
 
 use crate::config::ConfigError;
 
-/// Why training, evaluation or an import cannot go on.
+/// An error of training, evaluation or an import.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database.
@@ -37,7 +37,7 @@ pub enum Error {
         /// How many are needed in all.
         minimum: u64,
     },
-    /// The loss is no number any more.
+    /// The loss is no longer a number.
     #[error(
         "the loss is no longer a number in epoch {epoch}; try a lower rate, such as `--set learning_rate={suggested}`"
     )]
@@ -79,7 +79,7 @@ pub enum Error {
     /// Training was stopped from outside.
     #[error("training was stopped, and nothing was registered")]
     Interrupted,
-    /// What a run of this number left can be gone on from.
+    /// The run failed but can be resumed.
     #[error("{cause}; `probeg train --resume {run}` goes on from where it stood")]
     Resumable {
         /// The run.
@@ -87,19 +87,19 @@ pub enum Error {
         /// Why it did not reach its end.
         cause: Box<Error>,
     },
-    /// Another process is at work on the run.
+    /// Another process is executing the run.
     #[error("run {0} is under way in another process")]
     RunIsBusy(i64),
-    /// A run that another machine, or another `PROBEG_HOME`, is at work on.
+    /// The run is being executed on another machine or under another `PROBEG_HOME`.
     #[error(
         "run {0} gave a sign of life within the last minute but left nothing in this PROBEG_HOME: it is under way \
          elsewhere; if it was killed, try again in a minute"
     )]
     RunIsElsewhere(i64),
-    /// A run that reached its end.
+    /// The run is complete.
     #[error("run {0} is complete: there is nothing to resume")]
     RunIsComplete(i64),
-    /// The configuration of a run as it stands in the database.
+    /// The stored configuration of a run cannot be read.
     #[error("the configuration of run {run} cannot be read: {cause}")]
     RunConfig {
         /// The run.
@@ -126,7 +126,7 @@ pub enum Error {
         /// What it takes.
         least: bytesize::ByteSize,
     },
-    /// A checkpoint that is not what was written.
+    /// A checkpoint is corrupted.
     #[error("{path} is damaged ({cause}): remove the folder that it is in, and the run can be begun anew")]
     DamagedCheckpoint {
         /// The file.
@@ -134,10 +134,10 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
-    /// Weights in a checkpoint that are not those of the network.
+    /// The weights of a checkpoint do not fit the network.
     #[error("the weights of the checkpoint do not fit the network: {0}")]
     Record(#[from] burn::store::RecordError),
-    /// The system has no room for another connection or thread.
+    /// The system has no resources for another connection or thread.
     #[error("the system has no resources left: {0}")]
     Resources(std::io::Error),
     /// A thread of the training ended before its work was done.
@@ -146,7 +146,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a run that ended with this can go on from where it stood.
+    /// Whether a run that ended with this error can be resumed.
     pub(crate) fn is_resumable(&self) -> bool {
         match self {
             Self::Interrupted => true,

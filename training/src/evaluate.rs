@@ -14,7 +14,7 @@ use crate::Error;
 use crate::accuracy::{Outcome, add_segment, measure_card, segments};
 use crate::stream::is_maskable;
 
-/// A card, and how many rows of the file could not be used.
+/// An accuracy card, and how many rows of the file could not be used.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// What was measured.
@@ -63,11 +63,11 @@ pub(crate) struct Measurement<'a> {
     dearer_with_age: usize,
 }
 
-/// What a user may not know, by name in the card's family `scenario`.
+/// Fields that a user may not know, by the name of the segment in the family `scenario`.
 const SCENARIOS: [Scenario; 2] = [("required fields only", keep_required_fields), ("unknown model", forget_model)];
 type Scenario = (&'static str, fn(&mut Listing));
 
-/// The date stays: the asked price is one of that day.
+/// The date stays, since the asking price is of that day.
 fn keep_required_fields(listing: &mut Listing) {
     let is_required = |column: &Column| *column == Column::Brand || !is_maskable(*column);
     for column in Column::descriptive().iter().filter(|column| !is_required(column)) {
@@ -173,7 +173,7 @@ fn add(listing: &mut Listing, column: Column, step: f64) {
     }
 }
 
-/// What the calibration needs to know of rows whose price is known.
+/// Calibration rows of listings with known prices.
 pub(crate) fn calibration_rows(
     model: &Model,
     rows: &[PricedListing],
@@ -189,7 +189,7 @@ pub(crate) fn calibration_rows(
     Ok(rows.collect())
 }
 
-/// A stored row as a listing again.
+/// A row of a chunk as a listing.
 pub(crate) fn stored_listing(chunk: &ListingChunk, row: usize) -> PricedListing {
     PricedListing { listing: chunk.listing(row), price: chunk.price(row), car_group: None, source: None }
 }

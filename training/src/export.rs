@@ -61,8 +61,8 @@ pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &Tabul
     }
 }
 
-/// The first of these rows with what the network says of them, which a server checks before it takes the file up. One
-/// of them knows no category and one no number.
+/// The first of these rows with the network's predictions, which a server checks before it serves the file. One row has
+/// no known category and one no known number.
 #[must_use]
 pub fn golden(regressor: &TabularRegressor, rows: &TabularBatch) -> Golden {
     let rows = rows.pick(&(0..rows.len().min(GOLDEN_ROWS)).filter_map(|row| row.try_into().ok()).collect::<Vec<u32>>());

@@ -1,4 +1,4 @@
-//! A file of listings into the database: all of it or nothing.
+//! Importing a file of listings: all of it or nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +14,11 @@ use crate::Error;
 /// What became of a file.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// Its good rows.
+    /// Its accepted rows.
     pub counts: ImportCounts,
-    /// Its bad rows.
+    /// How many rows were rejected.
     pub rejected: u64,
-    /// The first of the bad rows: row and what is wrong.
+    /// The first rejected row: its number and what is wrong.
     pub first_rejected: Option<(u64, Vec<Rejection>)>,
     /// Columns that were left out.
     pub left_out: Vec<String>,
@@ -29,10 +29,10 @@ pub struct Imported {
 /// Rows that are sent to the database together.
 const BATCH: usize = 4096;
 
-/// Where the rejected rows of one file or several go.
+/// The file of rejected rows, of one import or several.
 pub type Rejects = Arc<Mutex<RejectsFile>>;
 
-/// Imports one file. Bad rows are written to `rejects`; `on_rows` is told how many rows were read.
+/// Imports one file. Rejected rows are written to `rejects`; `on_rows` receives the number of rows read so far.
 ///
 /// # Errors
 /// When the file cannot be read, holds no usable row, or the database fails: then nothing of it is
@@ -51,7 +51,7 @@ pub async fn import_file(
     let mut import = None;
     let mut rows = 0;
     while let Some(batch) = received.recv().await {
-        // Nothing is begun before a first good row: a file that is refused leaves no trace.
+        // The import begins with the first accepted row: a refused file leaves no trace.
         let import = match &mut import {
             Some(import) => import,
             empty => empty.insert(Import::begin(database, &path.display().to_string()).await?),
@@ -103,7 +103,7 @@ fn read(
                 first_rejected.get_or_insert((row.number(), rejections));
             }
         }
-        // A receiver that is gone has an error of its own to tell.
+        // The receiver ended with an error of its own.
         if batch.len() == BATCH
             && batches.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
         {

@@ -1,4 +1,4 @@
-//! From tables to a registered model: import, stream, network, learning, evaluation, export.
+//! From tables to a registered model: import, stream, network, training, evaluation, export.
 
 mod accuracy;
 mod budget;

@@ -15,7 +15,7 @@ pub use statistics::Statistics;
 use burn::module::Module;
 use burn::prelude::*;
 
-/// Everything that the graph holds: from ids and raw numbers to quantiles of the price.
+/// The whole graph: from ids and raw numbers to quantiles of the price.
 #[derive(Module, Debug)]
 pub struct TabularRegressor {
     preprocessing: Preprocessing,
@@ -36,7 +36,7 @@ impl TabularRegressor {
     /// Quantiles of the price in currency units, `[N, Q]`, rising along Q, from `categorical`
     /// `[N, C]` (0 = unknown or missing) and `numeric` `[N, F]` (raw units, NaN = missing).
     ///
-    /// The members are averaged where they were trained: in the logarithm of the price.
+    /// The members are averaged in log space, where they were trained.
     #[must_use]
     pub fn forward(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Tensor<2> {
         let quantiles = self.members.forward(self.preprocessing.encode(categorical, numeric), None); // [N, Q]

@@ -1,5 +1,5 @@
-//! What is found out about the training split before anything is learned from it: vocabularies, generations, bin
-//! edges, the scale of the prices.
+//! Statistics of the training split, collected before training: vocabularies, generations, bin edges, the scale of the
+//! prices.
 
 use std::path::Path;
 
@@ -22,11 +22,10 @@ use crate::vocabulary::VocabularyCounter;
 
 /// Rows that the bin edges are computed from: a uniform sample of all.
 const SAMPLE: usize = 65_536;
-/// Keys that are counted at once, for each that may become known.
+/// Keys that are counted at a time, per key that the vocabulary may hold.
 const KEYS_COUNTED_PER_KNOWN: usize = 2;
 
-/// Reads the training split twice, in memory that does not grow with it. The second time it is spooled, where a file
-/// is given.
+/// Reads the training split twice, in constant memory. The second pass writes the spool, if a file is given.
 pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&Path>) -> Result<Prepared, Error> {
     let mut counter = VocabularyCounter::new(KEYS_COUNTED_PER_KNOWN * config.max_vocabulary);
     let mut sample = Reservoir::new(config.seed);
@@ -46,7 +45,7 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
     stream.encode(Split::Train, &encoder, spool, |batch| {
         generations.add(batch);
         for ids in batch.ids.chunks_exact(keys.len()) {
-            // An id is the place of a key, from 1, or 0.
+            // An id is the position of a key from 1, or 0 if unknown.
             keys.iter_mut().zip(ids).for_each(|(counts, id)| counts[id.unsigned_abs() as usize] += 1);
         }
     })?;
@@ -60,7 +59,7 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
         edges: sample.edges(config.n_bins),
         log_mean: prices.mean,
-        // Prices that are all the same have no scale of their own.
+        // Equal prices have no spread.
         log_deviation: prices.deviation().max(1e-3),
     };
     Ok(Prepared { schema, statistics, reference })
@@ -91,7 +90,7 @@ impl Reservoir {
         }
     }
 
-    /// How each number is spread.
+    /// The distribution of each number.
     fn spreads(&self, schema: &FeatureSchema) -> Vec<NumberSpread> {
         let column = |place| self.rows.iter().skip(place).step_by(NUMERIC.len()).copied().collect::<Vec<_>>();
         let features = schema.numeric.iter().enumerate();

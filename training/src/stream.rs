@@ -1,5 +1,5 @@
-//! Mini-batches out of PostgreSQL: blocks of the table in random order, their rows shuffled in a
-//! bounded buffer (`CorgiPile`, SIGMOD 2022). Never more in memory than two buffers and a few blocks.
+//! Mini-batches from PostgreSQL: blocks of the table in random order, their rows shuffled in a bounded buffer
+//! (`CorgiPile`, SIGMOD 2022). At most two buffers and a few blocks are in memory.
 
 mod shuffle;
 
@@ -35,12 +35,12 @@ pub struct ListingStream<'a> {
     stop: &'a AtomicBool,
     held_out_since: Option<NaiveDate>,
     validation_is_learned_from: bool,
-    /// What is read instead of the database, of the training split and of the validation split.
+    /// Spools that are read instead of the database.
     spools: Spools,
 }
 
-/// A connection that reads blocks. It has a runtime of its own, in the thread that reads: waking another thread for
-/// each packet takes longer than decoding it.
+/// A connection that reads blocks. It has a runtime of its own in the reading thread: waking another thread for each
+/// packet takes longer than decoding it.
 #[derive(Debug)]
 struct Reader {
     snapshot: Snapshot,
@@ -70,7 +70,7 @@ const CONNECTIONS: usize = 2;
 /// Blocks that each has ready.
 const BLOCKS_AHEAD: usize = 2;
 const LOOK_AT_STOP: Duration = Duration::from_millis(100);
-/// Listings of a batch that is not learned from.
+/// Listings of a batch that is not trained on.
 const ROWS_PER_BATCH: usize = 1024;
 
 impl<'a> ListingStream<'a> {
@@ -111,31 +111,31 @@ impl<'a> ListingStream<'a> {
     /// How many listings each split has.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn rows(&mut self) -> Result<SplitCounts, Error> {
         let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
         let [train, validation, test] = wait(self.handle, self.stop, self.snapshot.rows(parts))?;
         Ok(SplitCounts { train, validation, test })
     }
 
-    /// From now on takes the newest listings out of every split: as few whole days as hold this share
-    /// of the dated listings. Gives back the first of those days; `None` when nothing would be left.
+    /// Holds out the newest listings of every split from now on: as few whole days as contain this share of the dated
+    /// listings. Returns the first of those days; `None` if no listings would be left.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
         self.held_out_since = wait(self.handle, self.stop, self.snapshot.newest_day(share))?;
         self.close_spools();
         Ok(self.held_out_since)
     }
 
-    /// Puts the newest listings back into their splits.
+    /// Returns the held-out listings to their splits.
     pub fn hold_out_nothing(&mut self) {
         self.held_out_since = None;
         self.close_spools();
     }
 
-    /// From now on the training split holds the validation split as well.
+    /// Adds the validation split to the training split from now on.
     pub fn learn_from_validation(&mut self) {
         self.validation_is_learned_from = true;
         self.close_spools();
@@ -152,7 +152,7 @@ impl<'a> ListingStream<'a> {
     /// Goes once over a split, chunk by chunk, until `take` says false.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn scan(&mut self, split: Split, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         self.read(&blocks, self.part(split), take)
@@ -161,7 +161,7 @@ impl<'a> ListingStream<'a> {
     /// Goes once over the listings that are held out, chunk by chunk, until `take` says false.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         match self.held_out_since {
@@ -173,7 +173,7 @@ impl<'a> ListingStream<'a> {
     /// Goes once over a split, in batches, until `take` says false.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn batches(
         &mut self,
         split: Split,
@@ -194,7 +194,7 @@ impl<'a> ListingStream<'a> {
     /// from the database.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn encode(
         &mut self,
         split: Split,
@@ -243,7 +243,7 @@ impl<'a> ListingStream<'a> {
     /// It is given each batch with the position behind it. While one buffer is given away the next one is filled.
     ///
     /// # Errors
-    /// A database that is away, or [`Error::Interrupted`].
+    /// The database is unavailable, or [`Error::Interrupted`].
     pub fn shuffled(
         &mut self,
         order: Order,
@@ -280,7 +280,7 @@ impl<'a> ListingStream<'a> {
             Ok(is_wanted)
         })?;
         if let Some(rest) = cutter.rest().filter(|_| is_wanted) {
-            // Who takes buffers may have had enough.
+            // The receiver may have stopped.
             let _ = ready.send(rest);
         }
         Ok(())
@@ -368,7 +368,7 @@ pub(crate) fn wait<T>(
     })
 }
 
-/// Resolves once `stop` is set: a database that is away is not waited for then.
+/// Resolves once `stop` is set.
 pub(crate) async fn stopped(stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(LOOK_AT_STOP).await;

@@ -28,7 +28,7 @@ use crate::model::TabularRegressor;
 use crate::statistics;
 use crate::stream::{ListingStream, stopped, wait};
 
-/// What a run is doing, told as it goes.
+/// Progress events of a run.
 #[derive(Clone, Debug)]
 pub enum Progress {
     /// The run is in the database under this number.
@@ -43,13 +43,13 @@ pub enum Progress {
     Fitting,
     /// They are fitted: listings of each split, and known values of each category.
     Fitted(SplitCounts, Vec<(String, usize)>),
-    /// A step of learning.
+    /// A training step.
     Step(Step),
     /// The end of an epoch, counted from 1.
     Epoch(usize, EpochMetrics),
-    /// The network learns again, from the validation split as well, for so many epochs.
+    /// The network is trained again for this many epochs, on the validation split too.
     Refitting(usize),
-    /// A smaller model learns from the listings before this day, to be measured on the newer ones.
+    /// A smaller model is trained on the listings before this day and evaluated on the newer ones.
     Backtesting(NaiveDate),
     /// Accuracy is being measured.
     Evaluating,
@@ -57,7 +57,7 @@ pub enum Progress {
     Agreed(f64),
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct RunResult {
     /// The run's number.
@@ -71,33 +71,33 @@ pub struct RunResult {
 /// What a run needs besides its configuration.
 #[derive(Clone, Copy)]
 pub struct RunContext<'a> {
-    /// Where listings come from and models go.
+    /// The database of listings and models.
     pub database: &'a Database,
-    /// What runs the database client.
+    /// The async runtime of the database client.
     pub handle: &'a Handle,
-    /// What runs the exported file.
+    /// The ONNX runtime for the exported file.
     pub runtime: &'a Runtime,
     /// The folder that checkpoints and spools are kept in.
     pub home: &'a Path,
-    /// How long to wait for a database that went away.
+    /// How long to wait for an unavailable database.
     pub retry_for: Duration,
     /// The day of the run.
     pub today: NaiveDate,
     /// Set from outside to stop at the next batch.
     pub stop: &'a AtomicBool,
-    /// Told how it goes.
+    /// Receives progress events.
     pub report: &'a (dyn Fn(Progress) + Sync),
 }
 
-/// Fewer listings than this teach nothing that deserves a price.
+/// The fewest listings to train on.
 const MIN_ROWS: u64 = 100;
-/// Listings of a split that are valued at most: more say nothing new, and memory must not grow with the table.
+/// The most listings of a split that are evaluated: more add nothing, and memory must not grow with the table.
 const MEASURED_ROWS: usize = 20_000;
-/// Test rows on which the file is held against the network.
+/// Test rows on which the file is compared with the network.
 const AGREEMENT_ROWS: usize = 1024;
-/// The part of the listings, by date, that the backtest is kept from.
+/// The newest part of the listings, by date, that the backtest holds out.
 const NEWEST_SHARE: f64 = 0.05;
-/// Members of the model of the backtest: fewer say as much at a fraction of the time.
+/// Members of the backtest's model: a few tell as much in a fraction of the time.
 const BACKTEST_MEMBERS: usize = 2;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a run that is stopped may take to record that.
@@ -110,13 +110,13 @@ impl RunContext<'_> {
     }
 }
 
-/// Trains on the listings in the database and registers the result as a new version, which serves
-/// nobody before it is promoted. Blocks until done; call it outside the async runtime.
+/// Trains on the listings in the database and registers the result as a new version, which does not serve before it is
+/// promoted. Blocks until done; call it outside the async runtime.
 ///
 /// # Errors
 /// When there are too few listings, the loss diverges, the exported file disagrees with the
 /// network, or the database fails. The run is then marked as failed and nothing is registered.
-/// [`Error::Resumable`] where [`resume`] can go on.
+/// [`Error::Resumable`] where [`resume`] can continue.
 pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult, Error> {
     let RunContext { database, home, report, .. } = context;
     RunFolder::prepare(home)?;
@@ -128,10 +128,10 @@ pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult,
     execute_run(&run, config, folder, None, context)
 }
 
-/// Goes on with a run that was stopped, killed or cut off from the database, as if nothing had happened.
+/// Resumes a run that was stopped, killed or cut off from the database; the result is that of an uninterrupted run.
 ///
 /// # Errors
-/// As of [`train`], and when there is nothing to resume, or when another process is at work on it.
+/// Those of [`train`], and when there is nothing to resume or another process is executing the run.
 pub fn resume(id: i64, context: RunContext<'_>) -> Result<RunResult, Error> {
     let RunContext { database, home, report, .. } = context;
     let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
@@ -170,7 +170,7 @@ fn execute_run(
     let heart = handle.spawn(async move {
         loop {
             tokio::time::sleep(HEARTBEAT).await;
-            // A beat that is missed is told by the next statement of the run itself.
+            // If the database is unavailable, the next statement of the run itself reports it.
             let _ = runs.heartbeat(id).await;
         }
     });
@@ -185,7 +185,7 @@ fn execute_run(
     let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
     let context = RunContext { today, ..context };
     let run = Run { config, context, summary, folder: &folder };
-    // A run that panics has failed: nobody must take it for one that is still under way.
+    // A run that panics has failed and must not look as if it were still running.
     let result = catch_unwind(AssertUnwindSafe(|| run.complete(manifest))).unwrap_or(Err(Error::ThreadStopped));
     heart.abort();
     let outcome = match &result {
@@ -193,7 +193,7 @@ fn execute_run(
         Err(Error::Interrupted) => Outcome::Interrupted,
         Err(error) => Outcome::Failed(error.to_string()),
     };
-    // A database that stayed away is not waited for again: without a sign of life the run counts as interrupted.
+    // An unavailable database is not waited for again: without heartbeats the run counts as interrupted.
     let is_away = matches!(result, Err(Error::Storage(storage::Error::StillAway { .. })));
     let retry_for = if is_away { Duration::ZERO } else { retry_for };
     let runs = database.runs();
@@ -223,7 +223,7 @@ struct Run<'a> {
     folder: &'a RunFolder,
 }
 
-/// Told what was measured over an epoch.
+/// Receives the metrics of an epoch.
 type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
 
 impl Run<'_> {
@@ -276,8 +276,8 @@ impl Run<'_> {
         Ok(RunResult { run: self.summary.id, version, card: signature.accuracy })
     }
 
-    /// Registers the version, once: a database that went away may have done so before it could say it, and so may
-    /// this run before it was killed.
+    /// Registers the version exactly once: it may be registered already, by an attempt whose answer was lost or by this run
+    /// before it was killed.
     fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
         let RunContext { database, retry_for, .. } = self.context;
         let id = self.summary.id;
@@ -291,7 +291,7 @@ impl Run<'_> {
         self.context.block_on(version)
     }
 
-    /// Lets a network learn, from the first pass over the listings or from the stage's checkpoint on.
+    /// Trains a network, from the first pass over the listings or from the stage's checkpoint.
     fn learn(
         &self,
         stage: Stage,
@@ -333,7 +333,7 @@ impl Run<'_> {
         Ok((prepared, learned))
     }
 
-    /// From here on the splits that are learned from and validated on come from files, if they are to.
+    /// Switches the training and validation splits to spools, if they are enabled.
     fn open_spools(
         &self,
         stage: Stage,
@@ -354,7 +354,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Tells, and writes down, what there is to learn from.
+    /// Reports and records the data of the run.
     fn describe(&self, schema: &FeatureSchema) -> Result<(), Error> {
         let RunContext { database, report, retry_for, .. } = self.context;
         let (runs, id, rows) = (database.runs(), self.summary.id, self.summary.rows);
@@ -365,8 +365,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Learns from the training and the validation split, which has had its say: it has told how long to learn and how
-    /// wide the intervals must be.
+    /// Trains on the training and the validation split, once the latter has determined the number of epochs and the width
+    /// of the intervals.
     fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(Prepared, FittedNetwork), Error> {
         (self.context.report)(Progress::Refitting(epochs));
         stream.learn_from_validation();
@@ -374,7 +374,7 @@ impl Run<'_> {
         self.learn(Stage::Refit, (self.config, Until::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
     }
 
-    /// Lets a smaller model learn from all but the newest listings and measures it on those.
+    /// Trains a smaller model on all but the newest listings and evaluates it on those.
     fn backtest(&self, stream: &mut ListingStream<'_>) -> Result<Option<Newest>, Error> {
         let RunContext { today, report, .. } = self.context;
         let Some(since) = stream.hold_out_newest(NEWEST_SHARE)? else { return Ok(None) };
@@ -396,7 +396,7 @@ impl Run<'_> {
         Ok(measurement.card()?.map(|card| Newest { since, accuracy: card.overall }))
     }
 
-    /// Exports, measures on the test split through the exported file, and holds the final file against the network.
+    /// Exports the network, evaluates the exported file on the test split, and compares the final file with the network.
     fn make_file(
         &mut self,
         regressor: &TabularRegressor,
@@ -416,7 +416,7 @@ impl Run<'_> {
         let file = model_file(regressor, &signature)?;
         let model = Model::open(runtime, &file, Sessions::bulk(1))?;
         let agreed = check_agreement(regressor, &model, &test)?;
-        // No server would take up what cannot do this.
+        // A server would refuse a file that fails this.
         model.prove()?;
         report(Progress::Agreed(agreed));
         Ok((file, signature))
@@ -454,7 +454,7 @@ impl Run<'_> {
     }
 }
 
-/// The run that goes on makes another.
+/// The resumed run writes another.
 fn remove_damaged_spool(error: &Error) {
     if let Error::Storage(storage::Error::DamagedSpool { path } | storage::Error::Spool { path, .. }) = error
         && let Err(cause) = std::fs::remove_file(path)

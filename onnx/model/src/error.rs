@@ -1,9 +1,9 @@
-//! Why a model file cannot be used.
+//! Errors of model files.
 
 /// Why a model file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes are no ONNX file.
+    /// The bytes are not an ONNX file.
     #[error("this is not an ONNX file: {0}")]
     NotOnnx(String),
     /// Part of the metadata is missing or malformed.
@@ -17,7 +17,7 @@ pub enum Error {
     /// The graph's inputs or output are not those of the contract.
     #[error("the model file's graph does not fit: {0}")]
     Graph(String),
-    /// A listing's ids would be looked up where the graph has no row for them, or the row of another one.
+    /// The table of embeddings does not fit the vocabularies, so ids would look up wrong rows.
     #[error(
         "its vocabularies do not fit its graph: the table of embeddings has {rows} rows for {ids} ids; export the model \
          again with `probeg train`"
@@ -28,10 +28,10 @@ pub enum Error {
         /// Ids of all categories, the unknown ones included.
         ids: u64,
     },
-    /// The graph gives what is no price.
+    /// The graph's output is not a price.
     #[error("the graph answers {0:?}, which are no rising prices")]
     Nonsense(Vec<f32>),
-    /// The graph gives other prices than those that travel with the file.
+    /// The graph gives other prices than those recorded in the file.
     #[error("it answers otherwise than it did when it was made: a price differs by {difference:.1e} of it")]
     Changed {
         /// The largest relative difference.
@@ -44,7 +44,7 @@ pub enum Error {
     Runtime {
         /// The path that was given.
         path: String,
-        /// The loader's words.
+        /// The loader's message.
         reason: String,
     },
     /// The runtime refused the graph or failed on a batch.

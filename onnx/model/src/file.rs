@@ -1,5 +1,4 @@
-//! The bytes of a model file, as ONNX describes them: decoded once it is clear that this costs no more memory than the
-//! file takes.
+//! Decoding a model file, after checking that decoding takes no more memory than the file itself.
 
 use prost::Message;
 use tract_onnx::pb::ModelProto;
@@ -38,7 +37,7 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
     ModelProto::decode(file).map_err(|error| Error::NotOnnx(error.to_string()))
 }
 
-/// What the bytes of a file are for, as far as it was read: not on from where there is too much of it.
+/// How many bytes of a file serve which purpose. Counting stops once there are too many.
 #[derive(Default)]
 struct Sizes {
     structure: usize,

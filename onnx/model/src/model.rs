@@ -16,7 +16,7 @@ use crate::runtime::{Runtime, Session};
 use crate::signature::{Golden, Signature};
 use crate::warning::Suggestions;
 
-/// A model file with its look-ups and its sessions.
+/// A model file with its encoder and its sessions.
 #[derive(Debug)]
 pub struct Model {
     signature: Signature,
@@ -28,7 +28,7 @@ pub struct Model {
     quick: Option<Pool>,
     /// Threads that value many listings at once.
     threads: usize,
-    /// What was observed, where the file tells what to expect.
+    /// Observed inputs, if the file has a reference to compare them with.
     drift: Option<Mutex<Drift>>,
 }
 
@@ -49,10 +49,10 @@ impl Sessions {
     }
 }
 
-/// What the graph said of some listings.
+/// The predictions for some listings.
 #[derive(Debug)]
 pub struct Predicted<'l> {
-    /// Each with the day that it is valued for where it has none of its own.
+    /// Each with the day to value it for, unless it has a date of its own.
     listings: Vec<(&'l Listing, NaiveDate)>,
     ids: Vec<i64>,
     numbers: Vec<f32>,
@@ -60,13 +60,13 @@ pub struct Predicted<'l> {
 }
 
 impl Predicted<'_> {
-    /// How many listings they are.
+    /// How many listings there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.listings.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.listings.is_empty()
@@ -77,7 +77,7 @@ impl Predicted<'_> {
 const BATCH: usize = 256;
 /// Rows that sessions for a few listings are made for. Runtimes multiply 4 or 12 rows at a time.
 const QUICK_ROWS: [usize; 3] = [4, 12, FEW];
-/// What still counts as a few listings: more at once would cost as much each, and keep the first waiting.
+/// The most that count as a few listings: larger batches cost as much per listing and delay the first.
 pub const FEW: usize = 24;
 
 /// Largest relative difference to the prices that came with a file: runtimes and processors round differently.
@@ -115,7 +115,7 @@ impl Model {
         self
     }
 
-    /// The same model, which values many listings in so many threads, as far as it has sessions for them.
+    /// The same model, with this many threads to value many listings, as far as it has sessions for them.
     #[must_use]
     pub fn in_threads(self, threads: usize) -> Self {
         Self { threads: threads.max(1), ..self }
@@ -127,7 +127,7 @@ impl Model {
         self.threads
     }
 
-    /// What the file says of itself.
+    /// The metadata of the file.
     #[must_use]
     pub fn signature(&self) -> &Signature {
         &self.signature
@@ -185,7 +185,7 @@ impl Model {
         Ok(Predicted { listings, ids, numbers, quantiles })
     }
 
-    /// What the model does not know of a listing, with the known value that is nearest to each unknown one.
+    /// A warning for each value of a listing that the model does not know, with the nearest known value.
     #[must_use]
     pub fn warnings(&self, listing: &Listing) -> Vec<Warning> {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
@@ -197,14 +197,14 @@ impl Model {
         self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids)
     }
 
-    /// Counts some of the listings that were predicted, by their places from 0, as asked for by somebody.
+    /// Adds predicted listings, by their positions from 0, to the observed inputs.
     ///
     /// # Panics
-    /// There is no such listing.
+    /// If there is no such listing.
     pub fn observe(&self, predicted: &Predicted<'_>, rows: impl Iterator<Item = usize>) {
         let Some(drift) = &self.drift else { return };
         let width = self.encoder.numeric_width();
-        // Counts are whole whatever panicked.
+        // Counts stay consistent whatever panicked.
         let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
             let (listing, _) = predicted.listings[row];
@@ -217,7 +217,7 @@ impl Model {
         }
     }
 
-    /// How far the listings that were observed differ from those learned from: see [`Drift::fields`].
+    /// How far observed listings have drifted from the training data: see [`Drift::fields`].
     #[must_use]
     pub fn drift(&self) -> Vec<FieldDrift> {
         let Some(drift) = &self.drift else { return Vec::new() };
@@ -293,7 +293,7 @@ impl Model {
     /// When the level is not one of [`Calibration::levels`], or the model gave no prices.
     ///
     /// # Panics
-    /// There is no such listing.
+    /// If there is no such listing.
     pub fn valuation(&self, predicted: &Predicted<'_>, row: usize, level: f64) -> Result<Valuation, Error> {
         let (listing, today) = predicted.listings[row];
         let width = self.signature.quantiles.len();

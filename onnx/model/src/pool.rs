@@ -19,7 +19,7 @@ pub(crate) struct Pool {
     queue: Mutex<Queue<Vec<Session>>>,
 }
 
-/// Things to lend, and those who wait for one. Nobody waits while there is one.
+/// Idle things, and those waiting for one. No one waits while one is idle.
 #[derive(Debug)]
 struct Queue<T> {
     idle: Vec<T>,
@@ -41,7 +41,7 @@ impl Pool {
     /// Runs the graph on so many rows. Blocks while it computes, and while every set is in use.
     pub(crate) fn run(&self, rows: usize, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
         let mut set = borrow(&self.queue)?;
-        // A set that were lost to a panic would be waited for for ever.
+        // A set lost to a panic would be waited for forever.
         let quantiles = catch_unwind(AssertUnwindSafe(|| run(&mut set, rows, ids, numbers)));
         give_back(&self.queue, set);
         quantiles.unwrap_or_else(|panic| Err(Error::Panicked(panic_message(&*panic))))
@@ -72,7 +72,7 @@ fn give_back<T>(queue: &Mutex<Queue<T>>, mut thing: T) {
     queue.idle.push(thing);
 }
 
-/// A panic leaves the queue whole: nothing is done within that could.
+/// A poisoned lock is taken all the same: nothing inside it can panic.
 fn lock<T>(queue: &Mutex<Queue<T>>) -> MutexGuard<'_, Queue<T>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }

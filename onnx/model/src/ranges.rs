@@ -1,6 +1,6 @@
-//! Which rows of its tables a graph can look up, found out without running it. The built-in runtime panics over a row
-//! that a table does not have, and ort reaches it through C functions, where a panic ends the process. So only graphs
-//! are accepted of which it is certain that they look up no such row, whatever their inputs.
+//! Which rows of its tables a graph can look up, found by interval arithmetic without running it. The built-in runtime
+//! panics on an index out of range, and ort calls it through C functions, where a panic aborts the process. So a graph
+//! is accepted only if no input can make it look up a row that does not exist.
 
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +46,7 @@ impl Range {
 
     /// Both.
     fn or(self, other: Self) -> Self {
-        // A NaN bound would be passed over, and none comes about: see `checked`.
+        // Bounds are never NaN: see `checked`.
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
@@ -58,14 +58,14 @@ impl Range {
         Self { low: self.low - other.high, high: self.high - other.low }.checked()
     }
 
-    /// As `Clip` does it, which has an answer for bounds that are the wrong way round, too.
+    /// As `Clip` computes it, also for bounds in the wrong order.
     fn within(self, bounds: Self) -> Self {
         let clip = |number: f64| number.max(bounds.low).min(bounds.high);
         Self { low: clip(self.low), high: clip(self.high) }
     }
 
-    /// As the graph computes it: rounded to single precision, which leaves whole numbers as they are and keeps the order
-    /// of all others. Of whole numbers that are not exact any more, nothing is known.
+    /// Rounded to single precision, as the graph computes it, which keeps integers exact and the order of all others.
+    /// Nothing is known of integers beyond the exact ones.
     fn checked(self) -> Self {
         if self.low.abs() <= MAX_EXACT && self.high.abs() <= MAX_EXACT {
             #[expect(clippy::cast_possible_truncation, reason = "that is what the rounding is")]

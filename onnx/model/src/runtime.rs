@@ -45,9 +45,9 @@ impl Runtime {
         if self.is_native { "onnxruntime" } else { "ort-tract" }
     }
 
-    /// Has the built-in runtime open and run a graph once without ort in between: ort reaches it through C functions,
-    /// and a panic that comes to one of those ends the process. What depends on the graph alone shows here, as an
-    /// error; what depends on the inputs has been ruled out by [`Graph::new`].
+    /// Opens and runs a graph once in the built-in runtime, without ort in between: ort calls it through C functions, and a
+    /// panic in one of those aborts the process. Failures that depend on the graph alone show here, as an error; those that
+    /// depend on the inputs are ruled out by [`Graph::new`].
     ///
     /// # Errors
     /// The runtime refuses the graph or panics over it.
@@ -76,7 +76,7 @@ fn run_once(file: &ModelProto, widths: Widths, rows: usize) -> TractResult<TVec<
     graph.run(tvec![ids.into(), numbers.into()])
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
@@ -88,13 +88,13 @@ pub(crate) struct Session {
     inner: ort::session::Session,
     widths: Widths,
     rows: usize,
-    /// The inputs of a run, with rows of nothing behind the last one.
+    /// The inputs of a run, padded to the number of rows.
     ids: Vec<i64>,
     numbers: Vec<f32>,
 }
 
 impl Session {
-    /// Opens a graph for `rows` rows a run, and runs it once to see that it answers.
+    /// Opens a graph for `rows` rows per run, and runs it once as a check.
     ///
     /// # Errors
     /// When the runtime refuses the graph.
@@ -102,7 +102,7 @@ impl Session {
         let session = ort::session::Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(ort::Error::from)?
-            // One thread a session: requests run beside each other in several sessions instead.
+            // One thread per session: requests run in parallel in several sessions instead.
             .with_intra_threads(1)
             .map_err(ort::Error::from)?
             .commit_from_memory(&graph.with_rows(rows).encode_to_vec())?;

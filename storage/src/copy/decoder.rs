@@ -1,4 +1,4 @@
-//! Rows on their way out of the database: bytes, cut anywhere, into columns.
+//! Decodes rows from the database: bytes in pieces of any size, into columns.
 
 use arrow2::array::{Array, Float32Array, Float64Array, Utf8Array};
 use arrow2::bitmap::{Bitmap, MutableBitmap};
@@ -11,7 +11,7 @@ use super::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
 use crate::chunk::ListingChunk;
 
 const WIDTH: usize = Column::ALL.len();
-/// Names are short; a longer field is no field of a listing.
+/// The longest field of a listing.
 const LONGEST_FIELD: usize = 1 << 20;
 const LONGEST_EXTENSION: usize = 1 << 16;
 

@@ -1,4 +1,4 @@
-//! Rows on their way into the database.
+//! Encodes rows for the database.
 
 use domain::identity::{CarGroup, Identity};
 use domain::{Column, Listing, Value};

@@ -1,4 +1,4 @@
-//! Laws of the format: what was encoded is decoded, wherever the stream is cut, and no bytes panic.
+//! Properties of the format: decoding restores what was encoded, however the stream is split, and no bytes panic.
 
 use chrono::NaiveDate;
 use domain::{Column, Kind, Listing, Value};

@@ -14,11 +14,11 @@ const INDEXES: &str = "
     FROM pg_index WHERE indrelid = 'listings'::regclass
                     AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)";
 
-/// Drops the indexes for the rest of the transaction where there is no listing yet, and returns the
-/// statements that build them again.
+/// Drops the indexes for the rest of the transaction if there are no listings yet, and returns the statements that
+/// rebuild them.
 ///
-/// It locks readers out, which is why a table that has something to read keeps its indexes; so does
-/// one that somebody is reading for longer, or that belongs to another role.
+/// This locks readers out, so a table with listings keeps its indexes, as does one that is being read or that belongs
+/// to another role.
 pub(super) async fn set_aside(connection: &mut PgConnection) -> Result<Vec<String>> {
     let is_empty: bool =
         sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM listings)").fetch_one(&mut *connection).await?;

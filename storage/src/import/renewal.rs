@@ -28,7 +28,7 @@ const STORED_FORM: &str = "SELECT uuid_send(form) FROM canonical_form";
 const NOTE: &str = "UPDATE canonical_form SET form = encode($1, 'hex')::uuid, renewed_at = now(),
                            revision = revision + CASE WHEN $2 THEN 1 ELSE 0 END";
 
-/// Of equal listings the first one stays.
+/// Of equal listings, the first is kept.
 const WITHOUT_REPETITIONS: &str = "
     WITH repeated AS (
         DELETE FROM renewed WHERE ctid IN (
@@ -59,7 +59,7 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<()> {
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql("SET LOCAL work_mem = '32MB'").execute(&mut *transaction).await?;
     take_turn(&mut transaction, Turn::Import).await?;
-    // Somebody else may have done it meanwhile.
+    // Another process may have renewed them meanwhile.
     let stored = stored_form(&mut transaction).await?;
     if stored.as_deref() == Some(&form) {
         return Ok(transaction.rollback().await?);
@@ -77,7 +77,7 @@ pub(super) async fn renew(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// How many listings were changed, and how many became one with an earlier one.
+/// How many listings were changed, and how many were merged into an earlier one.
 struct Changed {
     updated: u64,
     merged: u64,

@@ -13,7 +13,7 @@ use crate::transaction::{Turn, take_turn};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// To a version of somebody's choice.
+    /// To a chosen version.
     Promote,
     /// Back to the version that served before.
     Rollback,
@@ -57,7 +57,7 @@ impl Models {
     /// Makes a version the champion. Promoting the champion changes nothing.
     ///
     /// # Errors
-    /// [`Error::NoModel`], or a database that does not answer.
+    /// [`Error::NoModel`], or the database does not answer.
     pub async fn promote(&self, version: i64, who: &str) -> Result<()> {
         if self.get(version).await?.is_none() {
             return Err(Error::NoModel(version));
@@ -71,11 +71,10 @@ impl Models {
         Ok(())
     }
 
-    /// Makes the version champion again that served before the present one, and returns it.
-    /// Repeated, this walks further back.
+    /// Makes the previous champion the champion again and returns its version. Repeated, this walks further back.
     ///
     /// # Errors
-    /// [`Error::NoEarlierChampion`], or a database that does not answer.
+    /// [`Error::NoEarlierChampion`], or the database does not answer.
     pub async fn rollback(&self, who: &str) -> Result<i64> {
         let mut transaction = self.pool.begin().await?;
         let served = champions(&changes_in_turn(&mut transaction).await?);
@@ -88,7 +87,7 @@ impl Models {
     /// Every change of an alias, the newest first.
     ///
     /// # Errors
-    /// A database that does not answer.
+    /// The database does not answer.
     pub async fn history(&self) -> Result<Vec<AliasChange>> {
         let rows: Vec<ChangeRow> = sqlx::query_as(
             "SELECT alias, version, previous_version, at, who, action FROM alias_history ORDER BY id DESC",
@@ -99,7 +98,7 @@ impl Models {
     }
 }
 
-/// The champion's changes, the oldest first, with nobody else changing it until the transaction ends.
+/// The champion's changes, the oldest first. No one else can change it until the transaction ends.
 async fn changes_in_turn(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
     take_turn(connection, Turn::Alias).await?;
     let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(CHAMPION);
@@ -107,8 +106,7 @@ async fn changes_in_turn(connection: &mut PgConnection) -> Result<Vec<(Action, i
     Ok(rows.into_iter().map(|(action, version)| (read_action(&action), version)).collect())
 }
 
-/// The versions to walk back through, the present champion last: promoting adds one, rolling back
-/// takes it away again.
+/// The versions to roll back through, the current champion last: promoting pushes one, rolling back pops it.
 fn champions(changes: &[(Action, i64)]) -> Vec<i64> {
     let mut served = Vec::new();
     for (action, version) in changes {
@@ -151,7 +149,7 @@ async fn move_champion(
     Ok(())
 }
 
-/// The table's constraint leaves no other action.
+/// The table's check constraint allows no other action.
 fn read_action(action: &str) -> Action {
     if action == "rollback" { Action::Rollback } else { Action::Promote }
 }

@@ -1,4 +1,4 @@
-//! News of the aliases, for servers.
+//! Notifications of changed aliases, for servers.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 
 const CHANNEL: &str = "probeg_models";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait before asking again for a database that is away.
+/// How long to wait before trying to reach the database again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Tells when an alias may have moved. Holds a connection of its own.
+/// Reports when an alias may have moved. Holds a connection of its own.
 #[derive(Debug)]
 pub struct ModelChanges {
     pool: PgPool,
@@ -49,7 +49,7 @@ impl ModelChanges {
 
     async fn connect(&self) -> Result<PgListener, sqlx::Error> {
         let options = (*self.pool.connect_options()).clone();
-        // Not one of the pool, which may have a single connection and would close it when it gets old.
+        // Not from the pool, which may have a single connection and closes connections of some age.
         let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let own = own.acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&own).await?;

@@ -12,8 +12,8 @@ pub const TRUNK: usize = DERIVED - 1;
 
 /// A car may have been unsold for this long.
 const NEW_FOR_YEARS: f64 = 2.0;
-/// Kilometres for each year after that. Less was typed to get past a form: in the listings such cars cost as much as
-/// others of their age.
+/// Kilometres for each year after that. A lower mileage is taken for a placeholder: such cars cost as much as others of
+/// their age.
 const MIN_MILEAGE_PER_YEAR: f64 = 300.0;
 
 /// One column, `[N, 1]`, of raw numbers, `[N, F]`.

@@ -1,4 +1,4 @@
-//! Which generation of its model a car of some year most probably is.
+//! The most probable generation of a car, given its model and year.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -17,7 +17,7 @@ pub struct GenerationCounter {
     counts: FrequencySketch<(i64, i64, i64)>,
 }
 
-/// Far more generations of models in years than there are.
+/// The capacity of the sketch: far more combinations of model, year and generation than exist.
 const COUNTED: usize = 1 << 18;
 
 impl Default for GenerationCounter {
@@ -36,7 +36,7 @@ impl GenerationCounter {
             if model != 0 && generation != 0 && year.is_finite() {
                 #[expect(clippy::cast_possible_truncation, reason = "years have four digits")]
                 let year = year as i64;
-                // It counts a little for the years next to it too, so that one odd listing decides less.
+                // Neighbouring years get half the weight, so that a single odd listing decides less.
                 for (year, weight) in [(year - 1, 1), (year, 2), (year + 1, 1)] {
                     self.counts.add(&(model, year, generation), weight);
                 }
@@ -55,7 +55,7 @@ impl GenerationCounter {
             let place = usize::try_from(year - first).ok().zip(usize::try_from(model).ok());
             let most = place.and_then(|(year, model)| most.get_mut(year)?.get_mut(model));
             if let Some(most) = most {
-                // Of two that are as frequent the one with the higher id, whatever the order of the map.
+                // Ties go to the higher id, whatever the order of the map.
                 *most = (*most).max((count, generation));
             }
         }
@@ -64,7 +64,7 @@ impl GenerationCounter {
     }
 }
 
-/// By year and model, the generation that stands in where a listing names none, as half of them do.
+/// By year and model, the generation to fill in where a listing names none, as half of them do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Generations {
     first_year: i64,
@@ -72,13 +72,13 @@ pub struct Generations {
     ids: Vec<Vec<i64>>,
 }
 
-/// Puts generations in where listings name none.
+/// Fills in generations where listings name none.
 #[derive(Module, Debug)]
 pub struct GenerationFiller {
     first_year: i64,
     /// `[years · (models + 1)]`
     ids: Tensor<1, Int>,
-    /// Where each year begins in them, `[years]`: looked up, since runtimes are slow at products of whole numbers.
+    /// The offset of each year in them, `[years]`: a look-up, since runtimes are slow at integer products.
     starts: Tensor<1, Int>,
 }
 

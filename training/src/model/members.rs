@@ -11,17 +11,17 @@ use super::preprocessing::{Encoded, outputs, outputs_that_always_count};
 use super::statistics::Statistics;
 use crate::config::TrainConfig;
 
-/// What the falls of the price over the bins of mileage are learned from: nearly none.
+/// The initial bias of the price falls over the bins of mileage: nearly no fall.
 const FIRST_FALL: f32 = -4.0;
 
-/// Networks of one shape that share nothing, their weights stacked: a training thread holds a stack
-/// of one, the graph a stack of all `k`, so that it computes each step for all of them at once.
+/// Independent networks of one shape with stacked weights: a training thread holds a stack of one, the graph a stack of
+/// all `k`, so that it computes each step for all of them at once.
 ///
-/// The median falls along the mileage by construction: the perceptron does not see the mileage but
-/// says, for each of its bins, how far the price falls over it.
+/// The median falls with the mileage by construction: the perceptron does not see the mileage but predicts, for each
+/// of its bins, how far the price falls over it.
 #[derive(Module, Debug)]
 pub struct Members {
-    /// One row a known key of any category, and one a category for what is unknown or missing, `[R, k · E]`.
+    /// One row per known key of any category, and one per category for unknown or missing values, `[R, k · E]`.
     embedding: Param<Tensor<2>>,
     /// An embedding of each number but the mileage, `[D - 1, B + 2, k · W]`.
     numeric: Param<Tensor<3>>,
@@ -39,7 +39,7 @@ pub struct Members {
     outputs_to_quantiles: Tensor<2>,
 }
 
-/// An affine map a member.
+/// An affine map per member.
 #[derive(Module, Debug)]
 struct Layer {
     /// `[k, I, O]`
@@ -54,8 +54,8 @@ impl Layer {
         Self { weight: uniform(inputs, [1, inputs, outputs], device), bias: uniform(inputs, [1, 1, outputs], device) }
     }
 
-    /// `[k, N, O]` of `[k, N, I]` and ones, `[1, N, 1]`. As a product, the bias is added by the runtime while it
-    /// multiplies; spread over the rows as it is, it would take the built-in one twice as long as the rest.
+    /// `[k, N, O]` of `[k, N, I]` and ones, `[1, N, 1]`. The bias is a matrix product too: a broadcast sum would take the
+    /// built-in runtime twice as long as all the rest.
     fn forward(&self, inputs: Tensor<3>, ones: &Tensor<3>) -> Tensor<3> {
         inputs.matmul(self.weight.val()) + ones.clone().matmul(self.bias.val())
     }
@@ -128,8 +128,8 @@ impl Members {
         }
     }
 
-    /// Quantiles of the standardized logarithm of the price, the mean over members, `[N, Q]`, rising
-    /// along Q. With `dropout`, hidden units are dropped at random, as in training.
+    /// Quantiles of the standardized log price, averaged over members, `[N, Q]`, rising along Q. With `dropout`, hidden
+    /// units are dropped at random, as in training.
     #[must_use]
     pub fn forward(&self, encoded: Encoded, mut dropout: Option<&mut Dropout>) -> Tensor<2> {
         let Encoded { rows, numbers, mileage } = encoded;
@@ -176,7 +176,7 @@ impl Members {
         embedded.reshape([TRUNK, n, k, width]).permute([2, 1, 0, 3]).reshape([k, n, TRUNK * width])
     }
 
-    /// How many members there are, and how much of a width that they share is one's.
+    /// The number of members, and each member's share of a stacked width.
     fn per_member(&self, width: usize) -> (usize, usize) {
         let k = self.first.dims()[0];
         (k, width / k)
@@ -188,7 +188,7 @@ fn cat<S, const D: usize>(stacks: &[&S], weight: impl Fn(&S) -> &Param<Tensor<D>
     Param::from_tensor(Tensor::cat(stacks.iter().map(|stack| weight(stack).val()).collect(), axis))
 }
 
-/// Never below 0. What would overflow is far beyond any price.
+/// Never negative. Inputs that would overflow are far beyond any price, and are clamped.
 fn softplus(x: Tensor<3>) -> Tensor<3> {
     x.clamp_max(30.0).exp().log1p()
 }
@@ -217,8 +217,7 @@ fn outputs_to_quantiles(config: &TrainConfig, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(matrix, [outputs, quantiles]), device)
 }
 
-/// Drops hidden units at random, from a generator of its own, so that threads of members that run
-/// beside each other repeat exactly.
+/// Drops hidden units at random, with a generator of its own, so that parallel member threads are reproducible.
 #[derive(Debug)]
 pub struct Dropout {
     probability: f64,
@@ -226,7 +225,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops a share of units.
+    /// Drops this share of units.
     #[must_use]
     pub fn new(probability: f64, random: ChaCha8Rng) -> Self {
         Self { probability, random }

@@ -1,4 +1,4 @@
-//! What happens to the inputs before the network: all of it inside the graph.
+//! Preprocessing of the inputs, all of it inside the graph.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -8,7 +8,7 @@ use super::generations::GenerationFiller;
 use super::statistics::Statistics;
 use crate::config::TrainConfig;
 
-/// A missing number, once it is on its way through the encoding: below every value.
+/// A missing number within the encoding: below every value.
 const MISSING: f32 = -1e30;
 
 /// Constants of the encoding; nothing here is learned by gradient.
@@ -23,7 +23,7 @@ pub struct Preprocessing {
     mileage: Bins,
 }
 
-/// What the members are given of `N` listings.
+/// `N` encoded listings, the input of the members.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// Rows of the stacked embedding table, `[N, C]`.
@@ -36,7 +36,7 @@ pub struct Encoded {
 }
 
 impl Preprocessing {
-    /// The encoding of a run: bins between the edges that its first pass has found.
+    /// The encoding of a run, with the bin edges of its first pass.
     #[must_use]
     pub fn init(config: &TrainConfig, statistics: &Statistics, device: &Device) -> Self {
         let (mileage, numbers) = statistics.edges.split_last().unwrap_or_else(|| unreachable!("there are D lists"));
@@ -79,7 +79,7 @@ impl Preprocessing {
         let numbers = derive(numeric); // [N, D]
         let n = numbers.dims()[0];
         let is_missing = numbers.clone().is_nan(); // [N, D]
-        // What is infinite would not be lost in a sum of products with 0.
+        // Infinity times 0 would be NaN in a matrix product.
         let numbers = numbers.mask_fill(is_missing, MISSING).clamp(MISSING, -MISSING);
         let bins = self.numbers.encode(numbers.clone()); // [N, (D - 1) · (B + 2)]
         let width = bins.dims()[1] / TRUNK;
@@ -91,25 +91,25 @@ impl Preprocessing {
     }
 }
 
-/// How many of the head's outputs count whatever the mileage: two make up the median at no mileage, the others are
+/// How many of the head's outputs do not depend on the mileage: two make up the median at zero mileage, the others are
 /// distances between quantiles.
 pub(super) fn outputs_that_always_count(config: &TrainConfig) -> usize {
     config.quantiles.len() + 1
 }
 
-/// How many outputs the head has: behind those that always count one for each bin of the mileage and one for a mileage
-/// that is missing.
+/// How many outputs the head has: those that always count, then one for each bin of the mileage and one for a missing
+/// mileage.
 pub(super) fn outputs(config: &TrainConfig) -> usize {
     outputs_that_always_count(config) + config.n_bins + 1
 }
 
-/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin goes from 0 to 1 between its edges. As a
-/// product of matrices, which all runtimes are quick at.
+/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin rises from 0 to 1 between its edges. Written
+/// as a matrix product, which is fast in every runtime.
 #[derive(Module, Debug)]
 struct Bins {
     /// One over the width of each bin, in the row of its number, `[D, bins]`.
     inverse_widths: Tensor<2>,
-    /// What that makes of the place where each bin begins, `[1, bins]`.
+    /// The lower edge of each bin times its inverse width, `[1, bins]`.
     lower: Tensor<2>,
 }
 
@@ -138,7 +138,7 @@ impl Bins {
     }
 }
 
-/// A bin of a number. With edges beyond all values, what is not a bin of its values is encoded in the same way.
+/// A bin of a number. Constants and the missing mark are bins too, with edges beyond all values.
 #[derive(Clone, Copy)]
 struct Bin {
     lower: f32,
@@ -154,8 +154,8 @@ impl Bin {
     const IF_MISSING: Self = Self { lower: 0.1 * MISSING, inverse_width: -1.0 };
 }
 
-/// `n_bins` bins between rising edges, and whether the number is missing. One that no training row knew counts as
-/// missing ever after: the network has not learned what to do with it.
+/// `n_bins` bins between rising edges, and whether the number is missing. A number that no training row had always
+/// counts as missing, since the network has not learned to use it.
 fn bins(edges: &[f32], n_bins: usize) -> Vec<Bin> {
     let mut bins: Vec<Bin> =
         edges.windows(2).map(|pair| Bin { lower: pair[0], inverse_width: (pair[1] - pair[0]).recip() }).collect();

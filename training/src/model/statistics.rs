@@ -1,10 +1,10 @@
-//! What the network is built with besides its configuration.
+//! Statistics of the training split that the network is built with.
 
 use serde::{Deserialize, Serialize};
 
 use super::generations::Generations;
 
-/// What the first passes over the training split have found.
+/// Statistics that the first passes over the training split collect.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statistics {
     /// Known keys of each categorical feature.

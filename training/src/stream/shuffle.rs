@@ -15,13 +15,13 @@ pub struct Order {
     pub epoch: u64,
     /// Listings in a shuffle buffer: a multiple of the batch size.
     pub shuffle_rows: usize,
-    /// Listings a batch.
+    /// Listings per batch.
     pub batch_size: usize,
     /// Whether anything is shuffled at all.
     pub is_shuffled: bool,
 }
 
-/// Where in the order of an epoch a learner stands.
+/// A position in the order of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The block that the shuffle buffer begins in, counted in the order of the epoch.
@@ -71,7 +71,7 @@ impl Order {
         })
     }
 
-    /// A generator of its own for each buffer of each epoch, so that an order can be taken up anywhere.
+    /// A generator for each buffer of each epoch, so that an order can be resumed anywhere.
     fn random(self, buffer: u64) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream((self.epoch << 32) | buffer);
