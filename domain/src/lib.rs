@@ -6,7 +6,6 @@ pub mod accuracy;
 pub mod calibration;
 pub mod cell;
 pub mod column;
-pub mod drift;
 pub mod feature;
 pub mod fold;
 pub mod identity;

@@ -7,15 +7,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The crates that have no circle, by the folders of their sources.
-const UNTANGLED: &[&str] = &["src"];
+/// The sources of all crates.
+const SOURCES: &[&str] = &[
+    "domain/src",
+    "files/src",
+    "onnx/export/src",
+    "onnx/model/src",
+    "plot/src",
+    "postgres/src",
+    "report/src",
+    "server/src",
+    "src",
+    "storage/src",
+    "tables/src",
+    "training/src",
+];
 
 /// The path of a module from the root of its crate.
 type Module = Vec<String>;
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    for folder in UNTANGLED {
+    for folder in SOURCES {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let mut texts = BTreeMap::new();
         read_folder(&folder, &folder, &mut texts);

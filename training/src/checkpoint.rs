@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use domain::SplitCounts;
-use domain::drift::Reference;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use files::AtomicFile;
+use onnx_model::reference::Reference;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use storage::{Extent, Run};

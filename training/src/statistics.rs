@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use burn::prelude::*;
-use domain::drift::{KeySpread, NumberSpread, Reference};
 use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::quantile;
 use onnx_model::Encoder;
+use onnx_model::reference::{KeyDistribution, NumberDistribution, Reference};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use storage::ListingChunk;
@@ -49,10 +49,10 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
             keys.iter_mut().zip(ids).for_each(|(counts, id)| counts[id.unsigned_abs() as usize] += 1);
         }
     })?;
-    let spreads = schema.categorical.iter().zip(&keys);
+    let distributions = schema.categorical.iter().zip(&keys);
     let reference = Reference {
-        categorical: spreads.map(|(feature, counts)| KeySpread::new(&feature.name, counts)).collect(),
-        numeric: sample.spreads(&schema),
+        categorical: distributions.map(|(feature, counts)| KeyDistribution::new(&feature.name, counts)).collect(),
+        numeric: sample.distributions(&schema),
     };
     let statistics = Statistics {
         generations: generations.most_frequent(schema.categorical[MODEL].values.len()),
@@ -91,10 +91,10 @@ impl Reservoir {
     }
 
     /// The distribution of each number.
-    fn spreads(&self, schema: &FeatureSchema) -> Vec<NumberSpread> {
+    fn distributions(&self, schema: &FeatureSchema) -> Vec<NumberDistribution> {
         let column = |place| self.rows.iter().skip(place).step_by(NUMERIC.len()).copied().collect::<Vec<_>>();
         let features = schema.numeric.iter().enumerate();
-        features.map(|(place, feature)| NumberSpread::new(&feature.name, &column(place))).collect()
+        features.map(|(place, feature)| NumberDistribution::new(&feature.name, &column(place))).collect()
     }
 
     /// Quantiles of each derived number: at most `n_bins + 1` distinct ones.

@@ -9,6 +9,7 @@ mod graph;
 pub mod model;
 mod pool;
 mod ranges;
+pub mod reference;
 pub mod runtime;
 pub mod signature;
 mod sizes;

@@ -1,10 +1,7 @@
 //! A model that is ready to value listings.
 
-use std::sync::{Mutex, PoisonError};
-
 use chrono::NaiveDate;
 use domain::calibration::Calibration;
-use domain::drift::{Drift, FieldDrift};
 use domain::{Column, Listing, Valuation, Warning};
 
 use crate::encoder::Encoder;
@@ -28,8 +25,6 @@ pub struct Model {
     quick: Option<Pool>,
     /// Threads that value many listings at once.
     threads: usize,
-    /// Observed inputs, if the file has a reference to compare them with.
-    drift: Option<Mutex<Drift>>,
 }
 
 /// How many sessions a model has, each for one thread at a time.
@@ -103,9 +98,7 @@ impl Model {
         let bulk = open_pool(runtime, &mut graph, widths, sessions.bulk, &[BATCH])?;
         let quick = has_quick.then(|| open_pool(runtime, &mut graph, widths, sessions.quick, &QUICK_ROWS));
         let suggestions = Suggestions::new(&signature.schema);
-        let learned_from = signature.run.rows.train;
-        let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference, learned_from)));
-        Ok(Self { signature, encoder, suggestions, bulk, quick: quick.transpose()?, threads: 1, drift })
+        Ok(Self { signature, encoder, suggestions, bulk, quick: quick.transpose()?, threads: 1 })
     }
 
     /// The same model with other intervals.
@@ -139,6 +132,20 @@ impl Model {
     /// # Errors
     /// When the level is not one of [`Calibration::levels`] or the runtime fails.
     pub fn value(&self, listings: &[Listing], today: NaiveDate, level: f64) -> Result<Vec<Valuation>, Error> {
+        self.value_observed(listings, today, level, |_| {})
+    }
+
+    /// The same, but calls `observe` with the predictions of each batch, on the thread that made them.
+    ///
+    /// # Errors
+    /// As [`Self::value`].
+    pub fn value_observed(
+        &self,
+        listings: &[Listing],
+        today: NaiveDate,
+        level: f64,
+        observe: impl Fn(&Predicted<'_>) + Sync,
+    ) -> Result<Vec<Valuation>, Error> {
         let batches: Vec<&[Listing]> = listings.chunks(BATCH).collect();
         let share = batches.len().div_ceil(self.threads).max(1);
         let value = |batches: &[&[Listing]]| -> Result<Vec<Valuation>, Error> {
@@ -146,7 +153,7 @@ impl Model {
             for batch in batches {
                 let listings = batch.iter().map(|listing| (listing, today)).collect();
                 let predicted = self.predict_in(&self.bulk, listings)?;
-                self.observe(&predicted, 0..batch.len());
+                observe(&predicted);
                 for (row, listing) in batch.iter().enumerate() {
                     let warnings = self.unknown_values(listing, self.ids(&predicted, row));
                     valuations.push(Valuation { warnings, ..self.valuation(&predicted, row, level)? });
@@ -197,31 +204,24 @@ impl Model {
         self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids)
     }
 
-    /// Adds predicted listings, by their positions from 0, to the observed inputs.
+    /// The ids and the numbers of a predicted listing, by its position from 0; `None` where the listing does not name the
+    /// last column of a category, or the number.
     ///
     /// # Panics
     /// If there is no such listing.
-    pub fn observe(&self, predicted: &Predicted<'_>, rows: impl Iterator<Item = usize>) {
-        let Some(drift) = &self.drift else { return };
+    pub fn given_inputs<'p>(
+        &'p self,
+        predicted: &'p Predicted<'_>,
+        row: usize,
+    ) -> (impl Iterator<Item = Option<i64>> + 'p, impl Iterator<Item = Option<f32>> + 'p) {
+        let (listing, _) = predicted.listings[row];
+        let is_given = |column: Option<&Column>| column.is_some_and(|column| listing.get(*column).is_some());
+        let ids = self.encoder.categorical_columns().zip(self.ids(predicted, row));
+        let ids = ids.map(move |(columns, id)| is_given(columns.last()).then_some(*id));
         let width = self.encoder.numeric_width();
-        // Counts stay consistent whatever panicked.
-        let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in rows {
-            let (listing, _) = predicted.listings[row];
-            let is_given = |column: Option<&Column>| column.is_some_and(|column| listing.get(*column).is_some());
-            let ids = self.encoder.categorical_columns().zip(self.ids(predicted, row));
-            let ids = ids.map(|(columns, id)| is_given(columns.last()).then_some(*id));
-            let numbers = self.encoder.numeric_columns().iter().zip(&predicted.numbers[row * width..]);
-            let numbers = numbers.map(|(column, number)| is_given(Some(column)).then_some(*number));
-            drift.add(ids, numbers);
-        }
-    }
-
-    /// How far observed listings have drifted from the training data: see [`Drift::fields`].
-    #[must_use]
-    pub fn drift(&self) -> Vec<FieldDrift> {
-        let Some(drift) = &self.drift else { return Vec::new() };
-        drift.lock().unwrap_or_else(PoisonError::into_inner).fields()
+        let numbers = self.encoder.numeric_columns().iter().zip(&predicted.numbers[row * width..]);
+        let numbers = numbers.map(move |(column, number)| is_given(Some(column)).then_some(*number));
+        (ids, numbers)
     }
 
     /// Has the model prove that it can serve: the rows that came with the file must give the prices that came with

@@ -3,7 +3,6 @@
 use domain::SplitCounts;
 use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
-use domain::drift::Reference;
 use domain::feature::FeatureSchema;
 use domain::vocabulary::write_key;
 use rustc_hash::FxHashSet;
@@ -13,6 +12,7 @@ use tract_onnx::pb::ModelProto;
 
 use crate::error::Error;
 use crate::file::decode;
+use crate::reference::Reference;
 
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ pub(crate) async fn get_metrics(Extracted(state): Extracted<State>) -> Result<Re
         model_version: served.as_ref().map_or(0, |served| served.version),
         is_stuck: engine.inference.is_stuck(),
         is_draining: state.shutdown().is_draining(),
-        drift: served.map(|served| served.model.drift()).unwrap_or_default(),
+        drift: served.map(|served| served.drift()).unwrap_or_default(),
     });
     let text = text.map_err(|error| Problem::internal(&error))?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())

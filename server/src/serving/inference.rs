@@ -216,7 +216,7 @@ fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<Valuati
     metrics.batch(predicted.len());
     // Only the car that was asked about, not the variants that it is compared with.
     let firsts = jobs.iter().scan(0, |next, job| Some(std::mem::replace(next, *next + job.request.listings.len())));
-    served.model.observe(&predicted, firsts);
+    served.observe(&predicted, firsts);
     let mut first = 0;
     let responses = requests.map(|request| {
         let rows = first..first + request.listings.len();

@@ -1,12 +1,15 @@
 //! The model in service, swapped while requests go on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use domain::{Listing, Valuation};
 use onnx_model::Model;
+use onnx_model::model::Predicted;
 
 use crate::http::problem::Problem;
+use crate::observability::drift::{Drift, FieldDrift};
 
 /// A model in service.
 #[derive(Debug)]
@@ -17,6 +20,44 @@ pub(crate) struct Served {
     pub(crate) sha256: Vec<u8>,
     /// The model itself.
     pub(crate) model: Model,
+    /// The drift of the cars that it valued, if its file has the distribution of the training data.
+    drift: Option<Mutex<Drift>>,
+}
+
+impl Served {
+    pub(crate) fn new(version: i64, sha256: Vec<u8>, model: Model) -> Self {
+        let signature = model.signature();
+        let training_rows = signature.run.rows.train;
+        let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference, training_rows)));
+        Self { version, sha256, model, drift }
+    }
+
+    /// Values many cars and counts them for the drift; see [`Model::value`].
+    pub(crate) fn value(
+        &self,
+        listings: &[Listing],
+        today: NaiveDate,
+        level: f64,
+    ) -> Result<Vec<Valuation>, onnx_model::Error> {
+        self.model.value_observed(listings, today, level, |predicted| self.observe(predicted, 0..predicted.len()))
+    }
+
+    /// Counts predicted cars, by their positions from 0, for the drift.
+    pub(crate) fn observe(&self, predicted: &Predicted<'_>, rows: impl Iterator<Item = usize>) {
+        let Some(drift) = &self.drift else { return };
+        // Counts stay consistent whatever panicked.
+        let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            let (ids, numbers) = self.model.given_inputs(predicted, row);
+            drift.add(ids, numbers);
+        }
+    }
+
+    /// The drift of each field; empty while too few cars are counted.
+    pub(crate) fn drift(&self) -> Vec<FieldDrift> {
+        let Some(drift) = &self.drift else { return Vec::new() };
+        drift.lock().unwrap_or_else(PoisonError::into_inner).fields()
+    }
 }
 
 /// Why the champion is not in service.

@@ -190,7 +190,7 @@ impl Reloader {
             let model = model.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
             model.prove().map_err(|source| Failure::Model { version, source })?;
             warm_up(&model, version, today)?;
-            Ok(Served { version, sha256, model })
+            Ok(Served::new(version, sha256, model))
         });
         loaded.await.map_err(|failure| Failure::NotLoaded { version, reason: failure.to_string() })?
     }

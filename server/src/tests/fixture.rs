@@ -38,7 +38,7 @@ pub fn bare(config: Config) -> State {
 pub fn state(config: Config) -> State {
     let state = bare(config);
     let model = Model::open(state.runtime(), &model_file(), Sessions::bulk(2)).unwrap();
-    state.engine().serve(Served { version: 3, sha256: vec![3; 32], model });
+    state.engine().serve(Served::new(3, vec![3; 32], model));
     state
 }
 

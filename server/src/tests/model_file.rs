@@ -7,8 +7,8 @@
 mod proto;
 
 use domain::SplitCounts;
-use domain::drift::{KeySpread, NumberSpread, Reference};
 use domain::feature::{self, FeatureSchema};
+use onnx_model::reference::{KeyDistribution, NumberDistribution, Reference};
 use onnx_model::signature::{RunSummary, Signature};
 use prost::Message;
 use tract_onnx::pb;
@@ -77,10 +77,11 @@ fn trained_signature() -> Signature {
 fn reference(schema: &FeatureSchema) -> Reference {
     let keys = schema.categorical.iter().map(|feature| {
         let counts: Vec<u64> = std::iter::once(0).chain(feature.values.iter().map(|_| 50)).collect();
-        KeySpread::new(&feature.name, &counts)
+        KeyDistribution::new(&feature.name, &counts)
     });
     let numbers = [2000.0, 10_000.0, 1.0, 100.0, 1.0, 20_000.0];
     let numbers = numbers.map(|first: f32| (0..20_u8).map(|step| first + f32::from(step)).collect::<Vec<_>>());
-    let numbers = schema.numeric.iter().zip(&numbers).map(|(feature, values)| NumberSpread::new(&feature.name, values));
+    let numbers =
+        schema.numeric.iter().zip(&numbers).map(|(feature, values)| NumberDistribution::new(&feature.name, values));
     Reference { categorical: keys.collect(), numeric: numbers.collect() }
 }

@@ -149,7 +149,7 @@ impl Batch<'_> {
 
     fn value(&self, chunk: Vec<Parsed>) -> Result<Vec<BatchItem>, Problem> {
         let listings: Vec<Listing> = chunk.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-        let valuations = self.served.model.value(&listings, self.today, self.level);
+        let valuations = self.served.value(&listings, self.today, self.level);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
         self.state.metrics().valued(self.served.version, &valuations);
         let mut valuations = valuations.into_iter();
@@ -182,11 +182,11 @@ mod tests {
             batch.respond(vec![Ok(Listing::default()); CHUNK + 1])
         };
         assert_eq!(respond(true), Err(Problem::Internal));
-        assert!(served.model.drift().is_empty(), "no car was valued");
+        assert!(served.drift().is_empty(), "no car was valued");
         assert_eq!(
             serde_json::from_slice::<Vec<serde_json::Value>>(&respond(false).unwrap()).unwrap().len(),
             CHUNK + 1
         );
-        assert!(!served.model.drift().is_empty(), "cars were valued");
+        assert!(!served.drift().is_empty(), "cars were valued");
     }
 }

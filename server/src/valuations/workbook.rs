@@ -152,7 +152,7 @@ impl WorkbookValuation {
         if self.cancelled.load(Ordering::Relaxed) {
             return Err(Problem::Internal);
         }
-        let valuations = self.served.model.value(listings, self.today, DEFAULT_LEVEL);
+        let valuations = self.served.value(listings, self.today, DEFAULT_LEVEL);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
         self.state.metrics().valued(self.served.version, &valuations);
         let count = valuations.len() as u64;

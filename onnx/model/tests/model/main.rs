@@ -322,7 +322,7 @@ fn schemas_that_contradict_themselves_are_refused() {
     assert!(schema(|schema| schema.categorical.clear()).contains("no categorical"));
     assert!(schema(|schema| schema.numeric.clear()).contains("no categorical or no numeric"));
     assert!(schema(|schema| schema.numeric[0].name = "wings".to_owned()).contains("wings"));
-    let reference = domain::drift::Reference::default();
+    let reference = onnx_model::reference::Reference::default();
     assert!(refusal_of_signature(|signature| signature.reference = Some(reference)).contains("probeg.reference"));
     assert!(refusal_of_signature(|signature| signature.quantiles.fill(0.5)).contains("rise"));
 }

@@ -1,107 +1,18 @@
-//! How far the listings that are valued differ from those that a model has learned from.
+//! How far recently valued cars differ from the training data.
 
-use serde::{Deserialize, Serialize};
+use domain::stability::{SHIFT, population_stability_index};
+use onnx_model::reference::Reference;
 
-use crate::quantile;
-use crate::stability::{SHIFT, population_stability_index};
-
-/// Shares below this count as this much, so that one listing of a new kind does not make the index infinite.
+/// Smaller shares count as this, so that a single listing of a new kind does not make the index infinite.
 const MIN_SHARE: f64 = 1e-4;
-/// Keys of a category that are told apart, the most frequent ones.
-const MAX_KEYS: usize = 30;
-/// Bins of a number, before those that are the same are merged.
-const BINS: usize = 10;
-/// Once so many listings are counted, all counts are halved: the index is that of the last ten to twenty thousand.
+/// All counts are halved once this many listings are counted: the index is that of the last 10,000 to 20,000.
 const WINDOW: u64 = 20_000;
-/// Fewer values than this say nothing.
+/// The fewest values that allow a conclusion.
 const MIN_VALUES: u64 = 200;
-
-/// How the values of each feature are spread over the training data.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reference {
-    /// Categorical features in input order.
-    pub categorical: Vec<KeySpread>,
-    /// Numeric features in input order.
-    pub numeric: Vec<NumberSpread>,
-}
-
-/// A categorical feature.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct KeySpread {
-    /// Its name.
-    pub name: String,
-    /// The most frequent ids, the most frequent first.
-    pub ids: Vec<i64>,
-    /// The share of each, then of all other known keys, then of listings whose key is unknown or missing.
-    pub shares: Vec<f64>,
-}
-
-/// A numeric feature.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NumberSpread {
-    /// Its name.
-    pub name: String,
-    /// Rising, distinct edges between the bins.
-    pub edges: Vec<f32>,
-    /// The share of each bin, then of listings without a number.
-    pub shares: Vec<f64>,
-}
-
-impl KeySpread {
-    /// The spread of a feature, given how often each id occurs, 0 first.
-    #[must_use]
-    pub fn new(name: &str, counts: &[u64]) -> Self {
-        let (unknown, known) = counts.split_first().unwrap_or((&0, &[]));
-        let mut ids: Vec<(i64, u64)> = (1..).zip(known.iter().copied()).collect();
-        ids.sort_by_key(|(id, count)| (std::cmp::Reverse(*count), *id));
-        let others: u64 = ids.iter().skip(MAX_KEYS).map(|(_, count)| count).sum();
-        ids.truncate(MAX_KEYS);
-        let counts = ids.iter().map(|(_, count)| *count).chain([others, *unknown]);
-        Self {
-            name: name.to_owned(),
-            shares: shares(&counts.collect::<Vec<_>>()),
-            ids: ids.into_iter().map(|(id, _)| id).collect(),
-        }
-    }
-
-    fn place(&self, id: i64) -> usize {
-        match self.ids.iter().position(|known| *known == id) {
-            Some(place) => place,
-            None if id > 0 => self.ids.len(),
-            None => self.ids.len() + 1,
-        }
-    }
-}
-
-impl NumberSpread {
-    /// The spread of a feature, given a sample of its values, NaN where one is missing.
-    #[must_use]
-    pub fn new(name: &str, values: &[f32]) -> Self {
-        let mut known: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
-        known.sort_unstable_by(f32::total_cmp);
-        let edges = quantile::bin_edges(&known, BINS);
-        let mut spread = Self { name: name.to_owned(), edges, shares: Vec::new() };
-        let mut counts = vec![0; spread.edges.len() + 2];
-        for value in values {
-            counts[spread.place(*value)] += 1;
-        }
-        spread.shares = shares(&counts);
-        spread
-    }
-
-    fn place(&self, value: f32) -> usize {
-        if value.is_nan() { self.edges.len() + 1 } else { self.edges.partition_point(|edge| *edge <= value) }
-    }
-}
-
-fn shares(counts: &[u64]) -> Vec<f64> {
-    let all = counts.iter().sum::<u64>().max(1);
-    counts.iter().map(|count| as_f64(*count) / as_f64(all)).collect()
-}
 
 /// Counts of the listings that were valued lately.
 #[derive(Clone, Debug)]
-pub struct Drift {
+pub(crate) struct Drift {
     reference: Reference,
     learned_from: u64,
     categorical: Vec<Counts>,
@@ -120,43 +31,43 @@ struct Counts {
 
 /// How a feature of the listings that were valued lately differs from the training data.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FieldDrift {
+pub(crate) struct FieldDrift {
     /// The feature.
-    pub name: String,
+    pub(crate) name: String,
     /// The share of listings that leave it out. It says how callers fill in their forms, and counts as no shift.
-    pub missing: f64,
-    /// How differently the values are spread that were given; `None` before there are enough.
-    pub shift: Option<Shift>,
+    pub(crate) missing: f64,
+    /// How differently the values are distribution that were given; `None` before there are enough.
+    pub(crate) shift: Option<Shift>,
 }
 
-/// How differently the values of a feature are spread.
+/// How differently the values of a feature are distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shift {
-    /// The population stability index of the given values that the model knows: 0 where they are spread as those that
+pub(crate) struct Shift {
+    /// The population stability index of the given values that the model knows: 0 where they are distribution as those that
     /// it has learned from.
-    pub index: f64,
+    pub(crate) index: f64,
     /// What the index has to exceed to mean a shift: 0.25, and what chance alone makes of so few values once in a
     /// thousand times.
-    pub threshold: f64,
+    pub(crate) threshold: f64,
 }
 
 impl Drift {
     /// Nothing seen yet, by a model that has learned from so many listings.
-    #[must_use]
-    pub fn new(reference: Reference, learned_from: u64) -> Self {
-        let categorical = reference.categorical.iter().map(|spread| Counts::new(spread.ids.len() + 1)).collect();
-        let numeric = reference.numeric.iter().map(|spread| Counts::new(spread.edges.len() + 1)).collect();
+    pub(crate) fn new(reference: Reference, learned_from: u64) -> Self {
+        let categorical =
+            reference.categorical.iter().map(|distribution| Counts::new(distribution.ids.len() + 1)).collect();
+        let numeric = reference.numeric.iter().map(|distribution| Counts::new(distribution.edges.len() + 1)).collect();
         Self { reference, learned_from, categorical, numeric, listings: 0 }
     }
 
     /// Counts a listing: its ids and numbers in input order, `None` where it leaves one out. A text that the model does
     /// not know has the id 0 and is in no bin.
-    pub fn add(&mut self, ids: impl Iterator<Item = Option<i64>>, numbers: impl Iterator<Item = Option<f32>>) {
-        for ((counts, spread), id) in self.categorical.iter_mut().zip(&self.reference.categorical).zip(ids) {
-            counts.add(id.map(|id| spread.place(id)));
+    pub(crate) fn add(&mut self, ids: impl Iterator<Item = Option<i64>>, numbers: impl Iterator<Item = Option<f32>>) {
+        for ((counts, distribution), id) in self.categorical.iter_mut().zip(&self.reference.categorical).zip(ids) {
+            counts.add(id.map(|id| distribution.bin(id)));
         }
-        for ((counts, spread), number) in self.numeric.iter_mut().zip(&self.reference.numeric).zip(numbers) {
-            counts.add(number.map(|number| spread.place(number)));
+        for ((counts, distribution), number) in self.numeric.iter_mut().zip(&self.reference.numeric).zip(numbers) {
+            counts.add(number.map(|number| distribution.bin(number)));
         }
         self.listings += 1;
         if self.listings >= WINDOW {
@@ -166,13 +77,13 @@ impl Drift {
     }
 
     /// Every feature. Empty before there are enough listings.
-    #[must_use]
-    pub fn fields(&self) -> Vec<FieldDrift> {
+    pub(crate) fn fields(&self) -> Vec<FieldDrift> {
         if self.listings < MIN_VALUES {
             return Vec::new();
         }
-        let categorical = self.reference.categorical.iter().map(|spread| (&spread.name, &spread.shares));
-        let numeric = self.reference.numeric.iter().map(|spread| (&spread.name, &spread.shares));
+        let categorical =
+            self.reference.categorical.iter().map(|distribution| (&distribution.name, &distribution.shares));
+        let numeric = self.reference.numeric.iter().map(|distribution| (&distribution.name, &distribution.shares));
         let counts = self.categorical.iter().chain(&self.numeric);
         let fields = categorical.chain(numeric).zip(counts).map(|((name, expected), counts)| FieldDrift {
             name: name.clone(),
@@ -243,6 +154,8 @@ mod tests {
     use rand::seq::IndexedRandom;
     use rand_chacha::ChaCha8Rng;
 
+    use onnx_model::reference::{KeyDistribution, NumberDistribution};
+
     use super::*;
 
     fn reference() -> Reference {
@@ -250,8 +163,8 @@ mod tests {
         let mut years: Vec<f32> = (0..100).map(|year| 1990.0 + (year % 40) as f32).collect();
         years.extend([f32::NAN; 25]);
         Reference {
-            categorical: vec![KeySpread::new("brand", &[100, 300, 600])],
-            numeric: vec![NumberSpread::new("year", &years)],
+            categorical: vec![KeyDistribution::new("brand", &[100, 300, 600])],
+            numeric: vec![NumberDistribution::new("year", &years)],
         }
     }
 
@@ -319,11 +232,11 @@ mod tests {
         assert_eq!((year.name.as_str(), year.missing, year.shift), ("year", 0.801, None));
     }
 
-    /// Few values are spread unlike many by chance alone, over many bins more than over few.
+    /// Few values are distribution unlike many by chance alone, over many bins more than over few.
     #[test]
     fn chance_alone_exceeds_no_threshold() {
         let keys: Vec<u64> = std::iter::once(0).chain((1..=60).map(|place| 6000 / place)).collect();
-        let reference = Reference { categorical: vec![KeySpread::new("model", &keys)], numeric: Vec::new() };
+        let reference = Reference { categorical: vec![KeyDistribution::new("model", &keys)], numeric: Vec::new() };
         let ids: Vec<i64> = (0..)
             .zip(&keys)
             .flat_map(|(id, count)| std::iter::repeat_n(id, usize::try_from(*count).unwrap()))
@@ -341,19 +254,5 @@ mod tests {
             }
             assert!(largest > 0.5, "{listings}: the threshold is far above what chance does: {largest}");
         }
-    }
-
-    #[test]
-    fn rare_keys_are_one() {
-        let spread = KeySpread::new("model", &(0..100).collect::<Vec<u64>>());
-        assert_eq!((spread.ids.len(), spread.ids[0], spread.shares.len()), (30, 99, 32));
-        assert!((spread.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!([99, 3, 1000, 0].map(|id| spread.place(id)), [0, 30, 30, 31]);
-    }
-
-    #[test]
-    fn a_number_that_is_never_known_or_always_the_same_has_its_bins() {
-        assert_eq!(NumberSpread::new("a", &[f32::NAN]).shares, [0.0, 1.0]);
-        assert_eq!(NumberSpread::new("a", &[5.0; 3]).shares, [0.0, 1.0, 0.0]);
     }
 }
