@@ -1,7 +1,8 @@
 //! Plots as SVG within a page: no script, everything readable without hovering, colours by style sheet.
 //!
-//! Drawn here and not by a plotting library: those write colours as attributes, which no style sheet can turn dark, and
-//! each text in one language, where a page may switch between several.
+//! Drawn here and not by a plotting library. Compared with `plotters` 0.3: that writes colours as attributes, which no
+//! style sheet can turn dark, and each text in one language, where a page may switch between several; its logarithmic
+//! axis marks powers of ten only, and prices span one or two.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
