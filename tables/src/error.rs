@@ -47,7 +47,7 @@ pub enum Fault {
     TooLarge(String),
     /// XML with a document type definition, which no spreadsheet program writes.
     #[error(
-        "its part {part} holds a document type definition, which is refused; save it anew from a spreadsheet program"
+        "its part {part} holds a document type definition, which is refused; save it again from a spreadsheet program"
     )]
     Dtd {
         /// The part of the ZIP container.
@@ -97,7 +97,7 @@ pub enum Fault {
     #[error("the file could not be read: {0}")]
     Read(#[source] io::Error),
     /// Whoever asked for it has gone away.
-    #[error("the work was given up")]
+    #[error("the work was cancelled")]
     Abandoned,
     /// The result could not be written.
     #[error("the result could not be written: {0}")]
@@ -146,8 +146,8 @@ fn guess(looks_like_windows_1251: bool) -> &'static str {
 }
 
 /// Headers that a message repeats, and how many characters of each.
-const MOST_HEADERS: usize = 40;
-const LONGEST_HEADER: usize = 60;
+const MAX_HEADERS: usize = 40;
+const MAX_HEADER_CHARS: usize = 60;
 
 fn describe_missing(missing: &[Column], found: &[String]) -> String {
     let missing: Vec<String> = missing
@@ -159,9 +159,9 @@ fn describe_missing(missing: &[Column], found: &[String]) -> String {
     if found.is_empty() {
         return format!("no column for {missing}; no row of headers was found in the first {searched} rows");
     }
-    let cut = |header: &String| header.chars().take(LONGEST_HEADER).collect::<String>();
-    let more = if found.len() > MOST_HEADERS { ", …" } else { "" };
-    let found: Vec<String> = found.iter().take(MOST_HEADERS).map(cut).collect();
+    let cut = |header: &String| header.chars().take(MAX_HEADER_CHARS).collect::<String>();
+    let more = if found.len() > MAX_HEADERS { ", …" } else { "" };
+    let found: Vec<String> = found.iter().take(MAX_HEADERS).map(cut).collect();
     let found = found.join(", ");
     format!("no column for {missing}; the headers found in the first {searched} rows are {found}{more}")
 }

@@ -225,7 +225,7 @@ impl<'a> ListingStream<'a> {
         let Some(spool) = self.spools.of(split) else { return Ok(false) };
         *spool = match Spool::open(file) {
             Err(damaged @ storage::Error::Spool { .. }) => {
-                tracing::warn!("{damaged}; another is made.");
+                tracing::warn!("{damaged}; writing another.");
                 None
             }
             opened => opened?,

@@ -34,7 +34,7 @@ pub enum ExportError {
     },
     /// A tensor made inside `forward` depends on the number of rows.
     #[error(
-        "{operation} needs a tensor that forward makes anew for each number of rows; \
+        "{operation} needs a tensor that forward creates for each number of rows; \
          let one row broadcast instead, or use `mask_fill` or a scalar"
     )]
     BatchSized {

@@ -231,7 +231,7 @@ impl Model {
     /// The file has no such rows, [`Error::Changed`], [`Error::Nonsense`], or the runtime fails.
     pub fn prove(&self) -> Result<(), Error> {
         let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else {
-            let reason = "it is missing, so that nobody can tell whether the file still answers as it did".to_owned();
+            let reason = "it is missing, so the file cannot be verified".to_owned();
             return Err(Error::Metadata { key: "probeg.golden", reason });
         };
         let golden: Vec<f32> = numeric.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
