@@ -86,7 +86,7 @@ impl TrainingShown {
             Progress::Started(run) => self.line(&format!("run {run} started")),
             Progress::Resumed(run) => self.line(&format!("run {run} resumed")),
             Progress::Restarted(run) => {
-                self.line(&format!("no files of run {run} were found here: it starts from the beginning"))
+                self.line(&format!("no files of run {run} were found here: it starts from the beginning"));
             }
             Progress::ResumedEpoch(epoch) => self.line(&format!("training resumes in epoch {epoch}")),
             Progress::Fitting => self.line("fitting vocabularies and bins"),

@@ -183,7 +183,7 @@ fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
         let cost = |batch: u16| {
             let ids = &ids[..encoder.categorical_width() * usize::from(batch)];
             let numbers = &numbers[..encoder.numeric_width() * usize::from(batch)];
-            Ok((batch, median_time(|| model.run(ids, numbers).map(drop))? / f64::from(batch)))
+            Ok((batch, median_time(|| model.run_graph(ids, numbers).map(drop))? / f64::from(batch)))
         };
         COST_BATCHES.into_iter().map(cost).collect::<Result<Vec<_>>>()
     })?;

@@ -71,7 +71,7 @@ impl RejectsFile {
     }
 }
 
-/// Creates a file at a path or, where there is one, at the first free one of the numbered paths beside it.
+/// Creates a file at a path or, if it exists, at the first free one of the numbered paths beside it.
 fn create_new(path: &Path) -> io::Result<(File, PathBuf)> {
     let numbered = (2_u32..).map(|number| {
         let suffix = path.extension().map_or_else(String::new, |extension| format!(".{}", extension.display()));
@@ -102,7 +102,7 @@ fn begin(file: File) -> io::Result<csv::Writer<BufWriter<File>>> {
     Ok(writer)
 }
 
-/// A spreadsheet program takes what begins so for a formula, and the value comes from a stranger.
+/// Escapes values that a spreadsheet program would take for a formula, since they come from untrusted files.
 fn disarm(value: &str) -> Cow<'_, str> {
     let formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']) && value.parse::<f64>().is_err();
     if formula { Cow::Owned(format!("'{value}")) } else { Cow::Borrowed(value) }

@@ -3,7 +3,7 @@
 use burn::tensor::{CaptureError, DType};
 use thiserror::Error;
 
-/// Why a module cannot be exported. Each message says which operation stands in the way and what to do about it.
+/// Why a module cannot be exported. Each message names the operation and what to do about it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExportError {

@@ -158,9 +158,9 @@ impl Work {
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
         let options = Options { limits, ..Options::default() };
         let value = |listings: Vec<Listing>| self.price(&listings);
-        let valuer = Valuer { today: self.today, threads: BULK_THREADS, value: &value };
+        let with = Valuer { today: self.today, threads: BULK_THREADS, value: &value };
         let mut output = Writer::new(room);
-        match tables::value_table(source, &mut output, options, &valuer) {
+        match tables::value_table(source, &mut output, options, &with) {
             Ok(summary) => {
                 let (rows, valued) = (summary.rows, summary.valued);
                 // The request itself counted as a car, and those that were valued have been charged.

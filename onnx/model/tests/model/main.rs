@@ -46,7 +46,7 @@ fn a_sound_file_proves_itself() {
     let (graph, signature) = sound();
     let model = open(&file(graph, &signature)).unwrap();
     model.prove().unwrap();
-    let prices = model.run(&[0; 13], &[0.0; 6]).unwrap();
+    let prices = model.run_graph(&[0; 13], &[0.0; 6]).unwrap();
     assert!((prices[QUANTILES / 2].ln() - 14.0).abs() < 1e-4, "{prices:?}");
 }
 
@@ -278,7 +278,7 @@ fn prices_that_are_none_are_refused() {
         // It answers as it did, and all the same it makes no sense.
         let mut golden = signature.golden.take().unwrap();
         let model = open(&file(graph.clone(), &signature)).unwrap();
-        golden.price_quantiles = model.run(&golden.categorical, &[0.0; 12]).unwrap();
+        golden.price_quantiles = model.run_graph(&golden.categorical, &[0.0; 12]).unwrap();
         if golden.price_quantiles.iter().all(|price| price.is_finite()) {
             signature.golden = Some(golden);
         }
