@@ -81,7 +81,7 @@ impl Context {
                     without_cluster(error)?;
                     tracing::warn!(
                         cause = reason,
-                        "The private cluster does not start; the server goes on without it."
+                        "The private cluster does not start; the server continues without it."
                     );
                     (NOWHERE.to_owned(), None)
                 }
@@ -100,7 +100,7 @@ impl Context {
         self.tokio.block_on(async {
             tokio::select! {
                 biased;
-                () = self.stop.requested() => bail!("stopped on request; what was not finished was undone"),
+                () = self.stop.requested() => bail!("stopped on request; unfinished work was rolled back"),
                 done = work => done.map_err(Into::into),
             }
         })
@@ -145,7 +145,7 @@ impl Context {
             if name == CHAMPION {
                 "no model has been promoted yet; train one with `probeg train --promote`".to_owned()
             } else {
-                format!("there is no model {name:?}; `probeg models list` shows those that there are")
+                format!("there is no model {name:?}; see `probeg models list`")
             }
         })
     }

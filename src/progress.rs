@@ -46,7 +46,7 @@ impl ReportProgress {
             Stage::Counting => "counting listings, sources and missing values".to_owned(),
             Stage::Sampling => "drawing a sample".to_owned(),
             Stage::Column(name) => format!("looking at {name}"),
-            Stage::Comparing => "looking for repetitions and contradictions".to_owned(),
+            Stage::Comparing => "looking for duplicates and contradictions".to_owned(),
             Stage::Market => "computing the market's level".to_owned(),
         };
         if is_terminal() {
@@ -86,14 +86,14 @@ impl TrainingShown {
             Progress::Started(run) => self.line(&format!("run {run} started")),
             Progress::Resumed(run) => self.line(&format!("run {run} resumed")),
             Progress::Restarted(run) => {
-                self.line(&format!("nothing of run {run} was kept here: it starts from the beginning"))
+                self.line(&format!("no files of run {run} were found here: it starts from the beginning"));
             }
             Progress::ResumedEpoch(epoch) => self.line(&format!("training resumes in epoch {epoch}")),
             Progress::Fitting => self.line("fitting vocabularies and bins"),
             Progress::Fitted(rows, known) => {
                 let known: Vec<String> = known.iter().map(|(name, count)| format!("{name} {count}")).collect();
                 self.line(&format!(
-                    "{} listings to learn from, {} to validate, {} to test; known values: {}",
+                    "{} listings to train, {} to validate, {} to test; known values: {}",
                     HumanCount(rows.train),
                     HumanCount(rows.validation),
                     HumanCount(rows.test),
@@ -114,14 +114,14 @@ impl TrainingShown {
                 HumanDuration(Duration::from_secs_f64(metrics.seconds)),
             )),
             Progress::Refitting(epochs) => {
-                self.line(&format!("learning again, from the listings to validate as well, for {epochs} epochs"));
+                self.line(&format!("training again for {epochs} epochs, on the validation listings too"));
             }
             Progress::Backtesting(since) => {
                 self.line(&format!(
-                    "a smaller model learns without the listings since {since}, to be measured on them"
+                    "training a smaller model without the listings since {since}, to evaluate it on them"
                 ));
             }
-            Progress::Evaluating => self.line("measuring accuracy"),
+            Progress::Evaluating => self.line("evaluating"),
             Progress::Agreed(difference) => {
                 self.line(&format!("the exported file agrees with the network to {difference:.1e} (relative)"));
                 self.bar.finish_and_clear();

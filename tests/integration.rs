@@ -1,6 +1,6 @@
 //! The whole product as its users meet it: the command, a real database, a real server, a browser.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 #[path = "integration/architecture.rs"]
 mod architecture;

@@ -12,6 +12,7 @@ use axum::http::HeaderValue;
 
 mod error;
 mod secret;
+#[macro_use]
 mod variable;
 mod variables;
 

@@ -34,7 +34,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open_to_read(process)?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let (card, rejected) = match &arguments.data {
-        None => (model.signature().accuracy.clone().context("this version carries no accuracy card")?, 0),
+        None => (model.signature().accuracy.clone().context("this version has no accuracy card")?, 0),
         Some(file) => {
             let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: true };
             let source = Source::file(file).until(Arc::clone(context.stop.flag()));
@@ -71,13 +71,13 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
     let [low, high] = intervals_95.mape.map(|end| 100.0 * end);
     say!("95 % bootstrap interval of the MAPE: {low:.2} to {high:.2} %")?;
     say!(
-        "dearer with {:.0} km more: {:.2} % of cars; dearer when a year older: {:.2} %",
+        "more expensive with {:.0} km more: {:.2} % of cars; with one year more: {:.2} %",
         Surface::MORE_MILEAGE,
         100.0 * card.surface.dearer_with_mileage,
         100.0 * card.surface.dearer_with_age
     )?;
     if let Some(newest) = &card.newest {
-        print_row(&format!("since {}, never seen", newest.since), &newest.accuracy)?;
+        print_row(&format!("since {}, held out", newest.since), &newest.accuracy)?;
     }
     for (family, segments) in &card.segments {
         say!("by {family}")?;

@@ -52,7 +52,7 @@ pub fn import(context: &Context, file: &Path, rejects: Option<Rejects>, encoding
     let shown = RowsShown::new(&format!("importing {}", file.display()));
     let on_rows = |rows| shown.rows(rows);
     let work = import_file(&context.database, file, options, Arc::clone(&rejects), today(), &on_rows);
-    let imported = context.block_on(work).with_context(|| format!("nothing of {} was imported", file.display()))?;
+    let imported = context.block_on(work).with_context(|| format!("{} was not imported", file.display()))?;
     shown.end();
     let rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
     summarize(file, &imported, rejects.path())

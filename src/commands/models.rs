@@ -81,7 +81,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         Action::Promote { version } => {
             let version = context.version(version)?;
             context.block_on(models.promote(version, &who()))?;
-            say!("version {version} is the champion now")?;
+            say!("version {version} is now the champion")?;
         }
         Action::Rollback => {
             let version = context.block_on(models.rollback(&who()))?;
@@ -120,7 +120,7 @@ fn list(models: &[ModelRecord], as_json: bool) -> Result<()> {
 }
 
 fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
-    let model = context.block_on(context.database.models().get(version))?.context("the version is gone")?;
+    let model = context.block_on(context.database.models().get(version))?.context("the version no longer exists")?;
     if as_json {
         say!("{:#}", to_json(&model))?;
         return Ok(());
@@ -133,7 +133,7 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
     )?;
     match serde_json::from_value::<AccuracyCard>(model.accuracy) {
         Ok(card) => print_card(version, &card, 0)?,
-        Err(_) => say!("it carries no accuracy card")?,
+        Err(_) => say!("it has no accuracy card")?,
     }
     Ok(())
 }
@@ -153,7 +153,7 @@ fn import(context: &Context, file: &Path) -> Result<()> {
     });
     let new = new.with_context(|| format!("{name} is not registered"))?;
     let version = context.block_on(context.database.models().register(&new))?;
-    say!("version {version} is registered; let it serve with `probeg models promote {version}`")?;
+    say!("version {version} is registered; promote it with `probeg models promote {version}`")?;
     Ok(())
 }
 
@@ -162,7 +162,7 @@ fn read_model_file(file: &Path) -> Result<Vec<u8>> {
     let metadata = std::fs::metadata(file).context("it cannot be read")?;
     ensure!(metadata.is_file(), "it is not a file");
     let size = metadata.len();
-    ensure!(size <= MAX_MODEL_BYTES, "it has {size} bytes, and a model file has {MAX_MODEL_BYTES} at most");
+    ensure!(size <= MAX_MODEL_BYTES, "it has {size} bytes; a model file has at most {MAX_MODEL_BYTES}");
     let mut bytes = Vec::with_capacity(usize::try_from(size)?);
     let open = File::open(file).context("it cannot be read")?;
     open.take(MAX_MODEL_BYTES).read_to_end(&mut bytes).context("it cannot be read")?;
@@ -183,7 +183,7 @@ fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
         let cost = |batch: u16| {
             let ids = &ids[..encoder.categorical_width() * usize::from(batch)];
             let numbers = &numbers[..encoder.numeric_width() * usize::from(batch)];
-            Ok((batch, median_time(|| model.run(ids, numbers).map(drop))? / f64::from(batch)))
+            Ok((batch, median_time(|| model.run_graph(ids, numbers).map(drop))? / f64::from(batch)))
         };
         COST_BATCHES.into_iter().map(cost).collect::<Result<Vec<_>>>()
     })?;

@@ -53,7 +53,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
 fn load(context: &Context, id: i64) -> Result<(Run, Vec<EpochMetrics>)> {
     let runs = context.database.runs();
     let run = context.block_on(runs.get(id))?;
-    let run = run.with_context(|| format!("there is no run {id}; `probeg runs list` shows those that there are"))?;
+    let run = run.with_context(|| format!("there is no run {id}; see `probeg runs list`"))?;
     Ok((run, context.block_on(runs.metrics(id))?))
 }
 
@@ -86,7 +86,7 @@ fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) -> Result<()> {
         say!("it failed: {error}")?;
     }
     if matches!(run.status, RunStatus::Interrupted | RunStatus::Failed) {
-        say!("`probeg train --resume {}` goes on with it, if anything of it was kept", run.id)?;
+        say!("resume it with `probeg train --resume {}`", run.id)?;
     }
     say!("configuration: {:#}", run.config)?;
     for epoch in epochs {

@@ -45,7 +45,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     socket().with_context(|| {
-        format!("{address} cannot be listened on; is another server there? choose another address with --bind")
+        format!("cannot listen on {address}; is another server running? choose another address with --bind")
     })
 }
 
@@ -62,9 +62,9 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
             () = context.stop.requested() => return Ok(()),
             () = state.load_champion() => {}
         }
-        say!("Probeg serves on http://{address}/ (stop it with Ctrl-C)")?;
-        say!("  a price for one car     http://{address}/")?;
-        say!("  the API, to try out     http://{address}/docs")?;
+        say!("Probeg is serving on http://{address}/ (stop it with Ctrl-C)")?;
+        say!("  value one car           http://{address}/")?;
+        say!("  try out the API         http://{address}/docs")?;
         say!("  the OpenAPI document    http://{address}/openapi.json")?;
         server::serve(listener, state, context.stop.requested()).await?;
         Ok(())

@@ -33,17 +33,13 @@ const BATCH: usize = 1024;
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open(process)?;
     let counts = fill(&context, arguments.rows, arguments.seed, arguments.clustered)?;
-    say!(
-        "{} synthetic listings added, {} were there before",
-        HumanCount(counts.added),
-        HumanCount(counts.already_known)
-    )?;
+    say!("{} synthetic listings added, {} known before", HumanCount(counts.added), HumanCount(counts.already_known))?;
     Ok(())
 }
 
 /// Writes a synthetic market into the database: all of it or nothing.
 pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<ImportCounts> {
-    let shown = RowsShown::new("making up a market");
+    let shown = RowsShown::new("generating a market");
     let (batches, mut received) = mpsc::channel(2);
     let maker = context.tokio.spawn_blocking(move || make_up(rows, seed, &batches));
     let counts = context.block_on(async {

@@ -61,7 +61,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         let answer = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
         say!("{answer:#}")?;
     } else if !arguments.promote {
-        say!("let it serve with `probeg models promote {}`", trained.version)?;
+        say!("promote it with `probeg models promote {}`", trained.version)?;
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ fn finish(
     if let Some(card) = &trained.card {
         let accuracy = &card.overall;
         tell!(
-            "on {} listings it has never seen: MAPE {:.2} %, median error {:.2} %, 80 % interval holds {:.1} %",
+            "on {} held-out listings: MAPE {:.2} %, median error {:.2} %, 80 % interval covers {:.1} %",
             accuracy.rows,
             100.0 * accuracy.mape,
             100.0 * accuracy.median_ape,
@@ -114,7 +114,7 @@ fn finish(
     }
     if promote {
         context.block_on(context.database.models().promote(trained.version, &who()))?;
-        tell!("version {} is the champion now", trained.version);
+        tell!("version {} is now the champion", trained.version);
     }
     Ok(trained)
 }

@@ -48,7 +48,7 @@ fn prepare(context: &Context, data: &[PathBuf]) -> Result<()> {
         import::import(context, file, None, None)?;
     }
     if context.block_on(context.database.listings().is_empty())? {
-        say!("No listings were given: a SYNTHETIC market is made up. Its prices are no advice.")?;
+        say!("No listings were given: generating a SYNTHETIC market. Its prices are not real.")?;
         synth::fill(context, SYNTHETIC_ROWS, 0, false)?;
     }
     if let Some(version) = context.block_on(context.database.models().champion())? {

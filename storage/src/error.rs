@@ -40,12 +40,12 @@ pub enum Error {
         cause: sqlx::Error,
     },
     /// The tables could not be brought up to date.
-    #[error("the tables could not be brought up to date: {0}")]
+    #[error("the migrations could not be applied: {0}")]
     Migration(Box<sqlx::migrate::MigrateError>),
     /// The tables were changed by a program that is newer than this one.
     #[error(
-        "the database is of a newer version of probeg: its tables are at migration {applied}, and this program knows \
-         them up to migration {known}; use the newer version"
+        "the database belongs to a newer version of probeg: it is at migration {applied}, and this program knows migrations \
+         up to {known}; use the newer version"
     )]
     NewerDatabase {
         /// The newest migration of the database.
@@ -60,7 +60,7 @@ pub enum Error {
     #[error("the database sent rows that cannot be read: {0}")]
     Malformed(#[from] Malformed),
     /// A snapshot was used after one of its reads failed or was cancelled.
-    #[error("this snapshot of the listings ended with a read that failed or was abandoned: begin another")]
+    #[error("this snapshot of the listings ended with a read that failed or was cancelled: take another")]
     SnapshotOver,
     /// The database stayed unavailable for too long.
     #[error("the database did not come back within {seconds} seconds: {cause}")]
@@ -73,7 +73,7 @@ pub enum Error {
     /// The table was rewritten since the snapshot was taken.
     #[error(
         "the table of listings was rewritten (by another version of Probeg, VACUUM FULL, CLUSTER or a restored dump) \
-         since the snapshot of it was taken, so its rows or their order are lost: begin another run"
+         since the snapshot was taken, so its rows or their order are lost: start another run"
     )]
     ListingsMoved,
     /// A spool cannot be read or written.
@@ -86,8 +86,8 @@ pub enum Error {
     },
     /// A spool was corrupted on disk.
     #[error(
-        "the spool {path} was damaged on the disk: it no longer holds what was written; check the disk, and go on, \
-         which makes another"
+        "the spool {path} was damaged on the disk: it no longer contains what was written; check the disk, and resume the run, \
+         which writes another"
     )]
     DamagedSpool {
         /// The file.
@@ -113,7 +113,7 @@ pub enum Error {
         limit: u64,
     },
     /// No version served before the present one.
-    #[error("there is nothing to roll back to: no version served before the present one")]
+    #[error("there is nothing to roll back to: no version was champion before the current one")]
     NoEarlierChampion,
 }
 

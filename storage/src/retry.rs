@@ -25,7 +25,7 @@ pub async fn retried<T>(limit: Duration, mut attempt: impl AsyncFnMut() -> Resul
             done => return done,
         };
         let since = *away_since.get_or_insert_with(|| {
-            tracing::warn!(%cause, "The database is away; trying again for up to {} seconds.", limit.as_secs());
+            tracing::warn!(%cause, "The database is unavailable; retrying for up to {} seconds.", limit.as_secs());
             Instant::now()
         });
         if since.elapsed() + pause > limit {

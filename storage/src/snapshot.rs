@@ -203,7 +203,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// The database is unavailable, [`Error::ListingsMoved`], or the stream cannot be read.
-    pub async fn read(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
+    pub async fn read_block(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
         let statement = statement(block, part.into(), self.extent.last_id);
         self.retried(async |connection| {
             let chunk = timeout(SILENCE, copy(connection, &statement)).await;

@@ -100,7 +100,7 @@ impl Spool {
     ///
     /// # Errors
     /// The block does not exist, the disk is broken, or [`Error::DamagedSpool`].
-    pub fn read(&mut self, block: usize) -> Result<TabularBatch> {
+    pub fn read_block(&mut self, block: usize) -> Result<TabularBatch> {
         let (rows, checksums) = self.read_columns(block).map_err(failed(&self.path))?;
         let expected = checksum(&rows);
         let is_intact = checksums.len() == rows.len() && checksums.iter().all(|checksum| *checksum == expected);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoding(pub(crate) &'static encoding_rs::Encoding);
 
-/// A name that is no encoding's.
+/// The name is not that of an encoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} names no encoding; known are utf-8, windows-1251, koi8-r, ibm866, utf-16le and others of the WHATWG list"

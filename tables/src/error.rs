@@ -1,4 +1,4 @@
-//! What can be wrong with a file as a whole.
+//! Errors of a file as a whole.
 
 use std::io;
 
@@ -15,10 +15,10 @@ pub struct TableError {
     pub fault: Fault,
 }
 
-/// What is wrong with a file. Each is a sentence that goes behind the file's name.
+/// What is wrong with a file. Each message follows the file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// There is not one byte in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
     /// Another kind of file.
@@ -29,7 +29,7 @@ pub enum Fault {
         /// What to do about it.
         advice: &'static str,
     },
-    /// The name promises another format than the content has.
+    /// The name implies another format than the content has.
     #[error("this is not {promised}: it looks like {found}; rename it to end in {extension}")]
     WrongName {
         /// What the name promises.
@@ -47,7 +47,7 @@ pub enum Fault {
     TooLarge(String),
     /// XML with a document type definition, which no spreadsheet program writes.
     #[error(
-        "its part {part} holds a document type definition, which is refused; save it anew from a spreadsheet program"
+        "its part {part} holds a document type definition, which is refused; save it again from a spreadsheet program"
     )]
     Dtd {
         /// The part of the ZIP container.
@@ -96,8 +96,8 @@ pub enum Fault {
     /// The file could not be read from where it lies.
     #[error("the file could not be read: {0}")]
     Read(#[source] io::Error),
-    /// Whoever asked for it has gone away.
-    #[error("the work was given up")]
+    /// The caller is gone.
+    #[error("the work was cancelled")]
     Abandoned,
     /// The result could not be written.
     #[error("the result could not be written: {0}")]
@@ -105,7 +105,7 @@ pub enum Fault {
 }
 
 impl TableError {
-    /// Whether another file would do better: false for failures of the disk and of the network.
+    /// Whether the file is at fault, and not the disk or the network.
     #[must_use]
     pub fn is_users_fault(&self) -> bool {
         !matches!(self.fault, Fault::Read(_) | Fault::Write(_) | Fault::Abandoned)
@@ -123,11 +123,11 @@ impl Fault {
         TableError { file: file.to_owned(), fault: self }
     }
 
-    /// The fault behind a failed read: a failure of the disk, which the system numbers; our own that travelled through
-    /// a reader; or damage that a decoder met.
+    /// The fault behind a failed read: a disk error, which has an OS error number; our own fault passed through a reader; or
+    /// damage that a decoder found.
     pub(crate) fn from_read(error: io::Error) -> Self {
         match error.kind() {
-            // A place that no file has: the file itself named it.
+            // An invalid offset comes from the file itself.
             io::ErrorKind::InvalidInput => Self::Damaged(error.to_string()),
             _ if error.raw_os_error().is_some() => Self::Read(error),
             io::ErrorKind::Other => error.downcast::<Self>().unwrap_or_else(|error| Self::Damaged(error.to_string())),
@@ -146,8 +146,8 @@ fn guess(looks_like_windows_1251: bool) -> &'static str {
 }
 
 /// Headers that a message repeats, and how many characters of each.
-const MOST_HEADERS: usize = 40;
-const LONGEST_HEADER: usize = 60;
+const MAX_HEADERS: usize = 40;
+const MAX_HEADER_CHARS: usize = 60;
 
 fn describe_missing(missing: &[Column], found: &[String]) -> String {
     let missing: Vec<String> = missing
@@ -159,9 +159,9 @@ fn describe_missing(missing: &[Column], found: &[String]) -> String {
     if found.is_empty() {
         return format!("no column for {missing}; no row of headers was found in the first {searched} rows");
     }
-    let cut = |header: &String| header.chars().take(LONGEST_HEADER).collect::<String>();
-    let more = if found.len() > MOST_HEADERS { ", …" } else { "" };
-    let found: Vec<String> = found.iter().take(MOST_HEADERS).map(cut).collect();
+    let cut = |header: &String| header.chars().take(MAX_HEADER_CHARS).collect::<String>();
+    let more = if found.len() > MAX_HEADERS { ", …" } else { "" };
+    let found: Vec<String> = found.iter().take(MAX_HEADERS).map(cut).collect();
     let found = found.join(", ");
     format!("no column for {missing}; the headers found in the first {searched} rows are {found}{more}")
 }

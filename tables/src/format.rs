@@ -1,4 +1,4 @@
-//! What kind of file it is, told by its content and checked against its name.
+//! The format of a file, detected from its content and checked against its name.
 
 use std::io::Read;
 use std::path::Path;
@@ -55,7 +55,7 @@ impl Format {
         }
     }
 
-    /// A name without an extension of ours promises nothing.
+    /// A name without a known extension fits any format.
     fn check_name(self, name: &str) -> Result<(), Fault> {
         let extension = Path::new(name).extension().unwrap_or_default().to_string_lossy().to_lowercase();
         let promised = match extension.as_str() {
@@ -72,7 +72,7 @@ impl Format {
     }
 }
 
-/// As many bytes as are looked at.
+/// How many bytes are inspected.
 pub(crate) const HEAD: usize = 4096;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
@@ -86,7 +86,7 @@ fn is_zip(head: &[u8]) -> bool {
 
 const SAVE_AS: &str = "open it in a spreadsheet program and save it as .xlsx or .csv";
 
-/// The beginnings of files that are no tables of ours, in full, so that no header of a CSV is taken for one.
+/// Full signatures of other file formats, so that no header of a CSV is taken for one.
 const FOREIGN: [(&[u8], &str); 14] = [
     (&[0xD0, 0xCF, 0x11, 0xE0], "an old Excel workbook (.xls) or one protected by a password"),
     (b"%PDF-", "a PDF"),
@@ -104,7 +104,7 @@ const FOREIGN: [(&[u8], &str); 14] = [
     (b"MZ\x90", "a program"),
 ];
 
-/// Refuses what a text with a table never begins with.
+/// Rejects content that a text table never begins with.
 pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
     let refuse = |found| Err(Fault::NotATable { found, advice: SAVE_AS });
     if let Some((_, found)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
@@ -131,12 +131,12 @@ pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Tells a workbook from the other files that are ZIP archives.
+/// Distinguishes a workbook from other ZIP archives.
 fn workbook_in(mut stream: Stream<'_>) -> Result<Format, Fault> {
     // Before the directory is read, which may be long.
     check_directory(&mut stream, &Limits::default())?;
     let mut archive = ZipArchive::new(stream)
-        .map_err(|_| Fault::Damaged("it begins as a ZIP archive or workbook, and its end is missing".to_owned()))?;
+        .map_err(|_| Fault::Damaged("it begins as a ZIP archive or workbook, but its end is missing".to_owned()))?;
     let names: Vec<String> = archive.file_names().flatten().map(|name| plain_name(&name)).collect();
     let has = |prefix: &str, suffix: &str| names.iter().any(|name| name.starts_with(prefix) && name.ends_with(suffix));
     if has("xl/workbook", ".xml") {

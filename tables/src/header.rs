@@ -30,7 +30,7 @@ enum Meaning {
 
 impl Header {
     /// The columns of a listing that the table has, each with its place from 0, or its places where several headers
-    /// mean it: that of the most telling header first.
+    /// mean it: that of the most specific header first.
     pub fn columns(&self) -> impl Iterator<Item = (Column, &[usize])> {
         self.columns.iter().map(|(column, places)| (*column, places.as_slice()))
     }
@@ -60,7 +60,7 @@ impl Header {
         self.meanings.iter().position(|meaning| *meaning == Meaning::Source)
     }
 
-    /// The headers that mean nothing here: an import leaves these columns out.
+    /// The headers that are not recognised: an import ignores these columns.
     #[must_use]
     pub fn unrecognised(&self) -> Vec<&str> {
         let headers = self.headers.iter().zip(&self.meanings);
@@ -102,7 +102,7 @@ impl Header {
         Err(Fault::MissingColumns { missing, found })
     }
 
-    /// Which of two columns says where rows come from, or which are the same car, nobody can tell.
+    /// Two columns for the source or the car group are ambiguous.
     fn check_twice(&self) -> Result<(), Fault> {
         for (place, meaning) in self.meanings.iter().enumerate() {
             let column = match meaning {
@@ -194,7 +194,7 @@ pub(crate) fn recognised<'a>(headers: impl Iterator<Item = &'a str>) -> impl Ite
 }
 
 fn meaning(header: &str) -> Meaning {
-    // A long text is no header, and folding it would take its time.
+    // A long text is not a header, and folding it would be slow.
     if header.len() > 200 || header.trim().is_empty() {
         return Meaning::Nothing;
     }

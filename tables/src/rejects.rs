@@ -82,7 +82,7 @@ fn start(mut file: AtomicFile) -> io::Result<csv::Writer<AtomicFile>> {
     Ok(writer)
 }
 
-/// A spreadsheet program takes what begins so for a formula, and the value comes from a stranger.
+/// Escapes values that a spreadsheet program would take for a formula, since they come from untrusted files.
 fn disarm(value: &str) -> Cow<'_, str> {
     let formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']) && value.parse::<f64>().is_err();
     if formula { Cow::Owned(format!("'{value}")) } else { Cow::Borrowed(value) }

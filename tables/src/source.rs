@@ -42,13 +42,13 @@ impl<'a> Source<'a> {
         Self { name: name.into(), ..self }
     }
 
-    /// The same file, which nobody can read any more once the flag is set: work on it ends soon.
+    /// The same file, which fails to read once the flag is set, so that work on it ends soon.
     #[must_use]
     pub fn until(self, abandoned: Arc<AtomicBool>) -> Self {
         Self { abandoned: Some(abandoned), ..self }
     }
 
-    /// The name by which messages call the file.
+    /// The file's name in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -100,7 +100,7 @@ impl Seek for Stream<'_> {
     }
 }
 
-/// Reads until the buffer is full or the stream ends, and tells how much came.
+/// Reads until the buffer is full or the stream ends, and returns how many bytes were read.
 pub(crate) fn read_head(stream: &mut impl Read, size: usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     stream.take(size as u64).read_to_end(&mut head)?;

@@ -13,16 +13,16 @@ use crate::source::{Source, read_head};
 
 type Bytes<'a> = BufReader<Box<dyn Read + 'a>>;
 
-/// A reader of UTF-8, as far as the file itself is UTF-8: that is left to whoever knows the line.
+/// A reader of UTF-8. Whether the text is valid is checked by the caller, who knows the line.
 pub(crate) struct Text<'a> {
     bytes: Bytes<'a>,
     decoder: Option<Decoder>,
     encoding: &'static str,
-    /// What is decoded and not yet given out: a character never fits a buffer that is too short.
+    /// Decoded text that is not yet read: a character may not fit the caller's buffer.
     decoded: Cursor<Vec<u8>>,
     /// Whether the file begins with a byte order mark or had to be decoded.
     pub(crate) marked: bool,
-    /// Bytes given out since the last row ended; whoever reads rows sets it to 0.
+    /// Bytes read since the last row ended; the reader of rows resets it.
     pub(crate) row_bytes: u64,
     max_row_bytes: u64,
     inflated: u64,

@@ -43,8 +43,8 @@ pub fn value_table<E: Send>(
     value_workbook(&mut table, &mut output, valuer)
 }
 
-/// Values the sheet of a workbook: once it is known to be good, its XML is copied row by row, each with what was found for
-/// it, so that nothing but that differs from the user's workbook.
+/// Values the sheet of a workbook. Once the sheet is validated, its XML is copied row by row with the results added, so
+/// that nothing else differs from the user's workbook.
 fn value_workbook<E: Send>(
     table: &mut Table<'_>,
     output: &mut (impl Write + Seek + Send),

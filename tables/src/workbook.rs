@@ -29,7 +29,7 @@ use sheet::{References, cell_reference};
 use styles::Formats;
 use text::SharedTexts;
 
-/// A workbook, of which the parts are read in turn.
+/// An open workbook.
 pub(crate) struct Workbook<'a> {
     container: Container<'a>,
     package: Package,
@@ -39,7 +39,7 @@ pub(crate) struct Workbook<'a> {
     spent: Spent,
 }
 
-/// Cells that are looked at in search of a header, over all sheets.
+/// The most cells that are searched for a header, over all sheets.
 const SEARCHED_CELLS: u64 = 50_000;
 
 /// How far the rows of a sheet reach.
@@ -71,7 +71,7 @@ impl<'a> Workbook<'a> {
         Ok(Self { container, package, texts, formats, limits: limits.clone(), spent })
     }
 
-    /// The first visible sheet in which the required columns are found, or else the row of headers that comes nearest.
+    /// The first visible sheet with the required columns, or else the best row of headers found.
     pub(crate) fn find_header(&mut self) -> Result<(Option<usize>, Candidate), Fault> {
         let mut nearest = Search::default();
         let mut cells = 0;
@@ -127,7 +127,7 @@ impl<'a> Workbook<'a> {
         self.container.names().iter().any(|name| name.to_lowercase().ends_with("vbaproject.bin"))
     }
 
-    /// Looks for faults of all parts but one sheet, which is read anyway.
+    /// Checks all parts but one sheet, which is read anyway.
     pub(crate) fn check_others(&mut self, sheet: usize) -> Result<(), Fault> {
         let read = [Some(self.part(sheet)?), self.package.texts, self.package.formats];
         for part in 0..self.container.names().len() {
@@ -138,7 +138,7 @@ impl<'a> Workbook<'a> {
         Ok(())
     }
 
-    /// Goes over a sheet once for its faults, with its headers in a row counted from 1, and measures it.
+    /// Validates and measures a sheet, with its headers in a row counted from 1.
     pub(crate) fn measure(&mut self, sheet: usize, header_row: u32) -> Result<Extent, Fault> {
         let Limits { max_rows, max_columns, .. } = self.limits;
         if self.has_too_many_rows(sheet, header_row)? {
@@ -172,7 +172,7 @@ impl<'a> Workbook<'a> {
         Ok(extent)
     }
 
-    /// Whether a sheet has too many rows, as far as that can be told at a glance.
+    /// Whether a sheet has too many rows, as far as a quick count can tell.
     fn has_too_many_rows(&mut self, sheet: usize, header_row: u32) -> Result<bool, Fault> {
         let max_rows = self.limits.max_rows;
         let part = self.part(sheet)?;
@@ -215,7 +215,7 @@ pub(crate) struct SheetRows<'w, 'a> {
 }
 
 impl SheetRows<'_, '_> {
-    /// The next row that holds anything. At the end, the rest of the sheet is looked at for its faults.
+    /// The next row that is not empty. At the end, the rest of the sheet is validated.
     pub(crate) fn next_row(&mut self) -> Result<Option<SheetRow>, Fault> {
         while let Some(row) = self.reader.next_row(self.references, &self.wanted, |_, _| Ok(()))? {
             check_columns(&row, self.max_columns)?;

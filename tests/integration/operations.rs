@@ -171,7 +171,7 @@ fn a_stopped_server_answers_all_who_asked() {
                         }
                     }
                 }
-            })
+            });
         });
         wait_until("ten are answered", || answered.load(Ordering::Relaxed) >= 10);
         server.ask_to_stop();

@@ -82,12 +82,12 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
 }
 
 #[test]
-fn a_budget_that_is_too_small_is_refused_with_one_that_suffices() {
+fn a_budget_that_is_too_small_is_refused_with_one_that_is_not() {
     let home = market();
     let told = home.fails(1, &[["train", "--memory", "64MiB"].as_slice(), &SMALL].concat());
-    assert!(told.contains("64.0 MiB of memory are too little"), "{told}");
-    let least = told.split("--memory ").nth(1).unwrap().split(" or").next().unwrap().replace(' ', "");
-    home.ok(&[["train", "--memory", &least].as_slice(), &SMALL].concat());
+    assert!(told.contains("--memory 64.0 MiB is too small"), "{told}");
+    let minimum = told.split("at least ").nth(1).unwrap().split(';').next().unwrap().replace(' ', "");
+    home.ok(&[["train", "--memory", &minimum].as_slice(), &SMALL].concat());
     assert!(home.fails(2, &["train", "--memory", "plenty"]).contains("--memory"));
 }
 
@@ -109,7 +109,7 @@ fn a_run_that_is_stopped_says_how_to_go_on() {
     arguments.extend(["--set=epochs=400", "--set=patience=400"]);
     let training = start(&home, &arguments);
     wait_for_epochs(&home, "1", 2);
-    assert!(home.fails(1, &["train", "--resume", "1"]).contains("run 1 is under way in another process"));
+    assert!(home.fails(1, &["train", "--resume", "1"]).contains("run 1 is running in another process"));
     assert!(Command::new("kill").args(["-TERM", &training.id().to_string()]).status().unwrap().success());
     let output = training.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
@@ -136,7 +136,7 @@ fn listings_that_come_and_servers_that_go_change_nothing() {
     let output = training.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("The database is away"), "{told}");
+    assert!(told.contains("The database is unavailable"), "{told}");
     assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), undisturbed);
 }
 
@@ -164,7 +164,7 @@ fn a_run_that_waits_for_its_database_can_be_stopped() {
     let mut lines = BufReader::new(training.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for_epochs(&home, "1", 2);
     signal("-INT", &postmaster(&home));
-    assert!(lines.any(|line| line.contains("The database is away")), "it does not say so");
+    assert!(lines.any(|line| line.contains("The database is unavailable")), "it does not say so");
     let began = Instant::now();
     signal("-INT", &training.id().to_string());
     let told = lines.collect::<Vec<_>>().join("\n");
@@ -174,7 +174,7 @@ fn a_run_that_waits_for_its_database_can_be_stopped() {
 }
 
 #[test]
-fn a_spool_that_rots_on_the_disk_is_noticed_and_made_anew() {
+fn a_spool_that_rots_on_the_disk_is_noticed_and_rewritten() {
     let home = market();
     let undisturbed = accuracy(&home.ok(&longer()));
     let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();

@@ -48,7 +48,7 @@ fn stop(mut process: Child, signal: &str) -> (Option<i32>, String) {
     while process.try_wait().unwrap().is_none() {
         if began.elapsed() > SOON {
             process.kill().unwrap();
-            panic!("it goes on: {:?}", process.wait_with_output().unwrap());
+            panic!("it still runs: {:?}", process.wait_with_output().unwrap());
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -35,8 +35,8 @@ pub fn shuffle_rows(config: &TrainConfig, batch_size: usize, weights: usize) -> 
     let wanted = config.shuffle_rows.map(|rows| rows as u64);
     let fitting = config.memory.as_u64().saturating_sub(taken) / bytes_per_row;
     if fitting < wanted.unwrap_or(batch_size) {
-        let least = taken + wanted.unwrap_or(batch_size) * bytes_per_row;
-        return Err(Error::MemoryTooSmall { memory: config.memory, least: ByteSize::mib(least.div_ceil(1 << 20)) });
+        let minimum = taken + wanted.unwrap_or(batch_size) * bytes_per_row;
+        return Err(Error::MemoryTooSmall { memory: config.memory, minimum: ByteSize::mib(minimum.div_ceil(1 << 20)) });
     }
     let rows = wanted.unwrap_or(fitting.min(ENOUGH_ROWS)) / batch_size * batch_size;
     Ok(usize::try_from(rows.max(batch_size)).unwrap_or(usize::MAX))

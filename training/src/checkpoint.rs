@@ -203,7 +203,7 @@ impl RunFolder {
     /// Removes the folder: the run is complete.
     pub fn remove(self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(%error, "{} is of no use any more but could not be removed.", self.path.display());
+            tracing::warn!(%error, "{} is no longer needed but could not be removed.", self.path.display());
         }
     }
 }

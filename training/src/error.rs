@@ -22,8 +22,8 @@ pub enum Error {
     Export(#[from] onnx_export::ExportError),
     /// Too few listings to learn anything from.
     #[error(
-        "there are too few listings to train on: {train} to learn from, {validation} to validate and {test} to test; \
-         at least {minimum} are needed in all and one in each part, and listings of the same car are in the same part; \
+        "there are too few listings to train on: {train} to train, {validation} to validate and {test} to test; at least \
+         {minimum} are needed in total and one in each split, and listings of the same car are in the same split; \
          import more with `probeg import FILE`, \
          or try a synthetic market with `probeg synth --rows 20000`"
     )]
@@ -49,8 +49,8 @@ pub enum Error {
     },
     /// The exported file and the network disagree.
     #[error(
-        "the exported file does not compute what the network computes: they differ by {difference:.2e} (relative), \
-         more than {tolerance:.0e} is not accepted; nothing was registered"
+        "the exported file does not compute what the network computes: they differ by {difference:.2e} (relative), and at \
+         most {tolerance:.0e} is accepted; nothing was registered"
     )]
     Disagreement {
         /// The largest relative difference seen.
@@ -80,7 +80,7 @@ pub enum Error {
     #[error("training was stopped, and nothing was registered")]
     Interrupted,
     /// The run failed but can be resumed.
-    #[error("{cause}; `probeg train --resume {run}` goes on from where it stood")]
+    #[error("{cause}; resume the run with `probeg train --resume {run}`")]
     Resumable {
         /// The run.
         run: i64,
@@ -88,12 +88,12 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// Another process is executing the run.
-    #[error("run {0} is under way in another process")]
+    #[error("run {0} is running in another process")]
     RunIsBusy(i64),
     /// The run is being executed on another machine or under another `PROBEG_HOME`.
     #[error(
-        "run {0} gave a sign of life within the last minute but left nothing in this PROBEG_HOME: it is under way \
-         elsewhere; if it was killed, try again in a minute"
+        "run {0} sent a heartbeat within the last minute but has no files in this PROBEG_HOME: it is running elsewhere; if it was \
+         killed, try again in a minute"
     )]
     RunIsElsewhere(i64),
     /// The run is complete.
@@ -109,8 +109,8 @@ pub enum Error {
     },
     /// The listings are no longer those that a run began with.
     #[error(
-        "the listings have changed since the run began ({expected} to learn from then, {found} now), and rows that are \
-         deleted or changed cannot be brought back: begin another run"
+        "the listings have changed since the run started ({expected} to train on then, {found} now), and deleted or changed \
+         rows cannot be restored: start another run"
     )]
     ListingsChanged {
         /// How many there were.
@@ -119,15 +119,17 @@ pub enum Error {
         found: u64,
     },
     /// The network does not fit into the memory.
-    #[error("{memory} of memory are too little for this network: it takes --memory {least} or a smaller one")]
+    #[error(
+        "--memory {memory} is too small: this configuration needs at least {minimum}; use a larger budget or a smaller network"
+    )]
     MemoryTooSmall {
         /// What was given.
         memory: bytesize::ByteSize,
         /// What it takes.
-        least: bytesize::ByteSize,
+        minimum: bytesize::ByteSize,
     },
     /// A checkpoint is corrupted.
-    #[error("{path} is damaged ({cause}): remove the folder that it is in, and the run can be begun anew")]
+    #[error("{path} is damaged ({cause}): remove its folder, and the run can start from the beginning")]
     DamagedCheckpoint {
         /// The file.
         path: std::path::PathBuf,
@@ -141,7 +143,7 @@ pub enum Error {
     #[error("the system has no resources left: {0}")]
     Resources(std::io::Error),
     /// A thread of the training ended before its work was done.
-    #[error("a training thread stopped unexpectedly; please report this, with the log")]
+    #[error("a training thread stopped unexpectedly; please report this with the log")]
     ThreadStopped,
 }
 

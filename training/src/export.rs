@@ -50,7 +50,7 @@ pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &Tabul
     let missing = vec![f32::NAN; rows.numbers.len()];
     let mut largest: f64 = 0.0;
     for (ids, numbers) in [(&ids, &rows.numbers), (&unknown, &rows.numbers), (&ids, &missing)] {
-        let by_file = model.run(ids, numbers)?;
+        let by_file = model.run_graph(ids, numbers)?;
         let by_network = predict(regressor, ids, numbers);
         largest = largest.max(largest_difference(&by_file, &by_network));
     }

@@ -47,7 +47,7 @@ pub async fn import_file(
 ) -> Result<Imported, Error> {
     let (batches, mut received) = mpsc::channel(4);
     let source = path.to_owned();
-    let reader = tokio::task::spawn_blocking(move || read(source, options, &rejects, today, &batches));
+    let reader = tokio::task::spawn_blocking(move || read_rows(source, options, &rejects, today, &batches));
     let mut import = None;
     let mut rows = 0;
     while let Some(batch) = received.recv().await {
@@ -80,7 +80,7 @@ struct Read {
     first_rejected: Option<(u64, Vec<Rejection>)>,
 }
 
-fn read(
+fn read_rows(
     path: PathBuf,
     options: Options,
     rejects: &Rejects,

@@ -93,7 +93,7 @@ fn run_threads(
         }
         drop(replies_in);
         let saved = Saved { at: Instant::now(), took: Duration::ZERO };
-        let outcome = Epochs { task, jobs, replies, callbacks, saved }.run(state, &batches);
+        let outcome = Epochs { task, jobs, replies, callbacks, saved }.run_epochs(state, &batches);
         // The loader ends when nobody takes its batches.
         drop(batches);
         let load = loader.join().map_err(|_| Error::ThreadStopped);

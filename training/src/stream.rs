@@ -155,7 +155,7 @@ impl<'a> ListingStream<'a> {
     /// The database is unavailable, or [`Error::Interrupted`].
     pub fn scan(&mut self, split: Split, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
-        self.read(&blocks, self.part(split), take)
+        self.read_blocks(&blocks, self.part(split), take)
     }
 
     /// Goes once over the listings that are held out, chunk by chunk, until `take` says false.
@@ -165,7 +165,7 @@ impl<'a> ListingStream<'a> {
     pub fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         match self.held_out_since {
-            Some(day) => self.read(&blocks, Part::Since(day), take),
+            Some(day) => self.read_blocks(&blocks, Part::Since(day), take),
             None => Ok(()),
         }
     }
@@ -226,7 +226,7 @@ impl<'a> ListingStream<'a> {
         let Some(spool) = self.spools.of(split) else { return Ok(false) };
         *spool = match Spool::open(file) {
             Err(damaged @ storage::Error::Spool { .. }) => {
-                tracing::warn!("{damaged}; another is made.");
+                tracing::warn!("{damaged}; writing another.");
                 None
             }
             opened => opened?,
@@ -298,18 +298,18 @@ impl<'a> ListingStream<'a> {
         if let Some(spool) = self.spools.of(split).and_then(Option::as_mut) {
             for place in places {
                 check(stop)?;
-                if !take(spool.read(*place)?)? {
+                if !take(spool.read_block(*place)?)? {
                     break;
                 }
             }
             return Ok(());
         }
         let blocks: Vec<Block> = places.iter().map(|place| self.blocks[*place]).collect();
-        self.read(&blocks, self.part(split), |chunk| take(encode(chunk, encoder)))
+        self.read_blocks(&blocks, self.part(split), |chunk| take(encode(chunk, encoder)))
     }
 
     /// Reads blocks over all connections at once, and hands them over in their order until `take` says false.
-    fn read(
+    fn read_blocks(
         &mut self,
         blocks: &[Block],
         part: Part,
@@ -325,7 +325,7 @@ impl<'a> ListingStream<'a> {
                     for block in blocks.iter().skip(number).step_by(connections) {
                         let chunk = runtime.block_on(async {
                             tokio::select! {
-                                chunk = snapshot.read(*block, part) => chunk.map_err(Error::from),
+                                chunk = snapshot.read_block(*block, part) => chunk.map_err(Error::from),
                                 () = stopped(stop) => Err(Error::Interrupted),
                             }
                         });

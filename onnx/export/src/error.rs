@@ -3,7 +3,7 @@
 use burn::tensor::{CaptureError, DType};
 use thiserror::Error;
 
-/// Why a module cannot be exported. Each message says which operation stands in the way and what to do about it.
+/// Why a module cannot be exported. Each message names the operation and what to do about it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExportError {
@@ -34,7 +34,7 @@ pub enum ExportError {
     },
     /// A tensor made inside `forward` depends on the number of rows.
     #[error(
-        "{operation} needs a tensor that forward makes anew for each number of rows; \
+        "{operation} needs a tensor that forward creates for each number of rows; \
          let one row broadcast instead, or use `mask_fill` or a scalar"
     )]
     BatchSized {

@@ -1,8 +1,8 @@
-//! What a caller says of the graph: its names, inputs and metadata.
+//! The caller's description of the graph: its names, inputs and metadata.
 
 use burn::tensor::{Int, Tensor};
 
-/// What the file declares about itself: its names and what travels with the graph.
+/// The names, inputs and metadata of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Graph<'a> {
     /// The graph's name.

@@ -29,8 +29,8 @@
 //!
 //! - Every integer is an int64, whatever width burn gave it; every float is a float32.
 //! - The same module gives the same bytes.
-//! - NaN, the mark of a missing number, goes where burn lets it go, also in runtimes that lose it in a clamp.
-//! - What cannot be lowered is an error that names the operation, never an approximation.
+//! - NaN, the mark of a missing number, propagates as in burn, also in runtimes that lose it in a clamp.
+//! - An operation that cannot be lowered is an error that names it, never an approximation.
 
 mod dims;
 mod error;
@@ -47,8 +47,8 @@ pub use graph::{Graph, Input, Traced};
 
 /// Records `forward` and returns the ONNX file (opset 17) that computes the same.
 ///
-/// `forward` receives the recording device and one tensor an input. It has to move the module there (`to_device`) and
-/// must do the same whatever the number of rows. Tensors on that device hold no values: reading one fails.
+/// `forward` receives the recording device and a tensor for each input. It has to move the module there (`to_device`)
+/// and must not depend on the number of rows. Tensors on that device hold no values: reading one fails.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ pub fn export(graph: &Graph<'_>, forward: impl Fn(&Device, &[Traced]) -> Tensor<
     Ok(proto::encode(graph, lowered))
 }
 
-/// Names inside the graph begin with `/`, so that they never meet a name of the caller's.
+/// Names inside the graph begin with `/`, so that they never clash with the caller's.
 fn check_names(graph: &Graph<'_>) -> Result<(), ExportError> {
     let mut seen = Vec::new();
     for name in graph.inputs.iter().map(Input::name).chain([graph.output]) {

@@ -1,7 +1,7 @@
 //! Which tensors may hold NaN, the mark of a missing number.
 //!
-//! burn and ONNX Runtime carry NaN through a clamp, tract turns it into one of the bounds. So a clamp of a tensor that
-//! may hold NaN needs two nodes more, and a clamp of one that holds none should not pay for them.
+//! burn and ONNX Runtime keep NaN in a clamp, tract turns it into one of the bounds. So a clamp of a tensor that may
+//! hold NaN needs two more nodes, which a clamp of any other tensor should not pay for.
 
 use std::collections::{HashMap, HashSet};
 

@@ -11,7 +11,7 @@ use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use crate::dims::Dim;
 use crate::graph::{Graph, Input};
 
-/// The operator set of ONNX 1.12, the oldest with `LayerNormalization`: what runs it, runs the file.
+/// The operator set of ONNX 1.12.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 

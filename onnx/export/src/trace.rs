@@ -1,4 +1,4 @@
-//! Recording `forward` at two batch sizes, and what the two recordings tell together.
+//! Records `forward` at two batch sizes and merges the recordings.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +14,7 @@ use crate::graph::{Input, Traced};
 /// together, since burn chooses some ways of multiplying by the number of rows.
 const ROWS: (usize, usize) = (1019, 1021);
 
-/// A `forward` as the exporter knows it. Tensors are numbered in order of appearance, so equal modules have equal
+/// The recorded operations of a `forward`. Tensors are numbered in order of appearance, so equal modules have equal
 /// traces.
 pub(crate) struct Trace {
     pub operations: Vec<OperationIr>,

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 
-/// Looks up what a feature schema knows.
+/// The look-ups of a feature schema.
 #[derive(Debug)]
 pub struct Encoder {
     categorical: Vec<Lookup>,
@@ -78,8 +78,7 @@ impl Encoder {
         );
     }
 
-    /// Hands over the ids of a listing given by its canonical texts: 0 where a text is missing or the
-    /// key is not known.
+    /// Passes on the ids of a listing given by its canonical texts: 0 where a text is missing or the key is unknown.
     pub fn encode_ids<'a>(&self, text: impl Fn(Column) -> Option<&'a str>, mut take: impl FnMut(i64)) {
         let mut key = String::new();
         for lookup in &self.categorical {

@@ -29,10 +29,10 @@ pub enum Error {
         ids: u64,
     },
     /// The graph's output is not a price.
-    #[error("the graph answers {0:?}, which are no rising prices")]
+    #[error("the graph returns {0:?}, which are not rising prices")]
     Nonsense(Vec<f32>),
     /// The graph gives other prices than those recorded in the file.
-    #[error("it answers otherwise than it did when it was made: a price differs by {difference:.1e} of it")]
+    #[error("its prices differ from those recorded when it was exported, by up to {difference:.1e} (relative)")]
     Changed {
         /// The largest relative difference.
         difference: f64,

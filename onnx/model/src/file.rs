@@ -31,7 +31,7 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
         ("metadata", sizes.metadata, MAX_METADATA),
     ] {
         if size > limit {
-            return Err(Error::graph(format!("it has more than the {limit} bytes of {what} that are accepted")));
+            return Err(Error::graph(format!("it has more than the {limit} bytes of {what} that are allowed")));
         }
     }
     ModelProto::decode(file).map_err(|error| Error::NotOnnx(error.to_string()))

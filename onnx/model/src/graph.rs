@@ -1,4 +1,4 @@
-//! The graph of a model file: what it may hold, and how it is handed to a runtime.
+//! The graph of a model file: the checks it must pass before a runtime sees it.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ pub const NUMERIC_INPUT: &str = "numeric";
 /// Name of the output `float32 [N, Q]`: quantiles of the price, rising along Q.
 pub const OUTPUT: &str = "price_quantiles";
 
-/// A network of a few members has two hundred.
+/// The most nodes of a graph; a network of a few members has two hundred.
 const MAX_NODES: usize = 4096;
 
 /// What each row of a graph has.
@@ -32,19 +32,19 @@ pub(crate) struct Widths {
     pub(crate) quantiles: usize,
 }
 
-/// What a runtime needs of a model file.
+/// The part of a model file that a runtime needs.
 #[derive(Debug)]
 pub(crate) struct Graph {
     file: ModelProto,
 }
 
 impl Graph {
-    /// The graph of a decoded file, which is checked before a runtime sees it: a runtime reads files that a tensor
-    /// names, follows loops for ever, allocates whatever a graph asks for, and ends the process where there is no such
-    /// memory. It is checked for each of these numbers of rows.
+    /// Takes the graph of a decoded file and checks it for each of these numbers of rows before a runtime sees it: a
+    /// runtime reads files that a tensor names, follows endless loops, and aborts the process if a graph asks for more
+    /// memory than there is.
     ///
     /// # Errors
-    /// It holds what no exported network holds, has other inputs or outputs, or is too large to be run.
+    /// It contains something that no exported network contains, has other inputs or outputs, or is too large to run.
     pub(crate) fn new(
         mut file: ModelProto,
         widths: Widths,
@@ -53,7 +53,7 @@ impl Graph {
     ) -> Result<Self, Error> {
         file.metadata_props.clear();
         let graph = file.graph.as_mut().ok_or_else(|| Error::graph("the file holds none"))?;
-        // Hints that nothing needs, and that need not be true.
+        // Optional hints, which may be wrong.
         graph.value_info.clear();
         if !file.functions.is_empty() || !file.training_info.is_empty() || !graph.sparse_initializer.is_empty() {
             return Err(Error::graph("functions, training steps and sparse tensors are not accepted"));
@@ -69,8 +69,7 @@ impl Graph {
         Ok(Self { file })
     }
 
-    /// The file with the first dimension of inputs and output fixed: with sizes that it knows, a runtime does without a
-    /// third of the work.
+    /// The file with the first dimension of inputs and output fixed: with static shapes a runtime saves a third of the work.
     pub(crate) fn with_rows(&mut self, rows: usize) -> &ModelProto {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         if let Some(graph) = &mut self.file.graph {
@@ -125,8 +124,8 @@ fn describe(value: &ValueInfoProto) -> (&str, Option<(i32, Option<usize>)>) {
     (&value.name, kind)
 }
 
-/// Goes through the graph without running it: every value has a name of its own and is there before it is used, and
-/// none is too large, and no table is asked for a row that it does not have.
+/// Checks the graph without running it: every value has a unique name and is defined before its use, none is too
+/// large, and no look-up is out of range.
 fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<(), Error> {
     let mut names = HashSet::new();
     let (mut sizes, mut ranges) = (Sizes::default(), Ranges::default());
@@ -175,7 +174,7 @@ fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: 
     }
 }
 
-/// All that a tensor says of itself is true, and its elements are in the file.
+/// A tensor's type and dimensions match its bytes, which are in the file.
 fn check_tensor(tensor: &TensorProto) -> Result<(), Error> {
     let is_elsewhere = tensor.data_location.is_some_and(|place| place != DataLocation::Default as i32);
     if is_elsewhere || !tensor.external_data.is_empty() {
@@ -214,8 +213,8 @@ fn check_node(node: &NodeProto) -> Result<(), Error> {
     }
 }
 
-/// Where one table holds a row for each id of each category, it holds no more and no fewer: an id beyond its category's
-/// part would be taken for one of the next, and one beyond the table ends the run.
+/// A table with a row for each id of each category must have exactly that many: otherwise ids of one category would
+/// look up rows of the next.
 fn check_table(
     node: &NodeProto,
     sizes: &Sizes<'_>,

@@ -1,6 +1,6 @@
-//! The model file: what it says of itself, how a listing becomes its inputs, and inference.
+//! The model file: its metadata, the encoding of listings into its inputs, and inference.
 //!
-//! Knows no training: a server needs this crate and nothing else of the model's making.
+//! Independent of training: of everything about models, a server needs this crate alone.
 
 pub mod encoder;
 mod error;

@@ -188,7 +188,7 @@ impl Model {
             let dated = (*listing).clone().dated(*today);
             self.encoder.encode(&dated, &mut ids, &mut numbers);
         }
-        let quantiles = pool.run(listings.len(), &ids, &numbers)?;
+        let quantiles = pool.run_batch(listings.len(), &ids, &numbers)?;
         Ok(Predicted { listings, ids, numbers, quantiles })
     }
 
@@ -224,18 +224,18 @@ impl Model {
         (ids, numbers)
     }
 
-    /// Has the model prove that it can serve: the rows that came with the file must give the prices that came with
-    /// them, and every category's first and last id prices that rise, whatever else is known.
+    /// Verifies that the model can serve: the golden rows of the file must give their recorded prices, and the first and
+    /// last id of every category must give rising prices, with and without known numbers.
     ///
     /// # Errors
     /// The file has no such rows, [`Error::Changed`], [`Error::Nonsense`], or the runtime fails.
     pub fn prove(&self) -> Result<(), Error> {
         let Some(Golden { categorical, numeric, price_quantiles }) = &self.signature.golden else {
-            let reason = "it is missing, so that nobody can tell whether the file still answers as it did".to_owned();
+            let reason = "it is missing, so the file cannot be verified".to_owned();
             return Err(Error::Metadata { key: "probeg.golden", reason });
         };
         let golden: Vec<f32> = numeric.iter().map(|number| number.unwrap_or(f32::NAN)).collect();
-        let given = self.run(categorical, &golden)?;
+        let given = self.run_graph(categorical, &golden)?;
         let difference = largest_difference(&given, price_quantiles);
         if difference > GOLDEN_TOLERANCE {
             return Err(Error::Changed { difference });
@@ -244,12 +244,12 @@ impl Model {
         let rows = ids.len() / self.encoder.categorical_width();
         let missing = vec![f32::NAN; self.encoder.numeric_width()];
         for numbers in [&missing, &golden[..missing.len()]] {
-            let prices = self.run(&ids, &numbers.repeat(rows))?;
+            let prices = self.run_graph(&ids, &numbers.repeat(rows))?;
             prices.chunks(self.signature.quantiles.len()).try_for_each(check_prices)?;
         }
-        // Far beyond every car: prices need not make sense, but there must be some.
+        // Far beyond any car: the prices need not make sense, but the graph must not fail.
         for number in [-1e9, 0.0, 1e9] {
-            self.run(&ids, &vec![number; rows * missing.len()])?;
+            self.run_graph(&ids, &vec![number; rows * missing.len()])?;
         }
         Ok(())
     }
@@ -268,7 +268,7 @@ impl Model {
         ids
     }
 
-    /// The look-ups that turn a listing into inputs.
+    /// The encoder that turns a listing into inputs.
     #[must_use]
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
@@ -280,14 +280,14 @@ impl Model {
     ///
     /// # Errors
     /// When the lengths do not fit each other or the runtime fails.
-    pub fn run(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
+    pub fn run_graph(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
         let rows = ids.len() / self.encoder.categorical_width();
         let pool = self.quick.as_ref().filter(|_| rows <= FEW).unwrap_or(&self.bulk);
-        pool.run(rows, ids, numbers)
+        pool.run_batch(rows, ids, numbers)
     }
 
     /// The valuation of one of the listings that were predicted, counted from 0, with an interval of one of the
-    /// trained levels. It is without [`Self::warnings`], which may cost more than the rest.
+    /// trained levels. Without [`Self::warnings`], which may cost more than the rest.
     ///
     /// # Errors
     /// When the level is not one of [`Calibration::levels`], or the model gave no prices.
@@ -328,13 +328,13 @@ impl Model {
 pub fn largest_difference(given: &[f32], expected: &[f32]) -> f64 {
     let differences = given.iter().zip(expected).map(|(given, expected)| {
         let difference = f64::from((given - expected).abs()) / f64::from(expected.abs());
-        // A NaN on either side is a disagreement, which a maximum would pass over.
+        // A NaN on either side is a disagreement, which `f64::max` would ignore.
         if difference.is_nan() { f64::INFINITY } else { difference }
     });
     differences.fold(0.0, f64::max)
 }
 
-/// How much lower than the one before a quantile may be, of what is rounded when it is computed.
+/// How much lower than the previous one a quantile may be, relative, owing to rounding.
 const ROUNDING: f32 = 1e-5;
 
 /// Whether quantiles of a price are numbers that rise.

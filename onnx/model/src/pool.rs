@@ -1,4 +1,4 @@
-//! Sessions that are lent to one caller at a time.
+//! A pool of sessions, each lent to one caller at a time.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,11 +9,11 @@ use crossbeam_channel::Sender;
 use crate::error::Error;
 use crate::runtime::{Session, panic_message};
 
-/// What a run costs beyond its rows, in rows: measured.
+/// The fixed cost of a run, measured in rows.
 const RUN: usize = 6;
 
-/// A few sets of sessions, each used by one caller at a time. Those who wait for one get it in the order in which they
-/// came: were it up for grabs, whoever has just given one back would have it again before the next one wakes up.
+/// A few sets of sessions, each used by one caller at a time. Waiting callers are served in order of arrival; otherwise
+/// a caller that just returned a set would take it again before the next one wakes up.
 #[derive(Debug)]
 pub(crate) struct Pool {
     queue: Mutex<Queue<Vec<Session>>>,
@@ -39,10 +39,10 @@ impl Pool {
     }
 
     /// Runs the graph on so many rows. Blocks while it computes, and while every set is in use.
-    pub(crate) fn run(&self, rows: usize, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
+    pub(crate) fn run_batch(&self, rows: usize, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
         let mut set = borrow(&self.queue)?;
         // A set lost to a panic would be waited for forever.
-        let quantiles = catch_unwind(AssertUnwindSafe(|| run(&mut set, rows, ids, numbers)));
+        let quantiles = catch_unwind(AssertUnwindSafe(|| run_in_set(&mut set, rows, ids, numbers)));
         give_back(&self.queue, set);
         quantiles.unwrap_or_else(|panic| Err(Error::Panicked(panic_message(&*panic))))
     }
@@ -77,7 +77,7 @@ fn lock<T>(queue: &Mutex<Queue<T>>) -> MutexGuard<'_, Queue<T>> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -> Result<Vec<f32>, Error> {
+fn run_in_set(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -> Result<Vec<f32>, Error> {
     let mut quantiles = Vec::new();
     let mut left = rows;
     while left > 0 {
@@ -86,7 +86,7 @@ fn run(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -
         let count = left.min(set[best].rows());
         let (these_ids, other_ids) = ids.split_at(ids.len() / left * count);
         let (these_numbers, other_numbers) = numbers.split_at(numbers.len() / left * count);
-        set[best].run(these_ids, these_numbers, &mut quantiles)?;
+        set[best].run_batch(these_ids, these_numbers, &mut quantiles)?;
         (ids, numbers, left) = (other_ids, other_numbers, left - count);
     }
     if ids.is_empty() && numbers.is_empty() {
@@ -96,7 +96,7 @@ fn run(set: &mut [Session], rows: usize, mut ids: &[i64], mut numbers: &[f32]) -
     }
 }
 
-/// The place of the size with which so many rows cost least.
+/// The position of the session size that is cheapest for this many rows.
 fn cheapest(sizes: impl Iterator<Item = usize>, rows: usize) -> Option<usize> {
     let costs = sizes.enumerate().map(|(place, size)| (rows.div_ceil(size) * (RUN + size), place));
     costs.min().map(|(_, place)| place)

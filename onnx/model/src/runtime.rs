@@ -107,7 +107,7 @@ impl Session {
             .map_err(ort::Error::from)?
             .commit_from_memory(&graph.with_rows(rows).encode_to_vec())?;
         let mut session = Self { inner: session, widths, rows, ids: Vec::new(), numbers: Vec::new() };
-        session.run(&vec![0; widths.categorical], &vec![f32::NAN; widths.numeric], &mut Vec::new())?;
+        session.run_batch(&vec![0; widths.categorical], &vec![f32::NAN; widths.numeric], &mut Vec::new())?;
         Ok(session)
     }
 
@@ -121,7 +121,7 @@ impl Session {
     ///
     /// # Errors
     /// When the lengths do not fit each other or the runtime fails.
-    pub(crate) fn run(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
+    pub(crate) fn run_batch(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
         let Widths { categorical, numeric, quantiles: width } = self.widths;
         let count = ids.len() / categorical;
         if count > self.rows || ids.len() != count * categorical || numbers.len() != count * numeric {

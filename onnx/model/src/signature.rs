@@ -1,4 +1,4 @@
-//! What a model file says of itself: JSON under keys of its metadata that begin with `probeg.`.
+//! The metadata of a model file: JSON under keys that begin with `probeg.`.
 
 use domain::SplitCounts;
 use domain::accuracy::AccuracyCard;
@@ -65,7 +65,7 @@ impl Signature {
     /// The metadata entries, as (key, JSON).
     ///
     /// # Errors
-    /// When a value cannot be said in JSON, such as a figure that is not finite.
+    /// When a value cannot be written as JSON, such as a number that is not finite.
     pub fn to_metadata(&self) -> Result<[(&'static str, String); 7], Error> {
         Ok([
             entry("probeg.schema", &self.schema)?,
@@ -78,10 +78,10 @@ impl Signature {
         ])
     }
 
-    /// Reads the signature of a file and checks that it agrees with itself.
+    /// Reads the signature of a file and checks that it is consistent.
     ///
     /// # Errors
-    /// When the bytes are no ONNX file, or the metadata is missing, malformed or inconsistent.
+    /// When the bytes are not an ONNX file, or the metadata is missing, malformed or inconsistent.
     pub fn of_file(bytes: &[u8]) -> Result<Self, Error> {
         Self::of(&decode(bytes)?)
     }
@@ -100,7 +100,7 @@ impl Signature {
         Ok(signature)
     }
 
-    /// What a registry keeps of it beside the file.
+    /// The part of it that a registry stores beside the file.
     #[must_use]
     pub fn summary(&self) -> serde_json::Value {
         serde_json::json!({ "fingerprint": self.schema.fingerprint, "quantiles": self.quantiles })
@@ -129,7 +129,7 @@ impl Signature {
     }
 }
 
-/// Rows that travel with a file at most.
+/// The most golden rows of a file.
 const MAX_GOLDEN_ROWS: usize = 1024;
 
 impl Golden {

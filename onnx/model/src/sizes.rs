@@ -1,5 +1,5 @@
-//! How large the values of a graph become, found out without running it: a few bytes can ask for more memory, or more
-//! time, than any machine has.
+//! Shape inference with limits, without running the graph: a few bytes can ask for more memory or time than any machine
+//! has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,8 +15,8 @@ const MAX_PRODUCTS: u64 = 1 << 37;
 /// Dimensions of a value.
 const MAX_RANK: usize = 8;
 
-/// The shapes of the values so far, in the order of execution. Where an operation does not fit its inputs they may be
-/// too large; the runtime says so then.
+/// The shapes of the values so far, in the order of execution. Where an operation does not fit its inputs they are upper
+/// bounds; the runtime then reports the error.
 #[derive(Debug, Default)]
 pub(crate) struct Sizes<'g> {
     shapes: HashMap<&'g str, Vec<u64>>,
@@ -61,8 +61,7 @@ impl<'g> Sizes<'g> {
     /// Adds what a node computes.
     ///
     /// # Errors
-    /// The operation is not one of those that networks are made of, its sizes depend on what it computes, or there is
-    /// too much of it.
+    /// The operation is not supported, its shape depends on computed values, or it is too much work.
     pub(crate) fn node(&mut self, node: &'g NodeProto) -> Result<(), Error> {
         let Some(shape) = self.shape_of(node) else {
             return Err(Error::graph(format!("its node `{}` ({}) is not accepted", node.name, node.op_type)));

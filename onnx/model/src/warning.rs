@@ -1,4 +1,4 @@
-//! What a valuation could not take into account.
+//! Warnings about values that a valuation could not take into account.
 
 use domain::cell::shorten;
 use domain::feature::{CategoricalFeature, FeatureSchema};
@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::encoder::Encoder;
 
-/// Finds the known value that an unknown one was meant to be. Made once for a model.
+/// Finds the known value nearest to an unknown one. Built once per model.
 #[derive(Debug)]
 pub(crate) struct Suggestions {
     /// For each categorical feature, by the texts that lead its keys: the models of each make, say.
@@ -20,8 +20,8 @@ impl Suggestions {
         Self { spellings: schema.categorical.iter().map(spellings_of).collect() }
     }
 
-    /// One warning for each text that is in no vocabulary, given the ids of the listing. A model of an unknown make is
-    /// not named again: the make explains it.
+    /// A warning for each text that is in no vocabulary, given the ids of the listing. The model of an unknown make gets
+    /// none of its own.
     pub(crate) fn unknown_values(
         &self,
         schema: &FeatureSchema,

@@ -1,6 +1,6 @@
 //! The server's variables.
 
-crate::declare_variables! {
+declare_variables! {
     /// The address to listen on. `--bind` overrides it.
     BIND: "PROBEG_BIND", Some("127.0.0.1:8000");
     /// The token that `PUT /v1/models/champion` and `POST /v1/models/rollback` require; it must not be one of the API

@@ -33,7 +33,7 @@ pub enum Malformed {
     Text(&'static str),
     #[error("column {0} has more than two gigabytes of text in one block")]
     TooLarge(&'static str),
-    #[error("it goes on after its end")]
+    #[error("it continues after its end")]
     AfterEnd,
     #[error("it breaks off in the middle")]
     Unfinished,

@@ -32,7 +32,7 @@ impl ModelChanges {
             if let Ok(Some(_)) = listener.try_recv().await {
                 return;
             }
-            tracing::warn!("The connection that tells of new models was lost; it is made again.");
+            tracing::warn!("The connection that listens for new models was lost; reconnecting.");
             self.listener = None;
         }
         loop {
@@ -41,7 +41,7 @@ impl ModelChanges {
                     self.listener = Some(listener);
                     return;
                 }
-                Err(error) => tracing::debug!(%error, "The database does not tell of new models yet."),
+                Err(error) => tracing::debug!(%error, "Cannot listen for new models yet."),
             }
             tokio::time::sleep(RETRY).await;
         }

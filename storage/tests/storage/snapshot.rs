@@ -28,7 +28,7 @@ async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
     for split in [Split::Train, Split::Validation, Split::Test] {
         let mut count = 0;
         for block in blocks.iter().rev() {
-            let chunk = snapshot.read(*block, split).await.unwrap();
+            let chunk = snapshot.read_block(*block, split).await.unwrap();
             count += chunk.len() as u64;
             for row in 0..chunk.len() {
                 let number = mileage(&chunk, row);
@@ -39,7 +39,7 @@ async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
         assert_eq!(snapshot.rows([split.into()]).await.unwrap(), [count]);
     }
     assert_eq!(seen.len(), 3000);
-    let all = snapshot.read(blocks[0], Part::All).await.unwrap();
+    let all = snapshot.read_block(blocks[0], Part::All).await.unwrap();
     assert_eq!(all.columns().arrays().len(), Column::ALL.len());
 }
 
@@ -67,7 +67,7 @@ async fn a_snapshot_does_not_see_what_comes_later() {
     sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&inside).await.unwrap();
     let mut count = 0;
     for block in snapshot.blocks(1) {
-        count += snapshot.read(block, Part::All).await.unwrap().len();
+        count += snapshot.read_block(block, Part::All).await.unwrap().len();
     }
     assert_eq!(count, 100);
 }
@@ -100,7 +100,7 @@ async fn an_empty_table_has_no_blocks() {
 async fn numbers(snapshot: &mut Snapshot) -> Vec<u32> {
     let mut numbers = Vec::new();
     for block in snapshot.blocks(1) {
-        let chunk = snapshot.read(block, Part::All).await.unwrap();
+        let chunk = snapshot.read_block(block, Part::All).await.unwrap();
         numbers.extend((0..chunk.len()).map(|row| mileage(&chunk, row)));
     }
     numbers
@@ -125,10 +125,10 @@ async fn an_abandoned_read_leaves_no_rows_to_the_next() {
     // A server that stands still answers nothing, however fast it is otherwise.
     signal("-STOP");
     let patience = std::time::Duration::from_millis(50);
-    let abandoned = tokio::time::timeout(patience, snapshot.read(block, Part::All)).await;
+    let abandoned = tokio::time::timeout(patience, snapshot.read_block(block, Part::All)).await;
     signal("-CONT");
     assert!(abandoned.is_err());
-    assert_eq!(snapshot.read(block, Part::All).await.unwrap().len(), 100);
+    assert_eq!(snapshot.read_block(block, Part::All).await.unwrap().len(), 100);
 }
 
 async fn terminate_readers(inside: &sqlx::PgPool) {
@@ -147,7 +147,7 @@ async fn without_retries_a_server_that_goes_away_is_told() {
     import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     terminate_readers(&inside).await;
-    let error = snapshot.read(snapshot.blocks(1000)[0], Part::All).await.unwrap_err();
+    let error = snapshot.read_block(snapshot.blocks(1000)[0], Part::All).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
 }
 

@@ -39,10 +39,10 @@ proptest! {
         let mut opened = Spool::open(&path).unwrap().unwrap();
         for place in places {
             let place = place.index(blocks.len());
-            prop_assert_eq!(bits(&spool.read(place).unwrap()), bits(&blocks[place]));
-            prop_assert_eq!(bits(&opened.read(place).unwrap()), bits(&blocks[place]));
+            prop_assert_eq!(bits(&spool.read_block(place).unwrap()), bits(&blocks[place]));
+            prop_assert_eq!(bits(&opened.read_block(place).unwrap()), bits(&blocks[place]));
         }
-        prop_assert!(spool.read(blocks.len()).is_err());
+        prop_assert!(spool.read_block(blocks.len()).is_err());
     }
 }
 
@@ -88,7 +88,7 @@ proptest! {
             let Ok(Some(mut spool)) = Spool::open(&path) else { continue };
             for (place, block) in blocks.iter().enumerate() {
                 // Some bits mean nothing, as those between two columns.
-                if let Ok(read) = spool.read(place) {
+                if let Ok(read) = spool.read_block(place) {
                     prop_assert_eq!(bits(&read), bits(block));
                 }
             }
@@ -112,6 +112,6 @@ fn a_block_that_rotted_says_so() {
     let price = bytes.windows(4).rposition(|bytes| bytes == 13.0_f32.to_le_bytes()).unwrap();
     bytes[price] = 1;
     std::fs::write(&path, bytes).unwrap();
-    let error = Spool::open(&path).unwrap().unwrap().read(0).unwrap_err();
+    let error = Spool::open(&path).unwrap().unwrap().read_block(0).unwrap_err();
     assert!(matches!(error, storage::Error::DamagedSpool { .. }), "{error}");
 }

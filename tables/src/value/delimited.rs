@@ -1,4 +1,4 @@
-//! Valuer a CSV, a batch of rows at a time.
+//! Valuing a CSV, a batch of rows at a time.
 
 use std::io::Write;
 
@@ -67,12 +67,12 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         let header = self.table.header();
         let rows: Vec<Row> =
             records.iter().map(|record| Row::of_line(record.line, record.fields.clone(), header)).collect();
-        let is_valued = |row: &Row| row.number() > header.row && !row.is_empty();
-        let valued: Vec<Row> = rows.iter().filter(|row| is_valued(row)).cloned().collect();
-        let (outcomes, summary) = valuer.value_rows(header, &valued).map_err(ValueError::Value)?;
+        let has_outcome = |row: &Row| row.number() > header.row && !row.is_empty();
+        let batch: Vec<Row> = rows.iter().filter(|row| has_outcome(row)).cloned().collect();
+        let (outcomes, summary) = valuer.value_rows(header, &batch).map_err(ValueError::Value)?;
         let mut outcomes = outcomes.into_iter();
         for (record, row) in records.drain(..).zip(&rows) {
-            let outcome = if is_valued(row) { outcomes.next() } else { None };
+            let outcome = if has_outcome(row) { outcomes.next() } else { None };
             self.write(&record, outcome.as_ref())
                 .map_err(|error| Fault::Write(std::io::Error::other(error)).in_file(self.table.source().name()))?;
         }

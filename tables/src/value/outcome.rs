@@ -42,7 +42,7 @@ pub struct Valuer<'v, E> {
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
 /// Longest status, in characters.
-const LONGEST_STATUS: usize = 500;
+const MAX_STATUS_CHARS: usize = 500;
 
 /// What is written beside a row.
 #[derive(Debug, PartialEq)]
@@ -104,7 +104,7 @@ impl RowOutcome {
 }
 
 fn shorten(status: String) -> String {
-    if status.chars().count() <= LONGEST_STATUS { status } else { status.chars().take(LONGEST_STATUS).collect() }
+    if status.chars().count() <= MAX_STATUS_CHARS { status } else { status.chars().take(MAX_STATUS_CHARS).collect() }
 }
 
 /// The new headers, numbered where the table has such a header already.

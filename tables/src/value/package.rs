@@ -22,28 +22,28 @@ pub(super) fn write<E: Send>(
     output: &mut (impl Write + Seek + Send),
     valuer: &Valuer<'_, E>,
 ) -> Result<ValuedCounts, Stop<E>> {
-    let valued = sheet.workbook.part(sheet.sheet)?;
+    let sheet_part = sheet.workbook.part(sheet.sheet)?;
     let mut container = Container::open(source, limits)?;
     let mut writer = ZipWriter::new(output);
-    for place in 0..valued {
+    for place in 0..sheet_part {
         writer.raw_copy_file(container.raw(place)?).map_err(failed)?;
     }
     let (name, size) = {
-        let part = container.raw(valued)?;
+        let part = container.raw(sheet_part)?;
         (part.name().map(Cow::into_owned).unwrap_or_default(), part.size())
     };
     // The outcomes add to its size.
     let options = SimpleFileOptions::default().compression_level(FAST).large_file(size > 1 << 30);
     writer.start_file(name, options).map_err(failed)?;
     let summary = compress(&mut writer, |writer| value_sheet(sheet, writer, valuer))?;
-    for place in valued + 1..container.names().len() {
+    for place in sheet_part + 1..container.names().len() {
         writer.raw_copy_file(container.raw(place)?).map_err(failed)?;
     }
     writer.finish().map_err(failed)?;
     Ok(summary)
 }
 
-/// Has what is written compressed in another thread.
+/// Compresses what is written in another thread.
 fn compress<T, E: Send>(
     output: &mut (impl Write + Send),
     write: impl FnOnce(&mut BufWriter<Pieces>) -> Result<T, Stop<E>>,
@@ -61,13 +61,13 @@ fn compress<T, E: Send>(
     })
 }
 
-/// Hands over what is written to it.
+/// Sends what is written to it.
 struct Pieces(Sender<Vec<u8>>);
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let piece = &bytes[..bytes.len().min(PIECE)];
-        // Nobody takes pieces any more once writing has failed.
+        // The receiver is gone once writing has failed.
         self.0.send(piece.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
         Ok(piece.len())
     }

@@ -1,5 +1,5 @@
-//! The way of a sheet's rows: read, valued in threads, and written again in their order, each with its outcome. No more of
-//! them are in memory than keep the threads busy.
+//! The pipeline of a sheet's rows: read, valued in threads, and written in order, each with its outcome. Only as many are
+//! in memory as keep the threads busy.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use crate::header::Header;
 use crate::row::Row;
 use crate::workbook::{SheetRow, Workbook};
 
-/// Rows that are valued together, and bytes of XML in which there are enough of them.
+/// The size of a batch, in rows and in bytes of XML, whichever is reached first.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -28,7 +28,7 @@ pub(super) struct ValuedSheet<'t, 'a> {
 
 type Valued<E> = Result<(Vec<RowOutcome>, ValuedCounts), E>;
 
-/// Rows to be valued, and where their outcomes are awaited.
+/// Rows to be valued, and where to send their outcomes.
 type Question<E> = (Vec<Row>, Sender<Valued<E>>);
 
 /// Copies a sheet, its rows valued.
@@ -45,7 +45,7 @@ pub(super) fn value_sheet<E: Send>(
             let questions = questions.clone();
             scope.spawn(move || {
                 for (rows, answer) in questions {
-                    // Nobody waits for it any more once the writing has failed.
+                    // The receiver is gone once writing has failed.
                     let _ = answer.send(valuer.value_rows(header, &rows));
                 }
             });
@@ -85,7 +85,7 @@ pub(super) fn value_sheet<E: Send>(
     })
 }
 
-/// How far a sheet has come.
+/// The state of copying a sheet.
 struct Progress<'s, W, E> {
     splicer: Splicer<'s>,
     header_row: u32,
@@ -124,10 +124,10 @@ impl<W: Write, E> Progress<'_, W, E> {
         Ok(())
     }
 
-    /// Has the rows valued that have been read, and writes earlier ones where too many are on their way.
+    /// Sends the rows read so far to be valued, and writes an earlier batch if too many are in flight.
     fn end_batch(&mut self) -> Result<(), Stop<E>> {
         let (answer, valued) = crossbeam_channel::bounded(1);
-        // Where the threads are gone, so is the answer.
+        // If the threads are gone, waiting for the answer fails.
         let _ = self.ask.send((std::mem::take(&mut self.rows), answer));
         let (xml, places) = (self.splicer.take(), std::mem::take(&mut self.places));
         self.batches.push_back(Batch { xml, places, valued });
@@ -137,7 +137,7 @@ impl<W: Write, E> Progress<'_, W, E> {
     /// Writes the earliest of the rows that are being valued.
     fn write_batch(&mut self) -> Result<(), Stop<E>> {
         let Some(Batch { xml, places, valued }) = self.batches.pop_front() else { return Ok(()) };
-        // No answer comes of a thread that panicked, which ends this one too.
+        // A thread that panicked sends no answer; the scope passes its panic on.
         let (outcomes, summary) = valued.recv().map_err(|_| Fault::Abandoned)?.map_err(Stop::Value)?;
         self.summary += summary;
         let splicer = &self.splicer;
@@ -147,7 +147,7 @@ impl<W: Write, E> Progress<'_, W, E> {
         Ok(())
     }
 
-    /// Writes what stands outside of the rows, and waits for none of them.
+    /// Writes the XML outside of the rows, which waits for no outcome.
     fn write_outside(&mut self) -> Result<(), Fault> {
         if self.splicer.waiting() < BATCH_BYTES {
             return Ok(());

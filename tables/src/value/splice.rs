@@ -1,4 +1,4 @@
-//! Adding columns to the XML of a sheet. All that was there is written as it was read.
+//! Adding columns to the XML of a sheet. Everything else is copied verbatim.
 
 use std::io::Write;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::error::Fault;
 use crate::header::Header;
 use crate::workbook::{EXCEL_COLUMNS, Extent, Step, attribute, attributes, column_letters, is_xml_character};
 
-/// What is added to a sheet.
+/// The columns that are added to a sheet.
 pub(super) struct Additions {
     titles: [String; 4],
     pub(super) header_row: u32,
@@ -42,7 +42,7 @@ impl Additions {
     }
 }
 
-/// The place in the XML of a row where its outcome goes, in exchange for what is there.
+/// The range in the XML of a row that its outcome replaces.
 pub(super) struct Place {
     /// The number of the row.
     pub(super) row: u32,
@@ -52,7 +52,7 @@ pub(super) struct Place {
 /// Copies the XML of a sheet, making room for the additions.
 pub(super) struct Splicer<'p> {
     additions: &'p Additions,
-    /// What has been copied and not yet taken, and where in it the row begins that is being read.
+    /// The XML copied so far and not yet taken, and the offset of the current row in it.
     copied: Vec<u8>,
     row_begins: usize,
     /// The namespace prefix of the rows with its colon, as some programs write one.
@@ -60,10 +60,10 @@ pub(super) struct Splicer<'p> {
     /// Where the additions to the row go, once that is known: before the first cell behind them, or in the place of cells
     /// that have nothing but a format.
     place: Option<Range<usize>>,
-    /// A cell that gives up its place to the additions is open.
+    /// Whether a cell that the additions replace is open.
     yields: bool,
     has_titles: bool,
-    /// The format of the last cell before the new columns, which the titles take over.
+    /// The format of the last cell before the new columns, which the new headers get.
     format: Option<u32>,
     has_widths: bool,
     /// The last column, counted from 1, for which the sheet has a width.
@@ -102,7 +102,7 @@ impl<'p> Splicer<'p> {
             }
             (Step::Row | Step::EmptyRow, Event::Start(tag) | Event::Empty(tag)) => {
                 self.begin_row(tag)?;
-                // It tells how far the cells of a row reach; it is never required, and would be wrong now.
+                // It tells the columns of a row; it is optional, and would be wrong now.
                 if attribute(tag, "spans").is_some() {
                     self.copy_with(tag, &["spans"], "", step == Step::EmptyRow);
                     return Ok(());
@@ -137,7 +137,7 @@ impl<'p> Splicer<'p> {
         std::mem::take(&mut self.copied)
     }
 
-    /// Bytes that wait to be taken.
+    /// How many bytes wait to be taken.
     pub(super) fn waiting(&self) -> usize {
         self.copied.len()
     }
@@ -147,7 +147,7 @@ impl<'p> Splicer<'p> {
         Place { row, bytes: self.place.take().unwrap_or(self.copied.len()..self.copied.len()) }
     }
 
-    /// Puts the titles into the row that has just ended.
+    /// Adds the new headers to the row that has just ended.
     pub(super) fn add_titles(&mut self) {
         let place = self.take_place(self.additions.header_row);
         let format = self.format.map_or(String::new(), |format| format!(" s=\"{format}\""));
@@ -173,7 +173,7 @@ impl<'p> Splicer<'p> {
         cells.concat()
     }
 
-    /// A text in the cell itself, which no program takes for a formula.
+    /// An inline text, which no program takes for a formula.
     fn text_cell(&self, column: u32, row: u32, format: &str, text: &str) -> String {
         let (prefix, letters) = (&self.prefix, column_letters(column));
         let text: String = text.chars().map(|c| if is_xml_character(c) { c } else { '\u{fffd}' }).collect();
@@ -186,7 +186,7 @@ impl<'p> Splicer<'p> {
 
     fn begin_row(&mut self, tag: &BytesStart<'_>) -> Result<(), Fault> {
         if prefix_of(tag.name()) != self.prefix {
-            return Err(Fault::Damaged("the rows of its sheet are of several namespaces".to_owned()));
+            return Err(Fault::Damaged("the rows of its sheet have several namespaces".to_owned()));
         }
         (self.place, self.format, self.yields) = (None, None, false);
         Ok(())
@@ -220,7 +220,7 @@ impl<'p> Splicer<'p> {
                 self.copy_with(tag, &["ref"], &reference, is_empty);
                 false
             }
-            // Widths for no column, in the place of which there will be some.
+            // An empty list of widths, which is replaced.
             (Step::Outside(2), Event::Empty(_), "cols") => false,
             (Step::Outside(2), Event::Start(_), "cols") => {
                 self.has_widths = true;
@@ -235,7 +235,7 @@ impl<'p> Splicer<'p> {
         }
     }
 
-    /// The new columns must be seen, even where all columns to the right of the table are hidden.
+    /// The new columns must be visible, even if all columns to the right of the table are hidden.
     fn copy_width(&mut self, tag: &BytesStart<'_>) -> bool {
         let number = |name| attribute(tag, name).and_then(|number| number.trim().parse::<u32>().ok());
         let (Some(min), Some(max)) = (number("min"), number("max")) else { return true };

@@ -1,4 +1,4 @@
-//! The ZIP container of a workbook, looked through before any of it is parsed.
+//! The ZIP container of a workbook, validated before any of it is parsed.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -12,8 +12,8 @@ use crate::error::Fault;
 use crate::limits::Limits;
 use crate::source::{Source, Stream};
 
-/// How many bytes the parts of a workbook say that they have, inflated, which tells how much work it is. A workbook that
-/// lies is refused when it is read. Anything else has none, and is little work.
+/// The inflated size that a workbook declares, a measure of the work it takes. A false declaration is rejected when the
+/// workbook is read. `None` for anything else, which is little work.
 #[must_use]
 pub fn inflated_size(source: &Source<'_>) -> u64 {
     announced_size(source).unwrap_or_default()
@@ -48,7 +48,7 @@ pub(crate) struct Spent {
 }
 
 impl<'a> Container<'a> {
-    /// Opens a container whose directory can be believed.
+    /// Opens a container and validates its directory.
     pub(crate) fn open(source: &Source<'a>, limits: &Limits) -> Result<Self, Fault> {
         let mut stream = source.open()?;
         check_directory(&mut stream, limits)?;
@@ -92,21 +92,21 @@ impl<'a> Container<'a> {
         self.archive.by_index_raw(place).map_err(from_zip)
     }
 
-    /// Reads the XML of a part, some of the workbook having been read already.
+    /// Reads the XML of a part, given what was spent on the workbook so far.
     pub(crate) fn xml(&mut self, place: usize, limits: &Limits, spent: Spent) -> Result<Xml<Part<'_, 'a>>, Fault> {
         let name = self.names.get(place).cloned().unwrap_or_default();
         let input = BufReader::with_capacity(CHUNK, self.inflate(place, limits, spent)?);
         Xml::new(input, &name, limits.max_elements.saturating_sub(spent.elements))
     }
 
-    /// The bytes of a part, and how many its directory promises.
+    /// The bytes of a part, and how many the directory declares.
     pub(crate) fn bytes(&mut self, place: usize, limits: &Limits, spent: Spent) -> Result<(Part<'_, 'a>, u64), Fault> {
         let part = self.inflate(place, limits, spent)?;
         let size = part.entry.size();
         Ok((BufReader::with_capacity(CHUNK, part), size))
     }
 
-    /// Reads a part for its faults only.
+    /// Reads a part only to validate it.
     pub(crate) fn check(&mut self, place: usize, limits: &Limits, spent: &mut Spent) -> Result<(), Fault> {
         if self.names.get(place).is_some_and(|name| is_xml(name)) {
             let mut xml = self.xml(place, limits, *spent)?;
@@ -132,7 +132,7 @@ impl<'a> Container<'a> {
         Ok(Inflated { entry, size: 0, before, compressed, max_inflated_bytes, max_ratio })
     }
 
-    /// Readers that do not look at the directory go by the name that stands before each part.
+    /// Readers that ignore the directory use the name in front of each part.
     fn check_local_names(&mut self, source: &Source<'a>) -> Result<(), Fault> {
         let mut stream = source.open()?;
         for place in 0..self.archive.len() {

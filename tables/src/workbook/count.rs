@@ -1,5 +1,5 @@
-//! Counting the rows of a sheet without parsing it: several times as fast, so that a sheet with too many of them is refused
-//! at once.
+//! Counting the rows of a sheet without parsing it, which is several times faster, so that a sheet with too many rows is
+//! rejected at once.
 
 use std::io::{self, BufRead};
 
@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 /// Fewest bytes of a row that holds anything: `<row><c><v>1</v></c></row>`.
 pub(crate) const SHORTEST_ROW: u64 = 26;
 
-/// Whether a sheet has more rows that hold a value than so many. Where names have a prefix, no rows are seen.
+/// Whether a sheet has more than this many rows with a value. Rows with a namespace prefix are not counted.
 pub(crate) fn has_more_rows(mut sheet: impl BufRead, than: u64) -> io::Result<bool> {
     let row = Finder::new("<row");
     let mut rows = 0;

@@ -71,7 +71,7 @@ impl Package {
     }
 }
 
-/// What a workbook lists.
+/// The lists of a workbook.
 #[derive(Default)]
 struct List {
     sheets: Vec<ListedSheet>,
@@ -115,7 +115,7 @@ fn relationship_id(sheet: &BytesStart<'_>) -> Result<String, Fault> {
     }
 }
 
-/// What one part says of another.
+/// A relationship of one part to another.
 struct Relationship {
     id: String,
     kind: String,

@@ -1,4 +1,4 @@
-//! The rows of a sheet as they stream by, counted as Excel counts them.
+//! The rows of a sheet as a stream, numbered as Excel numbers them.
 
 use std::io::BufRead;
 
@@ -226,7 +226,7 @@ impl Cursor {
         }
     }
 
-    /// Passes by what means nothing but to the cell around it, at an element of some depth.
+    /// Skips extensions, which matter to no cell, at an element of this depth.
     fn pass(&mut self, event: &Event<'_>, open: usize, depth: usize) -> Step {
         match self.inside {
             Inside::Nothing => Step::Outside(depth),
@@ -243,7 +243,7 @@ impl Cursor {
     fn open(&mut self, tag: &BytesStart<'_>, event: &Event<'_>, depth: usize, is_empty: bool) -> Result<Step, Fault> {
         match (depth, tag.local_name().as_ref(), self.inside) {
             (1, "worksheet", _) => Ok(Step::Outside(1)),
-            (1, ..) => Err(Fault::Damaged("one of its sheets is no worksheet".to_owned())),
+            (1, ..) => Err(Fault::Damaged("one of its sheets is not a worksheet".to_owned())),
             (2, "sheetData", _) => {
                 if std::mem::replace(&mut self.has_data, true) {
                     return Err(Fault::Damaged("one of its sheets has its data twice".to_owned()));
@@ -404,7 +404,7 @@ impl OpenCell {
         self.is_formula || self.has_value || self.has_inline
     }
 
-    /// Its content, of which nobody wants more than that there is one unless `is_wanted`.
+    /// Its content, or only whether it has any unless `is_wanted`.
     fn read(&self, references: References<'_>, is_wanted: bool) -> Result<SheetCell, &'static str> {
         let text = |text: &str| match text {
             "" => SheetCell::Empty,
@@ -450,7 +450,7 @@ impl OpenCell {
 const LAST_DAY: f64 = 2_958_466.0;
 
 fn day(number: f64, is_1904: bool) -> Option<NaiveDate> {
-    // A moment before midnight is midnight that was rounded.
+    // A moment before midnight is a rounded midnight.
     let moment = ExcelDateTime::new(number + 1e-8, ExcelDateTimeType::DateTime, is_1904).as_datetime()?;
     Some(moment.date())
 }
@@ -491,12 +491,12 @@ pub(crate) fn column_letters(column: u32) -> String {
     letters.iter().rev().collect()
 }
 
-/// A cell as people call it, its row counted from 1 and its column from 0.
+/// The name of a cell such as `B2`, its row counted from 1 and its column from 0.
 pub(crate) fn name(row: u32, column: u32) -> String {
     format!("{}{row}", column_letters(column))
 }
 
-/// As much of what a file says as a message repeats.
+/// An excerpt of a file's text for a message.
 fn shorten(text: &str) -> String {
     text.chars().take(20).collect()
 }
@@ -542,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_no_certain_place_is_damage() {
+    fn cells_in_ambiguous_places_are_damage() {
         for (xml, what) in [
             ("<row r=\"2\"/><row r=\"2\"/>", "rows of its sheet are out of order at row 2"),
             ("<row r=\"3\"/><row r=\"2\"/>", "rows of its sheet are out of order at row 2"),

@@ -8,7 +8,7 @@ use quick_xml::events::{BytesStart, Event};
 use super::xml::{Xml, attribute};
 use crate::error::Fault;
 
-/// More formats than any spreadsheet program takes.
+/// The most formats; no spreadsheet program supports as many.
 const MAX_FORMATS: usize = 100_000;
 
 /// The formats that cells refer to by their number.

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 /// Bytes of a text that are looked at: enough for [`LONGEST_TEXT`] characters, however they are written.
 const LOOKED_AT: usize = 8 << 10;
 
-/// A text as its XML streams by, of which no more is kept than anybody needs.
+/// A text built from a stream of XML events, no longer than needed.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     begin: String,
@@ -61,13 +61,13 @@ impl Text {
         self.characters > characters
     }
 
-    /// As it is written, without the spaces around it.
+    /// The text as written, trimmed.
     pub(crate) fn written(&self) -> &str {
         self.begin.trim()
     }
 
-    /// What it says, without the spaces around it. What is longer than any value may be is cut off: that it is too long is
-    /// all that anybody needs to know of it.
+    /// The text with escapes resolved, trimmed. A text that is too long for any value is cut off, which still makes it too
+    /// long.
     pub(crate) fn read(&self) -> Cow<'_, str> {
         match unescape(&self.begin) {
             Cow::Borrowed(text) => Cow::Borrowed(cut(text.trim())),
@@ -110,7 +110,7 @@ fn escaped(text: &str) -> Option<u16> {
 /// The texts that cells refer to by their number.
 #[derive(Debug, Default)]
 pub(crate) struct SharedTexts {
-    /// One after the other in pieces of the same size, so that memory never has to be moved.
+    /// Stored in chunks of equal size, so that memory is never moved.
     pieces: Vec<String>,
     begins: Vec<u32>,
 }

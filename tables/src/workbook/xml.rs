@@ -1,5 +1,5 @@
-//! XML read strictly and in bounded memory. Whatever two parsers might read in different ways is refused: what is valued
-//! must be what a person sees, and what is written must be well-formed again.
+//! XML read strictly and in bounded memory. Anything that two parsers might read differently is rejected: what is valued
+//! must be what a person sees, and what is written must be well-formed.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
@@ -69,7 +69,7 @@ impl<R: BufRead> Xml<R> {
         Ok((event, self.position.depth))
     }
 
-    /// Reads what is left, for its faults only.
+    /// Reads and validates the rest.
     pub(crate) fn read_to_end(&mut self) -> Result<(), Fault> {
         while !matches!(self.next()?, (Event::Eof, _)) {}
         Ok(())
@@ -203,7 +203,7 @@ impl Position {
     }
 }
 
-/// Why XML is refused.
+/// Why XML is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Problem {
     TooMuch(&'static str),
@@ -385,7 +385,7 @@ pub(crate) fn attribute<'t>(tag: &'t BytesStart<'_>, name: &str) -> Option<Cow<'
     values(tag).find(|(other, _)| *other == name).map(|(_, value)| value)
 }
 
-/// Gives out at most so many bytes before the count is set back, so that no event grows beyond them.
+/// Limits the bytes read between two resets of the count, so that no event grows beyond the limit.
 struct Capped<R> {
     input: R,
     left: usize,
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_damage() {
+    fn malformed_xml_is_damage() {
         let ends = ["", " ", "<a>", "<a><b></a>", "</a>", "<a/></a>", "<a></b>", "<a/", "<a", "<a><!-- --", "<a>&lt"];
         let roots = ["<a/><b/>", "x<a/>", "<a/>x", "<a/>&lt;", "<![CDATA[]]><a/>"];
         let names = ["<>", "< a/>", "<1a/>", "<a:/>", "<:a/>", "<a:b:c/>", "<a//>", "<a/ >", "<a\u{c}/>", "<a =''/>"];

@@ -108,7 +108,7 @@ fn prefixes_are_kept() {
     assert!(output.contains("<x:c r=\"D2\"><x:v>50</x:v></x:c>"), "{output}");
     assert_eq!(output.matches("<x:col ").count(), 4);
     let mixed = refused(&sheet(&format!("<row>{HEADER}</row><y:row xmlns:y=\"y\">{KIA}</y:row>")));
-    assert!(mixed.contains("rows of its sheet are of several namespaces"), "{mixed}");
+    assert!(mixed.contains("rows of its sheet have several namespaces"), "{mixed}");
 }
 
 #[test]

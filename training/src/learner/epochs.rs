@@ -54,7 +54,7 @@ impl Saved {
 
 impl Epochs<'_, '_> {
     /// Runs from a state on; returns the number of the epoch whose weights the members have kept.
-    pub(super) fn run(mut self, mut state: LearnerState, loaded: &Receiver<Loaded>) -> Result<usize, Error> {
+    pub(super) fn run_epochs(mut self, mut state: LearnerState, loaded: &Receiver<Loaded>) -> Result<usize, Error> {
         let seconds_before = state.seconds;
         let began = Instant::now();
         while !state.is_over {

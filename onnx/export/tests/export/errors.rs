@@ -1,4 +1,4 @@
-//! What cannot be exported says so.
+//! Errors of modules that cannot be exported.
 
 use burn::prelude::*;
 use onnx_export::{ExportError, Graph, Input, export};

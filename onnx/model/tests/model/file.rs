@@ -31,7 +31,7 @@ pub fn sound() -> (pb::GraphProto, Signature) {
         *id = i64::from(!feature.values.is_empty());
     }
     let model = Model::open(runtime(), &file(graph.clone(), &signature), Sessions::bulk(1)).unwrap();
-    golden.price_quantiles = model.run(&golden.categorical, &[0.0; 2 * NUMERIC.len()]).unwrap();
+    golden.price_quantiles = model.run_graph(&golden.categorical, &[0.0; 2 * NUMERIC.len()]).unwrap();
     signature.golden = Some(golden);
     (graph, signature)
 }
