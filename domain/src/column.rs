@@ -208,6 +208,45 @@ impl Column {
         }
     }
 
+    /// The name for people, in Russian and in English.
+    #[must_use]
+    pub fn label(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Brand => ("марка", "make"),
+            Self::Model => ("модель", "model"),
+            Self::VehicleGeneration => ("поколение", "generation"),
+            Self::Year => ("год выпуска", "year"),
+            Self::Mileage => ("пробег", "mileage"),
+            Self::BodyType => ("кузов", "body"),
+            Self::FuelType => ("топливо", "fuel"),
+            Self::EngineVolume => ("объём двигателя", "engine volume"),
+            Self::EnginePower => ("мощность", "engine power"),
+            Self::Transmission => ("коробка передач", "gearbox"),
+            Self::Drive => ("привод", "driven wheels"),
+            Self::Wheel => ("руль", "steering wheel"),
+            Self::State => ("состояние", "condition"),
+            Self::OwnersCount => ("число владельцев", "owners"),
+            Self::Pts => ("ПТС", "registration document"),
+            Self::Customs => ("таможня", "customs"),
+            Self::Region => ("регион", "region"),
+            Self::Color => ("цвет", "colour"),
+            Self::ListingDate => ("дата объявления", "listing date"),
+            Self::Price => ("цена", "price"),
+        }
+    }
+
+    /// The unit of a number for people, in Russian and in English; empty if there is none.
+    #[must_use]
+    pub fn unit_label(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mileage => ("км", "km"),
+            Self::EngineVolume => ("л", "l"),
+            Self::EnginePower => ("л.\u{a0}с.", "hp"),
+            Self::Price => ("₽", "₽"),
+            _ => ("", ""),
+        }
+    }
+
     /// A real value, for examples in documents and templates. Numbers and dates as text.
     #[must_use]
     pub fn example(self) -> &'static str {

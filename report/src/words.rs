@@ -150,42 +150,17 @@ impl Language {
 
     /// The unit of a column's numbers.
     pub(crate) fn unit(self, column: Column) -> &'static str {
-        match column {
-            Column::Mileage => self.pick("км", "km"),
-            Column::EngineVolume => self.pick("л", "l"),
-            Column::EnginePower => self.pick("л.\u{a0}с.", "hp"),
-            Column::Price => "₽",
-            _ => "",
-        }
+        let (ru, en) = column.unit_label();
+        self.pick(ru, en)
     }
 
     pub(crate) fn day(self, day: NaiveDate) -> String {
         day.format(self.pick("%d.%m.%Y", "%Y-%m-%d")).to_string()
     }
 
+    /// The name of a column.
     pub(crate) fn column(self, column: Column) -> &'static str {
-        let (ru, en) = match column {
-            Column::Brand => ("марка", "make"),
-            Column::Model => ("модель", "model"),
-            Column::VehicleGeneration => ("поколение", "generation"),
-            Column::Year => ("год выпуска", "year"),
-            Column::Mileage => ("пробег", "mileage"),
-            Column::BodyType => ("кузов", "body"),
-            Column::FuelType => ("топливо", "fuel"),
-            Column::EngineVolume => ("объём двигателя", "engine volume"),
-            Column::EnginePower => ("мощность", "engine power"),
-            Column::Transmission => ("коробка передач", "gearbox"),
-            Column::Drive => ("привод", "driven wheels"),
-            Column::Wheel => ("руль", "steering wheel"),
-            Column::State => ("состояние", "condition"),
-            Column::OwnersCount => ("число владельцев", "owners"),
-            Column::Pts => ("ПТС", "registration document"),
-            Column::Customs => ("таможня", "customs"),
-            Column::Region => ("регион", "region"),
-            Column::Color => ("цвет", "colour"),
-            Column::ListingDate => ("дата объявления", "listing date"),
-            Column::Price => ("цена", "price"),
-        };
+        let (ru, en) = column.label();
         self.pick(ru, en)
     }
 }

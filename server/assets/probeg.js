@@ -1,12 +1,10 @@
 "use strict";
 
-const NUMBERS = ["year", "mileage", "engine_volume", "engine_power", "owners_count"];
-const REQUIRED = ["brand", "year", "mileage"];
 const byId = (id) => document.getElementById(id);
 
 let language = localStorage.getItem("language") === "en" ? "en" : "ru";
 let answer = null;
-// Counts submissions and edits of the form, to tell an answer that came too late.
+// Counts submissions and edits of the form, to recognize a response that is out of date.
 let revision = 0;
 const words = () => WORDS[language];
 
@@ -16,16 +14,19 @@ function element(name, properties, ...children) {
   return made;
 }
 
+function labelOf(field) {
+  const column = COLUMNS.find(({ name }) => name === field);
+  return column ? column.label[language] : field;
+}
+
 function buildFields() {
-  for (const name of Object.keys(WORDS.ru.fields)) {
-    const isNumber = NUMBERS.includes(name);
-    const isText = !isNumber && name !== "listing_date";
+  for (const { name, kind, required } of COLUMNS) {
     const input = element("input", {
-      name, id: `field-${name}`, autocomplete: "off", required: REQUIRED.includes(name),
-      type: name === "listing_date" ? "date" : "text", inputMode: isNumber ? "decimal" : "text",
+      name, id: `field-${name}`, autocomplete: "off", required,
+      type: kind === "date" ? "date" : "text", inputMode: kind === "number" ? "decimal" : "text",
     });
     input.setAttribute("aria-describedby", `error-${name}`);
-    if (isText) {
+    if (kind === "text") {
       input.setAttribute("list", `known-${name}`);
     }
     const label = element("label", { htmlFor: input.id }, element("span", { id: `label-${name}` }));
@@ -39,8 +40,8 @@ function translate() {
   for (const node of document.querySelectorAll("[data-word]")) {
     node.textContent = words()[node.dataset.word];
   }
-  for (const [name, label] of Object.entries(words().fields)) {
-    byId(`label-${name}`).textContent = REQUIRED.includes(name) ? `${label} (${words().required})` : label;
+  for (const { name, required, label } of COLUMNS) {
+    byId(`label-${name}`).textContent = required ? `${label[language]} (${words().required})` : label[language];
   }
   const other = language === "ru" ? "en" : "ru";
   byId("language").textContent = other === "en" ? "English" : "Русский";
@@ -103,16 +104,16 @@ function fillKnown(values) {
   }
 }
 
-/** The listing as the form has it; what is no number is sent as it is, so that the server names it. */
+/** The listing in the form. Text that is not a number is sent as it is, so that the server reports it. */
 function listing() {
   const car = {};
-  for (const name of Object.keys(WORDS.ru.fields)) {
+  for (const { name, kind } of COLUMNS) {
     const text = byId(`field-${name}`).value.trim();
     if (!text) {
       continue;
     }
     const number = Number(text.replace(/[\s\u00a0]/g, "").replace(",", "."));
-    car[name] = NUMBERS.includes(name) && Number.isFinite(number) ? number : text;
+    car[name] = kind === "number" && Number.isFinite(number) ? number : text;
   }
   return car;
 }
@@ -197,7 +198,7 @@ function show(valuation) {
 }
 
 function remark(warning) {
-  const label = words().fields[warning.field] || warning.field;
+  const label = labelOf(warning.field);
   const input = byId(`field-${warning.field}`);
   const nearest = /did you mean "([^"]+)"/.exec(warning.message);
   const value = input ? input.value.trim() : "";
@@ -205,7 +206,7 @@ function remark(warning) {
 }
 
 function factorRow(factor) {
-  const name = words().fields[factor.field] || factor.field;
+  const name = labelOf(factor.field);
   const head = element("th", { scope: "row", textContent: `${name}: ${factor.value}` });
   const direction = factor.effect > 0 ? "up" : "down";
   return element("tr", {}, head, element("td", { className: direction, textContent: percent(factor.effect, 1) }));
@@ -225,7 +226,7 @@ async function ask() {
 
 async function value(event) {
   event.preventDefault();
-  Object.keys(WORDS.ru.fields).forEach(clearError);
+  COLUMNS.forEach(({ name }) => clearError(name));
   forget();
   const submitted = ++revision;
   const button = event.submitter || event.target.querySelector("[type=submit]");
@@ -317,7 +318,7 @@ byId("car").addEventListener("input", (event) => {
 });
 byId("car").addEventListener("reset", () => {
   revision += 1;
-  Object.keys(WORDS.ru.fields).forEach(clearError);
+  COLUMNS.forEach(({ name }) => clearError(name));
   forget();
 });
 byId("upload").addEventListener("submit", upload);

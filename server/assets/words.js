@@ -1,5 +1,5 @@
 "use strict";
-// What the page says, in both of its languages.
+// The texts of the page in both languages.
 const WORDS = {
   ru: {
     skip: "К форме", docs: "API", title: "Сколько стоит подержанная машина",
@@ -17,13 +17,6 @@ const WORDS = {
     working: "Считаем…", valued: (rows) => `Считаем… оценено строк: ${rows}`, done: "Готово: файл сохранён.", offline: "Сервер не отвечает. Попробуйте ещё раз.",
     noModel: "Модель ещё не обучена. Запустите probeg train --promote: сервер подхватит её сам.",
     check: "Проверьте отмеченные поля.", required: "обязательно", date: "ru-RU",
-    fields: {
-      brand: "Марка", model: "Модель", vehicle_generation: "Поколение", year: "Год выпуска", mileage: "Пробег, км",
-      body_type: "Кузов", fuel_type: "Топливо", engine_volume: "Объём двигателя, л", engine_power: "Мощность, л. с.",
-      transmission: "Коробка передач", drive: "Привод", wheel: "Руль", state: "Состояние",
-      owners_count: "Владельцев по ПТС", pts: "ПТС", customs: "Таможня", region: "Регион", color: "Цвет",
-      listing_date: "Дата объявления",
-    },
     errors: {
       missing: "Заполните это поле", not_a_number: "Нужно число", not_an_integer: "Нужно целое число",
       out_of_range: "Значение вне допустимых границ", not_a_date: "Нужна дата", too_long: "Слишком длинно",
@@ -33,25 +26,18 @@ const WORDS = {
   en: {
     skip: "To the form", docs: "API", title: "What a used car is worth",
     honest: "Prices come from listings: what sellers ask, not what a car is finally sold for.",
-    key: "This server asks for an API key:", car: "The car", value: "Value it", clear: "Clear", result: "Valuation",
-    hint: "Make, year and mileage are required. The more is known, the closer the price.",
-    empty: "The price, its range and what moves it will be shown here.", factors: "What moves the price",
+    key: "This server requires an API key:", car: "The car", value: "Value it", clear: "Clear", result: "Valuation",
+    hint: "Make, year and mileage are required. The more you fill in, the more accurate the price.",
+    empty: "The price, its range and what moves it will appear here.", factors: "What moves the price",
     compared: "How much more or less the car costs than the same car at ten years old, at 15,000 km a year or, for the other fields, with that detail left out. The percentages do not add up.",
     many: "Many cars at once", file: "An .xlsx file", send: "Value the workbook", template: "Download the template",
-    workbook: "Send an Excel workbook: it comes back as it was, with prices and remarks in new columns.",
-    range: (level, low, high) => `${level} of such cars are offered for ${low} – ${high}`,
+    workbook: "Upload an Excel workbook: you get it back with prices and notes in new columns.",
+    range: (level, low, high) => `${level} of similar cars are offered for ${low} – ${high}`,
     model: (version, date) => `Model ${version}, price as of ${date}`,
     unknown: null,
-    working: "Working…", valued: (rows) => `Working… rows valued: ${rows}`, done: "Done: the file is saved.", offline: "The server does not answer. Try again.",
-    noModel: "No model is trained yet. Run probeg train --promote: the server takes it up by itself.",
+    working: "Working…", valued: (rows) => `Working… ${rows} rows valued`, done: "Done: the file has been saved.", offline: "The server does not respond. Try again.",
+    noModel: "No model has been trained yet. Run probeg train --promote: the server will load it by itself.",
     check: "Check the marked fields.", required: "required", date: "en-GB",
-    fields: {
-      brand: "Make", model: "Model", vehicle_generation: "Generation", year: "Year", mileage: "Mileage, km",
-      body_type: "Body", fuel_type: "Fuel", engine_volume: "Engine volume, l", engine_power: "Power, hp",
-      transmission: "Gearbox", drive: "Driven wheels", wheel: "Steering wheel", state: "Condition",
-      owners_count: "Owners", pts: "Registration document", customs: "Customs", region: "Region", color: "Colour",
-      listing_date: "Day of the listing",
-    },
     errors: {},
   },
 };

@@ -1,11 +1,15 @@
 //! The web pages: the form and Swagger UI, served from the binary.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use domain::{Column, Kind};
+use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -17,6 +21,12 @@ const STYLE: &str = include_str!("../assets/probeg.css");
 const SCRIPT: &str = include_str!("../assets/probeg.js");
 const WORDS: &str = include_str!("../assets/words.js");
 const ICON: &str = include_str!("../assets/icon.svg");
+
+/// The script that tells the form its fields.
+static COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let columns: Vec<_> = Column::descriptive().iter().map(|column| describe(*column)).collect();
+    format!("\"use strict\";\nconst COLUMNS = {};\n", serde_json::Value::from(columns))
+});
 
 /// The policy of the form: load from this server only, nothing inline.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
@@ -39,6 +49,7 @@ pub(crate) fn routes(document: OpenApi) -> Router {
         .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
         .route("/assets/probeg.js", text("text/javascript; charset=utf-8", SCRIPT))
         .route("/assets/words.js", text("text/javascript; charset=utf-8", WORDS))
+        .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &*COLUMNS)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
     // "none" disables the badge that would send the URL of the document to an external validator.
@@ -56,6 +67,26 @@ async fn explain_not_found(response: Response) -> Response {
     } else {
         response
     }
+}
+
+/// The field of a column: its name, kind and labels in both languages.
+fn describe(column: Column) -> serde_json::Value {
+    let kind = match column.kind() {
+        Kind::Text => "text",
+        Kind::Integer { .. } | Kind::Decimal { .. } => "number",
+        Kind::Date => "date",
+    };
+    let label = |label: &str, unit: &str| {
+        let mut letters = label.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        let label: String = first.chain(letters).collect();
+        if unit.is_empty() { label } else { format!("{label}, {unit}") }
+    };
+    let ((ru, en), (ru_unit, en_unit)) = (column.label(), column.unit_label());
+    json!({
+        "name": column.name(), "kind": kind, "required": Column::REQUIRED.contains(&column),
+        "label": { "ru": label(ru, ru_unit), "en": label(en, en_unit) },
+    })
 }
 
 fn file(content_type: &'static str, content: &'static str) -> Response {

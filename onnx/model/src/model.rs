@@ -71,7 +71,7 @@ impl Predicted<'_> {
 /// Rows that sessions for many listings are made for: larger batches cost memory and gain nothing.
 const BATCH: usize = 256;
 /// Rows that sessions for a few listings are made for. Runtimes multiply 4 or 12 rows at a time.
-const QUICK_ROWS: [usize; 3] = [4, 12, FEW];
+const QUICK_ROWS: [usize; 4] = [4, 12, 16, FEW];
 /// The most that count as a few listings: larger batches cost as much per listing and delay the first.
 pub const FEW: usize = 24;
 

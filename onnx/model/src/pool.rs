@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn rows_are_computed_where_they_cost_least() {
-        let chosen = |rows| cheapest([4, 12, 24].into_iter(), rows).unwrap();
-        let places: Vec<_> = [1, 4, 5, 12, 13, 24, 25, 1000].into_iter().map(chosen).collect();
-        assert_eq!(places, [0, 0, 1, 1, 2, 2, 1, 2]);
+        let chosen = |rows| cheapest([4, 12, 16, 24].into_iter(), rows).unwrap();
+        let places: Vec<_> = [1, 4, 5, 12, 13, 16, 17, 24, 25, 1000].into_iter().map(chosen).collect();
+        assert_eq!(places, [0, 0, 1, 1, 2, 2, 3, 3, 2, 3]);
     }
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
-use tracing::field::Empty;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
 use crate::http::body::IncomingBody;
@@ -42,14 +42,8 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("an unknown path", MatchedPath::as_str);
-    // Named as OpenTelemetry names them.
-    let span = tracing::info_span!(
-        "request",
-        http.request.method = %method,
-        http.route = route,
-        http.response.status_code = Empty,
-        request.id = id.to_str().unwrap_or_default(),
-    );
+    // Formatted once for all records of the request, so it holds only what identifies it.
+    let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let start = Instant::now();
     // Only a request from a connection has the headers that the client sent.
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
@@ -59,23 +53,33 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(problem) => problem.into_response(),
     };
-    let duration = start.elapsed();
+    let (method, duration) = (known_method(&method), start.elapsed());
     let duration_ms = duration.as_secs_f64() * 1000.0;
     let status = response.status().as_u16();
-    span.record("http.response.status_code", status);
-    log.metrics.answered(known_method(&method), route, status, duration);
+    log.metrics.answered(method, route, status, duration);
     let refused = response.extensions().get::<Refused>();
     if let Some(refused) = refused {
         log.metrics.refused(refused.kind);
     }
+    // Attributes of the exported span, by their names in OpenTelemetry. Fields of the span itself would cost every request
+    // a formatting, exported or not.
+    span.set_attribute("http.request.method", method);
+    span.set_attribute("http.route", route.to_owned());
+    span.set_attribute("http.response.status_code", i64::from(status));
     span.in_scope(|| {
         if refused.is_some_and(|refused| refused.is_excess) {
             // Under overload these would flood the log; they are counted in the metrics.
             tracing::debug!("Refused {method} {route}.");
         } else if is_probe(route) {
-            tracing::debug!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
+            tracing::debug!(
+                { http.request.method = method, http.route = route, http.response.status_code = status, duration_ms },
+                "Answered {method} {route} with {status} in {duration_ms:.1} ms."
+            );
         } else {
-            tracing::info!(duration_ms, "Answered {method} {route} with {status} in {duration_ms:.1} ms.");
+            tracing::info!(
+                { http.request.method = method, http.route = route, http.response.status_code = status, duration_ms },
+                "Answered {method} {route} with {status} in {duration_ms:.1} ms."
+            );
         }
     });
     let headers = response.headers_mut();
