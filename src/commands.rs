@@ -13,7 +13,7 @@ mod train;
 mod up;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::process::Process;
 
@@ -33,15 +33,27 @@ pub enum Command {
     /// Value the cars of an XLSX or CSV file
     Predict(predict::Arguments),
     /// The registered models
-    Models(models::Arguments),
+    #[command(after_help = "Example: probeg models promote 3")]
+    Models(Records<models::Action>),
     /// List and compare training runs
-    Runs(runs::Arguments),
+    #[command(after_help = "Example: probeg runs compare 3 5")]
+    Runs(Records<runs::Action>),
     /// Fill the database with a synthetic market
     Synth(synth::Arguments),
     /// Serve the champion over HTTP
     Serve(serve::Arguments),
     /// Print the OpenAPI document
     Openapi,
+}
+
+/// An action on records of the database, told as text or as JSON.
+#[derive(Debug, Args)]
+pub struct Records<A: Subcommand> {
+    #[command(subcommand)]
+    action: A,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 impl Command {
