@@ -14,7 +14,7 @@ mod train;
 mod up;
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::process::Process;
 
@@ -48,9 +48,11 @@ pub enum Command {
     /// Value the cars of an XLSX or CSV file
     Predict(predict::Arguments),
     /// The registered models
-    Models(models::Arguments),
+    #[command(after_help = "Example: probeg models promote 3")]
+    Models(Records<models::Action>),
     /// List and compare training runs
-    Runs(runs::Arguments),
+    #[command(after_help = "Example: probeg runs compare 3 5")]
+    Runs(Records<runs::Action>),
     /// Fill the database with a synthetic market
     Synth(synth::Arguments),
     /// Serve the champion over HTTP
@@ -60,6 +62,16 @@ pub enum Command {
     /// Print a generated page of the documents
     #[command(hide = true)]
     Reference(reference::Arguments),
+}
+
+/// An action on records of the database, told as text or as JSON.
+#[derive(Debug, Args)]
+pub struct Records<A: Subcommand> {
+    #[command(subcommand)]
+    action: A,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 impl Command {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use domain::accuracy::AccuracyCard;
 use domain::quantile;
 use onnx_model::{Model, Sessions};
@@ -14,24 +14,15 @@ use serde_json::json;
 use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
 use training::synth::Market;
 
+use super::Records;
 use super::evaluate::print_card;
 use super::train::who;
 use crate::context::Context;
 use crate::output::{line_on_file, say, write_file};
 use crate::process::Process;
 
-#[derive(Debug, Args)]
-#[command(after_help = "Example: probeg models promote 3")]
-pub struct Arguments {
-    #[command(subcommand)]
-    action: Action,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
-enum Action {
+pub enum Action {
     /// All versions, the newest first
     List,
     /// One version with its accuracy card
@@ -71,7 +62,7 @@ enum Action {
 /// Listings of the batches that are timed, rising: up to the most of single cars, and those of a workbook.
 const COST_BATCHES: [u16; 4] = [1, 8, 24, 256];
 
-pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
     let changes = matches!(arguments.action, Action::Promote { .. } | Action::Rollback | Action::Import { .. });
     let context = if changes { Context::open(process)? } else { Context::open_to_read(process)? };
     let models = context.database.models();

@@ -3,26 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use storage::{EpochMetrics, Run, RunStatus};
 
+use super::Records;
 use crate::context::Context;
 use crate::output::say;
 use crate::process::Process;
 
-#[derive(Debug, Args)]
-#[command(after_help = "Example: probeg runs compare 3 5")]
-pub struct Arguments {
-    #[command(subcommand)]
-    action: Action,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 #[derive(Debug, Subcommand)]
-enum Action {
+pub enum Action {
     /// All runs, the newest first
     List,
     /// One run with its configuration and its epochs
@@ -38,7 +29,7 @@ enum Action {
     },
 }
 
-pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
+pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
     let context = Context::open_to_read(process)?;
     match &arguments.action {
         Action::List => list(&context.block_on(context.database.runs().list())?, arguments.json),

@@ -186,8 +186,13 @@ pub fn wait_for_epochs(home: &Home, run: &str, epochs: usize) {
 
 /// The process of the private cluster's server.
 pub fn postmaster(home: &Home) -> String {
-    let pid = std::fs::read_to_string(data(home).join("postmaster.pid")).unwrap();
-    pid.lines().next().unwrap().to_owned()
+    running_postmaster(home).expect("the private cluster must be running")
+}
+
+/// The same; `None` before it has written its number down.
+fn running_postmaster(home: &Home) -> Option<String> {
+    let pid = std::fs::read_to_string(data(home).join("postmaster.pid")).ok()?;
+    pid.lines().next().map(str::to_owned)
 }
 
 fn data(home: &Home) -> PathBuf {
@@ -199,10 +204,7 @@ fn data(home: &Home) -> PathBuf {
 
 /// The processes of the private cluster in one of these states, as their titles say; none before it runs.
 pub fn backends(home: &Home, states: &[&str]) -> Vec<String> {
-    if !data(home).join("postmaster.pid").exists() {
-        return Vec::new();
-    }
-    let postmaster = postmaster(home);
+    let Some(postmaster) = running_postmaster(home) else { return Vec::new() };
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
     pids.filter(|pid| {
@@ -210,7 +212,7 @@ pub fn backends(home: &Home, states: &[&str]) -> Vec<String> {
         let parent =
             read("status").lines().find_map(|line| line.strip_prefix("PPid:").map(|pid| pid.trim().to_owned()));
         let title = read("cmdline");
-        parent.as_ref() == Some(&postmaster) && states.iter().any(|state| title.contains(state))
+        parent.as_deref() == Some(postmaster.as_str()) && states.iter().any(|state| title.contains(state))
     })
     .collect()
 }
