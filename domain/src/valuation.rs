@@ -1,6 +1,8 @@
 //! What a car is worth.
 
 use chrono::NaiveDate;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What a car is worth.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,23 +13,26 @@ pub struct Valuation {
     pub low: f64,
     /// Upper end of the calibrated interval.
     pub high: f64,
-    /// The share of asking prices that the interval is to hold.
+    /// The share of asking prices that the interval covers.
     pub level: f64,
-    /// The model's own quantiles, uncalibrated, in the order of the model file's levels.
+    /// The uncalibrated quantiles of the model, in the order of the levels in the model file.
     pub quantiles: Vec<f64>,
-    /// The day that the price is for.
+    /// The date of the price.
     pub as_of: NaiveDate,
-    /// What the model does not know of the listing.
+    /// What the model does not know about the listing.
     pub warnings: Vec<Warning>,
 }
 
-/// Something of the listing that the model does not know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that the model does not know about the car.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Warning {
-    /// A stable identifier: `unknown_value`.
+    /// The kind of warning, for programs.
+    #[schema(example = "unknown_value")]
     pub code: &'static str,
-    /// The column.
+    /// The field of the listing.
+    #[schema(example = "model")]
     pub field: String,
-    /// A sentence for people, with the nearest known value where one is near.
+    /// The warning for people, with the nearest known value if there is one.
+    #[schema(example = "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it")]
     pub message: String,
 }

@@ -1,7 +1,9 @@
-//! Listings of cars like a given one.
+//! Listings of similar cars.
 
 use chrono::NaiveDate;
+use serde::Serialize;
 use sqlx::FromRow;
+use utoipa::ToSchema;
 
 use crate::error::Result;
 use crate::listings::Listings;
@@ -19,30 +21,51 @@ pub struct Car {
     pub mileage: i32,
 }
 
-/// A listing of a car like the one that was asked for, in canonical form.
-#[derive(Clone, Debug, PartialEq, FromRow)]
-#[expect(missing_docs, reason = "the fields are the columns of a listing")]
+/// A listing of a similar car. Texts are in lower case, as they are stored.
+#[derive(Clone, Debug, PartialEq, FromRow, Serialize, ToSchema)]
 pub struct Comparable {
+    /// Make.
+    #[schema(example = "kia")]
     pub brand: String,
+    /// Model.
+    #[schema(example = "rio")]
     pub model: Option<String>,
+    /// Generation.
+    #[schema(example = "iv")]
     pub vehicle_generation: Option<String>,
+    /// Year of manufacture.
+    #[schema(example = 2018)]
     pub year: i16,
+    /// Mileage in kilometres.
+    #[schema(example = 79_500)]
     pub mileage: i32,
+    /// Engine volume in litres.
+    #[schema(example = 1.6)]
     pub engine_volume: Option<f32>,
+    /// Engine power in horsepower.
+    #[schema(example = 123)]
     pub engine_power: Option<f32>,
+    /// Gearbox.
+    #[schema(example = "автоматическая")]
     pub transmission: Option<String>,
+    /// Region or city of the sale.
+    #[schema(example = "москва")]
     pub region: Option<String>,
+    /// Day of the listing.
+    #[schema(example = "2026-03-17")]
     pub listing_date: Option<NaiveDate>,
+    /// The asking price in RUB.
+    #[schema(example = 1_290_000.0)]
     pub price: f64,
 }
 
 impl Listings {
-    /// At most `count` listings of the same make and model, the most alike first: a year counts as
-    /// much as 15,000 km, which is what a car is driven in one, and so does a year since the
-    /// listing. Of a car that was listed more than once, only its latest listing.
+    /// At most `count` listings of the same make and model, the most similar first: a difference of one year, in age or
+    /// since the listing, counts as much as 15,000 km, about what a car is driven in a year. A car that was listed more
+    /// than once appears with its latest listing only.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn comparables(&self, car: &Car, count: u32) -> Result<Vec<Comparable>> {
         let query = sqlx::query_as(
             "SELECT * FROM (

@@ -1,10 +1,11 @@
 //! A valuation as JSON.
 
 use chrono::NaiveDate;
+use domain::Warning;
 use serde::Serialize;
+use storage::Comparable;
 use utoipa::ToSchema;
 
-use super::comparables::Comparable;
 use super::factors::Factor;
 use crate::serving::models::Served;
 
@@ -63,31 +64,12 @@ pub(crate) struct ModelReference {
     trained_at: String,
 }
 
-/// Something that the model does not know about the car.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Warning {
-    /// The kind of warning, for programs.
-    #[schema(example = "unknown_value")]
-    code: String,
-    /// The field of the listing.
-    #[schema(example = "model")]
-    field: String,
-    /// The warning for people, with the nearest known value if there is one.
-    #[schema(example = "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it")]
-    message: String,
-}
-
 impl Valuation {
     pub(super) fn new(served: &Served, valuation: domain::Valuation, factors: Option<Vec<Factor>>) -> Self {
         let signature = served.model.signature();
         let levels = signature.quantiles.iter().copied();
         let quantiles =
             levels.zip(valuation.quantiles).map(|(level, price)| Quantile { level, price: round_to_cents(price) });
-        let warnings = valuation.warnings.into_iter().map(|warning| Warning {
-            code: warning.code.to_owned(),
-            field: warning.field,
-            message: warning.message,
-        });
         Self {
             price: round_to_cents(valuation.price),
             currency: "RUB",
@@ -97,7 +79,7 @@ impl Valuation {
             quantiles: quantiles.collect(),
             as_of: valuation.as_of,
             model: ModelReference { version: served.version, trained_at: signature.run.trained_at.clone() },
-            warnings: warnings.collect(),
+            warnings: valuation.warnings,
             factors,
             comparables: None,
         }
@@ -107,7 +89,7 @@ impl Valuation {
     pub(super) fn with_comparables(mut self, comparables: Option<Vec<Comparable>>) -> Self {
         if comparables.is_none() {
             self.warnings.push(Warning {
-                code: "comparables_unavailable".to_owned(),
+                code: "comparables_unavailable",
                 field: String::new(),
                 message: "comparable listings are not available at the moment; the price does not depend on them"
                     .to_owned(),
