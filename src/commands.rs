@@ -6,6 +6,7 @@ mod import;
 mod models;
 mod openapi;
 mod predict;
+mod records;
 mod reference;
 mod runs;
 mod serve;
@@ -14,11 +15,12 @@ mod train;
 mod up;
 
 use anyhow::Result;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::process::Process;
+use records::Records;
 
-/// Tells what a used car is worth: trains on listings in PostgreSQL, serves one ONNX model.
+/// Values used cars: trains on listings in PostgreSQL and serves one ONNX model.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
@@ -27,27 +29,27 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Without DATABASE_URL, a private PostgreSQL cluster is kept in PROBEG_HOME (default: .probeg). docs/variables.md lists \
-all environment variables, docs/commands.md all commands.
+Without DATABASE_URL, a private PostgreSQL cluster in PROBEG_HOME (default: .probeg) is used. See docs/commands.md and \
+docs/variables.md for all commands and environment variables.
 
 Example: probeg up --data listings.csv.gz";
 
-/// What `probeg` can be asked to do.
+/// A subcommand.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The main job: import, train where no model serves yet, serve
+    /// Import listings, train a model if there is none, and serve it
     Up(up::Arguments),
-    /// Bring CSV, CSV.gz or XLSX files of listings into the database
+    /// Import listings from CSV, CSV.gz or XLSX files
     Import(import::Arguments),
-    /// Write the data report: what the listings are like, before any model
+    /// Write the data report on the listings
     Explore(explore::Arguments),
-    /// Train a model on the listings in the database and register it
+    /// Train and register a model
     Train(train::Arguments),
-    /// Measure a model's accuracy on the test split or on a labelled file
+    /// Measure the accuracy of a model on the test split or on a labelled file
     Evaluate(evaluate::Arguments),
     /// Value the cars of an XLSX or CSV file
     Predict(predict::Arguments),
-    /// The registered models
+    /// Manage the registered models
     #[command(after_help = "Example: probeg models promote 3")]
     Models(Records<models::Action>),
     /// List and compare training runs
@@ -59,23 +61,13 @@ pub enum Command {
     Serve(serve::Arguments),
     /// Print the OpenAPI document
     Openapi,
-    /// Print a generated page of the documents
+    /// Print a generated reference
     #[command(hide = true)]
     Reference(reference::Arguments),
 }
 
-/// An action on records of the database, told as text or as JSON.
-#[derive(Debug, Args)]
-pub struct Records<A: Subcommand> {
-    #[command(subcommand)]
-    action: A,
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-}
-
 impl Command {
-    /// Whether it serves until it is stopped.
+    /// Whether the command serves until it is stopped.
     pub fn is_server(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Serve(_))
     }

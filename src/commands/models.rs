@@ -14,8 +14,8 @@ use serde_json::json;
 use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
 use training::synth::Market;
 
-use super::Records;
 use super::evaluate::print_card;
+use super::records::Records;
 use super::train::who;
 use crate::context::Context;
 use crate::output::{line_on_file, say, write_file};

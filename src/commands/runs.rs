@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use storage::{EpochMetrics, Run, RunStatus};
 
-use super::Records;
+use super::records::Records;
 use crate::context::Context;
 use crate::output::say;
 use crate::process::Process;
