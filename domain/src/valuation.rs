@@ -1,33 +1,33 @@
-//! What a car is worth.
+//! The valuation of a car.
 
 use chrono::NaiveDate;
 
-/// What a car is worth.
+/// The valuation of a car.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valuation {
     /// The median asking price, in currency units.
     pub price: f64,
-    /// Lower end of the calibrated interval.
+    /// Lower bound of the calibrated interval.
     pub low: f64,
-    /// Upper end of the calibrated interval.
+    /// Upper bound of the calibrated interval.
     pub high: f64,
-    /// The share of asking prices that the interval is to hold.
+    /// Nominal coverage of the interval.
     pub level: f64,
-    /// The model's own quantiles, uncalibrated, in the order of the model file's levels.
+    /// The model's uncalibrated quantiles, in the order of the model file's levels.
     pub quantiles: Vec<f64>,
-    /// The day that the price is for.
+    /// The day of the valuation.
     pub as_of: NaiveDate,
-    /// What the model does not know of the listing.
+    /// Values that the model does not know.
     pub warnings: Vec<Warning>,
 }
 
-/// Something of the listing that the model does not know.
+/// A value of the listing that the model does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// A stable identifier: `unknown_value`.
     pub code: &'static str,
     /// The column.
     pub field: String,
-    /// A sentence for people, with the nearest known value where one is near.
+    /// A sentence for people, suggesting the nearest known value if there is one.
     pub message: String,
 }

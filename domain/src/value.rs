@@ -2,10 +2,10 @@
 
 use chrono::NaiveDate;
 
-/// A value of a listing, already checked against its column.
+/// A value of a listing, validated against its column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A text, trimmed, never empty.
+    /// Text, trimmed and not empty.
     Text(String),
     /// A number in the column's unit.
     Number(f64),

@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 use domain::cell::shorten;
-use domain::column::LONGEST_TEXT;
+use domain::column::MAX_TEXT_CHARS;
 use domain::problem::Reason;
 use domain::vocabulary::nearest;
 use domain::{Cell, Column, Kind, Listing, Value};
@@ -267,7 +267,7 @@ fn read_text(text: &str) -> Result<Option<Value>, Reason> {
     if text.contains('\0') {
         return Err(Reason::NotAText);
     }
-    if text.chars().count() > LONGEST_TEXT {
+    if text.chars().count() > MAX_TEXT_CHARS {
         return Err(Reason::TooLong);
     }
     Ok((!text.is_empty()).then_some(Value::Text(text)))
@@ -278,14 +278,14 @@ fn single_spaced(text: &str) -> String {
     let mut single = String::new();
     let mut length = 0;
     for word in text.split_whitespace() {
-        if length > LONGEST_TEXT {
+        if length > MAX_TEXT_CHARS {
             break;
         }
         if length > 0 {
             single.push(' ');
             length += 1;
         }
-        let end = word.char_indices().nth(LONGEST_TEXT + 1).map_or(word.len(), |(end, _)| end);
+        let end = word.char_indices().nth(MAX_TEXT_CHARS + 1).map_or(word.len(), |(end, _)| end);
         single.push_str(&word[..end]);
         length += word[..end].chars().count();
     }
@@ -314,13 +314,13 @@ fn property(column: Column) -> Object {
     let unit = column.unit();
     let description = match column.kind() {
         Kind::Integer { min, max } | Kind::Decimal { min, max } if !unit.is_empty() => {
-            format!("{}: {min} to {max} {unit}.", column.describe())
+            format!("{}: {min} to {max} {unit}.", column.description())
         }
-        _ => format!("{}.", column.describe()),
+        _ => format!("{}.", column.description()),
     };
     let object = ObjectBuilder::new().description(Some(description)).examples([example_of(column)]);
     let object = match column.kind() {
-        Kind::Text => object.max_length(Some(LONGEST_TEXT)).pattern(Some(if is_required {
+        Kind::Text => object.max_length(Some(MAX_TEXT_CHARS)).pattern(Some(if is_required {
             "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
         } else {
             "^[^\\u0000]*$"
@@ -382,7 +382,7 @@ mod tests {
             r#"{"brand": 5, "year": "2018", "mileage": -5, "milage": 1, "owners_count": 1.5, "wheel": "a", "wheel": "b", "listing_date": "17.03.2026"}"#,
         );
         let expected = [
-            ("/brand", "not_a_text", "brand must be a text (got 5)"),
+            ("/brand", "not_a_text", "brand must be text (got 5)"),
             ("/year", "not_a_number", "year must be a number (got \"2018\")"),
             ("/mileage", "out_of_range", "mileage must be between 0 and 2000000 (got -5)"),
             ("/milage", "unknown_field", "milage is not a field of a listing; did you mean mileage?"),
