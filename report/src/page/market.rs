@@ -28,8 +28,8 @@ pub(super) fn section(figures: &Figures) -> Markup {
         ticks: years,
         horizontal: text(Words::new("начало года", "start of year")),
         vertical: text(Words::new("цены одинаковых машин, первый период = 1", "price index, first period = 1")),
-        write_horizontal: &|year| Text::plain(format!("{year:.0}")),
-        write_vertical: &|level| number(|language| language.decimal(level, 2)),
+        format_horizontal: &|year| Text::plain(format!("{year:.0}")),
+        format_vertical: &|level| number(|language| language.decimal(level, 2)),
     };
     let heads = [
         Words::new("Период", "Period"),

@@ -36,8 +36,8 @@ fn draw(number: &NumberColumn) -> Markup {
         mark,
         horizontal: text(title.clone().then(&scale)),
         vertical: text(Words::new("доля объявлений", "share of listings")),
-        write_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
-        write_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
+        format_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
+        format_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
     };
     figure(&title, histogram.draw(), Some(caption(number)))
 }

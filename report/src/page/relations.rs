@@ -44,14 +44,14 @@ fn price_plot(prices: &PriceAgainst) -> Markup {
         ticks: is_date.then(|| year_ticks(&bins)),
         horizontal: text(label),
         vertical: text(Words::new("цена, ₽ (логарифмическая шкала)", "price, ₽ (logarithmic scale)")),
-        write_horizontal: &|value| {
+        format_horizontal: &|value| {
             if is_date {
                 Text::plain(format!("{:.0}", year_of(value)))
             } else {
                 number(|language| language.short(value))
             }
         },
-        write_vertical: &|price| number(|language| language.short(price)),
+        format_vertical: &|price| number(|language| language.short(price)),
     };
     let caption = Words::new(
         "Здесь видно и то, какие машины когда выставлены; рост цен одинаковых машин — в разделе «Уровень рынка».",
