@@ -1,56 +1,56 @@
-//! Conformalized quantile regression (Romano, Patterson, Candès 2019, arXiv 1905.03222), by group
-//! of predicted price and age (Mondrian conformal prediction), on the logarithm of the price.
+//! Conformalized quantile regression (Romano, Patterson, Candès 2019, arXiv 1905.03222) on the logarithm of the
+//! price, with one offset per group of predicted price and age (Mondrian conformal prediction).
 
 use serde::{Deserialize, Serialize};
 
 use crate::quantile;
 
-/// The calibrated intervals of a model: what stands in its file under `probeg.calibration`.
+/// A model's calibrated intervals, stored in its file under `probeg.calibration`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Upper edges of the bands of predicted price; the last band is open.
     pub price_edges: Vec<f64>,
     /// Upper edges of the bands of age in years; the last band is open.
     pub age_edges: Vec<f64>,
-    /// One entry a level that a caller may ask for.
+    /// One entry per available level.
     pub intervals: Vec<Interval>,
 }
 
-/// One level's interval: two quantiles of the model and how far each group's is widened.
+/// The interval of one level: two quantiles of the model and the offset that widens them in each group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
-    /// The share of prices that the interval is to hold.
+    /// Nominal coverage.
     pub level: f64,
-    /// Place of the lower quantile in the model's output.
+    /// Index of the lower quantile in the model's output.
     pub lower: usize,
-    /// Place of the upper quantile in the model's output.
+    /// Index of the upper quantile in the model's output.
     pub upper: usize,
     /// By price band, then by age band: the interval is `[q_lower / e^x, q_upper · e^x]`.
     pub offsets: Vec<Vec<f64>>,
 }
 
-/// What is known of one validation row: the model's quantiles, the true price and the age.
+/// One validation row: the model's quantiles, the asking price and the age.
 #[derive(Clone, Debug)]
 pub struct CalibrationRow {
-    /// Rising quantiles of the price.
+    /// Predicted quantiles of the price, in ascending order.
     pub quantiles: Vec<f32>,
-    /// The price that was asked.
+    /// Asking price.
     pub price: f64,
     /// Age in years on the day of the listing; NaN when unknown.
     pub age: f64,
 }
 
-/// How many rows of its own an offset must have to count as much as the offset of the larger group around it: that
-/// of few rows is mostly chance.
-const ROWS_OF_EQUAL_WEIGHT: f64 = 300.0;
+/// Number of rows at which a group's own offset weighs as much as that of its parent group. Offsets of small groups
+/// are mostly noise.
+const SHRINKAGE_ROWS: f64 = 300.0;
 
 /// Upper edges of the bands of age in years, of the calibration and of the accuracy card.
 pub const AGE_EDGES: [f64; 4] = [3.0, 7.0, 12.0, 20.0];
 const PRICE_BANDS: usize = 5;
 
 impl Calibration {
-    /// Fits the offsets. `quantile_levels` are the levels of the model's output, symmetric around
-    /// the median; each pair of them becomes an interval.
+    /// Fits the offsets. `quantile_levels` are the levels of the model's output, symmetric around the median; each
+    /// pair becomes an interval.
     #[must_use]
     pub fn fit(quantile_levels: &[f64], rows: &[CalibrationRow]) -> Self {
         let median = quantile_levels.len() / 2;
@@ -86,8 +86,8 @@ impl Calibration {
             .collect()
     }
 
-    /// The interval of a level around a model's quantiles, `(low, high)`, never beyond the median
-    /// on either side; `None` for a level that was not trained.
+    /// The interval `(low, high)` of a level for a model's quantiles; it always contains the median. `None` for a level
+    /// that was not trained.
     #[must_use]
     pub fn interval(&self, level: f64, quantiles: &[f32], age: f64) -> Option<(f64, f64)> {
         let interval = self.intervals.iter().find(|interval| (interval.level - level).abs() < 1e-9)?;
@@ -98,13 +98,13 @@ impl Calibration {
         Some((low.min(median), high.max(median)))
     }
 
-    /// The levels that a caller may ask for, rising.
+    /// The available levels, in ascending order.
     #[must_use]
     pub fn levels(&self) -> Vec<f64> {
         self.intervals.iter().map(|interval| interval.level).collect()
     }
 
-    /// Whether every band has its offset and every quantile its place among `quantiles` outputs.
+    /// Whether every band has a finite offset and every quantile index is below `quantiles`.
     #[must_use]
     pub fn is_consistent(&self, quantiles: usize) -> bool {
         self.intervals.iter().all(|interval| {
@@ -118,7 +118,7 @@ impl Calibration {
     }
 }
 
-/// Edges that cut the predicted prices into bands of equal size.
+/// Edges that divide the predicted prices into bands of equal size.
 fn price_edges(rows: &[CalibrationRow], median: usize) -> Vec<f64> {
     let mut prices: Vec<f64> = rows.iter().map(|row| f64::from(row.quantiles[median])).collect();
     prices.sort_unstable_by(f64::total_cmp);
@@ -130,15 +130,15 @@ fn band(edges: &[f64], value: f64) -> usize {
     edges.iter().position(|edge| value < *edge).unwrap_or(edges.len())
 }
 
-/// The conformal quantile of a group's scores, drawn towards that of the larger group around it.
-fn shrunk_quantile(scores: Vec<f64>, level: f64, around: f64) -> f64 {
+/// The conformal quantile of a group's scores, shrunk towards that of its parent group.
+fn shrunk_quantile(scores: Vec<f64>, level: f64, parent: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
-    let weight = scores.len() as f64 / (scores.len() as f64 + ROWS_OF_EQUAL_WEIGHT);
-    weight * conformal_quantile(scores, level) + (1.0 - weight) * around
+    let weight = scores.len() as f64 / (scores.len() as f64 + SHRINKAGE_ROWS);
+    weight * conformal_quantile(scores, level) + (1.0 - weight) * parent
 }
 
-/// The `⌈(n + 1) · level⌉`-th smallest score: the offset that gives the level its coverage on new rows. Without scores, 0.
-/// No quantile of [`crate::quantile`]: the coverage is proven for this rank alone.
+/// The `⌈(n + 1) · level⌉`-th smallest score, or 0 without scores. Coverage is only guaranteed for this rank, so none of
+/// the quantiles of [`crate::quantile`] will do.
 fn conformal_quantile(mut scores: Vec<f64>, level: f64) -> f64 {
     scores.sort_unstable_by(f64::total_cmp);
     #[expect(
@@ -148,8 +148,8 @@ fn conformal_quantile(mut scores: Vec<f64>, level: f64) -> f64 {
         reason = "a rank below 2^52, never negative"
     )]
     let rank = ((scores.len() as f64 + 1.0) * level).ceil() as usize;
-    let place = rank.clamp(1, scores.len().max(1)) - 1;
-    scores.get(place).copied().unwrap_or(0.0)
+    let index = rank.clamp(1, scores.len().max(1)) - 1;
+    scores.get(index).copied().unwrap_or(0.0)
 }
 
 fn round(level: f64) -> f64 {
@@ -162,8 +162,8 @@ mod tests {
 
     const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
 
-    /// Prices spread evenly over 100..200 around a model that says 140..160 for everything.
-    fn overconfident() -> Vec<CalibrationRow> {
+    /// Prices uniform over 100..200, and a model that predicts 140..160 for everything.
+    fn overconfident_rows() -> Vec<CalibrationRow> {
         (0..1000)
             .map(|step| CalibrationRow {
                 quantiles: vec![140.0, 150.0, 160.0],
@@ -174,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn the_interval_covers_what_its_level_says() {
-        let rows = overconfident();
+    fn intervals_reach_nominal_coverage() {
+        let rows = overconfident_rows();
         let calibration = Calibration::fit(&LEVELS, &rows);
         assert!(calibration.is_consistent(3));
         let covered = rows
@@ -189,26 +189,26 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_few_rows_goes_with_those_around_it() {
-        let mut rows = overconfident();
-        // The same prices, but three old cars far outside of what the model says.
+    fn small_groups_shrink_towards_their_parent() {
+        let mut rows = overconfident_rows();
+        // Three old cars far outside the predicted range.
         rows.extend((0..3).map(|_| CalibrationRow { quantiles: vec![140.0, 150.0, 160.0], price: 1000.0, age: 30.0 }));
         let calibration = Calibration::fit(&LEVELS, &rows);
         let by_age = calibration.intervals[0].offsets.last().unwrap();
-        let (known, few) = (by_age[1], by_age[4]);
-        assert!((few - known).abs() < 0.02, "{few} {known}");
-        assert!(few > known);
+        let (large, small) = (by_age[1], by_age[4]);
+        assert!((small - large).abs() < 0.02, "{small} {large}");
+        assert!(small > large);
     }
 
     #[test]
-    fn a_level_that_was_not_trained_has_no_interval() {
-        let calibration = Calibration::fit(&LEVELS, &overconfident());
+    fn untrained_levels_have_no_interval() {
+        let calibration = Calibration::fit(&LEVELS, &overconfident_rows());
         assert_eq!(calibration.interval(0.7, &[1.0, 2.0, 3.0], 5.0), None);
         assert_eq!(calibration.levels(), [0.8]);
     }
 
     #[test]
-    fn no_rows_leave_the_quantiles_as_they_are() {
+    fn without_rows_the_quantiles_are_unchanged() {
         let calibration = Calibration::fit(&LEVELS, &[]);
         assert_eq!(calibration.interval(0.8, &[1.0, 2.0, 3.0], f64::NAN), Some((1.0, 3.0)));
     }

@@ -1,7 +1,7 @@
-//! A cell of a table or a field of JSON, and how it becomes a value of its column.
+//! Parsing a table cell or a JSON field into a value of its column.
 //!
-//! People write numbers as text, with decimal commas, spaces and units. What can mean one thing
-//! only is taken; what could mean two is refused.
+//! People write numbers as text, with decimal commas, spaces and units. Unambiguous text is accepted; text with two
+//! possible meanings is rejected.
 
 mod date;
 mod number;
@@ -10,19 +10,19 @@ use std::borrow::Cow;
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::column::{Column, Kind, LONGEST_TEXT};
+use crate::column::{Column, Kind};
 use crate::fold::fold;
 use crate::problem::{Problem, Reason};
 use crate::value::Value;
-use date::{date_of_number, parse_date};
+use date::{date_from_number, parse_date};
 use number::{cubic_centimetres_to_litres, parse_number};
 
-/// What a table or a document says in one place, before anything is known of its meaning.
+/// An uninterpreted cell of a table or a document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell<'a> {
-    /// Nothing at all.
+    /// No content.
     Empty,
-    /// A text.
+    /// Text.
     Text(&'a str),
     /// A number.
     Number(f64),
@@ -33,7 +33,7 @@ pub enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The cell as a person would read it.
+    /// The cell as displayed text.
     #[must_use]
     pub fn display(&self) -> Cow<'_, str> {
         match self {
@@ -45,7 +45,7 @@ impl Cell<'_> {
     }
 }
 
-/// What people write for "unknown", folded.
+/// Words for "unknown", in folded form.
 const MISSING: [&str; 26] = [
     "n/a",
     "na",
@@ -75,36 +75,36 @@ const MISSING: [&str; 26] = [
     "не известна",
 ];
 
-/// Reads a cell as a value of its column; `None` where it says that the value is unknown.
-/// `current_year` bounds the year of manufacture.
+/// Parses a cell as a value of its column; `None` if the value is missing or unknown. `current_year` bounds the year of
+/// manufacture.
 ///
 /// # Errors
-/// What is wrong with the cell.
-pub fn read(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<Option<Value>, Problem> {
+/// The cell is not a valid value of the column.
+pub fn parse_cell(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<Option<Value>, Problem> {
     if is_missing(cell) {
         return Ok(None);
     }
     let value = match column.kind() {
-        Kind::Text => read_text(cell).map(Value::Text),
-        Kind::Date => read_date(cell).map(Value::Date),
-        Kind::Integer { .. } | Kind::Decimal { .. } => read_number(column, cell, current_year).map(Value::Number),
+        Kind::Text => parse_text_cell(cell),
+        Kind::Date => parse_date_cell(cell).map(Some),
+        Kind::Integer { .. } | Kind::Decimal { .. } => parse_number_cell(column, cell, current_year).map(Some),
     };
-    value.map(Some).map_err(|reason| Problem { column, value: shorten(&cell.display()), reason })
+    value.map_err(|reason| Problem { column, value: shorten(&cell.display()), reason })
 }
 
 fn is_missing(cell: &Cell<'_>) -> bool {
-    // Longer than any of the words, in bytes: most texts are, and need no folding to know it.
-    const LONGEST: usize = 48;
+    // Most texts are longer than all of the words, so folding them can be skipped.
+    const MAX_MISSING_BYTES: usize = 48;
     match cell {
         Cell::Empty => true,
-        Cell::Text(text) => text.trim().len() <= LONGEST && says_nothing(&fold(text)),
+        Cell::Text(text) => text.trim().len() <= MAX_MISSING_BYTES && is_missing_word(&fold(text)),
         Cell::Number(number) => number.is_nan(),
         Cell::Date(_) | Cell::Error(_) => false,
     }
 }
 
-/// Whether a folded text is a word for "unknown", or nothing but dashes and the like.
-pub(crate) fn says_nothing(folded: &str) -> bool {
+/// Whether a folded text is a word for "unknown" or consists of placeholder punctuation only.
+pub(crate) fn is_missing_word(folded: &str) -> bool {
     let is_blank = |c| matches!(c, '-' | '‐'..='―' | '−' | '－' | '?' | '.' | '…' | '_' | '*' | '/');
     folded.chars().all(is_blank) || MISSING.contains(&folded)
 }
@@ -114,68 +114,57 @@ pub(crate) fn missing_words() -> &'static [&'static str] {
     &MISSING
 }
 
-/// A value as it is repeated to its author: never longer than a line.
+/// A value shortened for an error message.
 #[must_use]
 pub fn shorten(value: &str) -> String {
-    const SHOWN: usize = 60;
-    match value.char_indices().nth(SHOWN) {
+    const MAX_CHARS: usize = 60;
+    match value.char_indices().nth(MAX_CHARS) {
         None => value.to_owned(),
         Some((end, _)) => format!("{}…", &value[..end]),
     }
 }
 
-fn read_text(cell: &Cell<'_>) -> Result<String, Reason> {
-    if let Cell::Error(_) = cell {
-        return Err(Reason::NoValue);
+fn parse_text_cell(cell: &Cell<'_>) -> Result<Option<Value>, Reason> {
+    match cell {
+        Cell::Error(_) => Err(Reason::NoValue),
+        cell => Value::text(&cell.display()),
     }
-    let text = cell.display().split_whitespace().collect::<Vec<_>>().join(" ");
-    // A zero byte cannot be stored in PostgreSQL and names nothing.
-    if text.contains('\0') {
-        return Err(Reason::NotAText);
-    }
-    if text.chars().count() > LONGEST_TEXT { Err(Reason::TooLong) } else { Ok(text) }
 }
 
-fn read_date(cell: &Cell<'_>) -> Result<NaiveDate, Reason> {
+fn parse_date_cell(cell: &Cell<'_>) -> Result<Value, Reason> {
     let date = match cell {
         Cell::Date(date) => *date,
         Cell::Text(text) => parse_date(text).ok_or(Reason::NotADate)?,
-        Cell::Number(number) => date_of_number(*number).ok_or(Reason::NotADate)?,
+        Cell::Number(number) => date_from_number(*number).ok_or(Reason::NotADate)?,
         Cell::Error(_) => return Err(Reason::NoValue),
         Cell::Empty => return Err(Reason::NotADate),
     };
-    if (1990..=2099).contains(&date.year()) { Ok(date) } else { Err(Reason::DateOutOfRange) }
+    Value::date(date)
 }
 
-/// The year that a spreadsheet shows for the numbers 2000 to 2026 in a cell that is formatted as a date.
-const NUMBER_AS_DATE: i32 = 1905;
+/// A spreadsheet shows the numbers 2000 to 2026 as days of this year when their cells are formatted as dates.
+const YEAR_OF_MISFORMATTED_NUMBERS: i32 = 1905;
 
-fn read_number(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<f64, Reason> {
+fn parse_number_cell(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<Value, Reason> {
     let number = match cell {
         Cell::Number(number) => cubic_centimetres_to_litres(column, *number),
         Cell::Text(text) => parse_number(column, text, current_year)?,
-        Cell::Date(date) if column == Column::Year && date.year() != NUMBER_AS_DATE => f64::from(date.year()),
+        Cell::Date(date) if column == Column::Year && date.year() != YEAR_OF_MISFORMATTED_NUMBERS => {
+            f64::from(date.year())
+        }
         Cell::Error(_) => return Err(Reason::NoValue),
         Cell::Date(_) | Cell::Empty => return Err(Reason::NotANumber),
     };
-    if !number.is_finite() {
-        return Err(Reason::NotANumber);
-    }
-    if matches!(column.kind(), Kind::Integer { .. }) && number.fract() != 0.0 {
-        return Err(Reason::NotAnInteger);
-    }
-    match column.bounds(current_year) {
-        Some((min, max)) if !(min..=max).contains(&number) => Err(Reason::OutOfRange { min, max }),
-        _ => Ok(number),
-    }
+    Value::number(column, number, current_year)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::column::MAX_TEXT_CHARS;
 
     fn number(column: Column, text: &str) -> Result<f64, Reason> {
-        match read(column, &Cell::Text(text), 2026) {
+        match parse_cell(column, &Cell::Text(text), 2026) {
             Ok(Some(Value::Number(number))) => Ok(number),
             Ok(other) => panic!("{text}: {other:?}"),
             Err(problem) => Err(problem.reason),
@@ -184,7 +173,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::too_many_lines, reason = "one table of examples")]
-    fn numbers_are_read_as_people_write_them() {
+    fn numbers_are_parsed_in_many_notations() {
         for (column, texts, expected) in [
             (
                 Column::Mileage,
@@ -304,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_two_numbers_is_refused() {
+    fn ambiguous_numbers_are_rejected() {
         for (column, text, first, second) in [
             (Column::Mileage, "150.000", 150.0, 150_000.0),
             (Column::Mileage, "150.000 км", 150.0, 150_000.0),
@@ -324,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_of_the_column_is_refused() {
+    fn invalid_numbers_are_rejected() {
         for (column, texts) in [
             (
                 Column::Mileage,
@@ -355,16 +344,16 @@ mod tests {
     }
 
     #[test]
-    fn a_day_in_the_column_of_years_is_its_year_unless_it_is_a_number_shown_as_a_day() {
-        let read_day = |year, month, day| {
-            read(Column::Year, &Cell::Date(NaiveDate::from_ymd_opt(year, month, day).unwrap()), 2026)
+    fn a_date_in_the_year_column_is_reduced_to_its_year() {
+        let parse_day = |year, month, day| {
+            parse_cell(Column::Year, &Cell::Date(NaiveDate::from_ymd_opt(year, month, day).unwrap()), 2026)
         };
-        assert_eq!(read_day(2018, 5, 1), Ok(Some(Value::Number(2018.0))));
-        assert_eq!(read_day(1905, 7, 10).unwrap_err().reason, Reason::NotANumber);
+        assert_eq!(parse_day(2018, 5, 1), Ok(Some(Value::Number(2018.0))));
+        assert_eq!(parse_day(1905, 7, 10).unwrap_err().reason, Reason::NotANumber);
     }
 
     #[test]
-    fn dates_are_read_as_people_and_spreadsheets_write_them() {
+    fn dates_are_parsed_in_many_notations() {
         let day = NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
         let texts = [
             "2026-03-17",
@@ -389,58 +378,58 @@ mod tests {
         ];
         let numbers = [46_098.0, 20_260_317.0].map(Cell::Number);
         for cell in texts.map(Cell::Text).into_iter().chain(numbers).chain([Cell::Date(day)]) {
-            assert_eq!(read(Column::ListingDate, &cell, 2026), Ok(Some(Value::Date(day))), "{cell:?}");
+            assert_eq!(parse_cell(Column::ListingDate, &cell, 2026), Ok(Some(Value::Date(day))), "{cell:?}");
         }
         for text in
             ["вчера", "03/04/2026", "03-04-2026", "26-03-17", "31.02.2026", "03/2026", "20261317", "17 марка 26 5"]
         {
-            let problem = read(Column::ListingDate, &Cell::Text(text), 2026).unwrap_err();
+            let problem = parse_cell(Column::ListingDate, &Cell::Text(text), 2026).unwrap_err();
             assert_eq!(problem.reason, Reason::NotADate, "{text}");
         }
     }
 
     #[test]
-    fn unknown_is_missing_not_wrong() {
+    fn words_for_unknown_mean_missing() {
         for text in
             ["", "  ", "—", "--", "−", "...", "nan", "Нет данных", "NULL", "Н/Д", "#Н/Д", "неизвестно", "k.A.", "?"]
         {
-            assert_eq!(read(Column::Mileage, &Cell::Text(text), 2026), Ok(None), "{text}");
+            assert_eq!(parse_cell(Column::Mileage, &Cell::Text(text), 2026), Ok(None), "{text}");
         }
-        assert_eq!(read(Column::Mileage, &Cell::Number(f64::NAN), 2026), Ok(None));
-        assert_eq!(read(Column::Customs, &Cell::Text("+"), 2026), Ok(Some(Value::Text("+".into()))));
+        assert_eq!(parse_cell(Column::Mileage, &Cell::Number(f64::NAN), 2026), Ok(None));
+        assert_eq!(parse_cell(Column::Customs, &Cell::Text("+"), 2026), Ok(Some(Value::Text("+".into()))));
     }
 
     #[test]
-    fn texts_keep_their_case_and_numbers_may_name_models() {
-        let model = read(Column::Model, &Cell::Number(2114.0), 2026);
+    fn text_keeps_its_case_and_models_may_be_numbers() {
+        let model = parse_cell(Column::Model, &Cell::Number(2114.0), 2026);
         assert_eq!(model, Ok(Some(Value::Text("2114".into()))));
-        let long = "я".repeat(LONGEST_TEXT + 1);
-        assert_eq!(read(Column::Model, &Cell::Text(&long), 2026).unwrap_err().reason, Reason::TooLong);
-        assert_eq!(read(Column::Model, &Cell::Text("a\0b"), 2026).unwrap_err().reason, Reason::NotAText);
+        let long = "я".repeat(MAX_TEXT_CHARS + 1);
+        assert_eq!(parse_cell(Column::Model, &Cell::Text(&long), 2026).unwrap_err().reason, Reason::TooLong);
+        assert_eq!(parse_cell(Column::Model, &Cell::Text("a\0b"), 2026).unwrap_err().reason, Reason::NotAText);
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,30}") {
             for column in Column::ALL {
-                let _ = read(column, &Cell::Text(&text), 2026);
+                let _ = parse_cell(column, &Cell::Text(&text), 2026);
             }
         }
 
         #[test]
-        fn a_whole_number_is_read_as_itself(value in 0u32..2_000_000) {
+        fn whole_numbers_round_trip(value in 0u32..2_000_000) {
             proptest::prop_assert_eq!(number(Column::Mileage, &value.to_string()), Ok(f64::from(value)));
             proptest::prop_assert_eq!(number(Column::Mileage, &format!("{value} км")), Ok(f64::from(value)));
         }
 
         #[test]
-        fn a_grouped_number_is_read_as_itself_or_refused(value in 0u32..2_000_000, separator in "[ ,.'\u{a0}]", fraction in "|[.]0{1,3}|,00?") {
+        fn grouped_numbers_round_trip_or_are_rejected(value in 0u32..2_000_000, separator in "[ ,.'\u{a0}]", fraction in "|[.]0{1,3}|,00?") {
             let digits = value.to_string();
             let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
             proptest::prop_assume!(!fraction.starts_with(&separator));
             let text = groups.join(&separator) + &fraction;
             match number(Column::Mileage, &text) {
-                Ok(read) => proptest::prop_assert!((read - f64::from(value)).abs() < 1e-9, "{}", text),
+                Ok(parsed) => proptest::prop_assert!((parsed - f64::from(value)).abs() < 1e-9, "{}", text),
                 Err(reason) => proptest::prop_assert!(matches!(reason, Reason::Ambiguous { .. } | Reason::NotANumber), "{}", text),
             }
         }

@@ -1,4 +1,4 @@
-//! The columns of a listing: the one table that import, training, serving and documents read.
+//! The columns of a listing, defined once for import, training, serving and documentation.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::fold::fold_header;
 
-/// A column of a listing, in the order in which the product shows them.
+/// A column of a listing, in display order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each variant is documented by `Column::describe`")]
+#[expect(missing_docs, reason = "each variant is documented by `Column::description`")]
 pub enum Column {
     Brand,
     Model,
@@ -34,35 +34,35 @@ pub enum Column {
     Price,
 }
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Free text, compared after folding.
     Text,
-    /// A whole number between two bounds, both included.
+    /// A whole number within inclusive bounds.
     Integer {
-        /// The smallest value that is accepted.
+        /// Minimum.
         min: f64,
-        /// The largest value that is accepted.
+        /// Maximum.
         max: f64,
     },
-    /// A number between two bounds, both included.
+    /// A number within inclusive bounds.
     Decimal {
-        /// The smallest value that is accepted.
+        /// Minimum.
         min: f64,
-        /// The largest value that is accepted.
+        /// Maximum.
         max: f64,
     },
     /// A calendar day.
     Date,
 }
 
-/// The first year of manufacture that is accepted.
-pub const FIRST_YEAR: f64 = 1900.0;
-/// No car is sold for more: a larger number is a slip of the hand.
-pub const HIGHEST_PRICE: f64 = 10_000_000_000.0;
-/// Longest text of a cell, in characters; longer ones are no names of anything.
-pub const LONGEST_TEXT: usize = 200;
+/// Minimum year of manufacture.
+pub const MIN_YEAR: f64 = 1900.0;
+/// Maximum price; anything above is a typo.
+pub const MAX_PRICE: f64 = 10_000_000_000.0;
+/// Maximum length of a text cell, in characters.
+pub const MAX_TEXT_CHARS: usize = 200;
 
 impl Column {
     /// Every column, in order.
@@ -89,16 +89,16 @@ impl Column {
         Self::Price,
     ];
 
-    /// The columns without which no valuation is possible.
+    /// The columns that every valuation requires.
     pub const REQUIRED: [Self; 3] = [Self::Brand, Self::Year, Self::Mileage];
 
-    /// The columns that describe the car and its advertisement: all but the price.
+    /// All columns except the price.
     #[must_use]
     pub fn descriptive() -> &'static [Self] {
         &Self::ALL[..Self::ALL.len() - 1]
     }
 
-    /// The name in tables, JSON and the database.
+    /// The name used in tables, JSON and the database.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -125,23 +125,23 @@ impl Column {
         }
     }
 
-    /// What the column holds and between which bounds. The year's upper bound moves with the
-    /// calendar: see [`Column::bounds`].
+    /// The type of the column and its bounds. The upper bound of the year depends on the current one: see
+    /// [`Column::bounds`].
     #[must_use]
     pub fn kind(self) -> Kind {
         match self {
-            Self::Year => Kind::Integer { min: FIRST_YEAR, max: 2100.0 },
+            Self::Year => Kind::Integer { min: MIN_YEAR, max: 2100.0 },
             Self::Mileage => Kind::Integer { min: 0.0, max: 2_000_000.0 },
             Self::EngineVolume => Kind::Decimal { min: 0.0, max: 20.0 },
             Self::EnginePower => Kind::Decimal { min: 0.0, max: 3000.0 },
             Self::OwnersCount => Kind::Integer { min: 0.0, max: 50.0 },
-            Self::Price => Kind::Decimal { min: 1.0, max: HIGHEST_PRICE },
+            Self::Price => Kind::Decimal { min: 1.0, max: MAX_PRICE },
             Self::ListingDate => Kind::Date,
             _ => Kind::Text,
         }
     }
 
-    /// The unit of a number, empty where there is none.
+    /// The unit of a number; empty if there is none.
     #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
@@ -154,7 +154,7 @@ impl Column {
         }
     }
 
-    /// The headers, besides the name, by which a table may call the column.
+    /// Alternative table headers of the column.
     #[must_use]
     pub fn headers(self) -> &'static [&'static str] {
         match self {
@@ -181,34 +181,34 @@ impl Column {
         }
     }
 
-    /// One line on what the column says, for documents and templates.
+    /// A one-line description for documentation and templates.
     #[must_use]
-    pub fn describe(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Brand => "Make of the car",
-            Self::Model => "Model, as the make names it",
+            Self::Model => "Model, as named by the make",
             Self::VehicleGeneration => "Generation or restyling of the model",
             Self::Year => "Year of manufacture, 1900 to next year",
             Self::Mileage => "Mileage in kilometres",
             Self::BodyType => "Body type",
             Self::FuelType => "Fuel",
-            Self::EngineVolume => "Engine volume in litres",
+            Self::EngineVolume => "Engine displacement in litres",
             Self::EnginePower => "Engine power in horsepower",
             Self::Transmission => "Gearbox",
             Self::Drive => "Driven wheels",
             Self::Wheel => "Side of the steering wheel",
             Self::State => "Condition",
-            Self::OwnersCount => "Owners in the registration document; 4 stands for four and more",
+            Self::OwnersCount => "Number of owners in the registration document; 4 means four or more",
             Self::Pts => "Registration document: original or duplicate",
             Self::Customs => "Customs status",
-            Self::Region => "Region or city of the sale",
+            Self::Region => "Region or city of sale",
             Self::Color => "Colour",
-            Self::ListingDate => "Day of the listing; a valuation without one is for today",
+            Self::ListingDate => "Date of the listing; a valuation without one is for today",
             Self::Price => "Asking price",
         }
     }
 
-    /// The name for people, in Russian and in English.
+    /// The display name, in Russian and in English.
     #[must_use]
     pub fn label(self) -> (&'static str, &'static str) {
         match self {
@@ -235,7 +235,7 @@ impl Column {
         }
     }
 
-    /// The unit of a number for people, in Russian and in English; empty if there is none.
+    /// The display unit of a number, in Russian and in English; empty if there is none.
     #[must_use]
     pub fn unit_label(self) -> (&'static str, &'static str) {
         match self {
@@ -247,7 +247,7 @@ impl Column {
         }
     }
 
-    /// A real value, for examples in documents and templates. Numbers and dates as text.
+    /// An example value for documentation and templates, as text.
     #[must_use]
     pub fn example(self) -> &'static str {
         match self {
@@ -274,14 +274,14 @@ impl Column {
         }
     }
 
-    /// The column of this exact name.
+    /// The column with this exact name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.name() == name)
     }
 
-    /// The column that a table's header means: its name or one of its synonyms, in any case and
-    /// spacing, with or without `_` between words.
+    /// The column of a table header: its name or one of its alternatives, in any case and spacing, with `_` or spaces
+    /// between words.
     #[must_use]
     pub fn from_header(header: &str) -> Option<Self> {
         static BY_HEADER: LazyLock<HashMap<String, Column>> = LazyLock::new(|| {
@@ -296,8 +296,8 @@ impl Column {
         BY_HEADER.get(&fold_header(header)).copied()
     }
 
-    /// The place of a header among those that mean the column, its name first: the smaller, the more it says. `None`
-    /// when it does not mean the column.
+    /// The rank of a header among those of the column, where the name ranks first. `None` if it is not a header of the
+    /// column.
     #[must_use]
     pub fn header_rank(self, header: &str) -> Option<usize> {
         let header = fold_header(header);
@@ -305,7 +305,7 @@ impl Column {
         known.position(|known| fold_header(known) == header)
     }
 
-    /// The bounds of a number, given the current year; `None` for texts and dates.
+    /// The bounds of a number in the current year; `None` for text and dates.
     #[must_use]
     pub fn bounds(self, current_year: i32) -> Option<(f64, f64)> {
         match self.kind() {
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_are_recognised_in_any_spelling() {
+    fn headers_match_in_any_spelling() {
         for (header, column) in [
             ("  Год   Выпуска ", Column::Year),
             ("ОБЪЕМ", Column::EngineVolume),
@@ -336,14 +336,14 @@ mod tests {
     }
 
     #[test]
-    fn json_and_tables_name_a_column_alike() {
+    fn column_names_match_their_json_form() {
         for column in Column::ALL {
             assert_eq!(serde_json::to_value(column).unwrap(), column.name());
         }
     }
 
     #[test]
-    fn no_header_means_two_columns() {
+    fn headers_are_unambiguous() {
         let mut seen = std::collections::HashMap::new();
         for column in Column::ALL {
             for header in column.headers().iter().chain([&column.name()]) {

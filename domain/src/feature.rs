@@ -1,4 +1,4 @@
-//! The features of the model: which columns it sees, as what. This list exists once, here.
+//! The features of the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use crate::column::Column;
 use crate::synonyms;
 
-/// A categorical feature: one or more text columns that only mean something together, as a model's
-/// name does with its brand.
+/// A categorical feature: one or more text columns that identify a category together, such as a model name with its
+/// brand.
 #[derive(Clone, Copy, Debug)]
 pub struct Categorical {
     /// The name in the feature schema.
     pub name: &'static str,
-    /// The columns whose texts, in this order, are the key.
+    /// The columns that make up the key, in order.
     pub columns: &'static [Column],
 }
 
@@ -35,9 +35,9 @@ pub const CATEGORICAL: [Categorical; 13] = [
     Categorical { name: "color", columns: &[Column::Color] },
 ];
 
-/// The place of the model among [`CATEGORICAL`].
+/// Index of the model in [`CATEGORICAL`].
 pub const MODEL: usize = 1;
-/// The place of the generation among [`CATEGORICAL`].
+/// Index of the generation in [`CATEGORICAL`].
 pub const GENERATION: usize = 2;
 
 /// The numeric features, in input order, in the units of their columns.
@@ -50,21 +50,21 @@ pub const NUMERIC: [Column; 6] = [
     Column::ListingDate,
 ];
 
-/// The place of a column among [`NUMERIC`].
+/// Index of a column in [`NUMERIC`].
 ///
 /// # Panics
-/// At compile time of a caller's constant, when the column is not a numeric feature.
+/// If the column is not a numeric feature; in a constant, at compile time.
 #[must_use]
-pub const fn numeric_place(column: Column) -> usize {
-    let mut place = 0;
-    while NUMERIC[place] as usize != column as usize {
-        place += 1;
+pub const fn numeric_index(column: Column) -> usize {
+    let mut index = 0;
+    while NUMERIC[index] as usize != column as usize {
+        index += 1;
     }
-    place
+    index
 }
 
-/// What stands in a model file under `probeg.schema`: all that a client in any language needs to
-/// turn a listing into the file's inputs.
+/// The content of `probeg.schema` in a model file: all that a client in any language needs to encode a listing as the
+/// model's inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FeatureSchema {
     /// A hash of everything below: equal fingerprints mean equal inputs.
@@ -73,28 +73,29 @@ pub struct FeatureSchema {
     pub categorical: Vec<CategoricalFeature>,
     /// In input order.
     pub numeric: Vec<NumericFeature>,
-    /// By column: folded word to the folded word that it stands for.
+    /// By column: folded synonym to its folded canonical form.
     pub synonyms: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A categorical feature with its vocabulary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CategoricalFeature {
-    /// Name of the feature.
+    /// Feature name.
     pub name: String,
-    /// Names of the columns that make up its key.
+    /// Names of the columns that make up the key.
     pub columns: Vec<String>,
-    /// The known keys; a key's id is its place, counted from 1.
+    /// The known keys; the id of a key is its position, starting at 1.
     pub values: Vec<Vec<String>>,
 }
 
 impl CategoricalFeature {
-    /// The texts of the last column, sorted, in the keys that begin with the given texts; `None` stands for any text. A
-    /// feature of one column has no leading texts and ignores them.
+    /// The sorted texts of the last column in the keys that start with the leading texts; `None` matches any text.
+    /// Ignored by features of a single column.
     #[must_use]
     pub fn known_texts(&self, leading: &[Option<String>]) -> Vec<String> {
         let has_leading = self.columns.len() > 1;
-        let matches = |(text, wanted): (&String, &Option<String>)| wanted.as_ref().is_none_or(|wanted| wanted == text);
+        let matches =
+            |(text, leading): (&String, &Option<String>)| leading.as_ref().is_none_or(|leading| leading == text);
         let is_match = |key: &&Vec<String>| !has_leading || key.iter().take(key.len() - 1).zip(leading).all(matches);
         let texts: BTreeSet<&String> = self.values.iter().filter(is_match).filter_map(|key| key.last()).collect();
         texts.into_iter().cloned().collect()
@@ -104,14 +105,14 @@ impl CategoricalFeature {
 /// A numeric feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NumericFeature {
-    /// Name of the column.
+    /// Column name.
     pub name: String,
-    /// Unit, empty where there is none.
+    /// Unit; empty if there is none.
     pub unit: String,
 }
 
 impl FeatureSchema {
-    /// The known texts by column, sorted; see [`CategoricalFeature::known_texts`].
+    /// The sorted known texts by column; see [`CategoricalFeature::known_texts`].
     #[must_use]
     pub fn known_texts(&self, leading: &[Option<String>]) -> Vec<(Column, Vec<String>)> {
         let column = |feature: &CategoricalFeature| Column::from_name(feature.columns.last()?);
@@ -119,8 +120,7 @@ impl FeatureSchema {
         features.filter_map(|feature| Some((column(feature)?, feature.known_texts(leading)))).collect()
     }
 
-    /// The schema of this build's features with the given vocabularies, one a categorical feature
-    /// in the order of [`CATEGORICAL`].
+    /// The schema of this build's features, with one vocabulary per categorical feature in the order of [`CATEGORICAL`].
     #[must_use]
     pub fn new(vocabularies: Vec<Vec<Vec<String>>>) -> Self {
         let categorical = CATEGORICAL
@@ -136,16 +136,16 @@ impl FeatureSchema {
             .iter()
             .map(|column| NumericFeature { name: column.name().to_owned(), unit: column.unit().to_owned() })
             .collect();
-        Self { fingerprint: String::new(), categorical, numeric, synonyms: synonyms_by_column() }.fingerprinted()
+        Self { fingerprint: String::new(), categorical, numeric, synonyms: synonyms_by_column() }.with_fingerprint()
     }
 
-    /// The same content with its own fingerprint.
+    /// The same schema with its fingerprint recomputed.
     #[must_use]
-    pub fn fingerprinted(self) -> Self {
+    pub fn with_fingerprint(self) -> Self {
         Self { fingerprint: self.compute_fingerprint(), ..self }
     }
 
-    /// Whether the content is what its fingerprint says.
+    /// Whether the fingerprint matches the content.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         self.fingerprint == self.compute_fingerprint()
@@ -174,16 +174,17 @@ impl FeatureSchema {
             }
         }
         let digest = hash.finalize();
-        format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|place| digest[place])))
+        format!("{:016x}", u64::from_be_bytes(std::array::from_fn(|index| digest[index])))
     }
 }
 
 fn synonyms_by_column() -> BTreeMap<String, BTreeMap<String, String>> {
     Column::ALL
         .into_iter()
-        .filter(|column| !synonyms::of(*column).is_empty())
+        .filter(|column| !synonyms::synonyms_of(*column).is_empty())
         .map(|column| {
-            let table = synonyms::of(column).iter().map(|(word, meaning)| ((*word).to_owned(), (*meaning).to_owned()));
+            let table =
+                synonyms::synonyms_of(column).iter().map(|(word, meaning)| ((*word).to_owned(), (*meaning).to_owned()));
             (column.name().to_owned(), table.collect())
         })
         .collect()
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fingerprint_follows_the_content() {
+    fn the_fingerprint_depends_on_the_content() {
         let empty = FeatureSchema::new(vec![Vec::new(); CATEGORICAL.len()]);
         assert!(empty.is_intact());
         let mut changed = empty.clone();
@@ -204,8 +205,8 @@ mod tests {
     }
 
     #[test]
-    fn places_follow_the_lists() {
-        const MILEAGE: usize = numeric_place(Column::Mileage);
+    fn indices_match_the_lists() {
+        const MILEAGE: usize = numeric_index(Column::Mileage);
         assert_eq!((CATEGORICAL[MODEL].name, CATEGORICAL[GENERATION].name), ("model", "vehicle_generation"));
         assert_eq!(NUMERIC[MILEAGE], Column::Mileage);
     }

@@ -1,9 +1,9 @@
-//! Folding: the form in which texts are compared.
+//! Folding: the normal form in which texts are compared.
 
-/// Trims, makes inner spaces single, lowers the case and turns ё into е.
+/// Trims, collapses whitespace, lowercases and replaces ё with е.
 ///
-/// This is the exact rule that a client of the model file follows (`probeg.schema`), so it never
-/// changes without a new schema fingerprint.
+/// Clients of the model file follow the same rule (`probeg.schema`), so it never changes without a new schema
+/// fingerprint.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
@@ -13,7 +13,7 @@ pub fn fold(text: &str) -> String {
         }
         for c in word.chars() {
             match c {
-                // Nearly all text: `to_lowercase` would search its tables to say the same.
+                // Fast path: `to_lowercase` would search its tables.
                 '\0'..='\x7f' => folded.push(c.to_ascii_lowercase()),
                 'а'..='я' => folded.push(c),
                 _ => folded.extend(c.to_lowercase().map(|c| if c == 'ё' { 'е' } else { c })),
@@ -23,7 +23,7 @@ pub fn fold(text: &str) -> String {
     folded
 }
 
-/// Folds a table's header: as [`fold`], and a byte order mark dropped, `_` taken for a space.
+/// Folds a table header like [`fold`]; also drops a byte order mark and replaces `_` with a space.
 #[must_use]
 pub fn fold_header(header: &str) -> String {
     fold(&header.replace('\u{feff}', "").replace('_', " "))
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folds_case_spaces_and_yo() {
+    fn folding_normalizes_case_spaces_and_yo() {
         assert_eq!(fold("  Не  Требует\u{a0}ремонта "), "не требует ремонта");
         assert_eq!(fold("Чёрный ЁЖ"), "черный еж");
         assert_eq!(fold(" \t"), "");
@@ -42,14 +42,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_character_is_folded_as_unicode_lowers_it(text in "[ -~а-яёА-ЯЁßİΣſK]{0,40}") {
+        fn folding_matches_unicode_lowercase(text in "[ -~а-яёА-ЯЁßİΣſK]{0,40}") {
             let words: Vec<&str> = text.split_whitespace().collect();
             let lowered: String = words.join(" ").chars().flat_map(char::to_lowercase).collect();
             proptest::prop_assert_eq!(fold(&text), lowered.replace('ё', "е"));
         }
 
         #[test]
-        fn folding_twice_changes_nothing(text in "\\PC{0,40}") {
+        fn folding_is_idempotent(text in "\\PC{0,40}") {
             let once = fold(&text);
             proptest::prop_assert_eq!(fold(&once), once);
         }

@@ -1,27 +1,27 @@
-//! Who is who among listings: exact repetitions, the same car listed again, and its split.
+//! The identity of a listing: exact duplicates, relisted cars, and the split.
 
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
-use crate::cell::{missing_words, says_nothing};
+use crate::cell::{is_missing_word, missing_words};
 use crate::column::{Column, Kind};
 use crate::listing::Listing;
 use crate::synonyms::{self, canonical};
 use crate::value::Value;
 
-/// The parts of the data that are kept from one another.
+/// A split of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Split {
-    /// Eight tenths: what the model learns from.
+    /// 80 %: the model is trained on it.
     Train,
-    /// One tenth: stops the training and calibrates the intervals.
+    /// 10 %: for early stopping and for calibrating the intervals.
     Validation,
-    /// One tenth: only measured on.
+    /// 10 %: for the accuracy card only.
     Test,
 }
 
 impl Split {
-    /// The split's buckets of [`bucket`], first and last included.
+    /// First and last bucket of the split; see [`Identity::bucket`].
     #[must_use]
     pub fn buckets(self) -> (i16, i16) {
         match self {
@@ -42,29 +42,29 @@ impl Split {
     }
 }
 
-/// What changes when the same car is listed again.
+/// The columns that may change when a car is relisted.
 pub const VARYING: [Column; 3] = [Column::ListingDate, Column::Region, Column::OwnersCount];
 
-/// To be raised whenever the same cells would be stored, hashed or grouped otherwise than before: then stored listings
-/// are brought into the new form. The tables of words count by themselves.
-const RULES: u32 = 1;
+/// Increment whenever the same cells would be stored, hashed or grouped differently than before: stored listings are
+/// then converted. Changes of the word tables are detected without it.
+const RULES_VERSION: u32 = 1;
 
-/// What tells the form in which this build stores listings from that of any other build: its rules, its synonyms, its
-/// words for "unknown". Listings that were stored in another form get other hashes, so it is kept beside them.
+/// A hash of this build's canonical form: its rules, synonyms and words for "unknown". It is stored with the listings,
+/// whose own hashes depend on it.
 #[must_use]
 pub fn canonical_form() -> [u8; 16] {
-    let synonyms = |column| synonyms::of(column).iter().flat_map(|(word, meaning)| [*word, *meaning]);
+    let synonyms = |column| synonyms::synonyms_of(column).iter().flat_map(|(word, meaning)| [*word, *meaning]);
     let columns = Column::ALL.into_iter().flat_map(|column| std::iter::once(column.name()).chain(synonyms(column)));
     let mut hash = Sha256::new();
-    hash.update(RULES.to_le_bytes());
+    hash.update(RULES_VERSION.to_le_bytes());
     for text in columns.chain(missing_words().iter().copied()) {
         feed(&mut hash, Some(&Value::Text(text.to_owned())));
     }
     first_16(&hash.finalize())
 }
 
-/// The canonical form of a listing, in which it is stored: every text folded, synonyms resolved, numbers as precise as
-/// the database keeps them. What is in canonical form stays as it is.
+/// The canonical form in which a listing is stored: text folded, synonyms resolved, numbers rounded to the precision of
+/// the database. Idempotent.
 #[must_use]
 pub fn canonical_listing(listing: &Listing) -> Listing {
     let mut folded = Listing::default();
@@ -72,7 +72,7 @@ pub fn canonical_listing(listing: &Listing) -> Listing {
         let value = match listing.get(*column) {
             Some(Value::Text(text)) => {
                 let text = canonical(*column, text);
-                (Column::REQUIRED.contains(column) || !says_nothing(&text)).then_some(Value::Text(text))
+                (Column::REQUIRED.contains(column) || !is_missing_word(&text)).then_some(Value::Text(text))
             }
             Some(Value::Number(number)) if matches!(column.kind(), Kind::Decimal { .. }) => {
                 Some(Value::Number(single_precision(*number)))
@@ -84,48 +84,48 @@ pub fn canonical_listing(listing: &Listing) -> Listing {
     folded
 }
 
-/// The number that is left of another in single precision, as it would be written: 1.6 stays 1.6.
+/// Rounds a number to single precision and back through its shortest decimal form: 1.6 stays 1.6.
 #[must_use]
 pub fn single_precision(number: f64) -> f64 {
-    #[expect(clippy::cast_possible_truncation, reason = "that is the purpose")]
+    #[expect(clippy::cast_possible_truncation, reason = "the rounding is intended")]
     let single = number as f32;
     single.to_string().parse().unwrap_or(number)
 }
 
-/// Who a stored listing is.
+/// The identity of a stored listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Of everything in it, price and date included: equal rows are repetitions.
+    /// Hash of all columns, including price and date: rows with equal hashes are duplicates.
     pub content_hash: [u8; 16],
-    /// The same for every listing of a car.
+    /// Equal for all listings of a car.
     pub listing_group: [u8; 16],
-    /// Decides the split, unless listings of the group were in another one before.
+    /// 0 to 99; decides the split, unless the group already belongs to another one.
     pub bucket: i16,
 }
 
 impl Identity {
-    /// The identity of a listing in canonical form. Its group is the `car_group` of its source where it has one,
-    /// otherwise made of what stays the same when a car is listed again.
+    /// The identity of a listing in canonical form. Its group is derived from its `car_group` if it has one, and
+    /// otherwise from the columns that do not change when a car is relisted.
     ///
-    /// Sources number their cars as they like, so the same `car_group` of two sources means two groups. They share a
-    /// split all the same: if it is the same car after all, it is on one side.
+    /// The same `car_group` in two sources means two groups, since each source numbers its cars independently. Both
+    /// groups share a split, in case it is the same car after all.
     #[must_use]
     pub fn new(canonical: &Listing, price: f64, car_group: Option<CarGroup>, source: Option<&str>) -> Self {
         let listing_group = match car_group {
             Some(car_group) => car_group.within(source),
-            None => stable_fields(canonical),
+            None => hash_stable_columns(canonical),
         };
         let bucket = bucket(&car_group.map_or(listing_group, |car_group| car_group.0));
-        Self { content_hash: content_hash(canonical, price), listing_group, bucket }
+        Self { content_hash: hash_content(canonical, price), listing_group, bucket }
     }
 }
 
-/// The hash of a `car_group`, whatever its source.
+/// The hash of a `car_group`, regardless of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CarGroup(pub [u8; 16]);
 
 impl CarGroup {
-    /// The hash of the text in a table.
+    /// Hashes the text of a table's `car_group` column.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let mut hash = Sha256::new();
@@ -144,8 +144,8 @@ impl CarGroup {
     }
 }
 
-/// The hash of a whole row. `canonical` is the listing in canonical form.
-fn content_hash(canonical: &Listing, price: f64) -> [u8; 16] {
+/// Hashes a whole row; the listing is in canonical form.
+fn hash_content(canonical: &Listing, price: f64) -> [u8; 16] {
     let mut hash = Sha256::new();
     for column in Column::descriptive() {
         feed(&mut hash, canonical.get(*column));
@@ -154,9 +154,9 @@ fn content_hash(canonical: &Listing, price: f64) -> [u8; 16] {
     first_16(&hash.finalize())
 }
 
-/// The hash of what stays the same when a car is listed again: the group of a listing without a `car_group`.
+/// Hashes the columns that do not change when a car is relisted: the group of a listing without a `car_group`.
 #[must_use]
-pub fn stable_fields(canonical: &Listing) -> [u8; 16] {
+pub fn hash_stable_columns(canonical: &Listing) -> [u8; 16] {
     let mut hash = Sha256::new();
     for column in Column::descriptive().iter().filter(|column| !VARYING.contains(column)) {
         feed(&mut hash, canonical.get(*column));
@@ -164,25 +164,25 @@ pub fn stable_fields(canonical: &Listing) -> [u8; 16] {
     first_16(&hash.finalize())
 }
 
-/// The bucket, 0 to 99, that a hash falls into.
+/// The bucket of a hash, 0 to 99.
 fn bucket(group: &[u8; 16]) -> i16 {
-    let number = u64::from_le_bytes(std::array::from_fn(|place| group[place]));
+    let number = u64::from_le_bytes(std::array::from_fn(|index| group[index]));
     (number % 100) as i16
 }
 
-/// Days since 1970-01-01: the unit in which the model sees a date.
+/// Days since 1970-01-01, the numeric form of a date.
 #[must_use]
 pub fn days_since_epoch(date: NaiveDate) -> f64 {
     f64::from(date.to_epoch_days())
 }
 
-/// Age in years of a car of a year of manufacture, on a day. Negative for next year's models.
+/// Age in years, on a day, of a car made in a year. Negative for next year's models.
 #[must_use]
 pub fn age(day: NaiveDate, year: f64) -> f64 {
     1970.0 + days_since_epoch(day) / DAYS_PER_YEAR - year
 }
 
-/// Mean length of a year of the Gregorian calendar, in days.
+/// Mean length of a Gregorian year, in days.
 pub const DAYS_PER_YEAR: f64 = 365.2425;
 
 fn feed(hash: &mut Sha256, value: Option<&Value>) {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_car_listed_again_stays_in_its_group() {
+    fn relisted_cars_share_a_group() {
         let group = |listing: &Listing, car_group| identity(listing, car_group, None).listing_group;
         let moscow = listing(83_000.0, "Москва");
         let tver = listing(83_000.0, "Тверь");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_car_group_counts_within_its_source() {
+    fn car_groups_are_scoped_to_their_source() {
         let car = listing(83_000.0, "Москва");
         let of = |source| identity(&car, Some("17"), source);
         assert_ne!(of(Some("avito")).listing_group, of(Some("drom")).listing_group);
@@ -252,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn a_repetition_has_the_same_content_whatever_its_spelling() {
-        assert_eq!(content_hash(&listing(1.0, "МОСКВА"), 5.0), content_hash(&listing(1.0, " мск "), 5.0),);
-        assert_ne!(content_hash(&listing(1.0, "Москва"), 5.0), content_hash(&listing(1.0, "Москва"), 6.0));
+    fn duplicates_have_equal_hashes_in_any_spelling() {
+        assert_eq!(hash_content(&listing(1.0, "МОСКВА"), 5.0), hash_content(&listing(1.0, " мск "), 5.0),);
+        assert_ne!(hash_content(&listing(1.0, "Москва"), 5.0), hash_content(&listing(1.0, "Москва"), 6.0));
         let mut long = listing(1.0, "н/д");
         long.set(Column::EngineVolume, Some(Value::Number(1.598_000_000_1)));
         let mut short = listing(1.0, "-");
@@ -262,33 +262,32 @@ mod tests {
         assert_eq!(canonical_listing(&long), canonical_listing(&short));
     }
 
-    /// Listings that are stored have these hashes. When this test fails, [`RULES`] has to be raised, and then the
-    /// expected hashes are new ones.
+    /// Stored listings have these hashes. If this test fails, increment [`RULES_VERSION`] and update the hashes.
     #[test]
-    fn the_hashes_of_these_rules_stay_the_same() {
+    fn hashes_change_only_with_the_rules_version() {
         let mut car = listing(83_000.0, "МОСКВА");
         car.set(Column::EngineVolume, Some(Value::Number(1.6)));
         car.set(Column::ListingDate, Some(Value::Date(NaiveDate::from_ymd_opt(2026, 3, 17).unwrap())));
         let hex = |hash: [u8; 16]| hash.map(|byte| format!("{byte:02x}")).concat();
-        let told = |identity: Identity| (hex(identity.content_hash), hex(identity.listing_group), identity.bucket);
+        let fields = |identity: Identity| (hex(identity.content_hash), hex(identity.listing_group), identity.bucket);
         let content = "ba7b0e9c7f53eef9d4d5870b45483430".to_owned();
-        assert_eq!(RULES, 1);
+        assert_eq!(RULES_VERSION, 1);
         assert_eq!(
-            told(identity(&car, None, None)),
+            fields(identity(&car, None, None)),
             (content.clone(), "b15e9dc1b965f07e245b4fe986b0ad7b".to_owned(), 93)
         );
         assert_eq!(
-            told(identity(&car, Some("x"), None)),
+            fields(identity(&car, Some("x"), None)),
             (content.clone(), "5435ebc9684fcf94fac3dbdf85ee0d84".to_owned(), 36)
         );
         assert_eq!(
-            told(identity(&car, Some("x"), Some("avito"))),
+            fields(identity(&car, Some("x"), Some("avito"))),
             (content.clone(), "71054f0a9ab892b6e6dfd7d544507705".to_owned(), 36)
         );
     }
 
     #[test]
-    fn buckets_make_eight_one_and_one_tenths() {
+    fn buckets_are_uniform() {
         let mut train = 0;
         for number in 0..10_000_u32 {
             let mut hash = Sha256::new();

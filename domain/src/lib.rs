@@ -1,6 +1,6 @@
-//! What Probeg talks about: listings and their columns, the feature schema, vocabularies, accuracy.
+//! The domain of Probeg: listings and their columns, the feature schema, vocabularies, accuracy.
 //!
-//! Plain values and functions of them: no input or output, no async, no tensors.
+//! Plain values and pure functions: no I/O, no async, no tensors.
 
 pub mod accuracy;
 pub mod calibration;
@@ -16,7 +16,7 @@ mod split_counts;
 pub mod stability;
 pub mod synonyms;
 pub mod valuation;
-mod value;
+pub mod value;
 pub mod vocabulary;
 
 pub use cell::Cell;

@@ -9,19 +9,18 @@ use crate::value::Value;
 
 const WIDTH: usize = Column::ALL.len() - 1;
 
-/// A car as it is described by a listing, without its price. Any column may be missing here; a
-/// valuation and an import ask for the required ones through [`Listing::from_cells`].
+/// A car as described by a listing, without its price. Any column may be missing; [`Listing::from_cells`] checks that
+/// the required ones are present.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
     values: [Option<Value>; WIDTH],
 }
 
 impl Listing {
-    /// Reads and checks cells. Columns that do not occur are missing; [`Column::Price`] is not
-    /// part of a listing and is passed over.
+    /// Parses and validates cells. Columns without a cell are missing; [`Column::Price`] is ignored.
     ///
     /// # Errors
-    /// Every cell that cannot be taken, and every required column that is missing.
+    /// All invalid cells and missing required columns.
     pub fn from_cells<'a>(
         cells: impl IntoIterator<Item = (Column, Cell<'a>)>,
         today: NaiveDate,
@@ -32,7 +31,7 @@ impl Listing {
             if column == Column::Price {
                 continue;
             }
-            match cell::read(column, &cell, today.year()) {
+            match cell::parse_cell(column, &cell, today.year()) {
                 Ok(value) => listing.values[column as usize] = value,
                 Err(problem) => problems.push(problem),
             }
@@ -52,10 +51,10 @@ impl Listing {
         self.values.get(column as usize)?.as_ref()
     }
 
-    /// Puts a value that is already checked. A price is not part of a listing and is passed over.
+    /// Sets a validated value. A price is ignored.
     pub fn set(&mut self, column: Column, value: Option<Value>) {
-        if let Some(place) = self.values.get_mut(column as usize) {
-            *place = value;
+        if let Some(slot) = self.values.get_mut(column as usize) {
+            *slot = value;
         }
     }
 
@@ -86,9 +85,9 @@ impl Listing {
         }
     }
 
-    /// The same listing as of a day, where it has none of its own.
+    /// The same listing, dated `today` if it has no date.
     #[must_use]
-    pub fn dated(mut self, today: NaiveDate) -> Self {
+    pub fn with_default_date(mut self, today: NaiveDate) -> Self {
         if self.date().is_none() {
             self.set(Column::ListingDate, Some(Value::Date(today)));
         }
@@ -96,16 +95,16 @@ impl Listing {
     }
 }
 
-/// A listing with its asking price: what training learns from.
+/// A listing with its asking price.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PricedListing {
     /// The car.
     pub listing: Listing,
-    /// Asking price in RUB, above 0.
+    /// Asking price in RUB, positive.
     pub price: f64,
-    /// The `car_group` of the table, where it has one: the same car listed again.
+    /// The `car_group` of the row, if any; relisted cars share one.
     pub car_group: Option<String>,
-    /// Where the row came from; provenance, never a feature.
+    /// Where the row came from; never a feature.
     pub source: Option<String>,
 }
 
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_reads_its_cells() {
+    fn cells_become_a_listing() {
         let listing = Listing::from_cells(
             [
                 (Column::Brand, Cell::Text(" LADA (ВАЗ) ")),
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(listing.text(Column::Brand), Some("LADA (ВАЗ)"));
         assert_eq!(listing.number(Column::Mileage), Some(96_000.0));
         assert_eq!(listing.number(Column::OwnersCount), Some(4.0));
-        assert_eq!(listing.clone().dated(today()).date(), Some(today()));
+        assert_eq!(listing.clone().with_default_date(today()).date(), Some(today()));
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! What can be wrong with a cell, said so that its author can mend it.
+//! Validation errors of a cell, worded so that its author can fix it.
 
 use crate::column::Column;
 
-/// A cell that cannot be taken, with where and why.
+/// An invalid cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     /// The column of the cell.
     pub column: Column,
-    /// The value as it was given; empty when it was missing.
+    /// The original value, shortened; empty if it was missing.
     pub value: String,
     /// What is wrong with it.
     pub reason: Reason,
 }
 
-/// Why a cell cannot be taken.
+/// Why a cell is invalid.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     /// The column is required and the cell is empty.
@@ -29,22 +29,22 @@ pub enum Reason {
         /// Another.
         second: f64,
     },
-    /// A number outside its bounds, which are both included.
+    /// A number outside its inclusive bounds.
     OutOfRange {
-        /// Smallest value accepted.
+        /// Minimum.
         min: f64,
-        /// Largest value accepted.
+        /// Maximum.
         max: f64,
     },
     /// A calendar day was expected.
     NotADate,
-    /// A date outside the years that are accepted.
+    /// A date outside the accepted years.
     DateOutOfRange,
-    /// A text longer than any name.
+    /// A text that exceeds the maximum length.
     TooLong,
-    /// A text was expected.
+    /// Text was expected.
     NotAText,
-    /// A formula that carries no computed value, or an error such as `#N/A`.
+    /// A formula without a computed value, or an error such as `#N/A`.
     NoValue,
 }
 
@@ -79,9 +79,9 @@ impl std::fmt::Display for Reason {
             Self::OutOfRange { min, max } => write!(f, "must be between {min} and {max}"),
             Self::NotADate => f.write_str("must be a date such as 2026-03-17 or 17.03.2026"),
             Self::DateOutOfRange => f.write_str("must be a date between 1990-01-01 and 2099-12-31"),
-            Self::TooLong => write!(f, "must be at most {} characters long", crate::column::LONGEST_TEXT),
-            Self::NotAText => f.write_str("must be a text"),
-            Self::NoValue => f.write_str("holds an error instead of a value"),
+            Self::TooLong => write!(f, "must be at most {} characters long", crate::column::MAX_TEXT_CHARS),
+            Self::NotAText => f.write_str("must be text"),
+            Self::NoValue => f.write_str("contains an error instead of a value"),
         }
     }
 }

@@ -1,26 +1,25 @@
 //! Quantiles of sorted numbers.
 //!
-//! There are several definitions in use here, and each figure keeps its own: medians and quantiles that people read lie
-//! between two neighbours, edges of bins are values that occur.
+//! Reported medians and quantiles are interpolated; bin edges are values that occur.
 
-/// The value at a share, between its neighbours by linear interpolation (type 7 of Hyndman and Fan 1996, as PostgreSQL's
-/// `percentile_cont`). `None` where there are no values.
+/// The quantile at a probability by linear interpolation (type 7 of Hyndman and Fan 1996, as PostgreSQL's
+/// `percentile_cont`). `None` without values.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "a place among values in memory, never negative"
+    reason = "an index in memory, never negative"
 )]
-pub fn interpolated(sorted: &[f64], share: f64) -> Option<f64> {
+pub fn interpolated(sorted: &[f64], probability: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
-    let place = share * last as f64;
-    let below = place.floor() as usize;
+    let position = probability * last as f64;
+    let below = position.floor() as usize;
     let above = (below + 1).min(last);
-    Some(sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64))
+    Some(sorted[below] + (sorted[above] - sorted[below]) * (position - below as f64))
 }
 
-/// The middle value, or halfway between the two in the middle. `None` where there are no values.
+/// The median: of an even number of values, the mean of the middle two. `None` without values.
 #[must_use]
 pub fn median(sorted: &[f64]) -> Option<f64> {
     let middle = sorted.len() / 2;
@@ -28,25 +27,25 @@ pub fn median(sorted: &[f64]) -> Option<f64> {
     Some(if sorted.len() % 2 == 1 { upper } else { f64::midpoint(sorted[middle - 1], upper) })
 }
 
-/// The place of the value nearest to a share among so many sorted ones; of the two in the middle the upper.
+/// The index of the sorted value nearest to a probability; of the middle two, the upper one.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "a place among values in memory, never negative"
+    reason = "an index in memory, never negative"
 )]
-pub fn nearest_place(values: usize, share: f64) -> usize {
-    (values.saturating_sub(1) as f64 * share).round() as usize
+pub fn nearest_index(values: usize, probability: f64) -> usize {
+    (values.saturating_sub(1) as f64 * probability).round() as usize
 }
 
-/// The value nearest to a share. `None` where there are no values.
+/// The value nearest to a probability. `None` without values.
 #[must_use]
-pub fn nearest<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
-    sorted.get(nearest_place(sorted.len(), share)).copied()
+pub fn nearest<T: Copy>(sorted: &[T], probability: f64) -> Option<T> {
+    sorted.get(nearest_index(sorted.len(), probability)).copied()
 }
 
-/// Distinct edges between bins of equally many values; each edge is the first value of its bin.
+/// Distinct edges between equal-frequency bins; each edge is the first value of its bin.
 #[must_use]
 pub fn bin_edges<T: Copy + PartialEq>(sorted: &[T], bins: usize) -> Vec<T> {
     let mut edges: Vec<T> = (1..bins).filter_map(|bin| sorted.get(bin * sorted.len() / bins).copied()).collect();
@@ -54,7 +53,7 @@ pub fn bin_edges<T: Copy + PartialEq>(sorted: &[T], bins: usize) -> Vec<T> {
     edges
 }
 
-/// Distinct edges between bins of equally many values; each edge is interpolated.
+/// Distinct, interpolated edges between equal-frequency bins.
 #[must_use]
 pub fn interpolated_edges(sorted: &[f64], bins: u32) -> Vec<f64> {
     let edge = |bin: u32| interpolated(sorted, f64::from(bin) / f64::from(bins));
@@ -83,15 +82,15 @@ mod tests {
     }
 
     #[test]
-    fn nearest_values_occur() {
+    fn nearest_quantiles_are_existing_values() {
         assert_eq!(nearest::<f64>(&[], 0.5), None);
         assert_eq!(nearest(&[1, 2, 3, 4], 0.5), Some(3));
-        assert_eq!([0.0, 0.3, 1.0].map(|share| nearest(&[1, 2, 3], share)), [Some(1), Some(2), Some(3)]);
-        assert_eq!([0.025, 0.975].map(|share| nearest_place(400, share)), [10, 389]);
+        assert_eq!([0.0, 0.3, 1.0].map(|probability| nearest(&[1, 2, 3], probability)), [Some(1), Some(2), Some(3)]);
+        assert_eq!([0.025, 0.975].map(|probability| nearest_index(400, probability)), [10, 389]);
     }
 
     #[test]
-    fn edges_are_distinct_and_cut_into_equal_bins() {
+    fn bin_edges_are_distinct() {
         assert_eq!(bin_edges(&[1, 2, 3, 4, 5, 6], 3), [3, 5]);
         assert_eq!(bin_edges(&[5, 5, 5], 10), [5]);
         assert!(bin_edges::<f32>(&[], 10).is_empty());

@@ -1,11 +1,11 @@
-//! Other words for the same value, by column. All in folded form; no target is itself a synonym.
+//! Synonyms by column, in folded form. No canonical form is itself a synonym.
 
 use crate::column::Column;
 use crate::fold::fold;
 
-/// The synonyms of a column: (what people write, what it stands for).
+/// The synonyms of a column: pairs of a synonym and its canonical form.
 #[must_use]
-pub fn of(column: Column) -> &'static [(&'static str, &'static str)] {
+pub fn synonyms_of(column: Column) -> &'static [(&'static str, &'static str)] {
     match column {
         Column::Brand => BRAND,
         Column::BodyType => BODY_TYPE,
@@ -22,11 +22,11 @@ pub fn of(column: Column) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The text in the one form in which it is stored and looked up: folded, then its synonym.
+/// The canonical form of a text, used for storage and lookup: folded, with synonyms resolved.
 #[must_use]
 pub fn canonical(column: Column, text: &str) -> String {
     let folded = fold(text);
-    match of(column).iter().find(|(word, _)| *word == folded) {
+    match synonyms_of(column).iter().find(|(word, _)| *word == folded) {
         Some((_, meaning)) => (*meaning).to_owned(),
         None => folded,
     }
@@ -215,20 +215,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn synonyms_are_folded_unique_and_end_at_once() {
+    fn synonyms_are_folded_unique_and_resolve_in_one_step() {
         for column in Column::ALL {
-            let table = of(column);
-            for (place, (word, meaning)) in table.iter().enumerate() {
+            let table = synonyms_of(column);
+            for (index, (word, meaning)) in table.iter().enumerate() {
                 assert_eq!(fold(word), *word);
                 assert_eq!(fold(meaning), *meaning);
-                assert!(!table[..place].iter().any(|(earlier, _)| earlier == word), "{word} stands twice");
-                assert!(!table.iter().any(|(other, _)| other == meaning), "{word} → {meaning} goes on");
+                assert!(!table[..index].iter().any(|(earlier, _)| earlier == word), "{word} is listed twice");
+                assert!(!table.iter().any(|(other, _)| other == meaning), "{word} → {meaning} does not end there");
             }
         }
     }
 
     #[test]
-    fn people_say_it_in_their_own_words() {
+    fn synonyms_resolve_to_the_canonical_form() {
         assert_eq!(canonical(Column::Transmission, " АКПП "), "автоматическая");
         assert_eq!(canonical(Column::FuelType, "Бензин"), "бензин");
         assert_eq!(canonical(Column::Brand, "Лада"), "lada (ваз)");

@@ -1,17 +1,17 @@
-//! What a car is worth.
+//! The valuation of a car.
 
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a car is worth.
+/// The valuation of a car.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valuation {
     /// The median asking price, in currency units.
     pub price: f64,
-    /// Lower end of the calibrated interval.
+    /// Lower bound of the calibrated interval.
     pub low: f64,
-    /// Upper end of the calibrated interval.
+    /// Upper bound of the calibrated interval.
     pub high: f64,
     /// The share of asking prices that the interval covers.
     pub level: f64,

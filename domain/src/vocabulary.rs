@@ -1,17 +1,17 @@
-//! Known texts: the keys of categorical features, and the known text that a misspelt one means.
+//! Keys of categorical features, and suggestions for misspelt texts.
 
 use std::cmp::Ordering;
 
-/// Stands between the texts of a key; cannot occur in folded text.
+/// Separates the texts of a key; cannot occur in folded text.
 pub const SEPARATOR: char = '\u{1f}';
 
-/// Builds the key of a categorical feature in `key`, from canonical texts in the order of its
-/// columns. False, with the key unspecified, when a text is missing: such a listing has no key.
+/// Writes the key of a categorical feature into `key`, from canonical texts in the order of its columns. Returns false,
+/// with the key unspecified, if a text is missing: such a listing has no key.
 pub fn write_key<'a>(key: &mut String, texts: impl IntoIterator<Item = Option<&'a str>>) -> bool {
     key.clear();
-    for (place, text) in texts.into_iter().enumerate() {
+    for (index, text) in texts.into_iter().enumerate() {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return false };
-        if place > 0 {
+        if index > 0 {
             key.push(SEPARATOR);
         }
         key.push_str(text);
@@ -19,76 +19,76 @@ pub fn write_key<'a>(key: &mut String, texts: impl IntoIterator<Item = Option<&'
     true
 }
 
-/// Known texts, prepared once so that finding the one that was meant has a bounded cost.
+/// Known texts, indexed so that a suggestion has a bounded cost.
 #[derive(Clone, Debug, Default)]
 pub struct Spellings {
     shapes: Vec<Shape>,
-    longest: usize,
+    max_length: usize,
 }
 
-/// A text that is longer by more letters than this than every known one is none of them misspelt.
+/// A text that exceeds all known ones by more letters than this gets no suggestion.
 const MAX_EXTRA_LETTERS: usize = 32;
-/// Known texts that are compared letter by letter: those that may be most alike.
-const MAX_COMPARED: usize = 12;
+/// How many known texts are compared letter by letter: those with the best bounds.
+const MAX_CANDIDATES: usize = 12;
 
 impl Spellings {
-    /// Prepares known texts, each with the place where it is found again.
+    /// Indexes known texts, each with its index.
     pub fn new<'a>(known: impl IntoIterator<Item = (usize, &'a str)>) -> Self {
-        let shapes: Vec<Shape> = known.into_iter().map(|(place, text)| Shape::new(place, text.chars())).collect();
-        let longest = shapes.iter().map(|shape| shape.length).max().unwrap_or(0);
-        Self { shapes, longest }
+        let shapes: Vec<Shape> = known.into_iter().map(|(index, text)| Shape::new(index, text.chars())).collect();
+        let max_length = shapes.iter().map(|shape| shape.length).max().unwrap_or(0);
+        Self { shapes, max_length }
     }
 
-    /// The place of the known text that is most alike, when it is alike enough to be meant. `known` gives the text of a
-    /// place.
+    /// The index of the most similar known text, if it is similar enough to be suggested. `known` returns the text at an
+    /// index.
     pub fn nearest<'a>(&self, text: &str, known: impl Fn(usize) -> &'a str) -> Option<usize> {
-        let max_length = self.longest + MAX_EXTRA_LETTERS;
-        let given = Shape::new(0, text.chars().take(max_length + 1));
-        if given.length > max_length {
+        let max_length = self.max_length + MAX_EXTRA_LETTERS;
+        let shape = Shape::new(0, text.chars().take(max_length + 1));
+        if shape.length > max_length {
             return None;
         }
-        let bounds = self.shapes.iter().map(|shape| (Likeness::bound(&given, shape), shape));
-        let mut candidates: Vec<(Likeness, &Shape)> = bounds.filter(|(bound, _)| bound.is_enough()).collect();
+        let bounds = self.shapes.iter().map(|known| (Similarity::upper_bound(&shape, known), known));
+        let mut candidates: Vec<(Similarity, &Shape)> = bounds.filter(|(bound, _)| bound.is_enough()).collect();
         candidates.sort_by(|(a, _), (b, _)| b.partial_cmp(a).unwrap_or(Ordering::Equal));
-        let mut nearest: Option<(Likeness, usize)> = None;
-        for (bound, shape) in candidates.into_iter().take(MAX_COMPARED) {
-            if nearest.is_some_and(|(likeness, _)| likeness >= bound) {
+        let mut nearest: Option<(Similarity, usize)> = None;
+        for (bound, candidate) in candidates.into_iter().take(MAX_CANDIDATES) {
+            if nearest.is_some_and(|(similarity, _)| similarity >= bound) {
                 break;
             }
-            let likeness = Likeness::of(text, known(shape.place), bound, given.length.min(shape.length));
-            if likeness.is_enough() && nearest.is_none_or(|(so_far, _)| likeness > so_far) {
-                nearest = Some((likeness, shape.place));
+            let similarity = Similarity::of(text, known(candidate.index), bound, shape.length.min(candidate.length));
+            if similarity.is_enough() && nearest.is_none_or(|(so_far, _)| similarity > so_far) {
+                nearest = Some((similarity, candidate.index));
             }
         }
-        nearest.map(|(_, place)| place)
+        nearest.map(|(_, index)| index)
     }
 }
 
-/// The known text that is most alike, when it is alike enough to be meant. Where many texts are looked up among the
-/// same known ones, [`Spellings`] are made once.
+/// The most similar known text, if it is similar enough to be suggested. To look up many texts, build [`Spellings`]
+/// once.
 #[must_use]
 pub fn nearest<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.into_iter().collect();
-    let place = Spellings::new(known.iter().copied().enumerate()).nearest(text, |place| known[place]);
-    place.map(|place| known[place])
+    let index = Spellings::new(known.iter().copied().enumerate()).nearest(text, |index| known[index]);
+    index.map(|index| known[index])
 }
 
-/// Letters at the beginning that Jaro-Winkler similarity gives more weight.
-const PREFIX: usize = 4;
+/// Length of the prefix that Jaro-Winkler similarity gives more weight.
+const PREFIX_LENGTH: usize = 4;
 
-/// What bounds how alike two texts can be, without comparing them letter by letter.
+/// A summary of a text that bounds its similarity to another without comparing them letter by letter.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
-    /// A bit for each letter that occurs. Several letters may share one.
+    /// Bit set of the letters that occur; several letters may share a bit.
     letters: u64,
-    prefix: [char; PREFIX],
+    prefix: [char; PREFIX_LENGTH],
     length: usize,
-    place: usize,
+    index: usize,
 }
 
 impl Shape {
-    fn new(place: usize, letters: impl Iterator<Item = char>) -> Self {
-        let mut shape = Self { letters: 0, prefix: ['\0'; PREFIX], length: 0, place };
+    fn new(index: usize, letters: impl Iterator<Item = char>) -> Self {
+        let mut shape = Self { letters: 0, prefix: ['\0'; PREFIX_LENGTH], length: 0, index };
         for letter in letters {
             shape.letters |= 1 << (u32::from(letter) % u64::BITS);
             if let Some(slot) = shape.prefix.get_mut(shape.length) {
@@ -100,26 +100,26 @@ impl Shape {
     }
 }
 
-/// How alike two texts are. A text with a typo or two comes before all others; those are ordered by similarity.
+/// How similar two texts are. Texts within two typos rank first; the others are ordered by Jaro-Winkler.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-struct Likeness {
-    /// 3 without a typo, 2 with one, 1 with two; 0 with more than are likely in a text of its length.
+struct Similarity {
+    /// 3 without a typo, 2 with one, 1 with two; 0 with more than is likely in a text of this length.
     closeness: usize,
-    /// Jaro-Winkler, from 0 to 1.
-    similarity: f64,
+    /// From 0 to 1.
+    jaro_winkler: f64,
 }
 
-impl Likeness {
+impl Similarity {
     fn of(text: &str, known: &str, bound: Self, shorter: usize) -> Self {
         let is_close = bound.closeness > 0;
         let closeness = if is_close { closeness(strsim::osa_distance(text, known), shorter) } else { 0 };
-        Self { closeness, similarity: strsim::jaro_winkler(text, known) }
+        Self { closeness, jaro_winkler: strsim::jaro_winkler(text, known) }
     }
 
-    /// The most alike that two texts can be: an edit changes the length by one at most, and adds and takes away one
-    /// letter at most; a letter that the other text does not have matches none of its letters.
-    #[expect(clippy::cast_precision_loss, reason = "lengths of texts")]
-    fn bound(a: &Shape, b: &Shape) -> Self {
+    /// An upper bound of the similarity of two texts. An edit changes the length by at most one, and adds and removes at
+    /// most one letter; a letter that the other text lacks matches none of its letters.
+    #[expect(clippy::cast_precision_loss, reason = "text lengths")]
+    fn upper_bound(a: &Shape, b: &Shape) -> Self {
         let only_a = (a.letters & !b.letters).count_ones() as usize;
         let only_b = (b.letters & !a.letters).count_ones() as usize;
         let edits = only_a.max(only_b).max(a.length.abs_diff(b.length));
@@ -127,22 +127,22 @@ impl Likeness {
         let prefix = a.prefix.iter().zip(&b.prefix).take_while(|(a, b)| a == b && **a != '\0').count() as f64;
         let jaro =
             if matches > 0.0 { (matches / a.length as f64 + matches / b.length as f64 + 1.0) / 3.0 } else { 0.0 };
-        let similarity = jaro + 0.1 * prefix * (1.0 - jaro) + f64::EPSILON;
-        Self { closeness: closeness(edits, a.length.min(b.length)), similarity }
+        let jaro_winkler = jaro + 0.1 * prefix * (1.0 - jaro) + f64::EPSILON;
+        Self { closeness: closeness(edits, a.length.min(b.length)), jaro_winkler }
     }
 
     fn is_enough(self) -> bool {
-        self.closeness > 0 || self.similarity >= 0.8
+        self.closeness > 0 || self.jaro_winkler >= 0.8
     }
 }
 
 fn closeness(edits: usize, shorter: usize) -> usize {
-    let likely = match shorter {
+    let max_edits = match shorter {
         0..=2 => 0,
         3..=5 => 1,
         _ => 2,
     };
-    if edits <= likely { 3 - edits } else { 0 }
+    if edits <= max_edits { 3 - edits } else { 0 }
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_hand_finds_its_word() {
+    fn typos_get_a_suggestion() {
         assert_eq!(nearest("toyotta", ["toyota", "kia"]), Some("toyota"));
         assert_eq!(nearest("spaceship", ["toyota", "kia"]), None);
         assert_eq!(nearest("qia", ["toyota", "kia"]), Some("kia"));
@@ -161,11 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn a_text_much_longer_than_any_known_one_means_none() {
+    fn overlong_texts_get_no_suggestion() {
         assert_eq!(nearest(&"toyota".repeat(40), ["toyota"]), None);
     }
 
-    /// Makes, models, places and words that differ by little, as they do in listings.
+    /// Similar makes, models, cities and words from listings.
     const KNOWN: &str = "audi|bmw|cadillac|changan|chery|chevrolet|citroen|dacia|daewoo|datsun|dodge|fiat|ford|geely|\
         genesis|haval|honda|hyundai|infiniti|jaguar|jeep|kia|land rover|lexus|lifan|mazda|mercedes-benz|mini|mitsubishi|\
         nissan|opel|peugeot|porsche|renault|skoda|ssangyong|subaru|suzuki|tesla|toyota|volkswagen|volvo|lada (ваз)|газ|\
@@ -180,69 +180,69 @@ mod tests {
         KNOWN.split('|').collect()
     }
 
-    /// As suggestions were made before there was an index: the most similar of all, by Jaro-Winkler.
-    fn by_similarity_alone(text: &str, known: &[&'static str]) -> Option<&'static str> {
+    /// A baseline: the most similar text by Jaro-Winkler alone.
+    fn nearest_by_jaro_winkler(text: &str, known: &[&'static str]) -> Option<&'static str> {
         let similar = known.iter().map(|known| (strsim::jaro_winkler(text, known), *known));
         similar.filter(|(similarity, _)| *similarity >= 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
     }
 
-    /// Every text with a letter left out, doubled, replaced, or swapped with the next.
+    /// Every variant with one letter dropped, doubled, replaced, or swapped with the next.
     fn typos(text: &str) -> Vec<String> {
         let letters: Vec<char> = text.chars().collect();
         let mut typos = Vec::new();
-        for place in 0..letters.len() {
-            let (before, after) = (&letters[..place], &letters[place + 1..]);
+        for index in 0..letters.len() {
+            let (before, after) = (&letters[..index], &letters[index + 1..]);
             let with = |middle: &[char]| [before, middle, after].concat().into_iter().collect::<String>();
-            typos.extend([with(&[]), with(&[letters[place], letters[place]]), with(&['о']), with(&['e'])]);
+            typos.extend([with(&[]), with(&[letters[index], letters[index]]), with(&['о']), with(&['e'])]);
             if let Some((next, after)) = after.split_first() {
-                typos.push([before, &[*next, letters[place]], after].concat().into_iter().collect());
+                typos.push([before, &[*next, letters[index]], after].concat().into_iter().collect());
             }
         }
         typos
     }
 
-    /// How many of some typos lead back to their word: with the index, and by similarity alone.
-    fn found(edits: impl Fn(&str) -> Vec<String>) -> (usize, usize, usize) {
+    /// Number of typos, and how many of them the index and the baseline resolve.
+    fn count_resolved(edits: impl Fn(&str) -> Vec<String>) -> (usize, usize, usize) {
         let known = known();
         let spellings = Spellings::new(known.iter().copied().enumerate());
-        let (mut all, mut indexed, mut similar) = (0, 0, 0);
+        let (mut all, mut indexed, mut baseline) = (0, 0, 0);
         for word in known.iter().filter(|word| word.chars().count() >= 4) {
             for typo in edits(word).into_iter().filter(|typo| !known.contains(&typo.as_str())) {
                 all += 1;
-                let place = spellings.nearest(&typo, |place| known[place]);
-                indexed += usize::from(place.map(|place| known[place]) == Some(*word));
-                similar += usize::from(by_similarity_alone(&typo, &known) == Some(*word));
+                let nearest = spellings.nearest(&typo, |index| known[index]);
+                indexed += usize::from(nearest.map(|index| known[index]) == Some(*word));
+                baseline += usize::from(nearest_by_jaro_winkler(&typo, &known) == Some(*word));
             }
         }
-        (all, indexed, similar)
+        (all, indexed, baseline)
     }
 
     #[test]
-    fn nearly_every_single_typo_leads_back_to_its_word() {
-        let (all, indexed, similar) = found(typos);
-        assert!(all > 2000 && indexed * 1000 >= all * 985 && indexed > similar, "{indexed} and {similar} of {all}");
+    fn nearly_all_single_typos_are_resolved() {
+        let (all, indexed, baseline) = count_resolved(typos);
+        assert!(all > 2000 && indexed * 1000 >= all * 985 && indexed > baseline, "{indexed} and {baseline} of {all}");
     }
 
     #[test]
-    fn most_double_typos_lead_back_to_their_word() {
+    fn most_double_typos_are_resolved() {
         let twice = |word: &str| {
             let once = typos(word).into_iter().step_by(7);
             once.flat_map(|once| typos(&once).into_iter().step_by(5)).collect()
         };
-        let (all, indexed, similar) = found(twice);
-        assert!(all > 2000 && indexed * 100 >= all * 92 && indexed > similar, "{indexed} and {similar} of {all}");
+        let (all, indexed, baseline) = count_resolved(twice);
+        assert!(all > 2000 && indexed * 100 >= all * 92 && indexed > baseline, "{indexed} and {baseline} of {all}");
     }
 
     proptest::proptest! {
-        /// What is not looked at letter by letter could not have been nearer.
+        /// A skipped candidate cannot be nearer.
         #[test]
-        fn bounds_hold(a in "[abcаб1 ]{0,12}", b in "[abcаб1 ]{0,12}") {
+        fn upper_bounds_hold(a in "[abcаб1 ]{0,12}", b in "[abcаб1 ]{0,12}") {
             let (shape_a, shape_b) = (Shape::new(0, a.chars()), Shape::new(0, b.chars()));
-            let bound = Likeness::bound(&shape_a, &shape_b);
-            let unbounded = Likeness { closeness: 3, similarity: 1.0 };
-            let likeness = Likeness::of(&a, &b, unbounded, shape_a.length.min(shape_b.length));
-            proptest::prop_assert!(bound.closeness >= likeness.closeness, "{:?} {:?}", bound, likeness);
-            proptest::prop_assert!(bound.similarity >= likeness.similarity || a == b, "{:?} {:?}", bound, likeness);
+            let bound = Similarity::upper_bound(&shape_a, &shape_b);
+            let unbounded = Similarity { closeness: 3, jaro_winkler: 1.0 };
+            let similarity = Similarity::of(&a, &b, unbounded, shape_a.length.min(shape_b.length));
+            proptest::prop_assert!(bound.closeness >= similarity.closeness, "{:?} {:?}", bound, similarity);
+            proptest::prop_assert!(bound.jaro_winkler >= similarity.jaro_winkler || a == b, "{:?} {:?}", bound, similarity);
         }
     }
 }

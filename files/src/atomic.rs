@@ -1,4 +1,4 @@
-//! A file that appears complete or not at all.
+//! Atomic file writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
@@ -11,23 +11,23 @@ use crate::stream::{ignore_broken_pipe, is_stream};
 
 const BUFFER: usize = 1 << 16;
 
-/// A file that is written under a temporary name beside its own and takes its own once it is complete and on the disk.
-/// Dropped before that, it is gone, and what had the name keeps it.
+/// A file that is written under a temporary name and renamed once it is complete and synced. If it is dropped before
+/// that, it is removed, and an existing file is left unchanged.
 ///
-/// A stream (a pipe, a device, standard output) receives the whole content at that moment instead.
+/// If the target is a stream (a pipe, a device, standard output), the whole content is written to it at the end instead.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: BufWriter<File>,
-    /// `None` once the file has its own name.
+    /// `None` once the file has its final name.
     temporary: Option<TempPath>,
     target: PathBuf,
     is_stream: bool,
 }
 
-/// Writes a whole file: see [`AtomicFile`].
+/// Writes a whole file atomically; see [`AtomicFile`].
 ///
 /// # Errors
-/// The disk is full or broken, or the folder cannot be written to.
+/// An I/O error: for example, the disk is full or the folder is not writable.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(content)?;
@@ -35,18 +35,18 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 impl AtomicFile {
-    /// Starts a file. Several processes may write the same one at a time: the last to finish wins.
+    /// Creates a file. Several processes may write the same file at once; the last to finish wins.
     ///
     /// # Errors
-    /// Its folder cannot be written to.
+    /// The folder is not writable.
     pub fn create(path: &Path) -> io::Result<Self> {
         let is_stream = is_stream(path);
-        // A symbolic link stays: the file that it points to is replaced.
+        // A symbolic link is kept: the file it points to is replaced.
         let target = if path.is_symlink() && !is_stream { path.canonicalize().ok() } else { None };
         let target = target.unwrap_or_else(|| path.to_owned());
         let folder = if is_stream { std::env::temp_dir() } else { folder_of(&target).to_owned() };
         let mut options = OpenOptions::new();
-        // Readable to whom the umask lets, as any new file.
+        // The umask applies, as for any new file; `tempfile` would use 0600.
         options.read(true).write(true).create_new(true).mode(0o666);
         let temporary = tempfile::Builder::new()
             .prefix(&temporary_prefix(&target))
@@ -55,11 +55,11 @@ impl AtomicFile {
         Ok(Self::new(temporary, target, is_stream))
     }
 
-    /// Starts a file in a folder that only this process writes to. The temporary name is always the same, so that the
-    /// next attempt overwrites what a killed process left.
+    /// Creates a file in a folder that only this process writes to. The temporary name is fixed, so that the next attempt
+    /// overwrites leftovers of a killed process.
     ///
     /// # Errors
-    /// The folder cannot be written to.
+    /// The folder is not writable.
     pub fn create_in_own_folder(path: &Path) -> io::Result<Self> {
         let temporary = tempfile::Builder::new()
             .prefix(path.file_name().unwrap_or_default())
@@ -69,18 +69,18 @@ impl AtomicFile {
         Ok(Self::new(temporary, path.to_owned(), false))
     }
 
-    /// Another handle on the file, for whoever writes it elsewhere.
+    /// Returns another handle to the file.
     ///
     /// # Errors
-    /// The system has no room for another open file.
+    /// The limit of open files is reached.
     pub fn try_clone(&self) -> io::Result<File> {
         self.file.get_ref().try_clone()
     }
 
-    /// Gives the file its name, replacing what had it.
+    /// Renames the file to its final name, replacing an existing file.
     ///
     /// # Errors
-    /// The disk is full or broken; what had the name keeps it.
+    /// An I/O error; an existing file is left unchanged.
     pub fn finish(mut self) -> io::Result<()> {
         self.sync()?;
         if let Some(temporary) = self.temporary.take()
@@ -92,16 +92,16 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Gives the file its name or, where that is taken, the first free numbered one beside it, such as `rejects.2.csv`,
-    /// and returns it. More may be written and published later, under the same name.
+    /// Renames the file to its final name or, if that is taken, to the first free numbered one, such as `rejects.2.csv`,
+    /// and returns the path. More content may be written and published later under the same name.
     ///
     /// # Errors
-    /// The disk is full or broken.
+    /// An I/O error.
     pub fn publish_new(&mut self) -> io::Result<&Path> {
         self.sync()?;
         let Some(mut temporary) = self.temporary.take().filter(|_| !self.is_stream) else { return Ok(&self.target) };
-        let wanted = self.target.clone();
-        for path in std::iter::once(wanted.clone()).chain(numbered(&wanted)) {
+        let first = self.target.clone();
+        for path in std::iter::once(first.clone()).chain(numbered_paths(&first)) {
             match temporary.persist_noclobber(&path) {
                 Ok(()) => {
                     sync_folder(&path)?;
@@ -122,7 +122,7 @@ impl AtomicFile {
         Self { file: BufWriter::with_capacity(BUFFER, file), temporary: Some(temporary), target, is_stream }
     }
 
-    /// Brings everything written so far to the disk, or to the stream.
+    /// Syncs everything written so far to the disk, or copies it to the stream.
     fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         let file = self.file.get_mut();
@@ -130,7 +130,7 @@ impl AtomicFile {
             return file.sync_all();
         }
         file.rewind()?;
-        // A stream that is redirected into a file keeps what that file holds.
+        // Append, so that a stream redirected into a file does not truncate it.
         let mut stream = File::options().append(true).open(&self.target)?;
         ignore_broken_pipe(io::copy(file, &mut stream).map(drop))?;
         file.set_len(0)?;
@@ -162,12 +162,12 @@ fn temporary_prefix(target: &Path) -> String {
     format!("{}.", target.file_name().unwrap_or_default().display())
 }
 
-/// A new name is only safe once the folder is on the disk too.
+/// A rename is only durable once the folder is synced too.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
-fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> {
+fn numbered_paths(path: &Path) -> impl Iterator<Item = PathBuf> {
     let suffix = path.extension().map_or_else(String::new, |extension| format!(".{}", extension.display()));
     (2_u32..).map(move |number| path.with_extension(format!("{number}{suffix}")))
 }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_appears_complete_or_not_at_all() {
+    fn files_are_replaced_atomically() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
         std::fs::write(&path, "before").unwrap();
@@ -201,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_leaves_what_was_there() {
-        // `/dev/full` accepts no byte.
+    fn a_full_disk_leaves_the_existing_file() {
+        // Every write to `/dev/full` fails.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint");
         std::fs::write(&path, "the last good one").unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_attempt_overwrites_what_a_killed_process_left() {
+    fn leftovers_of_a_killed_process_are_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
         std::fs::write(folder.path().join("spool.partial"), "left by a killed process").unwrap();
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_devices_stay_what_they_are() {
+    fn links_and_devices_are_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (path, link) = (folder.path().join("out.csv"), folder.path().join("link.csv"));
         std::fs::write(&path, "before").unwrap();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_published_file_is_numbered_and_may_grow() {
+    fn published_files_are_numbered_and_may_grow() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rejects.csv");
         std::fs::write(&path, "of another import").unwrap();

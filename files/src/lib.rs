@@ -1,4 +1,4 @@
-//! Writing files: every file that must not be seen half written is an [`AtomicFile`].
+//! Writing files: [`AtomicFile`] for every file that must never be seen half-written.
 
 mod atomic;
 mod stream;

@@ -1,4 +1,4 @@
-//! The size of a plot and of the room for its axes, in the units of its view box.
+//! The size and margins of a plot, in view box units.
 
 pub(crate) const WIDTH: f64 = 520.0;
 pub(crate) const HEIGHT: f64 = 280.0;

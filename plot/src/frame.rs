@@ -1,4 +1,4 @@
-//! What surrounds every plot.
+//! The frame of a plot.
 
 use maud::{Markup, html};
 
@@ -6,22 +6,22 @@ use crate::area::{HEIGHT, WIDTH};
 use crate::axis::Axis;
 use crate::text::Text;
 
-/// A plot around what is drawn, with its axes and what it shows as its title.
-pub(crate) fn frame(horizontal: &Axis, vertical: &Axis, shows: &Text, drawn: &Markup) -> Markup {
+/// Wraps the content of a plot with its title and axes.
+pub(crate) fn frame(horizontal: &Axis, vertical: &Axis, title: &Text, content: &Markup) -> Markup {
     html! {
         svg class="plot" viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" {
-            title { (shows.joined()) }
-            (horizontal.draw_below())
-            (vertical.draw_beside())
-            (drawn)
+            title { (title.joined()) }
+            (horizontal.draw_horizontal())
+            (vertical.draw_vertical())
+            (content)
         }
     }
 }
 
-/// The path through places in order.
-pub(crate) fn path_through(places: impl Iterator<Item = (f64, f64)>) -> String {
-    let lines: Vec<String> = places.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
-    format!("M{}", lines.join("L"))
+/// SVG path data through the points in order.
+pub(crate) fn path_through(points: impl Iterator<Item = (f64, f64)>) -> String {
+    let segments: Vec<String> = points.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+    format!("M{}", segments.join("L"))
 }
 
 pub(crate) fn circle(class: &str, x: f64, y: f64, radius: &str) -> Markup {

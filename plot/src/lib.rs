@@ -1,12 +1,12 @@
-//! Plots as SVG within a page: no script, everything readable without hovering, colours by style sheet.
+//! SVG plots for HTML pages: no script, readable without hovering, colours from the style sheet.
 //!
-//! Drawn here and not by a plotting library. Compared with `plotters` 0.3: that writes colours as attributes, which no
-//! style sheet can turn dark, and each text in one language, where a page may switch between several; its logarithmic
-//! axis marks powers of ten only, and prices span one or two.
+//! Why not a plotting library: `plotters` 0.3 writes colours as attributes, which a style sheet cannot change, and texts
+//! in one language, whereas a page may switch between several; its logarithmic axis only marks powers of ten, and prices
+//! span one or two.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    reason = "counts and powers of ten become places in a picture"
+    reason = "counts and powers of ten become coordinates"
 )]
 
 mod area;
@@ -21,7 +21,7 @@ pub use axis::Scale;
 pub use fan::{Fan, FanBin};
 pub use histogram::Histogram;
 pub use line::Line;
-pub use text::{Text, WriteNumber};
+pub use text::{FormatNumber, Text};
 
 /// The style sheet of all plots. Its colours are variables that the page defines: `--ink`, `--soft`, `--accent` and
 /// `--mark`.

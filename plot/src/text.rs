@@ -1,16 +1,16 @@
-//! Texts in a plot.
+//! Text in a plot.
 
 use maud::{Markup, html};
 
-/// A text, in one language or in several, of which the page shows one.
+/// A text in one language, or in several of which the page shows one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
-    /// The class that the page shows or hides, and the text.
+    /// The CSS class of each language, and the text.
     variants: Vec<(&'static str, String)>,
 }
 
-/// How the numbers of an axis are written.
-pub type WriteNumber<'a> = &'a dyn Fn(f64) -> Text;
+/// Formats the numbers of an axis.
+pub type FormatNumber<'a> = &'a dyn Fn(f64) -> Text;
 
 impl Text {
     /// A text in one language.
@@ -18,8 +18,7 @@ impl Text {
         Self { variants: vec![("", text.into())] }
     }
 
-    /// A text in several languages, each with the class by which the page shows it. A text that is the same in all of
-    /// them is drawn once.
+    /// A text in several languages, each with its CSS class. Identical variants are drawn once.
     #[must_use]
     pub fn in_languages(variants: Vec<(&'static str, String)>) -> Self {
         match variants.split_first() {
@@ -28,7 +27,7 @@ impl Text {
         }
     }
 
-    /// All variants, for readers of the page's source.
+    /// All variants, for the title of the plot.
     pub(crate) fn joined(&self) -> String {
         self.variants.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(" / ")
     }
@@ -43,7 +42,7 @@ impl Text {
     }
 }
 
-/// The part of a text that is at its place.
+/// The text anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -66,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_escaped_and_drawn_once_where_all_languages_agree() {
+    fn text_is_escaped_and_identical_variants_are_drawn_once() {
         let text = Text::in_languages(vec![("ru", "<b>".to_owned()), ("en", "<b>".to_owned())]);
         let drawn = text.draw(1.0, 2.0, "tick", Anchor::End).into_string();
         assert_eq!(drawn, "<text x=\"1.0\" y=\"2.0\" class=\"tick\" text-anchor=\"end\">&lt;b&gt;</text>");

@@ -1,8 +1,8 @@
-//! A cluster (a data directory and its server) that the commands of one home share.
+//! A cluster (a data directory and its server) that all commands of a home share.
 //!
 //! Each command holds a shared lock on one file. The server is started and stopped under an exclusive lock on a second
-//! file, and a command that ends stops it only when nobody else holds the first. The kernel releases both locks when a
-//! process is killed, so the next command finds the server running and adopts it.
+//! file, and a command only stops it on exit if no other process holds the first. The kernel releases both locks when a
+//! process is killed; the next command then finds the server running and adopts it.
 
 use std::fmt::Write;
 use std::fs::{DirBuilder, File, TryLockError};
@@ -18,8 +18,8 @@ use crate::process::pause;
 use crate::programs::Programs;
 use crate::server::{SUPERUSER, Server};
 
-/// A running cluster. The last one dropped among all processes stops the server; a process that ends without dropping
-/// it (`std::process::exit`, a signal) leaves the server to the next.
+/// A running cluster. The last instance to be dropped, across all processes, stops the server; a process that exits
+/// without dropping it (`std::process::exit`, a signal) leaves the server to the next command.
 #[derive(Debug)]
 pub struct Cluster {
     server: Server,
@@ -28,18 +28,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Opens the cluster of the folder `home`, initializing and starting it where that is needed. The programs of
-    /// PostgreSQL come from `pg_bin_dir`, or from where the machine keeps them.
+    /// Opens the cluster in the folder `home`, initializing and starting it if necessary. The PostgreSQL programs are
+    /// taken from `pg_bin_dir`, or from the usual locations.
     ///
-    /// As root, the server runs as `postgres` or `nobody`; where that user may not enter `home`,
-    /// the data lives under `/var/lib/probeg` and `home/cluster.location` says where.
+    /// If this process is root, the server runs as `postgres` or `nobody`. If that user may not enter `home`, the data is
+    /// stored under `/var/lib/probeg`, at the path in `home/cluster.location`.
     ///
-    /// Blocks: for seconds the first time, for tenths of a second later on, for minutes at worst when a large database
-    /// recovers from a crash. Once `stop` is set, what was being started is stopped.
+    /// Blocks for seconds the first time, for tenths of a second later on, and for minutes at worst, when a large database
+    /// recovers from a crash. Setting `stop` aborts the start.
     ///
     /// # Errors
-    /// No server binaries, folders that cannot be used, or a server that does not start, with the
-    /// last lines of its log. [`Error::Stopped`].
+    /// No server binaries, unusable folders, a server that does not start (with the last lines of its log), or
+    /// [`Error::Stopped`].
     pub fn open(home: &Path, pg_bin_dir: Option<&Path>, stop: &AtomicBool) -> Result<Self> {
         DirBuilder::new().recursive(true).mode(0o755).create(home).map_err(Error::file("create", home))?;
         let home = home.canonicalize().map_err(Error::file("find", home))?;
@@ -59,13 +59,13 @@ impl Cluster {
         Ok(Self { server, users, gate })
     }
 
-    /// The address of the cluster's default database.
+    /// The URL of the cluster's default database.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_of("postgres")
     }
 
-    /// The address of a database of this name in the cluster.
+    /// The URL of a database in the cluster.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
         format!(
@@ -86,7 +86,7 @@ impl Cluster {
             Err(TryLockError::WouldBlock) => Ok(()),
             Err(TryLockError::Error(cause)) => Err(Error::file("lock the cluster in", &home)(cause)),
         };
-        // Explicitly: a child that another thread is just spawning holds copies of both files.
+        // Unlock explicitly: a child process that another thread is spawning may hold copies of both files.
         let unlocked = self.users.unlock().and_then(|()| self.gate.unlock());
         result.and(unlocked.map_err(Error::file("unlock the cluster in", &home)))
     }
@@ -100,7 +100,7 @@ impl Drop for Cluster {
     }
 }
 
-/// Waits for a lock, which another command may hold for as long as its server takes to start.
+/// Waits for a lock. Another command holds it while it starts the server.
 fn lock(file: &File, path: &Path, stop: &AtomicBool) -> Result<()> {
     loop {
         match file.try_lock() {
@@ -112,10 +112,10 @@ fn lock(file: &File, path: &Path, stop: &AtomicBool) -> Result<()> {
 }
 
 fn open_lock(path: &Path) -> Result<File> {
-    nofollow::open_to_append(path).map_err(Error::file("open", path))
+    nofollow::open_for_append(path).map_err(Error::file("open", path))
 }
 
-/// Percent-encodes everything but letters, digits and the marks that no part of an address gives a meaning to.
+/// Percent-encodes everything except letters, digits, `-`, `_` and `.`.
 fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len() * 3);
     for byte in text.bytes() {

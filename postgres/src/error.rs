@@ -1,32 +1,32 @@
-//! What can go wrong with the private server, in words for whoever has to act.
+//! Errors of the private server, worded for the user.
 
 use std::path::{Path, PathBuf};
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong with the private server.
+/// An error of the private server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No server binaries were found for the private cluster.
+    /// No server binaries were found.
     #[error(
         "no PostgreSQL server was found in {searched}: install one (apt-get install postgresql), \
          or set PG_BIN_DIR to the folder of initdb, or set DATABASE_URL to a running database"
     )]
     NoServer {
-        /// The places that were searched.
+        /// The locations searched.
         searched: String,
     },
-    /// Root must not run PostgreSQL, and there is nobody else to run it.
+    /// PostgreSQL refuses to run as root, and there is no other account.
     #[error(
-        "PostgreSQL refuses to run as root, and /etc/passwd names neither `postgres` nor `nobody` to run it instead: \
+        "PostgreSQL refuses to run as root, and /etc/passwd has neither a `postgres` nor a `nobody` user: \
          add one of them, or set DATABASE_URL to a running database"
     )]
     NoAccount,
-    /// A directory of the cluster belongs to somebody else.
+    /// A directory of the cluster belongs to another user.
     #[error(
         "{path} belongs to user {owner}, but the database would run as user {expected}: run probeg as the user who \
-         made it, or set PROBEG_HOME to another folder"
+         created it, or set PROBEG_HOME to another folder"
     )]
     ForeignDirectory {
         /// The directory.
@@ -36,10 +36,10 @@ pub enum Error {
         /// The user id that the server runs as.
         expected: u32,
     },
-    /// The data is where the server's user can no longer reach it.
+    /// The server's user can no longer access the data.
     #[error(
-        "the database in {path} is inside a folder that user {account} may not enter: \
-         allow it to (chmod o+x), or set PROBEG_HOME to another folder"
+        "the database in {path} is in a folder that user {account} cannot access: \
+         grant access (chmod o+x), or set PROBEG_HOME to another folder"
     )]
     HiddenCluster {
         /// The directory of the cluster.
@@ -47,28 +47,28 @@ pub enum Error {
         /// The user id that the server runs as.
         account: u32,
     },
-    /// A path that cannot be written into a database address.
+    /// A path that cannot be part of a database URL.
     #[error("{0} is not valid UTF-8: set PROBEG_HOME to another folder")]
     PathNotText(PathBuf),
-    /// A file or directory could not be used.
+    /// A file operation failed.
     #[error("cannot {action} {path}: {cause}")]
     File {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// A program of the server failed.
+    /// A PostgreSQL program failed.
     #[error("{program} failed: {output}")]
     Program {
         /// The program.
         program: &'static str,
-        /// What it printed, or why it could not be run.
+        /// Its output, or why it could not be run.
         output: String,
     },
-    /// The private cluster did not start.
+    /// The private server did not start.
     #[error("PostgreSQL did not start; its log {log} ends with:\n{tail}")]
     NotStarted {
         /// The log file.
@@ -76,7 +76,7 @@ pub enum Error {
         /// Its last lines.
         tail: String,
     },
-    /// Whoever waited for the private cluster was asked to stop.
+    /// Stopped on request.
     #[error("stopped on request")]
     Stopped,
 }

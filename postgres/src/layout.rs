@@ -1,4 +1,4 @@
-//! Where the cluster's files are, and whose they are.
+//! The location and ownership of the cluster's files.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write};
@@ -12,40 +12,39 @@ use crate::account::Account;
 use crate::error::{Error, Result};
 use crate::nofollow;
 
-/// Part of the socket's name and nothing else: the server listens on no network.
+/// Only used in the name of the socket: the server does not listen on a network.
 pub(crate) const PORT: u16 = 5432;
 
 const SHARED_PARENT: &str = "/var/lib/probeg";
-/// The longest path of a Unix socket in bytes, without the closing zero.
+/// Maximum length of a Unix socket path in bytes, without the terminating NUL.
 const MAX_SOCKET_BYTES: usize = 107;
-const DATA: &str = "data";
+const DATA_DIRECTORY: &str = "data";
 
 /// The folders and files of one cluster.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    /// Holds everything else, mode 0700, owned by the server's account.
+    /// The parent of the data directory, mode 0700, owned by the server's account.
     pub(crate) directory: PathBuf,
-    /// PostgreSQL's data directory; does not exist before it is complete.
+    /// PostgreSQL's data directory; it only exists once it is complete.
     pub(crate) data: PathBuf,
     /// The folder of the socket, mode 0700, owned by the server's account.
     pub(crate) socket: String,
-    /// The server's log; in the home, which is not the account's, as root opens it.
+    /// The server's log, in the home folder; opened by this process, not by the server's account.
     pub(crate) log: PathBuf,
 }
 
 impl Layout {
-    /// Chooses the folders for the cluster of `home` (absolute, without symbolic links) and creates those that are
-    /// missing.
+    /// Chooses the folders for the cluster of `home` (absolute, without symbolic links) and creates missing ones.
     pub(crate) fn prepare(home: &Path, account: Account) -> Result<Self> {
         let directory = choose_directory(home, account)?;
         claim_directory(&directory, account)?;
         let socket = socket_directory(&directory);
         claim_directory(&socket, account)?;
         let socket = socket.into_os_string().into_string().map_err(|path| Error::PathNotText(path.into()))?;
-        Ok(Self { data: directory.join(DATA), log: home.join("postgresql.log"), socket, directory })
+        Ok(Self { data: directory.join(DATA_DIRECTORY), log: home.join("postgresql.log"), socket, directory })
     }
 
-    /// The major version of PostgreSQL that the data was made by, if there is data.
+    /// The major version of PostgreSQL that created the data, if any.
     pub(crate) fn version(&self) -> Option<String> {
         nofollow::read_small(&self.data.join("PG_VERSION")).ok().map(|version| version.trim().to_owned())
     }
@@ -53,16 +52,16 @@ impl Layout {
 
 fn choose_directory(home: &Path, account: Account) -> Result<PathBuf> {
     let inside = home.join("cluster");
-    if !account.is_dropped_to || account.may_enter(home)? {
+    if !account.drops_privileges || account.may_enter(home)? {
         return Ok(inside);
     }
-    if inside.join(DATA).exists() {
+    if inside.join(DATA_DIRECTORY).exists() {
         return Err(Error::HiddenCluster { path: inside, account: account.uid });
     }
-    let outside = Path::new(SHARED_PARENT).join(hash(home));
+    let outside = Path::new(SHARED_PARENT).join(hash_path(home));
     let pointer = home.join("cluster.location");
     if !pointer.exists() {
-        set_aside_leftover(&outside)?;
+        move_leftover_aside(&outside)?;
         File::create_new(&pointer)
             .and_then(|mut file| writeln!(file, "{}", outside.display()))
             .map_err(Error::file("write", &pointer))?;
@@ -71,49 +70,49 @@ fn choose_directory(home: &Path, account: Account) -> Result<PathBuf> {
     Ok(outside)
 }
 
-/// Whoever deletes a home expects to start afresh, so the data of a deleted home is moved out of the way.
-fn set_aside_leftover(directory: &Path) -> Result<()> {
+/// Moves the data of a deleted home out of the way: a new home must start empty.
+fn move_leftover_aside(directory: &Path) -> Result<()> {
     if !directory.exists() {
         return Ok(());
     }
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let aside = directory.with_extension(format!("old-{seconds}"));
-    tracing::warn!(from = %directory.display(), to = %aside.display(), "The database of a deleted home was set aside.");
-    fs::rename(directory, &aside).map_err(Error::file("set aside", directory))
+    tracing::warn!(from = %directory.display(), to = %aside.display(), "The database of a deleted home was moved aside.");
+    fs::rename(directory, &aside).map_err(Error::file("move aside", directory))
 }
 
 fn create_shared_parent() -> Result<()> {
     let parent = Path::new(SHARED_PARENT);
     if !parent.exists() {
         fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
-        // The account must pass through it whatever the umask is.
+        // The account must be able to enter it regardless of the umask.
         fs::set_permissions(parent, Permissions::from_mode(0o755))
             .map_err(Error::file("set the permissions of", parent))?;
     }
     Ok(())
 }
 
-/// The folder of the socket: within the cluster, unless that path is too long for a socket.
+/// The folder of the socket: inside the cluster, unless that path is too long for a socket.
 fn socket_directory(directory: &Path) -> PathBuf {
-    let near = directory.join("socket");
+    let inside = directory.join("socket");
     let name_length = format!("/.s.PGSQL.{PORT}").len();
-    if near.as_os_str().len() + name_length <= MAX_SOCKET_BYTES {
-        return near;
+    if inside.as_os_str().len() + name_length <= MAX_SOCKET_BYTES {
+        return inside;
     }
-    Path::new("/tmp").join(format!("probeg-{}", hash(directory)))
+    Path::new("/tmp").join(format!("probeg-{}", hash_path(directory)))
 }
 
-/// Makes sure that a directory exists, belongs to the account and is closed to others.
+/// Ensures that a directory exists, is owned by the account and is closed to others.
 fn claim_directory(path: &Path, account: Account) -> Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(cause) if cause.kind() != ErrorKind::AlreadyExists => return Err(Error::file("create", path)(cause)),
         _ => {}
     }
-    // Through one open folder: in /tmp, anybody may put a link here, at any time.
+    // All through one handle: in /tmp, anyone may replace the path by a link at any time.
     let folder = nofollow::open_folder(path).map_err(Error::file("open", path))?;
     let metadata = folder.metadata().map_err(Error::file("examine", path))?;
-    let ours = rustix::process::geteuid().as_raw();
-    if metadata.uid() == ours && account.uid != ours {
+    let own_uid = rustix::process::geteuid().as_raw();
+    if metadata.uid() == own_uid && account.uid != own_uid {
         fchown(&folder, Some(account.uid), Some(account.gid)).map_err(Error::file("change the owner of", path))?;
     } else if metadata.uid() != account.uid {
         return Err(Error::ForeignDirectory { path: path.to_owned(), owner: metadata.uid(), expected: account.uid });
@@ -124,8 +123,8 @@ fn claim_directory(path: &Path, account: Account) -> Result<()> {
     Ok(())
 }
 
-/// Sixteen hexadecimal digits that tell paths apart.
-fn hash(path: &Path) -> String {
+/// A hash of a path, as 16 hexadecimal digits.
+fn hash_path(path: &Path) -> String {
     let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
     format!("{:016x}", digest.iter().take(8).fold(0_u64, |hash, byte| hash << 8 | u64::from(*byte)))
 }
@@ -134,13 +133,13 @@ fn hash(path: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn current() -> Account {
+    fn current_account() -> Account {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        Account { uid, gid, is_dropped_to: false }
+        Account { uid, gid, drops_privileges: false }
     }
 
     #[test]
-    fn a_long_path_moves_the_socket_but_not_the_data() {
+    fn a_long_path_moves_the_socket_to_tmp() {
         let short = Path::new("/srv/probeg/cluster");
         assert_eq!(socket_directory(short), short.join("socket"));
         let long = Path::new("/srv").join("x".repeat(100));
@@ -150,30 +149,30 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_others_and_links_are_refused() {
+    fn foreign_directories_and_links_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
-        let stranger = Account { uid: 4_000_001, gid: 4_000_001, is_dropped_to: false };
+        let other = Account { uid: 4_000_001, gid: 4_000_001, drops_privileges: false };
         let path = folder.path().join("a");
-        claim_directory(&path, current()).unwrap();
-        claim_directory(&path, current()).unwrap();
-        if current().uid != 0 {
-            assert!(claim_directory(&path, stranger).is_err());
+        claim_directory(&path, current_account()).unwrap();
+        claim_directory(&path, current_account()).unwrap();
+        if current_account().uid != 0 {
+            assert!(claim_directory(&path, other).is_err());
         }
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(claim_directory(&link, current()), Err(Error::File { .. })));
+        assert!(matches!(claim_directory(&link, current_account()), Err(Error::File { .. })));
     }
 
     #[test]
-    fn a_directory_of_another_account_is_refused() {
-        if current().uid != 0 {
+    fn a_directory_of_another_account_is_rejected() {
+        if current_account().uid != 0 {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        claim_directory(&path, Account { uid: 65_534, gid: 65_534, is_dropped_to: true }).unwrap();
-        let postgres = Account { uid: 101, gid: 104, is_dropped_to: true };
-        let refused = claim_directory(&path, postgres);
-        assert!(matches!(refused, Err(Error::ForeignDirectory { owner: 65_534, expected: 101, .. })));
+        claim_directory(&path, Account { uid: 65_534, gid: 65_534, drops_privileges: true }).unwrap();
+        let postgres = Account { uid: 101, gid: 104, drops_privileges: true };
+        let result = claim_directory(&path, postgres);
+        assert!(matches!(result, Err(Error::ForeignDirectory { owner: 65_534, expected: 101, .. })));
     }
 }

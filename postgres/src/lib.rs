@@ -1,11 +1,10 @@
-//! The private PostgreSQL server, which Probeg uses where it is given no database. Linux only.
+//! The private PostgreSQL server that Probeg uses if `DATABASE_URL` is not set. Linux only.
 //!
-//! It knows programs, processes, folders and locks, and no SQL.
+//! Handles programs, processes, folders and locks, but no SQL.
 
 mod account;
 mod cluster;
 mod error;
-
 mod layout;
 mod nofollow;
 mod process;

@@ -1,4 +1,4 @@
-//! Opening files and folders without following links: one that somebody puts in their place must not lead root astray.
+//! Opening files and folders without following links: as root, a planted link must not redirect us to another file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result};
@@ -8,25 +8,29 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-/// More than any of the small files that PostgreSQL writes about itself.
+/// More than the size of PostgreSQL's own status files.
 const MAX_SMALL_BYTES: u64 = 64 * 1024;
 
-/// Opens a file to append to, and creates it where it is missing.
-pub(crate) fn open_to_append(path: &Path) -> Result<File> {
-    let file = open_plain(OpenOptions::new().create(true).append(true), path)?;
-    // A hard link leads astray as well as a symbolic one.
-    if file.metadata()?.nlink() > 1 { Err(not_plain("it has another name (a hard link); remove it")) } else { Ok(file) }
+/// Opens a file for appending, creating it if it is missing.
+pub(crate) fn open_for_append(path: &Path) -> Result<File> {
+    let file = open_regular(OpenOptions::new().create(true).append(true), path)?;
+    // A hard link redirects as well as a symbolic one.
+    if file.metadata()?.nlink() > 1 {
+        Err(invalid_input("it has another name (a hard link); remove it"))
+    } else {
+        Ok(file)
+    }
 }
 
-/// Opens a file to read.
-pub(crate) fn open_to_read(path: &Path) -> Result<File> {
-    open_plain(OpenOptions::new().read(true), path)
+/// Opens a file for reading.
+pub(crate) fn open_for_read(path: &Path) -> Result<File> {
+    open_regular(OpenOptions::new().read(true), path)
 }
 
 /// Reads a small file.
 pub(crate) fn read_small(path: &Path) -> Result<String> {
     let mut text = String::new();
-    open_to_read(path)?.take(MAX_SMALL_BYTES).read_to_string(&mut text)?;
+    open_for_read(path)?.take(MAX_SMALL_BYTES).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -35,21 +39,21 @@ pub(crate) fn open_folder(path: &Path) -> Result<File> {
     open(OpenOptions::new().read(true), OFlags::DIRECTORY, path)
 }
 
-/// Opens a regular file: no link, no folder, no pipe, which would block.
-fn open_plain(options: &mut OpenOptions, path: &Path) -> Result<File> {
+/// Opens a regular file, without blocking on a pipe.
+fn open_regular(options: &mut OpenOptions, path: &Path) -> Result<File> {
     let file = open(options, OFlags::NONBLOCK, path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain("it is not a regular file; remove it")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(invalid_input("it is not a regular file; remove it")) }
 }
 
 fn open(options: &mut OpenOptions, flags: OFlags, path: &Path) -> Result<File> {
     let flags = (flags | OFlags::NOFOLLOW).bits().cast_signed();
     options.custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
-        Some(code) if code == Errno::LOOP.raw_os_error() => not_plain("it is a symbolic link; remove it"),
+        Some(code) if code == Errno::LOOP.raw_os_error() => invalid_input("it is a symbolic link; remove it"),
         _ => error,
     })
 }
 
-fn not_plain(reason: &'static str) -> Error {
+fn invalid_input(reason: &'static str) -> Error {
     Error::new(ErrorKind::InvalidInput, reason)
 }
 
@@ -71,15 +75,15 @@ mod tests {
         fs::hard_link(path("secret"), path("second")).unwrap();
         assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
         for name in ["link", "dangling", "second", "pipe", "."] {
-            assert!(open_to_append(&path(name)).is_err(), "{name}");
+            assert!(open_for_append(&path(name)).is_err(), "{name}");
         }
         for name in ["link", "dangling", "pipe", "."] {
             assert!(read_small(&path(name)).is_err(), "{name}");
         }
-        assert_eq!(open_to_append(&path("link")).unwrap_err().to_string(), "it is a symbolic link; remove it");
+        assert_eq!(open_for_append(&path("link")).unwrap_err().to_string(), "it is a symbolic link; remove it");
         assert!(open_folder(&path("link")).is_err());
         assert!(!path("missing").exists());
         assert_eq!(fs::read_to_string(path("secret")).unwrap(), "untouched");
-        assert!(open_to_append(&path("new")).is_ok() && open_to_append(&path("new")).is_ok());
+        assert!(open_for_append(&path("new")).is_ok() && open_for_append(&path("new")).is_ok());
     }
 }

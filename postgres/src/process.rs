@@ -1,4 +1,4 @@
-//! Programs that are run, waited for and ended.
+//! Running and terminating programs.
 
 use std::process::{Child, Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const TAIL_LINES: usize = 12;
 
-/// Sleeps for one interval of polling.
+/// Sleeps for one polling interval.
 ///
 /// # Errors
 /// [`Error::Stopped`] once `stop` is set.
@@ -23,8 +23,7 @@ pub(crate) fn pause(stop: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Sends a signal to a program and its children, waits until it ends, and kills it once the time is over. Each program
-/// leads a process group of its own.
+/// Sends a signal to the process group of a program, waits for it to exit, and kills the group after the timeout.
 pub(crate) fn terminate(child: &mut Child, signal: Signal, timeout: Duration) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let send = |signal| group.map(|group| kill_process_group(group, signal));
@@ -38,12 +37,12 @@ pub(crate) fn terminate(child: &mut Child, signal: Signal, timeout: Duration) {
     }
 }
 
-/// Runs a program to its end.
-pub(crate) fn run(program: &'static str, command: &mut Command) -> Result<()> {
+/// Runs a program to completion.
+pub(crate) fn run_program(program: &'static str, command: &mut Command) -> Result<()> {
     check_output(program, command.output())
 }
 
-/// Turns the failure of a program into an error with the last lines that it printed.
+/// Turns a failed exit status into an error with the last lines of output.
 pub(crate) fn check_output(program: &'static str, output: std::io::Result<Output>) -> Result<()> {
     let output = output.map_err(|cause| not_run(program, &cause))?;
     if output.status.success() {

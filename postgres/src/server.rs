@@ -1,4 +1,4 @@
-//! The server: its data initialized, its process started, adopted and stopped.
+//! Initializing, starting, adopting and stopping the server.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
@@ -22,27 +22,27 @@ pub(crate) const SUPERUSER: &str = "probeg";
 
 /// A large database may take minutes to recover from a crash.
 const START_TIMEOUT: Duration = Duration::from_mins(10);
-/// How long the orphans of a killed server may keep its shared memory.
-const ORPHANS_TIMEOUT: Duration = Duration::from_secs(30);
-/// A server that starts fills in its `postmaster.pid` within this time.
+/// How long orphaned backends of a killed server may hold its shared memory.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(30);
+/// A starting server writes its `postmaster.pid` within this time.
 const PID_FILE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an interrupted `initdb` may take to end before it is killed: what it has written is removed anyway.
+/// How long an interrupted `initdb` may take to exit before it is killed; its output is removed anyway.
 const INITDB_STOP_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a server that has just been started may take to shut down before it is killed.
 const SERVER_STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// A log that has grown larger is started afresh.
+/// A larger log is deleted before the server starts.
 const MAX_LOG_BYTES: u64 = 10 * 1024 * 1024;
 /// Prefix of a data directory that `initdb` is still writing.
-const UNFINISHED: &str = "making-";
+const UNFINISHED_PREFIX: &str = "making-";
 
-/// Settings for bulk loads on a machine that is shared with the training.
+/// Settings for bulk loads on a machine shared with training.
 const SETTINGS: [&str; 6] = [
     "listen_addresses=",
     "unix_socket_permissions=0700",
     "shared_buffers=128MB",
     "max_wal_size=2GB",
     "max_connections=50",
-    // Compiling a statement takes longer than running ours.
+    // JIT compilation takes longer than running our statements.
     "jit=off",
 ];
 
@@ -51,20 +51,20 @@ pub(crate) struct Server {
     layout: Layout,
     programs: Programs,
     account: Account,
-    /// The server's process where this one started it, to be waited for.
+    /// The server process, if this process started it.
     child: Option<Child>,
 }
 
-/// A server that is alive, as it describes itself in `postmaster.pid`.
+/// A running server, as described by `postmaster.pid`.
 struct Postmaster {
     pid: u32,
     is_ready: bool,
 }
 
-enum Launch {
+enum StartOutcome {
     Ready(Child),
-    /// The server ended at once; these are the last lines of its log.
-    Ended(String),
+    /// The server exited immediately; these are the last lines of its log.
+    Exited(String),
 }
 
 impl Server {
@@ -80,8 +80,8 @@ impl Server {
         &self.layout.socket
     }
 
-    /// Initializes the data directory if there is none, then starts the server or adopts the one that runs. The caller
-    /// holds the exclusive lock.
+    /// Initializes the data directory if there is none, then starts the server or adopts a running one. The caller must
+    /// hold the exclusive lock.
     pub(crate) fn ensure_running(&mut self, stop: &AtomicBool) -> Result<()> {
         if !self.layout.data.exists() {
             self.initialize_data(stop)?;
@@ -90,23 +90,24 @@ impl Server {
         loop {
             match self.postmaster()? {
                 Some(postmaster) if postmaster.is_ready => return Ok(()),
-                // Starting, recovering or stopping on behalf of a process that was killed: soon ready or gone.
+                // Starting, recovering or stopping after its process was killed: soon ready or gone.
                 Some(_) if started.elapsed() < START_TIMEOUT => {}
-                Some(_) => return Err(self.not_started(log_tail(&self.layout.log, 0))),
-                None => match self.start(stop)? {
-                    Launch::Ready(child) => {
+                Some(_) => return Err(self.start_error(log_tail(&self.layout.log, 0))),
+                None => match self.start_server(stop)? {
+                    StartOutcome::Ready(child) => {
                         self.child = Some(child);
                         return Ok(());
                     }
-                    Launch::Ended(log_tail) if is_transient(&log_tail) && started.elapsed() < ORPHANS_TIMEOUT => {}
-                    Launch::Ended(log_tail) => return Err(self.not_started(log_tail)),
+                    StartOutcome::Exited(log_tail) if is_transient(&log_tail) && started.elapsed() < ORPHAN_TIMEOUT => {
+                    }
+                    StartOutcome::Exited(log_tail) => return Err(self.start_error(log_tail)),
                 },
             }
             pause(stop)?;
         }
     }
 
-    /// Stops the server, whoever started it. The caller holds the exclusive lock and is the only user.
+    /// Stops the server, whichever process started it. The caller must hold the exclusive lock and be the only user.
     pub(crate) fn stop(&mut self) -> Result<()> {
         let stopped = match self.postmaster()? {
             Some(_) => self.pg_ctl_stop("fast").or_else(|_| self.pg_ctl_stop("immediate")),
@@ -123,14 +124,14 @@ impl Server {
     fn pg_ctl_stop(&self, mode: &str) -> Result<()> {
         let mut command = self.command("pg_ctl");
         command.args(["stop", "-w", "-t", "60", "-m", mode, "-D"]).arg(&self.layout.data);
-        process::run("pg_ctl", &mut command)
+        process::run_program("pg_ctl", &mut command)
     }
 
-    /// `initdb` into a directory of its own, which takes its name only when it is complete.
+    /// Runs `initdb` in a temporary directory, which is renamed once it is complete.
     fn initialize_data(&self, stop: &AtomicBool) -> Result<()> {
         self.remove_unfinished();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let unfinished = self.layout.directory.join(format!("{UNFINISHED}{}-{now}", std::process::id()));
+        let unfinished = self.layout.directory.join(format!("{UNFINISHED_PREFIX}{}-{now}", std::process::id()));
         let mut command = self.command("initdb");
         command.args(["--encoding=UTF8", "--locale=C", "--auth=trust", "--username", SUPERUSER, "-D"]).arg(&unfinished);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -141,22 +142,22 @@ impl Server {
                 self.remove_unfinished();
             })?;
         }
-        // It prints less than fits into a pipe.
+        // Its output fits into the pipe buffer.
         process::check_output("initdb", child.wait_with_output())?;
         fs::rename(&unfinished, &self.layout.data).map_err(Error::file("rename", &unfinished))
     }
 
-    /// Removes what interrupted `initdb`s left. One that lost its parent may still be writing, so failing is fine: the
+    /// Removes leftovers of interrupted `initdb` runs. An orphaned one may still be writing, so errors are ignored: the
     /// next start tries again.
     fn remove_unfinished(&self) {
         for entry in fs::read_dir(&self.layout.directory).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED_PREFIX) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
     }
 
-    fn start(&self, stop: &AtomicBool) -> Result<Launch> {
+    fn start_server(&self, stop: &AtomicBool) -> Result<StartOutcome> {
         let log = self.open_log()?;
         let log_start = log.metadata().map_err(Error::file("examine", &self.layout.log))?.len();
         let errors = log.try_clone().map_err(Error::file("open", &self.layout.log))?;
@@ -170,28 +171,28 @@ impl Server {
         let started = Instant::now();
         while started.elapsed() < START_TIMEOUT {
             if self.postmaster()?.is_some_and(|postmaster| postmaster.pid == child.id() && postmaster.is_ready) {
-                return Ok(Launch::Ready(child));
+                return Ok(StartOutcome::Ready(child));
             }
             if child.try_wait().map_err(Error::file("wait for the server of", &self.layout.data))?.is_some() {
-                return Ok(Launch::Ended(log_tail(&self.layout.log, log_start)));
+                return Ok(StartOutcome::Exited(log_tail(&self.layout.log, log_start)));
             }
             pause(stop).inspect_err(|_| terminate(&mut child, Signal::INT, SERVER_STOP_TIMEOUT))?;
         }
         self.pg_ctl_stop("immediate")?;
-        Err(self.not_started(log_tail(&self.layout.log, log_start)))
+        Err(self.start_error(log_tail(&self.layout.log, log_start)))
     }
 
-    /// Opens the log on behalf of the server.
+    /// Opens the log for the server.
     fn open_log(&self) -> Result<File> {
         let path = &self.layout.log;
         let is_too_long = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES);
         if is_too_long {
             fs::remove_file(path).map_err(Error::file("remove", path))?;
         }
-        nofollow::open_to_append(path).map_err(Error::file("open", path))
+        nofollow::open_for_append(path).map_err(Error::file("open", path))
     }
 
-    /// The server of this cluster, if it is alive.
+    /// The server of this cluster, if it is running.
     fn postmaster(&self) -> Result<Option<Postmaster>> {
         let path = self.layout.data.join("postmaster.pid");
         let text = match nofollow::read_small(&path) {
@@ -201,7 +202,7 @@ impl Server {
         };
         let mut lines = text.lines();
         let Some(pid) = lines.next().and_then(|line| line.trim().parse().ok()) else {
-            // Just being written, or left by a server that was killed while writing it.
+            // Being written, or left by a server that was killed while writing it.
             let age = fs::metadata(&path).and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
             let is_stale = matches!(age, Ok(Ok(age)) if age > PID_FILE_TIMEOUT);
             return if is_stale { self.remove_locks(&path).map(|()| None) } else { Ok(None) };
@@ -212,38 +213,39 @@ impl Server {
             let is_ready = lines.nth(6).is_some_and(|status| status.trim() == "ready");
             return Ok(Some(Postmaster { pid, is_ready }));
         }
-        // The server died, and its process id belongs to another process or to a zombie. PostgreSQL would take that for
-        // itself and never start; it recognises surviving orphans by their shared memory, without these files.
+        // The server died, and its process id now belongs to another process or to a zombie. PostgreSQL would mistake that
+        // for a running server and refuse to start. It detects surviving orphans by their shared memory, without these
+        // files.
         self.remove_locks(&path).map(|()| None)
     }
 
-    /// Removes the lock files of a dead server; last the one that shows they are stale.
+    /// Removes the lock files of a dead server, `postmaster.pid` last since it shows that they are stale.
     fn remove_locks(&self, postmaster_pid: &Path) -> Result<()> {
         remove_if_present(&Path::new(&self.layout.socket).join(format!(".s.PGSQL.{PORT}.lock")))?;
         remove_if_present(postmaster_pid)
     }
 
-    /// A command that runs as the server's account, in a process group of its own (so that Ctrl-C ends Probeg and not
-    /// the database under it) and without settings from the environment.
+    /// A command that runs as the server's account, without `PG*` environment variables, and in its own process group, so
+    /// that Ctrl-C stops Probeg but not the database.
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.path(program));
         command.current_dir("/").stdin(Stdio::null()).process_group(0).env("LC_ALL", "C");
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
             command.env_remove(name);
         }
-        if self.account.is_dropped_to {
+        if self.account.drops_privileges {
             command.uid(self.account.uid).gid(self.account.gid);
         }
         command
     }
 
-    fn not_started(&self, tail: String) -> Error {
+    fn start_error(&self, tail: String) -> Error {
         Error::NotStarted { log: self.layout.log.clone(), tail }
     }
 }
 
-/// Whether a server ended for a reason that goes away by itself: orphans of a killed one still hold its shared memory,
-/// or another is just starting on behalf of a process that was killed.
+/// Whether a server exited for a temporary reason: orphans of a killed server still hold its shared memory, or another
+/// server is starting.
 fn is_transient(log_tail: &str) -> bool {
     log_tail.contains("is still in use") || log_tail.contains("lock file \"postmaster.pid\"")
 }
@@ -255,16 +257,16 @@ fn remove_if_present(path: &Path) -> Result<()> {
     }
 }
 
-/// The last lines of a log, from a place in it on.
-fn log_tail(log: &Path, from: u64) -> String {
+/// The last lines of a log, starting at an offset.
+fn log_tail(log: &Path, start: u64) -> String {
     let mut text = Vec::new();
-    let read = nofollow::open_to_read(log).and_then(|mut file| {
-        let from = from.max(file.metadata()?.len().saturating_sub(16 * 1024));
-        file.seek(SeekFrom::Start(from))?;
+    let read = nofollow::open_for_read(log).and_then(|mut file| {
+        let start = start.max(file.metadata()?.len().saturating_sub(16 * 1024));
+        file.seek(SeekFrom::Start(start))?;
         file.read_to_end(&mut text)
     });
     match read {
         Ok(_) => last_lines(&String::from_utf8_lossy(&text)),
-        Err(cause) => format!("(it cannot be read: {cause})"),
+        Err(cause) => format!("(cannot be read: {cause})"),
     }
 }

@@ -1,12 +1,12 @@
-//! Why there is no report.
+//! Errors of the report.
 
-/// Why there is no report.
+/// Why a report could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// There is no listing to look at.
+    /// The table is empty.
     #[error(
         "there are no listings to explore: import some with `probeg import FILE`, \
          or try a synthetic market with `probeg synth --rows 20000`"

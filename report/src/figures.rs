@@ -1,7 +1,7 @@
 //! The figures of the report.
 //!
-//! Exact counts and quantiles come from PostgreSQL, everything else from a uniform sample of fixed
-//! size; all of it from one snapshot. Memory does not grow with the table.
+//! Exact counts and quantiles are computed by PostgreSQL, everything else from a uniform sample of bounded size, all in
+//! one snapshot. Memory does not grow with the table.
 
 pub(crate) mod distribution;
 pub(crate) mod fitness;
@@ -19,27 +19,28 @@ use storage::Snapshot;
 use storage::profile::{MonthRows, Overview, Period, Repeats, SourceRows, Suspicion};
 
 use crate::error::Error;
-use distribution::{NUMBERS, NumberColumn, TextColumn, histogram, is_logarithmic, is_ratio};
+use distribution::{NUMBERS, NumberColumn, TextColumn, has_ratio_scale, histogram, is_logarithmic};
 use fitness::Fitness;
 use market::MarketIndex;
 use missing::Missing;
 use relations::{Correlations, ExplainedVariance, PriceAgainst};
 use sample::{Sample, key_columns};
 
-/// Sources that are told apart.
+/// Number of sources listed separately.
 const MAX_SOURCES: i64 = 30;
-/// Listings of the sample.
+/// Size of the sample, in listings.
 const MAX_SAMPLE: i64 = 100_000;
-/// Values of a text column, and numbers of a number column, that are shown.
+/// Number of frequent values shown for each column.
 const MAX_TEXTS_SHOWN: i64 = 15;
 const MAX_NUMBERS_SHOWN: i64 = 5;
-/// More months than these make a crowded plot.
+/// With more periods the plot is crowded.
 const MAX_PERIODS: i64 = 40;
 
 /// All figures of the report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
-    pub(crate) made_on: NaiveDate,
+    #[serde(rename = "made_on")]
+    pub(crate) created_on: NaiveDate,
     pub(crate) overview: Overview,
     pub(crate) sampled: usize,
     pub(crate) fitness: Vec<Fitness>,
@@ -56,16 +57,16 @@ pub(crate) struct Figures {
     pub(crate) suspicions: Vec<Suspicion>,
 }
 
-/// What is being computed.
+/// A stage of the computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Rows by source and date, and what is missing.
+    /// Rows by source and date, and missing values.
     Counting,
-    /// One column after the other.
+    /// The distribution of a column.
     Column(&'static str),
-    /// Repetitions and contradictions.
+    /// Duplicates and contradictions.
     Comparing,
-    /// The market's level.
+    /// The market index.
     Market,
     /// The sample.
     Sampling,
@@ -93,12 +94,12 @@ impl Figures {
         let repeats = snapshot.repeats().await?;
         let suspicions = snapshot.suspicions().await?;
         on_stage(Stage::Market);
-        let market = market::market_index(&snapshot.cell_levels(period(&overview)).await?);
+        let market = market::market_index(&snapshot.cell_levels(choose_period(&overview)).await?);
         Ok(Self {
-            made_on: today,
+            created_on: today,
             sampled: sample.len(),
-            fitness: fitness::judge(&sample, &missing, &texts, &numbers),
-            prices: relations::prices_along(&sample),
+            fitness: fitness::assess_columns(&sample, &missing, &texts, &numbers),
+            prices: relations::prices_by_axis(&sample),
             explains: relations::explained_by_column(&sample),
             correlations: relations::correlations(&sample),
             overview,
@@ -113,7 +114,7 @@ impl Figures {
         })
     }
 
-    /// Of all listings.
+    /// A row count as a share of all listings.
     pub(crate) fn share(&self, rows: i64) -> f64 {
         rows as f64 / self.overview.rows.max(1) as f64
     }
@@ -146,14 +147,14 @@ async fn number_columns(
     for column in NUMBERS {
         on_stage(Stage::Column(column.name()));
         let is_logarithmic = is_logarithmic(column);
-        let profile = snapshot.number_profile(column, is_ratio(column), MAX_NUMBERS_SHOWN).await?;
+        let profile = snapshot.number_profile(column, has_ratio_scale(column), MAX_NUMBERS_SHOWN).await?;
         numbers.push(NumberColumn { column, is_logarithmic, profile, histogram: histogram(sample, column) });
     }
     Ok(numbers)
 }
 
-/// Months, unless there are so many that nobody could read them.
-fn period(overview: &Overview) -> Period {
+/// The shortest period that keeps the plot readable.
+fn choose_period(overview: &Overview) -> Period {
     match overview.months {
         months if months <= MAX_PERIODS => Period::Month,
         months if months <= 3 * MAX_PERIODS => Period::Quarter,

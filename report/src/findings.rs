@@ -1,4 +1,4 @@
-//! What to know first: whatever the figures show that decides how to model, in sentences.
+//! Findings: what the figures mean for modelling, in sentences.
 
 mod columns;
 mod finding;
@@ -7,9 +7,9 @@ mod values;
 
 use crate::figures::Figures;
 pub use finding::{Finding, Severity};
-pub(crate) use values::check_words;
+pub(crate) use values::check_label;
 
-/// All findings, the gravest first.
+/// All findings, the most severe first.
 pub(crate) fn find(figures: &Figures) -> Vec<Finding> {
     let mut findings: Vec<Finding> = [
         columns::absent(figures),
@@ -23,13 +23,13 @@ pub(crate) fn find(figures: &Figures) -> Vec<Finding> {
         rows::one_source(figures),
         rows::few(figures),
         columns::leaking_values(figures),
-        columns::own_words(figures),
+        columns::source_specific_values(figures),
         columns::nearly_constant(figures),
         columns::drifting(figures),
         columns::mostly_missing(figures),
-        values::far_out(figures),
+        values::outliers(figures),
         values::contradictions(figures),
-        values::guessed_mileages(figures),
+        values::rounded_mileages(figures),
         columns::long_tails(figures),
         rows::dominance(figures),
         rows::exact(figures),
@@ -37,7 +37,7 @@ pub(crate) fn find(figures: &Figures) -> Vec<Finding> {
     .into_iter()
     .flatten()
     .collect();
-    // Stable: within one severity the order above stays.
+    // The sort is stable: within one severity, the order above is preserved.
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

@@ -1,14 +1,14 @@
-//! The data report: what there is to know of the listings before any model is trained on them.
+//! The data report: an analysis of the listings before any model is trained on them.
 //!
-//! [`figures`] are computed from one snapshot, [`findings`] put into sentences what decides how to model, [`page`] writes
-//! both as one HTML file.
+//! [`figures`] are computed from one snapshot, [`findings`] state what matters for modelling, and [`page`] renders both
+//! as one HTML file.
 
 #![expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
     clippy::cast_sign_loss,
-    reason = "counts of listings become shares, bins and places in plots, far below 2^52"
+    reason = "counts of listings, far below 2^52, become shares, bins and coordinates"
 )]
 
 mod error;
@@ -38,10 +38,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Looks at the listings of a snapshot.
+    /// Analyses the listings of a snapshot.
     ///
     /// # Errors
-    /// [`Error::NoListings`], or a database that does not answer.
+    /// [`Error::NoListings`], or a database error.
     pub async fn create(
         snapshot: Snapshot,
         today: NaiveDate,
@@ -51,19 +51,19 @@ impl Report {
         Ok(Self { findings: findings::find(&figures), figures })
     }
 
-    /// How many listings there are.
+    /// The number of listings.
     #[must_use]
     pub fn rows(&self) -> i64 {
         self.figures.overview.rows
     }
 
-    /// What to know first, the gravest first.
+    /// The findings, the most severe first.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// The report as one HTML file that needs nothing else.
+    /// The report as one self-contained HTML file.
     #[must_use]
     pub fn page(&self) -> String {
         page::render(&self.figures, &self.findings)

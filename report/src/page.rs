@@ -1,4 +1,4 @@
-//! The report as one HTML file: no address in it leads anywhere, and its policy forbids to follow one.
+//! The report as one HTML file without external resources; its content security policy forbids them.
 
 mod columns;
 mod findings;
@@ -22,9 +22,9 @@ use crate::words::{EN, RU, Words};
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
-/// The sections that the page's head links to.
+/// The table of contents.
 const CONTENTS: [(Section, &str, &str); 11] = [
-    (Section::Findings, "Главное", "First"),
+    (Section::Findings, "Главное", "Key findings"),
     (Section::Columns, "Столбцы", "Columns"),
     (Section::Rows, "Объявления", "Listings"),
     (Section::Market, "Рынок", "Market"),
@@ -33,13 +33,13 @@ const CONTENTS: [(Section, &str, &str); 11] = [
     (Section::Prices, "Цена", "Price"),
     (Section::Texts, "Категории", "Categories"),
     (Section::Repeats, "Повторы", "Repeats"),
-    (Section::Suspicions, "Сомнительное", "Doubtful"),
+    (Section::Suspicions, "Сомнительное", "Suspicious"),
     (Section::Relations, "Связи", "Relations"),
 ];
 
-/// The whole page.
+/// Renders the whole page.
 pub(crate) fn render(figures: &Figures, found: &[Finding]) -> String {
-    let title = Words::new("Объявления: что в данных", "Listings: what the data hold");
+    let title = Words::new("Отчёт об объявлениях", "Listings data report");
     let page = html! {
         (DOCTYPE)
         html lang="ru" {
@@ -102,15 +102,15 @@ fn lead(figures: &Figures) -> Words {
             RU.count(cars),
             RU.count(sources),
             days.ru,
-            RU.day(figures.made_on)
+            RU.day(figures.created_on)
         ),
         format!(
-            "{} listings · {} cars · {} sources · {}. Report of {}.",
+            "{} listings · {} cars · {} sources · {}. Created on {}.",
             EN.count(rows),
             EN.count(cars),
             EN.count(sources),
             days.en,
-            EN.day(figures.made_on)
+            EN.day(figures.created_on)
         ),
     )
 }

@@ -5,34 +5,34 @@ use serde::{Serialize, Serializer};
 /// A section of the report, which findings link to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// What to know first.
+    /// The findings.
     Findings,
-    /// Which columns are fit for the model.
+    /// Suitability of the columns.
     Columns,
     /// Listings by source, time and make.
     Rows,
-    /// The market's level.
+    /// The market index.
     Market,
     /// Missing values.
     Missing,
-    /// How numbers spread.
+    /// Distributions of numbers.
     Numbers,
     /// Price against age, mileage, power and date.
     Prices,
-    /// Categories and their tail.
+    /// Categories and their long tail.
     Texts,
-    /// Repetitions and relisted cars.
+    /// Duplicates and relisted cars.
     Repeats,
-    /// Doubtful listings.
+    /// Suspicious listings.
     Suspicions,
-    /// What goes with what.
+    /// Explained variance and correlations.
     Relations,
-    /// How it was computed.
+    /// Methods.
     Methods,
 }
 
 impl Section {
-    /// Its place in the page's address.
+    /// The fragment identifier of the section.
     #[must_use]
     pub fn id(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Texts in both languages, and how each writes numbers.
+//! Texts in both languages, and number formats.
 
 use chrono::NaiveDate;
 use domain::Column;
@@ -16,7 +16,7 @@ pub enum Language {
 pub(crate) const RU: Language = Language::Russian;
 pub(crate) const EN: Language = Language::English;
 
-/// A text in both languages, plain: whatever writes it into a page escapes it.
+/// A plain text in both languages, escaped when rendered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Words {
     /// In Russian.
@@ -36,7 +36,7 @@ impl Words {
         Self { ru: text.clone(), en: text }
     }
 
-    /// The same text in both languages but for how they write numbers and names.
+    /// A text formatted for each language.
     pub(crate) fn each(write: impl Fn(Language) -> String) -> Self {
         Self { ru: write(RU), en: write(EN) }
     }
@@ -55,8 +55,8 @@ impl Words {
     }
 }
 
-/// No line break between a number and its unit.
-const SPACE: char = '\u{a0}';
+/// A non-breaking space.
+const NBSP: char = '\u{a0}';
 
 impl Language {
     pub(crate) fn pick(self, ru: &'static str, en: &'static str) -> &'static str {
@@ -66,22 +66,22 @@ impl Language {
         }
     }
 
-    /// A whole number with its thousands apart.
+    /// A whole number with a thousands separator.
     pub(crate) fn count(self, number: i64) -> String {
-        self.grouped(&number.to_string())
+        self.group_digits(&number.to_string())
     }
 
-    fn grouped(self, number: &str) -> String {
+    fn group_digits(self, number: &str) -> String {
         let (sign, digits) = number.strip_prefix('-').map_or(("", number), |digits| ("−", digits));
         let separator = match self {
-            Self::Russian => SPACE,
+            Self::Russian => NBSP,
             Self::English => ',',
         };
         let mut written = String::from(sign);
-        for (place, digit) in digits.chars().enumerate() {
-            // Russian leaves four digits together.
-            let is_apart = self == Self::English || digits.len() > 4;
-            if place > 0 && (digits.len() - place).is_multiple_of(3) && is_apart {
+        for (index, digit) in digits.chars().enumerate() {
+            // Russian does not group four digits.
+            let is_grouped = self == Self::English || digits.len() > 4;
+            if index > 0 && (digits.len() - index).is_multiple_of(3) && is_grouped {
                 written.push(separator);
             }
             written.push(digit);
@@ -89,15 +89,15 @@ impl Language {
         written
     }
 
-    /// A number with so many places after the decimal mark.
+    /// A number with a fixed number of decimals.
     pub(crate) fn decimal(self, number: f64, places: usize) -> String {
         let written = format!("{number:.places$}");
         let (whole, rest) = written.split_once('.').map_or((written.as_str(), None), |(a, b)| (a, Some(b)));
-        let whole = self.grouped(whole);
+        let whole = self.group_digits(whole);
         rest.map_or(whole.clone(), |rest| format!("{whole}{}{rest}", self.pick(",", ".")))
     }
 
-    /// A number with as many places as it needs, at most three significant digits below 1,000.
+    /// A number with as many decimals as it needs, at most three significant digits below 1,000.
     pub(crate) fn number(self, number: f64) -> String {
         let places = match number.abs() {
             size if size >= 100.0 || number.fract() == 0.0 => 0,
@@ -112,7 +112,7 @@ impl Language {
         self.decimal(rounded, places)
     }
 
-    /// A share in percent. Neither something becomes nothing nor nearly all becomes all.
+    /// A share in percent. Only exact values are shown as 0 % or 100 %.
     pub(crate) fn percent(self, share: f64) -> String {
         let percent = 100.0 * share;
         let (mark, percent, places) = match percent {
@@ -121,13 +121,13 @@ impl Language {
             percent if percent == 0.0 || percent >= 100.0 => ("", percent, 0),
             percent => ("", percent, 1),
         };
-        format!("{mark}{}{SPACE}%", self.decimal(percent, places))
+        format!("{mark}{}{NBSP}%", self.decimal(percent, places))
     }
 
-    /// A large number in short: thousands, millions.
+    /// A number in short form, in thousands, millions and so on.
     pub(crate) fn short(self, number: f64) -> String {
         let (size, unit) = match number.abs() {
-            // What would be rounded to 1,000 of a unit is one of the next.
+            // Numbers that would round to 1,000 of a unit use the next one.
             size if size >= 999.5e9 => (1e12, self.pick("\u{a0}трлн", "T")),
             size if size >= 999.5e6 => (1e9, self.pick("\u{a0}млрд", "B")),
             size if size >= 999.5e3 => (1e6, self.pick("\u{a0}млн", "M")),
@@ -137,15 +137,15 @@ impl Language {
         format!("{}{unit}", self.number(number / size))
     }
 
-    /// A number of a column, in short, with its unit.
-    pub(crate) fn of(self, column: Column, number: f64) -> String {
+    /// A number of a column with its unit.
+    pub(crate) fn quantity(self, column: Column, number: f64) -> String {
         let unit = self.unit(column);
         let number = match column {
             Column::Year => format!("{number:.0}"),
             Column::Price => self.short(number),
             _ => self.number(number),
         };
-        if unit.is_empty() { number } else { format!("{number}{SPACE}{unit}") }
+        if unit.is_empty() { number } else { format!("{number}{NBSP}{unit}") }
     }
 
     /// The unit of a column's numbers.
@@ -158,7 +158,7 @@ impl Language {
         day.format(self.pick("%d.%m.%Y", "%Y-%m-%d")).to_string()
     }
 
-    /// The name of a column.
+    /// The label of a column.
     pub(crate) fn column(self, column: Column) -> &'static str {
         let (ru, en) = column.label();
         self.pick(ru, en)
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_language_writes_numbers_its_way() {
+    fn numbers_are_formatted_for_each_language() {
         assert_eq!(RU.count(1_072_420), "1\u{a0}072\u{a0}420");
         assert_eq!((RU.count(7242), EN.count(7242)), ("7242".into(), "7,242".into()));
         assert_eq!(EN.count(-72_420), "−72,420");
@@ -178,12 +178,12 @@ mod tests {
         assert_eq!((RU.short(1_350_000.0), EN.short(1_350_000.0)), ("1,35\u{a0}млн".into(), "1.35M".into()));
         assert_eq!((EN.short(1e12), EN.short(999_999.0)), ("1T".into(), "1M".into()));
         assert_eq!((EN.number(1.6), EN.number(1.85), EN.number(0.3)), ("1.6".into(), "1.85".into(), "0.3".into()));
-        assert_eq!(EN.of(Column::Year, 2018.0), "2018");
-        assert_eq!(RU.of(Column::Mileage, 83_000.0), "83\u{a0}000\u{a0}км");
+        assert_eq!(EN.quantity(Column::Year, 2018.0), "2018");
+        assert_eq!(RU.quantity(Column::Mileage, 83_000.0), "83\u{a0}000\u{a0}км");
     }
 
     #[test]
-    fn a_percentage_never_rounds_something_to_nothing_or_to_all() {
+    fn percentages_are_never_rounded_to_zero_or_all() {
         assert_eq!(EN.percent(0.0), "0\u{a0}%");
         assert_eq!(EN.percent(0.000_01), "<0.1\u{a0}%");
         assert_eq!(EN.percent(0.999_99), ">99.9\u{a0}%");

@@ -72,7 +72,7 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
     say!("95 % bootstrap interval of the MAPE: {low:.2} to {high:.2} %")?;
     say!(
         "more expensive with {:.0} km more: {:.2} % of cars; with one year more: {:.2} %",
-        Surface::MORE_MILEAGE,
+        Surface::ADDED_MILEAGE,
         100.0 * card.surface.dearer_with_mileage,
         100.0 * card.surface.dearer_with_age
     )?;

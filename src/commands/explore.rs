@@ -50,7 +50,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
 fn print_gravest(out: &Path, report: &Report) -> Result<()> {
     let (rows, findings) = (HumanCount(report.rows().unsigned_abs()), report.findings());
     line_on_file(out, format_args!("{}: {rows} listings, {} findings; the gravest:", out.display(), findings.len()))?;
-    for finding in findings.iter().filter(|finding| finding.severity == Severity::Grave) {
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Critical) {
         line_on_file(out, format_args!("- {}", finding.text.get(Language::English)))?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
 use csv::StringRecord;
-use domain::column::LONGEST_TEXT;
+use domain::column::MAX_TEXT_CHARS;
 use domain::synonyms::canonical;
 use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell};
 
@@ -118,7 +118,7 @@ impl Row {
         let (column, year) = (Column::Price, today.year());
         let places = header.columns().find(|(other, _)| *other == column).map(|(_, places)| places);
         let cell = self.agreed_cell(header, column, places.unwrap_or_default(), today)?;
-        match cell::read(column, &cell, year)? {
+        match cell::parse_cell(column, &cell, year)? {
             Some(Value::Number(price)) => Ok(price),
             _ => Err(Problem { column, value: String::new(), reason: Reason::Missing }.into()),
         }
@@ -136,7 +136,7 @@ impl Row {
         if let [place] = places {
             return Ok(self.cell(*place));
         }
-        let read = |place: &usize| cell::read(column, &self.cell(*place), today.year());
+        let read = |place: &usize| cell::parse_cell(column, &self.cell(*place), today.year());
         let mut filled = places.iter().filter(|place| !matches!(read(place), Ok(None)));
         let Some(first) = filled.next() else { return Ok(Cell::Empty) };
         let cell = self.cell(*first);
@@ -171,7 +171,7 @@ impl Row {
             Reason::NoValue
         } else if text.contains('\0') {
             Reason::NotAText
-        } else if text.chars().count() > LONGEST_TEXT {
+        } else if text.chars().count() > MAX_TEXT_CHARS {
             Reason::TooLong
         } else {
             return Ok((!text.is_empty()).then(|| text.to_owned()));

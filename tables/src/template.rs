@@ -48,7 +48,7 @@ fn write_header(cars: &mut Worksheet, place: u16, column: Column) -> Result<(), 
         [] => String::new(),
         headers => format!(" Also called {}.", headers.join(" / ")),
     };
-    let note = Note::new(format!("{}. {need}{headers}", column.describe())).add_author_prefix(false);
+    let note = Note::new(format!("{}. {need}{headers}", column.description())).add_author_prefix(false);
     let bold = Format::new().set_bold();
     cars.write_string_with_format(0, place, column.name(), &bold)?;
     cars.insert_note(0, place, &note)?;

@@ -134,7 +134,7 @@ impl<'a> Measurement<'a> {
             let outcomes = self.outcomes(&rows, hide)?;
             self.scenarios[place].extend(outcomes);
         }
-        let driven = self.outcomes(&rows, |listing| add(listing, Column::Mileage, Surface::MORE_MILEAGE))?;
+        let driven = self.outcomes(&rows, |listing| add(listing, Column::Mileage, Surface::ADDED_MILEAGE))?;
         let older = self.outcomes(&rows, |listing| add(listing, Column::Year, -1.0))?;
         let dearer = |moved: &[Outcome]| {
             moved.iter().zip(&as_listed).filter(|(moved, listed)| moved.predicted > listed.predicted).count()

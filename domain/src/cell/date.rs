@@ -1,35 +1,35 @@
-//! Calendar days as people and spreadsheets write them.
+//! Parsing dates as people and spreadsheets write them.
 
 use chrono::{Days, NaiveDate};
 
-/// ISO, Russian and German notation, months as numbers or words, with or without a time of day behind. `None` as well
-/// for what could be two days, such as `03/04/2026`.
+/// Parses ISO, Russian and German notation, with the month as a number or a word, optionally followed by a time of day.
+/// `None` for ambiguous dates too, such as `03/04/2026`.
 pub(super) fn parse_date(text: &str) -> Option<NaiveDate> {
     let text = text.trim();
     let day = text.split([' ', ',', 'T']).next().unwrap_or(text);
-    in_digits(day).or_else(|| in_words(text))
+    parse_numeric_date(day).or_else(|| parse_worded_date(text))
 }
 
-/// The day of a number in a cell: a spreadsheet's serial number, which counts from 1899-12-30, or eight digits.
-pub(super) fn date_of_number(number: f64) -> Option<NaiveDate> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded just before")]
+/// The date that a number stands for: a spreadsheet's serial number, which counts from 1899-12-30, or `yyyymmdd`.
+pub(super) fn date_from_number(number: f64) -> Option<NaiveDate> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded by the patterns")]
     match number {
         1.0..=80_000.0 => NaiveDate::from_ymd_opt(1899, 12, 30)?.checked_add_days(Days::new(number as u64)),
-        19_000_101.0..=20_991_231.0 => compact(number as u32),
+        19_000_101.0..=20_991_231.0 => date_from_digits(number as u32),
         _ => None,
     }
 }
 
-/// 20260317.
-fn compact(number: u32) -> Option<NaiveDate> {
+/// `20260317`.
+fn date_from_digits(number: u32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(i32::try_from(number / 10_000).ok()?, number / 100 % 100, number % 100)
 }
 
-fn in_digits(day: &str) -> Option<NaiveDate> {
+fn parse_numeric_date(day: &str) -> Option<NaiveDate> {
     if day.len() == 8
         && let Ok(number) = day.parse()
     {
-        return compact(number);
+        return date_from_digits(number);
     }
     let separator = day.chars().find(|c| !c.is_ascii_digit()).filter(|c| matches!(c, '.' | '-' | '/'))?;
     let parts: Vec<&str> = day.trim_end_matches('.').split(separator).collect();
@@ -52,10 +52,10 @@ fn in_digits(day: &str) -> Option<NaiveDate> {
 }
 
 /// `17 марта 2026 г.`, `17-Mar-26`, `March 17, 2026`.
-fn in_words(text: &str) -> Option<NaiveDate> {
+fn parse_worded_date(text: &str) -> Option<NaiveDate> {
     let words = text.split(|c: char| c.is_whitespace() || matches!(c, '.' | ',' | '-'));
-    let is_telling = |word: &&str| !word.is_empty() && !word.contains(':') && !matches!(*word, "г" | "года");
-    let mut words = words.filter(is_telling);
+    let is_significant = |word: &&str| !word.is_empty() && !word.contains(':') && !matches!(*word, "г" | "года");
+    let mut words = words.filter(is_significant);
     let (Some(first), Some(second), Some(year), None) = (words.next(), words.next(), words.next(), words.next()) else {
         return None;
     };
@@ -68,7 +68,7 @@ fn in_words(text: &str) -> Option<NaiveDate> {
     date(&year, &month.to_string(), day)
 }
 
-/// The months by how their names begin, in Russian, English and German.
+/// Prefixes of the month names in Russian, English and German.
 const MONTHS: [&[&str]; 12] = [
     &["янв", "jan"],
     &["фев", "feb"],
@@ -87,8 +87,8 @@ const MONTHS: [&[&str]; 12] = [
 fn month(word: &str) -> Option<usize> {
     let word = word.to_lowercase();
     let is_word = word.chars().all(char::is_alphabetic) && word.chars().count() <= "september".len();
-    let place = MONTHS.iter().position(|names| names.iter().any(|name| word.starts_with(name)));
-    place.filter(|_| is_word).map(|place| place + 1)
+    let index = MONTHS.iter().position(|names| names.iter().any(|name| word.starts_with(name)));
+    index.filter(|_| is_word).map(|index| index + 1)
 }
 
 fn date(year: &str, month: &str, day: &str) -> Option<NaiveDate> {

@@ -1,7 +1,7 @@
-//! Numbers as people write them: separators of either kind, units, words such as "млн".
+//! Parsing numbers as people write them: with either decimal separator, units and words such as "млн".
 //!
-//! Every text is first taken apart as it is written; what it may mean then depends on the column. Only where two
-//! meanings are possible is it refused.
+//! A text is first split into digits, separators and a unit; the column decides how to interpret them. It is rejected
+//! only when two interpretations are possible.
 
 use chrono::Datelike;
 
@@ -10,29 +10,29 @@ use crate::column::Column;
 use crate::fold::fold;
 use crate::problem::Reason;
 
-/// Horsepower (metric) of a kilowatt.
+/// Metric horsepower per kilowatt.
 const HP_PER_KW: f64 = 1.359_62;
 
-/// Reads a text as a number in the unit of its column. Bounds are only consulted, not enforced.
+/// Parses a text as a number in the unit of its column. Bounds only help to disambiguate; they are not enforced.
 pub(super) fn parse_number(column: Column, text: &str, current_year: i32) -> Result<f64, Reason> {
-    if let Some(number) = bare_number(column, text) {
+    if let Some(number) = parse_bare_number(column, text) {
         return Ok(cubic_centimetres_to_litres(column, number));
     }
-    let plain = plain(text);
-    // A spreadsheet marks a number that is kept as text with an apostrophe.
-    let text = without_approximation(plain.strip_prefix('\'').unwrap_or(&plain));
+    let plain = normalize_characters(text);
+    // A spreadsheet marks a number stored as text with an apostrophe.
+    let text = strip_approximation(plain.strip_prefix('\'').unwrap_or(&plain));
     match column {
-        Column::Year => match year_of_date(text) {
+        Column::Year => match parse_year_of_date(text) {
             Some(year) => Ok(year),
-            None => quantity(column, text, current_year).map(|quantity| quantity.value),
+            None => parse_quantity(column, text, current_year).map(|quantity| quantity.value),
         },
-        Column::EngineVolume | Column::EnginePower => engine(column, text, current_year),
-        _ => quantity(column, text, current_year).map(|quantity| quantity.value),
+        Column::EngineVolume | Column::EnginePower => parse_engine(column, text, current_year),
+        _ => parse_quantity(column, text, current_year).map(|quantity| quantity.value),
     }
 }
 
-/// What programs write, which is nearly all numbers, and needs no thought: `83000`, `1.6`.
-fn bare_number(column: Column, text: &str) -> Option<f64> {
+/// Fast path for unambiguous numbers such as `83000` and `1.6`, which are nearly all.
+fn parse_bare_number(column: Column, text: &str) -> Option<f64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let may_be_month = column == Column::Year && fraction.len() == 2;
@@ -40,7 +40,7 @@ fn bare_number(column: Column, text: &str) -> Option<f64> {
     if is_bare { text.parse().ok() } else { None }
 }
 
-/// No engine has 100 litres: such a volume is in cubic centimetres.
+/// Takes a volume of 100 or more as cubic centimetres.
 pub(super) fn cubic_centimetres_to_litres(column: Column, number: f64) -> f64 {
     if column == Column::EngineVolume && number >= MIN_CUBIC_CENTIMETRES { litres(number) } else { number }
 }
@@ -51,8 +51,8 @@ fn litres(cubic_centimetres: f64) -> f64 {
     (cubic_centimetres / 100.0).round() / 10.0
 }
 
-/// Folds the text and writes each character that looks like a digit, a minus or an apostrophe as that.
-fn plain(text: &str) -> String {
+/// Folds the text, and replaces full-width characters, dashes and quotes with ASCII.
+fn normalize_characters(text: &str) -> String {
     let is_invisible = |c: &char| matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     let unified = text.chars().filter(|c| !is_invisible(c)).map(|c| match c {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
@@ -63,16 +63,16 @@ fn plain(text: &str) -> String {
     fold(&unified.collect::<String>())
 }
 
-fn without_approximation(text: &str) -> &str {
+fn strip_approximation(text: &str) -> &str {
     const WORDS: [&str; 10] = ["~", "≈", "около", "примерно", "ок.", "ca.", "circa", "ca", "approx.", "about"];
     let stripped = WORDS.iter().find_map(|word| text.strip_prefix(word));
     stripped.map(str::trim_start).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(text)
 }
 
-/// The year of a day or a month: `12/2018`, `2018-12`, `17.05.2018`.
-fn year_of_date(text: &str) -> Option<f64> {
+/// The year of a date or a month: `12/2018`, `2018-12`, `17.05.2018`.
+fn parse_year_of_date(text: &str) -> Option<f64> {
     let date = text.trim_end_matches(|c: char| c.is_alphabetic() || matches!(c, '.' | ' '));
-    unit(Column::Year, &text[date.len()..])?;
+    parse_unit(Column::Year, &text[date.len()..])?;
     let parts: Vec<&str> = date.split(['.', '/', '-']).collect();
     let is_month = |part: &str| part.parse().is_ok_and(|month: u8| (1..=12).contains(&month));
     match parts[..] {
@@ -83,26 +83,26 @@ fn year_of_date(text: &str) -> Option<f64> {
     }
 }
 
-/// An engine is often described whole: `1.6 (106 л.с.)`, `77 кВт / 105 л.с.`. Of the parts, those that name the unit
-/// of the column count, or the first for a volume; what the others mean must be plain from a word in them.
-fn engine(column: Column, text: &str, current_year: i32) -> Result<f64, Reason> {
+/// Parses combined descriptions such as `1.6 (106 л.с.)` and `77 кВт / 105 л.с.`. Parts with a unit of the column count,
+/// as does a bare first part for a volume; any other part must contain letters.
+fn parse_engine(column: Column, text: &str, current_year: i32) -> Result<f64, Reason> {
     let listed = text.replace(", ", ";");
     let parts: Vec<&str> = listed.split(['(', ')', '/', ';']).map(str::trim).filter(|part| !part.is_empty()).collect();
     if parts.len() < 2 {
-        return quantity(column, text, current_year).map(|quantity| quantity.value);
+        return parse_quantity(column, text, current_year).map(|quantity| quantity.value);
     }
     let mut found: Option<Quantity> = None;
-    for (place, part) in parts.iter().enumerate() {
-        let read = quantity(column, part, current_year);
-        let may_be_bare = column == Column::EngineVolume && place == 0;
-        match read {
-            Ok(read) if read.measure != Measure::Bare || may_be_bare => match &found {
-                Some(other) if (other.value - read.value).abs() > tolerance(column) => {
-                    return Err(Reason::Ambiguous { first: other.value, second: read.value });
+    for (index, part) in parts.iter().enumerate() {
+        let parsed = parse_quantity(column, part, current_year);
+        let may_be_bare = column == Column::EngineVolume && index == 0;
+        match parsed {
+            Ok(quantity) if quantity.measure != Measure::Bare || may_be_bare => match &found {
+                Some(other) if (other.value - quantity.value).abs() > tolerance(column) => {
+                    return Err(Reason::Ambiguous { first: other.value, second: quantity.value });
                 }
-                // Horsepower that is given is better than horsepower that is computed.
+                // Stated horsepower beats horsepower converted from kilowatts.
                 Some(other) if other.measure != Measure::Kilowatts => {}
-                _ => found = Some(read),
+                _ => found = Some(quantity),
             },
             _ if part.chars().any(char::is_alphabetic) => {}
             _ => return Err(Reason::NotANumber),
@@ -111,15 +111,15 @@ fn engine(column: Column, text: &str, current_year: i32) -> Result<f64, Reason> 
     found.map(|quantity| quantity.value).ok_or(Reason::NotANumber)
 }
 
-/// How far two statements about the same engine may be apart.
+/// How far two values for the same engine may differ.
 fn tolerance(column: Column) -> f64 {
     if column == Column::EnginePower { 2.0 } else { 0.051 }
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Measure {
-    /// Nothing is said.
+    /// No unit.
     Bare,
     /// The unit of the column.
     Own,
@@ -127,28 +127,29 @@ enum Measure {
     Kilowatts,
 }
 
-/// A number in the unit of its column, and how it was given.
+/// A number converted to the unit of its column, and the unit it was written in.
 #[derive(Clone, Copy, Debug)]
 struct Quantity {
     value: f64,
     measure: Measure,
 }
 
-/// A number with or without a unit, or two of them: `1 млн 350 тыс.`.
-fn quantity(column: Column, text: &str, current_year: i32) -> Result<Quantity, Reason> {
-    let text = if column == Column::Price { without_currency(text) } else { text };
-    let (number, rest) = Written::scan(text).ok_or(Reason::NotANumber)?;
+/// Parses a number with an optional unit, or a sum such as `1 млн 350 тыс.`.
+fn parse_quantity(column: Column, text: &str, current_year: i32) -> Result<Quantity, Reason> {
+    let text = if column == Column::Price { strip_currency(text) } else { text };
+    let (number, rest) = NumberToken::scan(text).ok_or(Reason::NotANumber)?;
     let rest = rest.trim_start();
     let counts = matches!(column, Column::Mileage | Column::Price);
     if counts && let Some(digit) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (_, zeros) = unit(column, &rest[..digit]).filter(|(_, zeros)| *zeros > 0).ok_or(Reason::NotANumber)?;
-        let more = quantity(column, &rest[digit..], current_year)?;
+        let (_, zeros) =
+            parse_unit(column, &rest[..digit]).filter(|(_, zeros)| *zeros > 0).ok_or(Reason::NotANumber)?;
+        let more = parse_quantity(column, &rest[digit..], current_year)?;
         let number = number.value(column, Measure::Own, zeros, current_year)?;
         let is_smaller = more.value >= 0.0 && more.value < 10_f64.powi(zeros);
         let sum = Quantity { value: number + more.value, measure: Measure::Own };
         return if is_smaller && number > 0.0 { Ok(sum) } else { Err(Reason::NotANumber) };
     }
-    let (measure, zeros) = unit(column, rest).ok_or(Reason::NotANumber)?;
+    let (measure, zeros) = parse_unit(column, rest).ok_or(Reason::NotANumber)?;
     let number = number.value(column, measure, zeros, current_year)?;
     let value = match measure {
         Measure::Bare => cubic_centimetres_to_litres(column, number),
@@ -162,24 +163,24 @@ fn quantity(column: Column, text: &str, current_year: i32) -> Result<Quantity, R
     Ok(Quantity { value, measure })
 }
 
-fn without_currency(text: &str) -> &str {
+fn strip_currency(text: &str) -> &str {
     let rest = units(Column::Price).iter().filter_map(|unit| text.strip_prefix(unit));
     let mut rest = rest.map(|rest| rest.trim_start_matches(['.', ' ']));
     rest.find(|rest| rest.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(text)
 }
 
-/// A number as it is written.
+/// The digits and separators of a number.
 #[derive(Debug)]
-struct Written<'t> {
+struct NumberToken<'t> {
     is_negative: bool,
-    /// The digits between the separators.
+    /// Digit groups between the separators.
     groups: Vec<&'t str>,
     separators: Vec<char>,
     exponent: Option<i32>,
 }
 
-impl<'t> Written<'t> {
-    /// The number at the beginning of a text, and what follows it.
+impl<'t> NumberToken<'t> {
+    /// Splits a text into its leading number and the rest.
     fn scan(text: &'t str) -> Option<(Self, &'t str)> {
         let positive = || (false, text.strip_prefix('+').unwrap_or(text));
         let (is_negative, mut rest) = text.strip_prefix('-').map_or_else(positive, |rest| (true, rest.trim_start()));
@@ -191,7 +192,7 @@ impl<'t> Written<'t> {
             }
             groups.push(digits);
             rest = after;
-            // A separator stands between two digits.
+            // A separator must be followed by a digit.
             let Some(separator) = rest.chars().next().filter(|c| matches!(c, '.' | ',' | '\'' | ' ')) else { break };
             if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
                 break;
@@ -199,12 +200,12 @@ impl<'t> Written<'t> {
             separators.push(separator);
             rest = &rest[1..];
         }
-        let exponent = exponent(rest);
+        let exponent = parse_exponent(rest);
         let (exponent, rest) = exponent.map_or((None, rest), |(exponent, after)| (Some(exponent), after));
         Some((Self { is_negative, groups, separators, exponent }, rest))
     }
 
-    /// What the number means, counted in units with so many zeros.
+    /// The value, multiplied by `10^zeros`.
     fn value(&self, column: Column, measure: Measure, zeros: i32, current_year: i32) -> Result<f64, Reason> {
         let (decimal, grouped) = match (self.decimal(zeros), self.grouped(zeros)) {
             (Some(decimal), Some(grouped)) => (decimal, grouped),
@@ -212,18 +213,18 @@ impl<'t> Written<'t> {
         };
         let fits = |number| column.bounds(current_year).is_none_or(|(min, max)| (min..=max).contains(&number));
         match column {
-            // Nobody counts thousands of millions, or of powers of ten.
+            // Nobody groups digits of millions or of numbers with an exponent.
             _ if zeros >= 6 || self.exponent.is_some() => Ok(decimal),
             Column::EngineVolume => Ok(if measure == Measure::CubicCentimetres { grouped } else { decimal }),
             _ if !fits(grouped) => Ok(decimal),
             _ if !fits(decimal) => Ok(grouped),
-            // 150,000 km: where commas are for fractions, nobody gives three digits of a kilometre.
+            // 150,000 km: nobody writes three decimals of a kilometre.
             _ if self.separators == [','] && zeros == 0 => Ok(grouped),
             _ => Err(Reason::Ambiguous { first: decimal, second: grouped }),
         }
     }
 
-    /// The number if its last separator begins the fraction.
+    /// The number if its last separator is a decimal separator.
     fn decimal(&self, zeros: i32) -> Option<f64> {
         let Some((last, before)) = self.separators.split_last() else { return self.number(self.groups.len(), zeros) };
         let whole = self.groups.len() - 1;
@@ -233,14 +234,14 @@ impl<'t> Written<'t> {
         if is_fraction { self.number(whole, zeros) } else { None }
     }
 
-    /// The number if all of its separators group digits. Up to a million they may differ by mistake: `1 350.000`.
+    /// The number if all of its separators group digits. Two separators may differ by mistake: `1 350.000`.
     fn grouped(&self, zeros: i32) -> Option<f64> {
         let first = self.separators.first()?;
         let is_alike = self.separators.len() == 2 || self.separators.iter().all(|separator| separator == first);
         if is_alike && groups_of_three(&self.groups) { self.number(self.groups.len(), zeros) } else { None }
     }
 
-    /// The number whose first groups are before the decimal point.
+    /// The number with its first `whole` groups before the decimal point.
     fn number(&self, whole: usize, zeros: i32) -> Option<f64> {
         let sign = if self.is_negative { "-" } else { "" };
         let (whole, fraction) = (self.groups[..whole].concat(), self.groups[whole..].concat());
@@ -260,15 +261,15 @@ fn split_digits(text: &str) -> (&str, &str) {
 }
 
 /// The power of ten of `1.5e+05`, and what follows it.
-fn exponent(text: &str) -> Option<(i32, &str)> {
+fn parse_exponent(text: &str) -> Option<(i32, &str)> {
     let signed = text.strip_prefix('e')?;
     let (digits, rest) = split_digits(signed.strip_prefix(['+', '-']).unwrap_or(signed));
     let exponent = signed[..signed.len() - rest.len()].parse().ok()?;
     (!digits.is_empty() && !rest.starts_with(char::is_alphabetic)).then_some((exponent, rest))
 }
 
-/// What is counted, and in units of how many zeros; `None` when it is no unit of the column.
-fn unit(column: Column, text: &str) -> Option<(Measure, i32)> {
+/// The unit and its power of ten; `None` if it is not a unit of the column.
+fn parse_unit(column: Column, text: &str) -> Option<(Measure, i32)> {
     let unit: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
     // German prices: 12.500,-
     let unit = if column == Column::Price { unit.trim_start_matches(",-").trim_start_matches('-') } else { &unit };
@@ -277,7 +278,7 @@ fn unit(column: Column, text: &str) -> Option<(Measure, i32)> {
     }
     match column {
         _ if units(column).contains(&unit) => Some((Measure::Own, 0)),
-        Column::Mileage | Column::Price => multiplied(column, unit),
+        Column::Mileage | Column::Price => parse_multiplied_unit(column, unit),
         Column::EngineVolume if CUBIC_CENTIMETRES.contains(&unit) => Some((Measure::CubicCentimetres, 0)),
         Column::EngineVolume if text.split_whitespace().all(|tag| ENGINE_TAGS.split(' ').any(|known| known == tag)) => {
             Some((Measure::Bare, 0))
@@ -287,7 +288,7 @@ fn unit(column: Column, text: &str) -> Option<(Measure, i32)> {
     }
 }
 
-fn multiplied(column: Column, unit: &str) -> Option<(Measure, i32)> {
+fn parse_multiplied_unit(column: Column, unit: &str) -> Option<(Measure, i32)> {
     let millions = if column == Column::Price { MILLIONS } else { &MILLIONS[2..] };
     let words = THOUSANDS.iter().map(|word| (word, 3)).chain(millions.iter().map(|word| (word, 6)));
     let mut zeros = words.filter_map(|(word, zeros)| Some((unit.strip_prefix(word)?, zeros)));
@@ -295,7 +296,7 @@ fn multiplied(column: Column, unit: &str) -> Option<(Measure, i32)> {
     Some((Measure::Own, zeros))
 }
 
-/// The column's own unit as people write it, without points and spaces.
+/// Spellings of the column's own unit, without dots and spaces.
 fn units(column: Column) -> &'static [&'static str] {
     match column {
         Column::Mileage => &["км", "km", "kms", "километров", "километра", "kilometer", "kilometers", "kilometres"],
@@ -327,10 +328,10 @@ fn units(column: Column) -> &'static [&'static str] {
 }
 
 const THOUSANDS: &[&str] = &["тысячи", "тысяч", "тыс", "т", "tsd", "t", "k", "к"];
-/// The single letters first, which would be metres beside a mileage.
+/// The two single letters come first: for a mileage they would be metres.
 const MILLIONS: &[&str] = &["м", "m", "миллионов", "миллиона", "миллион", "млн", "mln", "mio"];
 const CUBIC_CENTIMETRES: &[&str] =
     &["см³", "см3", "см^3", "кубсм", "смкуб", "куб", "сс", "cc", "ccm", "cm3", "cm³", "cm^3"];
 const KILOWATTS: &[&str] = &["квт", "kw"];
-/// What stands behind a volume without being its unit.
+/// Words that may follow a volume without being a unit.
 const ENGINE_TAGS: &str = "i d t td tdi tsi tfsi fsi mpi gdi crdi dci hdi cdi turbo турбо at mt amt cvt ат мт";

@@ -158,7 +158,7 @@ mod tests {
         required.retain(|(column, _)| !cells.iter().any(|(given, _)| given == column));
         let listing = Listing::from_cells(required.into_iter().chain(cells.iter().cloned()), today).unwrap();
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
-        encoder().encode(&listing.dated(today), &mut ids, &mut numbers);
+        encoder().encode(&listing.with_default_date(today), &mut ids, &mut numbers);
         (ids, numbers)
     }
 

@@ -185,7 +185,7 @@ impl Model {
     fn predict_in<'l>(&self, pool: &Pool, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         for (listing, today) in &listings {
-            let dated = (*listing).clone().dated(*today);
+            let dated = (*listing).clone().with_default_date(*today);
             self.encoder.encode(&dated, &mut ids, &mut numbers);
         }
         let quantiles = pool.run_batch(listings.len(), &ids, &numbers)?;

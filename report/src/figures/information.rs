@@ -1,8 +1,8 @@
-//! How much one thing tells about another, from tables of counts.
+//! Measures of association, from contingency tables.
 
 use domain::stability::population_stability_index;
 
-/// Counts of two things that occur together: `table[a][b]`.
+/// A contingency table of two variables: `table[a][b]`.
 pub(crate) type Table = Vec<Vec<f64>>;
 
 /// Entropy of counts, in nats (Shannon 1948).
@@ -12,7 +12,7 @@ pub(crate) fn entropy(counts: impl IntoIterator<Item = f64>) -> f64 {
     counts.iter().map(|count| -(count / total) * (count / total).ln()).sum()
 }
 
-/// Mutual information of the two things, in nats, and the entropies of the first and the second.
+/// Mutual information of the two variables, in nats, and the entropies of the first and the second.
 pub(crate) fn mutual_information(table: &Table) -> (f64, f64, f64) {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let first = entropy(table.iter().map(|row| row.iter().sum()));
@@ -21,14 +21,13 @@ pub(crate) fn mutual_information(table: &Table) -> (f64, f64, f64) {
     ((first + second - joint).max(0.0), first, second)
 }
 
-/// The share of what there is to know of the first thing that the second one tells: Theil's
-/// uncertainty coefficient (Theil 1970). 0 where there is nothing to know.
+/// The uncertainty coefficient of the first variable given the second (Theil 1970); 0 where the first is constant.
 pub(crate) fn uncertainty_coefficient(table: &Table) -> f64 {
     let (both, first, _) = mutual_information(table);
     if first > 1e-9 { (both / first).min(1.0) } else { 0.0 }
 }
 
-/// Cramér's V of two things (Cramér 1946), 0 where one of them is constant.
+/// Cramér's V of two variables (Cramér 1946); 0 where one of them is constant.
 pub(crate) fn cramers_v(table: &Table) -> f64 {
     let rows: Vec<f64> = table.iter().map(|row| row.iter().sum()).collect();
     let width = table.iter().map(Vec::len).max().unwrap_or(0);
@@ -51,8 +50,8 @@ pub(crate) fn cramers_v(table: &Table) -> f64 {
     (chi_square / (total * (smaller - 1) as f64)).sqrt().min(1.0)
 }
 
-/// The population stability index of two sets of counts over the same bins. Half a row is added to every bin, so that an
-/// empty one has a logarithm.
+/// The population stability index of two sets of counts over the same bins. Half a row is added to every bin, so that
+/// the logarithm of an empty one is finite.
 pub(crate) fn stability_index(old: &[f64], new: &[f64]) -> f64 {
     let total = |counts: &[f64]| counts.iter().map(|count| count + 0.5).sum::<f64>();
     let (old_total, new_total) = (total(old), total(new));
@@ -68,10 +67,10 @@ mod tests {
     }
 
     #[test]
-    fn what_decides_another_thing_explains_all_of_it() {
-        let decides = vec![vec![10.0, 0.0, 5.0], vec![0.0, 10.0, 0.0]];
-        assert!(near(uncertainty_coefficient(&decides), 1.0));
-        assert!(near(cramers_v(&decides), 1.0));
+    fn association_is_one_for_a_function_and_zero_for_independence() {
+        let determined = vec![vec![10.0, 0.0, 5.0], vec![0.0, 10.0, 0.0]];
+        assert!(near(uncertainty_coefficient(&determined), 1.0));
+        assert!(near(cramers_v(&determined), 1.0));
         let independent = vec![vec![10.0, 20.0], vec![30.0, 60.0]];
         assert!(near(uncertainty_coefficient(&independent), 0.0) && near(cramers_v(&independent), 0.0));
         let constant = vec![vec![10.0, 20.0], vec![0.0, 0.0]];
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_is_nothing_for_equal_shares_and_large_for_others() {
+    fn the_stability_index_is_zero_for_equal_shares() {
         assert!(stability_index(&[50.0, 50.0], &[50.0, 50.0]) < 1e-9);
         assert!(stability_index(&[1000.0, 0.0], &[0.0, 1000.0]) > 5.0);
     }

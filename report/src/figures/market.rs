@@ -1,9 +1,8 @@
-//! The market's level over time, of like cars.
+//! The market index: prices of comparable cars over time.
 //!
-//! A time-product dummy index: the logarithm of the price is taken for the sum of a level of the cell (same
-//! brand, model and age) and a level of the period, fitted by weighted least squares to the median of every cell
-//! in every period (Rao 2005; Eurostat, "Guide on Multilateral Methods in the HICP", 2022). A period in which
-//! dearer cars happen to be listed is not taken for a dearer market.
+//! A time-product dummy index: the logarithm of the price is modelled as the sum of a cell effect (same brand, model and
+//! age) and a period effect, fitted by weighted least squares to the median of every cell in every period (Rao 2005;
+//! Eurostat, "Guide on Multilateral Methods in the HICP", 2022). A change in the mix of listed cars does not move it.
 
 use std::collections::BTreeMap;
 
@@ -11,49 +10,49 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use storage::profile::CellLevel;
 
-/// The market's level over time.
+/// The market index.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct MarketIndex {
-    /// The periods, the first one's level being 1.
+    /// The periods in order; the first has level 1.
     pub(crate) points: Vec<MarketPoint>,
-    /// Cells of like cars that are compared.
+    /// Number of cells compared.
     pub(crate) cells: usize,
-    /// Listings in them.
+    /// Number of listings in these cells.
     pub(crate) rows: i64,
 }
 
-/// The level of a period.
+/// The index of a period.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct MarketPoint {
-    /// The period's first day.
+    /// First day of the period.
     pub(crate) period: NaiveDate,
-    /// Listings that are compared with other periods'.
+    /// Number of listings compared.
     pub(crate) rows: i64,
-    /// Prices of like cars, those of the first period being 1.
+    /// Price level relative to the first period.
     pub(crate) level: f64,
 }
 
 impl MarketIndex {
-    /// How often the prices of the last period are those of the first.
-    pub(crate) fn rise(&self) -> f64 {
+    /// The level of the last period relative to the first.
+    pub(crate) fn total_change(&self) -> f64 {
         self.points.last().map_or(1.0, |point| point.level)
     }
 }
 
-/// A period with fewer comparable listings has no level of its own.
-const MIN_ROWS: i64 = 30;
-const ROUNDS: usize = 500;
+/// Minimum number of comparable listings per period.
+const MIN_PERIOD_ROWS: i64 = 30;
+const MAX_ITERATIONS: usize = 500;
 const TOLERANCE: f64 = 1e-7;
 
 /// Computes the index; `None` where no two periods can be compared.
 pub(crate) fn market_index(levels: &[CellLevel]) -> Option<MarketIndex> {
-    let levels = comparable(levels)?;
+    let levels = connected_levels(levels)?;
     let mut periods: BTreeMap<NaiveDate, f64> = levels.iter().map(|level| (level.period, 0.0)).collect();
-    for _ in 0..ROUNDS {
-        let cells = fit(&levels, |level| level.cell, |level| level.level - periods[&level.period]);
-        let fitted = fit(&levels, |level| level.period, |level| level.level - cells[&level.cell]);
-        let change = fitted.iter().map(|(period, level)| (level - periods[period]).abs()).fold(0.0, f64::max);
-        periods = fitted;
+    for _ in 0..MAX_ITERATIONS {
+        let cells = weighted_means(&levels, |level| level.cell, |level| level.level - periods[&level.period]);
+        let updated = weighted_means(&levels, |level| level.period, |level| level.level - cells[&level.cell]);
+        let change = updated.iter().map(|(period, level)| (level - periods[period]).abs()).fold(0.0, f64::max);
+        periods = updated;
         if change < TOLERANCE {
             break;
         }
@@ -74,9 +73,9 @@ pub(crate) fn market_index(levels: &[CellLevel]) -> Option<MarketIndex> {
     })
 }
 
-/// The mean by a key, weighted by the square root of the listings: a median of many is more
-/// certain, but one popular model must not be the market.
-fn fit<K: Ord + Copy>(
+/// Means by key, weighted by the square root of the row count: the median of a large cell is more certain, but a popular
+/// model must not dominate the index.
+fn weighted_means<K: Ord + Copy>(
     levels: &[&CellLevel],
     key: impl Fn(&CellLevel) -> K,
     value: impl Fn(&CellLevel) -> f64,
@@ -90,21 +89,21 @@ fn fit<K: Ord + Copy>(
     sums.into_iter().map(|(key, (sum, weight))| (key, sum / weight)).collect()
 }
 
-/// The part in which every period can be compared with every other, be it by way of a third:
-/// the largest one, and in it the periods with enough listings.
-fn comparable(levels: &[CellLevel]) -> Option<Vec<&CellLevel>> {
+/// The largest connected component of the periods with enough listings, where periods are connected if they share a
+/// cell.
+fn connected_levels(levels: &[CellLevel]) -> Option<Vec<&CellLevel>> {
     let mut rows: BTreeMap<NaiveDate, i64> = BTreeMap::new();
     for level in levels {
         *rows.entry(level.period).or_default() += level.rows;
     }
-    let mut kept: Vec<&CellLevel> = levels.iter().filter(|level| rows[&level.period] >= MIN_ROWS).collect();
-    // The smallest period that a cell or a period is connected with, however far.
+    let mut kept: Vec<&CellLevel> = levels.iter().filter(|level| rows[&level.period] >= MIN_PERIOD_ROWS).collect();
+    // The first period of the component that each period or cell belongs to.
     let mut of_period: BTreeMap<NaiveDate, NaiveDate> = kept.iter().map(|level| (level.period, level.period)).collect();
     loop {
         let mut of_cell: BTreeMap<i64, NaiveDate> = BTreeMap::new();
         for level in &kept {
-            let smallest = of_cell.entry(level.cell).or_insert(of_period[&level.period]);
-            *smallest = (*smallest).min(of_period[&level.period]);
+            let first = of_cell.entry(level.cell).or_insert(of_period[&level.period]);
+            *first = (*first).min(of_period[&level.period]);
         }
         let mut has_changed = false;
         for level in &kept {
@@ -124,8 +123,8 @@ fn comparable(levels: &[CellLevel]) -> Option<Vec<&CellLevel>> {
     }
     let (largest, _) = sizes.into_iter().max_by_key(|(_, rows)| *rows)?;
     kept.retain(|level| of_period[&level.period] == largest);
-    let is_more_than_one = kept.iter().any(|level| level.period != kept[0].period);
-    is_more_than_one.then_some(kept)
+    let has_several_periods = kept.iter().any(|level| level.period != kept[0].period);
+    has_several_periods.then_some(kept)
 }
 
 #[cfg(test)]
@@ -138,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn a_doubling_is_seen_although_other_cars_are_listed() {
-        // The cheap car is listed early, the dear one late, both in between.
+    fn the_index_is_unaffected_by_the_mix_of_cars() {
+        // The cheap car is listed early, the expensive one late, both in between.
         let levels = [
             level(1, 2020, 90, 100.0),
             level(1, 2022, 40, 150.0),
@@ -147,14 +146,14 @@ mod tests {
             level(2, 2024, 90, 2000.0),
         ];
         let index = market_index(&levels).unwrap();
-        let found: Vec<f64> = index.points.iter().map(|point| (point.level * 1000.0).round() / 1000.0).collect();
-        assert_eq!(found, [1.0, 1.5, 2.0]);
+        let levels: Vec<f64> = index.points.iter().map(|point| (point.level * 1000.0).round() / 1000.0).collect();
+        assert_eq!(levels, [1.0, 1.5, 2.0]);
         assert_eq!((index.cells, index.rows), (2, 260));
-        assert!((index.rise() - 2.0).abs() < 1e-4);
+        assert!((index.total_change() - 2.0).abs() < 1e-4);
     }
 
     #[test]
-    fn what_cannot_be_compared_is_left_out() {
+    fn unconnected_and_small_periods_are_left_out() {
         let levels = [
             level(1, 2020, 90, 100.0),
             level(1, 2021, 90, 110.0),
@@ -164,7 +163,7 @@ mod tests {
         ];
         let index = market_index(&levels).unwrap();
         assert_eq!(index.points.len(), 2);
-        assert!((index.rise() - 1.1).abs() < 1e-4);
+        assert!((index.total_change() - 1.1).abs() < 1e-4);
         assert!(market_index(&[]).is_none());
         assert!(market_index(&levels[..1]).is_none());
     }

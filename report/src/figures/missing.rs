@@ -1,4 +1,4 @@
-//! Which fields are missing, which of them together, and how much that leaks of the source.
+//! Missing values: how often, in which combinations, and how much they leak about the source.
 
 use domain::Column;
 use serde::Serialize;
@@ -6,21 +6,22 @@ use storage::profile::{Absence, MissingColumns, SourceRows};
 
 use super::information::{Table, cramers_v, uncertainty_coefficient};
 
-/// What is missing.
+/// Missing values.
 #[derive(Debug, Serialize)]
 pub(crate) struct Missing {
-    /// Every column but the price.
+    /// Every column except the price.
     pub(crate) columns: Vec<MissingColumn>,
-    /// Of the listings that lack the first column, the share that lack the second: by the columns
-    /// of [`Self::sometimes`]. NaN cannot occur: each of them is missing somewhere.
+    /// Among the listings without the first column, the share without the second. Rows and columns are those of
+    /// [`Self::partial`], so no share is NaN.
     pub(crate) together: Vec<Vec<f64>>,
     /// The columns that are missing in some listings and known in others.
-    pub(crate) sometimes: Vec<Column>,
+    #[serde(rename = "sometimes")]
+    pub(crate) partial: Vec<Column>,
     /// The most frequent combinations of missing columns.
     pub(crate) patterns: Vec<Pattern>,
-    /// How many combinations there are.
+    /// Number of combinations.
     pub(crate) pattern_count: usize,
-    /// What the combination alone tells about the source; `None` where there is one source.
+    /// How well the combination reveals the source; `None` with a single source.
     #[serde(rename = "betrayal")]
     pub(crate) source_leak: Option<SourceLeak>,
 }
@@ -29,15 +30,16 @@ pub(crate) struct Missing {
 #[derive(Debug, Serialize)]
 pub(crate) struct MissingColumn {
     pub(crate) column: Column,
-    /// Listings without it.
+    /// Number of listings without it.
     pub(crate) rows: i64,
-    /// Their share.
+    /// Share of listings without it.
     pub(crate) share: f64,
-    /// By source, in the order of the sources; those beyond them last, if any.
+    /// Share by source, in the order of the sources; all other sources last, if any.
     pub(crate) by_source: Vec<Option<f64>>,
-    /// The share of what there is to know of its absence that the source tells.
-    pub(crate) told_by_source: f64,
-    /// Cramér's V of its absence and the source.
+    /// Theil's uncertainty coefficient of the absence given the source.
+    #[serde(rename = "told_by_source")]
+    pub(crate) uncertainty_by_source: f64,
+    /// Cramér's V of absence and source.
     pub(crate) cramers_v: f64,
 }
 
@@ -46,45 +48,47 @@ pub(crate) struct MissingColumn {
 pub(crate) struct Pattern {
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: i64,
-    /// The share of its listings that come from its largest source.
+    /// Share of its listings that come from its largest source.
     pub(crate) largest_source: f64,
 }
 
-/// What the combination of missing columns alone tells about the source.
+/// How well the combination of missing columns reveals the source.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct SourceLeak {
-    /// The share of listings whose source a guess by the combination gets right.
-    pub(crate) guessed: f64,
-    /// The share that a guess without it gets right: that of the largest source.
-    pub(crate) by_chance: f64,
+    /// Share of listings whose source is guessed correctly from the combination.
+    #[serde(rename = "guessed")]
+    pub(crate) accuracy: f64,
+    /// Share guessed correctly without it: that of the largest source.
+    #[serde(rename = "by_chance")]
+    pub(crate) baseline: f64,
 }
 
-/// Combinations that are shown.
-const PATTERNS: usize = 12;
+/// Number of combinations shown.
+const MAX_PATTERNS: usize = 12;
 
 impl Missing {
     pub(crate) fn of(absences: &[Absence], sources: &[SourceRows]) -> Self {
-        let places = sources.len() + 1;
-        let by_pattern = by_pattern(absences, places);
+        let source_bins = sources.len() + 1;
+        let by_pattern = by_pattern(absences, source_bins);
         let total: i64 = absences.iter().map(|absence| absence.rows).sum();
         let columns: Vec<_> =
-            Column::descriptive().iter().map(|column| missing_column(*column, absences, places)).collect();
-        let sometimes: Vec<Column> = columns
+            Column::descriptive().iter().map(|column| missing_column(*column, absences, source_bins)).collect();
+        let partial: Vec<Column> = columns
             .iter()
             .filter(|missing| missing.rows > 0 && missing.rows < total)
             .map(|missing| missing.column)
             .collect();
         let source_sums: Vec<f64> =
-            (0..places).map(|place| by_pattern.iter().map(|(_, counts)| counts[place]).sum()).collect();
+            (0..source_bins).map(|source| by_pattern.iter().map(|(_, counts)| counts[source]).sum()).collect();
         Self {
-            together: together(absences, &sometimes),
-            sometimes,
+            together: missing_together(absences, &partial),
+            partial,
             columns,
-            patterns: by_pattern.iter().take(PATTERNS).map(|(missing, counts)| pattern(*missing, counts)).collect(),
+            patterns: by_pattern.iter().take(MAX_PATTERNS).map(|(missing, counts)| pattern(*missing, counts)).collect(),
             pattern_count: by_pattern.len(),
             source_leak: (source_sums.iter().filter(|rows| **rows > 0.0).count() > 1).then(|| SourceLeak {
-                guessed: by_pattern.iter().map(|(_, counts)| largest(counts)).sum::<f64>() / total as f64,
-                by_chance: largest(&source_sums) / total as f64,
+                accuracy: by_pattern.iter().map(|(_, counts)| largest(counts)).sum::<f64>() / total as f64,
+                baseline: largest(&source_sums) / total as f64,
             }),
         }
     }
@@ -94,19 +98,19 @@ impl Missing {
     }
 }
 
-/// Listings by source for each combination, the most frequent combination first.
-fn by_pattern(absences: &[Absence], places: usize) -> Vec<(MissingColumns, Vec<f64>)> {
+/// Row counts by source for each combination, the most frequent combination first.
+fn by_pattern(absences: &[Absence], source_bins: usize) -> Vec<(MissingColumns, Vec<f64>)> {
     let mut counts = std::collections::BTreeMap::new();
     for absence in absences {
-        counts.entry(absence.missing).or_insert_with(|| vec![0.0; places])[absence.source] += absence.rows as f64;
+        counts.entry(absence.missing).or_insert_with(|| vec![0.0; source_bins])[absence.source] += absence.rows as f64;
     }
     let mut patterns: Vec<_> = counts.into_iter().collect();
     patterns.sort_by(|(_, a), (_, b)| b.iter().sum::<f64>().total_cmp(&a.iter().sum()));
     patterns
 }
 
-fn missing_column(column: Column, absences: &[Absence], places: usize) -> MissingColumn {
-    let mut table: Table = vec![vec![0.0; places]; 2];
+fn missing_column(column: Column, absences: &[Absence], source_bins: usize) -> MissingColumn {
+    let mut table: Table = vec![vec![0.0; source_bins]; 2];
     for absence in absences {
         table[usize::from(absence.missing.contains(column))][absence.source] += absence.rows as f64;
     }
@@ -121,12 +125,12 @@ fn missing_column(column: Column, absences: &[Absence], places: usize) -> Missin
         rows: rows as i64,
         share: if total > 0.0 { rows / total } else { 0.0 },
         by_source: by_source.collect(),
-        told_by_source: uncertainty_coefficient(&table),
+        uncertainty_by_source: uncertainty_coefficient(&table),
         cramers_v: cramers_v(&table),
     }
 }
 
-fn together(absences: &[Absence], columns: &[Column]) -> Vec<Vec<f64>> {
+fn missing_together(absences: &[Absence], columns: &[Column]) -> Vec<Vec<f64>> {
     let rows = |first: Column, second: Column| -> f64 {
         let both =
             absences.iter().filter(|absence| absence.missing.contains(first) && absence.missing.contains(second));
@@ -165,26 +169,26 @@ mod tests {
     }
 
     #[test]
-    fn absence_that_follows_the_source_leaks_it() {
+    fn absence_that_depends_on_the_source_leaks_it() {
         let sources = [source("a", 60), source("b", 40)];
         let absences =
             [absence(0, &[Column::Pts, Column::Customs], 60), absence(1, &[Column::Color], 10), absence(1, &[], 30)];
         let missing = Missing::of(&absences, &sources);
         let pts = missing.column(Column::Pts).unwrap();
         assert_eq!((pts.rows, pts.by_source.clone()), (60, vec![Some(1.0), Some(0.0), None]));
-        assert!(pts.told_by_source > 0.999 && pts.cramers_v > 0.999);
-        assert!(missing.column(Column::Color).unwrap().told_by_source < 0.4);
-        assert_eq!(missing.sometimes, [Column::Pts, Column::Customs, Column::Color]);
+        assert!(pts.uncertainty_by_source > 0.999 && pts.cramers_v > 0.999);
+        assert!(missing.column(Column::Color).unwrap().uncertainty_by_source < 0.4);
+        assert_eq!(missing.partial, [Column::Pts, Column::Customs, Column::Color]);
         assert_eq!(missing.together[0], [1.0, 1.0, 0.0]);
         let source_leak = missing.source_leak.unwrap();
-        assert!(source_leak.guessed > 0.999 && (source_leak.by_chance - 0.6).abs() < 1e-9);
+        assert!(source_leak.accuracy > 0.999 && (source_leak.baseline - 0.6).abs() < 1e-9);
         assert_eq!((missing.patterns[0].rows, missing.pattern_count), (60, 3));
     }
 
     #[test]
-    fn one_source_leaks_nothing_and_nothing_is_missing_of_nothing() {
+    fn a_single_source_has_no_leak() {
         let missing = Missing::of(&[absence(0, &[Column::Pts], 5)], &[source("a", 5)]);
-        assert!(missing.source_leak.is_none() && missing.sometimes.is_empty());
+        assert!(missing.source_leak.is_none() && missing.partial.is_empty());
         assert!(Missing::of(&[], &[]).patterns.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What goes with the price, and what with what.
+//! Relations between the price and the columns, and between numbers.
 
 use std::collections::BTreeMap;
 
@@ -9,21 +9,22 @@ use serde::Serialize;
 
 use super::sample::{Sample, key_columns};
 
-/// Prices along something else.
+/// The distribution of prices along an axis.
 #[derive(Debug, Serialize)]
 pub(crate) struct PriceAgainst {
-    pub(crate) along: Along,
-    /// Where there are enough listings, in order.
+    #[serde(rename = "along")]
+    pub(crate) axis: PriceAxis,
+    /// Bins with enough listings, in order.
     pub(crate) bins: Vec<PriceBin>,
-    /// Some listings, to be seen as points: what is along, and the price.
+    /// Some listings to plot as points: position on the axis, and price.
     #[serde(skip)]
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// What prices are looked at along.
+/// What prices are plotted against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Along {
+pub(crate) enum PriceAxis {
     /// Years from manufacture to listing.
     Age,
     /// Kilometres.
@@ -34,10 +35,10 @@ pub(crate) enum Along {
     Date,
 }
 
-/// Prices in a range of something else.
+/// Prices in a bin of the axis.
 #[derive(Debug, Serialize)]
 pub(crate) struct PriceBin {
-    /// The middle of the range.
+    /// Median position in the bin.
     pub(crate) at: f64,
     pub(crate) rows: usize,
     /// The 10th, 25th, 50th, 75th and 90th percentile of the prices.
@@ -63,7 +64,7 @@ pub(crate) enum Measure {
     Of(Column),
 }
 
-/// How much of the spread of the logarithm of the price a column alone explains.
+/// The share of the variance of the log price that a column explains by itself.
 #[derive(Debug, Serialize)]
 pub(crate) struct ExplainedVariance {
     pub(crate) column: Column,
@@ -72,10 +73,10 @@ pub(crate) struct ExplainedVariance {
 }
 
 const BINS: f64 = 24.0;
-const MIN_IN_BIN: usize = 20;
-const POINTS: usize = 500;
-/// Ranks of this many listings are as good as of all: rho is then known to a hundredth.
-const RANKED: usize = 20_000;
+const MIN_BIN_ROWS: usize = 20;
+const MAX_POINTS: usize = 500;
+/// Number of listings that rank correlations are computed from: enough for two decimals.
+const MAX_RANKED_ROWS: usize = 20_000;
 const MIN_PAIRS: usize = 30;
 
 const MEASURES: [Measure; 7] = [
@@ -97,7 +98,7 @@ impl Measure {
     }
 }
 
-impl Along {
+impl PriceAxis {
     const ALL: [Self; 4] = [Self::Age, Self::Mileage, Self::Power, Self::Date];
 
     fn measure(self) -> Measure {
@@ -110,51 +111,51 @@ impl Along {
     }
 }
 
-/// Prices along everything that they can be looked at along.
-pub(crate) fn prices_along(sample: &Sample) -> Vec<PriceAgainst> {
-    Along::ALL.into_iter().map(|along| price_against(sample, along)).collect()
+/// Prices against every axis.
+pub(crate) fn prices_by_axis(sample: &Sample) -> Vec<PriceAgainst> {
+    PriceAxis::ALL.into_iter().map(|axis| price_against(sample, axis)).collect()
 }
 
-fn price_against(sample: &Sample, along: Along) -> PriceAgainst {
+fn price_against(sample: &Sample, axis: PriceAxis) -> PriceAgainst {
     let pairs: Vec<(f64, f64)> =
-        (0..sample.len()).filter_map(|row| Some((along.measure().get(sample, row)?, sample.price(row)))).collect();
+        (0..sample.len()).filter_map(|row| Some((axis.measure().get(sample, row)?, sample.price(row)))).collect();
     let mut sorted: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     let (Some(low), Some(high)) = (quantile::interpolated(&sorted, 0.005), quantile::interpolated(&sorted, 0.995))
     else {
-        return PriceAgainst { along, bins: Vec::new(), points: Vec::new() };
+        return PriceAgainst { axis, bins: Vec::new(), points: Vec::new() };
     };
-    let width = match along {
-        Along::Age => 1.0,
+    let width = match axis {
+        PriceAxis::Age => 1.0,
         _ => ((high - low) / BINS).max(f64::MIN_POSITIVE),
     };
     let within = |pair: &&(f64, f64)| (low..=high).contains(&pair.0);
     let mut bins: Vec<Vec<&(f64, f64)>> = Vec::new();
     for pair in pairs.iter().filter(within) {
-        let place = ((pair.0 - low) / width).min(200.0) as usize;
-        bins.resize_with(bins.len().max(place + 1), Vec::new);
-        bins[place].push(pair);
+        let bin = ((pair.0 - low) / width).min(200.0) as usize;
+        bins.resize_with(bins.len().max(bin + 1), Vec::new);
+        bins[bin].push(pair);
     }
-    let bins = bins.into_iter().filter(|bin| bin.len() >= MIN_IN_BIN).filter_map(|bin| price_bin(&bin));
-    PriceAgainst { along, bins: bins.collect(), points: pairs.iter().filter(within).take(POINTS).copied().collect() }
+    let bins = bins.into_iter().filter(|bin| bin.len() >= MIN_BIN_ROWS).filter_map(|bin| price_bin(&bin));
+    PriceAgainst { axis, bins: bins.collect(), points: pairs.iter().filter(within).take(MAX_POINTS).copied().collect() }
 }
 
 fn price_bin(pairs: &[&(f64, f64)]) -> Option<PriceBin> {
-    let mut along: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
+    let mut positions: Vec<f64> = pairs.iter().map(|pair| pair.0).collect();
     let mut prices: Vec<f64> = pairs.iter().map(|pair| pair.1).collect();
-    along.sort_unstable_by(f64::total_cmp);
+    positions.sort_unstable_by(f64::total_cmp);
     prices.sort_unstable_by(f64::total_cmp);
     let at = |share| quantile::interpolated(&prices, share);
     Some(PriceBin {
-        at: quantile::interpolated(&along, 0.5)?,
+        at: quantile::interpolated(&positions, 0.5)?,
         rows: pairs.len(),
         prices: [at(0.1)?, at(0.25)?, at(0.5)?, at(0.75)?, at(0.9)?],
     })
 }
 
-/// Rank correlations of all numbers with each other.
+/// Pairwise rank correlations of all numbers.
 pub(crate) fn correlations(sample: &Sample) -> Correlations {
-    let rows = sample.len().min(RANKED);
+    let rows = sample.len().min(MAX_RANKED_ROWS);
     let values: Vec<Vec<Option<f64>>> =
         MEASURES.iter().map(|measure| (0..rows).map(|row| measure.get(sample, row)).collect()).collect();
     let rho = |first: &Vec<Option<f64>>| values.iter().map(|second| spearman(first, second)).collect();
@@ -174,7 +175,7 @@ fn spearman(first: &[Option<f64>], second: &[Option<f64>]) -> Option<f64> {
     (spread > 0.0).then(|| product(&first, &second) / spread)
 }
 
-/// Ranks counted from 0; equal values share the mean of theirs.
+/// Ranks starting at 0; equal values share their mean rank.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|a, b| values[*a].total_cmp(&values[*b]));
@@ -182,15 +183,15 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     let mut first = 0;
     for same in order.chunk_by(|a, b| values[*a].total_cmp(&values[*b]).is_eq()) {
         let rank = first as f64 + (same.len() - 1) as f64 / 2.0;
-        for place in same {
-            ranks[*place] = rank;
+        for index in same {
+            ranks[*index] = rank;
         }
         first += same.len();
     }
     ranks
 }
 
-/// How much of the price each column alone explains, most first.
+/// The variance that each column explains by itself, in descending order.
 pub(crate) fn explained_by_column(sample: &Sample) -> Vec<ExplainedVariance> {
     let mut all: Vec<ExplainedVariance> = Column::descriptive()
         .iter()
@@ -200,19 +201,18 @@ pub(crate) fn explained_by_column(sample: &Sample) -> Vec<ExplainedVariance> {
     all
 }
 
-/// Epsilon squared (Kelley 1935): the share of variance between groups, freed of what as many
-/// groups would explain by chance. Numbers are grouped by twentieths; a model and a generation only
-/// mean something within their make.
+/// Epsilon squared (Kelley 1935): the share of variance between groups, corrected for the number of groups. Numbers are
+/// grouped into 20 quantile bins; a model and a generation are taken together with their make.
 fn explained_by(sample: &Sample, column: Column) -> Option<f64> {
     let columns = key_columns(column);
-    let edges = twentieths(sample, column);
+    let edges = bin_edges(sample, column);
     let group = |row| match column.kind() {
         Kind::Text => sample.texts_key(&columns, row),
         _ => sample.number(column, row).map(|number| edges.partition_point(|edge| *edge <= number) as u64),
     };
     let rows: Vec<(u64, f64)> =
         (0..sample.len()).filter_map(|row| Some((group(row)?, sample.price(row).ln()))).collect();
-    // In the order of their keys, so that the sums are the same each time.
+    // Ordered, so that the sums are reproducible.
     let mut groups: BTreeMap<u64, (f64, f64)> = BTreeMap::new();
     for (group, level) in &rows {
         let group = groups.entry(*group).or_default();
@@ -229,7 +229,7 @@ fn explained_by(sample: &Sample, column: Column) -> Option<f64> {
     (total > 0.0).then(|| (1.0 - (total - between) / degrees / (total / (count - 1.0))).clamp(0.0, 1.0))
 }
 
-fn twentieths(sample: &Sample, column: Column) -> Vec<f64> {
+fn bin_edges(sample: &Sample, column: Column) -> Vec<f64> {
     let mut values: Vec<f64> = (0..sample.len()).filter_map(|row| sample.number(column, row)).collect();
     values.sort_unstable_by(f64::total_cmp);
     quantile::interpolated_edges(&values, 20)
@@ -240,12 +240,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_of_equal_values_are_shared() {
+    fn equal_values_share_a_rank() {
         assert_eq!(ranks(&[10.0, 30.0, 10.0, 20.0]), [0.5, 3.0, 0.5, 2.0]);
     }
 
     #[test]
-    fn rank_correlation_sees_any_rising_relation_and_no_constant() {
+    fn rank_correlation_is_invariant_to_monotonic_transforms() {
         let rising: Vec<_> = (0..50).map(|number| Some(f64::from(number))).collect();
         let cubes: Vec<_> = (0..50).map(|number| Some(-f64::from(number).powi(3))).collect();
         assert!((spearman(&rising, &cubes).unwrap() + 1.0).abs() < 1e-9);

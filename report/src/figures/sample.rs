@@ -1,4 +1,4 @@
-//! The sample of the listings, in the terms of the analysis.
+//! The sample of listings, prepared for analysis.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,23 +14,23 @@ use storage::profile::{self, SourceRows};
 #[derive(Debug)]
 pub(crate) struct Sample {
     listings: ListingChunk,
-    /// The place of each listing's source among the largest, or their number for all others.
+    /// The index of each listing's source among the largest; their number stands for all others.
     pub(crate) sources: Vec<usize>,
-    /// How many different places there may be.
-    pub(crate) source_places: usize,
-    /// Listings up to the first day are the oldest third, listings from the second day on the newest.
+    /// Number of different source indices.
+    pub(crate) source_bins: usize,
+    /// The last day of the oldest third, and the first day of the newest.
     thirds: Option<(f64, f64)>,
 }
 
-/// Fewer listings than these in a third of the time tell nothing about a change.
-const MIN_IN_THIRD: usize = 100;
+/// Minimum number of listings in a third for a comparison.
+const MIN_THIRD_ROWS: usize = 100;
 
 impl Sample {
     pub(crate) fn new(sample: profile::Sample, sources: &[SourceRows]) -> Self {
-        let place = |name: &Option<String>| sources.iter().position(|source| source.source == *name);
-        let places = sample.sources.iter().map(|name| place(name).unwrap_or(sources.len())).collect();
+        let index = |name: &Option<String>| sources.iter().position(|source| source.source == *name);
+        let sources_by_row = sample.sources.iter().map(|name| index(name).unwrap_or(sources.len())).collect();
         let mut new =
-            Self { listings: sample.listings, sources: places, source_places: sources.len() + 1, thirds: None };
+            Self { listings: sample.listings, sources: sources_by_row, source_bins: sources.len() + 1, thirds: None };
         new.thirds = new.find_thirds();
         new
     }
@@ -52,7 +52,7 @@ impl Sample {
         if column == Column::Price {
             return Some(self.price(row));
         }
-        self.listings.number(column, row).map(clean)
+        self.listings.number(column, row).map(remove_rounding_error)
     }
 
     /// Age of the car in years on the day of its listing.
@@ -61,7 +61,7 @@ impl Sample {
         Some(1970.0 + day / DAYS_PER_YEAR - self.number(Column::Year, row)?)
     }
 
-    /// Whether a listing is of the oldest third (`Some(false)`) or of the newest (`Some(true)`).
+    /// Whether a listing belongs to the newest third (`Some(true)`) or to the oldest (`Some(false)`).
     pub(crate) fn is_new(&self, row: usize) -> Option<bool> {
         let (old, new) = self.thirds?;
         let day = self.number(Column::ListingDate, row)?;
@@ -74,8 +74,7 @@ impl Sample {
         }
     }
 
-    /// What a row has in a column, as something that can be counted: a text, or a number in its
-    /// exact form.
+    /// The value of a row as a hashable key.
     pub(crate) fn key(&self, column: Column, row: usize) -> Option<Key<'_>> {
         match column.kind() {
             Kind::Text => self.text(column, row).map(Key::Text),
@@ -83,7 +82,7 @@ impl Sample {
         }
     }
 
-    /// A hash of the texts of several columns, of which the last must be known.
+    /// A hash of the texts of several columns; `None` if the last is missing.
     pub(crate) fn texts_key(&self, columns: &[Column], row: usize) -> Option<u64> {
         self.text(*columns.last()?, row)?;
         let mut hasher = DefaultHasher::new();
@@ -98,27 +97,27 @@ impl Sample {
         days.sort_unstable_by(f64::total_cmp);
         let at = |share| quantile::interpolated(&days, share);
         let (old, new) = (at(1.0 / 3.0)?.floor(), at(2.0 / 3.0)?.ceil());
-        let enough = days.iter().filter(|day| **day <= old).count() >= MIN_IN_THIRD
-            && days.iter().filter(|day| **day >= new).count() >= MIN_IN_THIRD;
-        (old < new && enough).then_some((old, new))
+        let has_enough_rows = days.iter().filter(|day| **day <= old).count() >= MIN_THIRD_ROWS
+            && days.iter().filter(|day| **day >= new).count() >= MIN_THIRD_ROWS;
+        (old < new && has_enough_rows).then_some((old, new))
     }
 }
 
-/// The columns that give a text column its meaning, itself last: a model and a generation only mean something within
-/// their make.
+/// The columns that identify a value of a text column, itself last: a model or a generation is only unique within its
+/// make.
 pub(crate) fn key_columns(column: Column) -> Vec<Column> {
     let feature = CATEGORICAL.iter().find(|feature| feature.columns.last() == Some(&column));
     feature.map_or_else(|| vec![column], |feature| feature.columns.to_vec())
 }
 
-/// What a row has in a column.
+/// A hashable value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Key<'a> {
     Text(&'a str),
     Number(u64),
 }
 
-/// A single precision number as it was written: 1.6, not 1.600000023841858.
-fn clean(number: f32) -> f64 {
+/// Removes the rounding error of single precision: 1.6, not 1.600000023841858.
+fn remove_rounding_error(number: f32) -> f64 {
     (f64::from(number) * 1e4).round() / 1e4
 }

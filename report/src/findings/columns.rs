@@ -8,14 +8,14 @@ use crate::figures::fitness::Fault;
 use crate::section::Section;
 use crate::words::{EN, RU, Words};
 
-/// The columns with a fault, and what of it the caller wants.
-fn with<T>(figures: &Figures, pick: impl Fn(&Fault) -> Option<T>) -> Vec<(Column, T)> {
+/// The columns with a fault, each with the value that `pick` extracts.
+fn columns_with<T>(figures: &Figures, pick: impl Fn(&Fault) -> Option<T>) -> Vec<(Column, T)> {
     let columns = figures.fitness.iter();
     columns.flat_map(|fitness| fitness.faults.iter().filter_map(&pick).map(|found| (fitness.column, found))).collect()
 }
 
 pub(super) fn absent(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| matches!(fault, Fault::Absent).then_some(()));
+    let columns = columns_with(figures, |fault| matches!(fault, Fault::Absent).then_some(()));
     if columns.is_empty() {
         return None;
     }
@@ -29,32 +29,32 @@ pub(super) fn absent(figures: &Figures) -> Option<Finding> {
         ),
         Words::new(
             "Модель ничему по этим столбцам не научится. Проверьте, как названы столбцы в исходном файле.",
-            "The model will learn nothing from them. Check how the columns are called in the source file.",
+            "The model cannot learn from them. Check the column names in the source file.",
         ),
     ))
 }
 
 pub(super) fn constant(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| matches!(fault, Fault::Constant).then_some(()));
+    let columns = columns_with(figures, |fault| matches!(fault, Fault::Constant).then_some(()));
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(columns.iter().map(|(column, ())| match only_value(figures, *column) {
             Some(value) => format!("{} = «{value}»", column_name(language, *column)),
             None => column_name(language, *column),
         }))
     });
     Some(finding(
-        Severity::Grave,
+        Severity::Critical,
         Section::Columns,
         Words::new(
-            format!("Постоянный столбец: {} — во всех заполненных объявлениях (100\u{a0}%).", told.ru),
-            format!("Constant column: {} in every listing that has a value (100\u{a0}%).", told.en),
+            format!("Постоянный столбец: {} — во всех заполненных объявлениях (100\u{a0}%).", listed.ru),
+            format!("Constant column: {} in every listing that has a value (100\u{a0}%).", listed.en),
         ),
         Words::new(
             "О цене он не говорит ничего; только его отсутствие может выдать источник. Исключите его или скрывайте при обучении.",
-            "It says nothing about the price; only its absence can betray the source. Drop it or hide it in training.",
+            "It carries no information about the price; only its absence can reveal the source. Drop it or mask it in training.",
         ),
     ))
 }
@@ -62,51 +62,51 @@ pub(super) fn constant(figures: &Figures) -> Option<Finding> {
 fn only_value(figures: &Figures, column: Column) -> Option<String> {
     let text = figures.text(column);
     let text = text.and_then(|text| text.profile.top.first()).map(|value| value.value.clone());
-    text.or_else(|| figures.number(column)?.profile.frequent.first().map(|counted| RU.of(column, counted.number)))
+    text.or_else(|| figures.number(column)?.profile.frequent.first().map(|counted| RU.quantity(column, counted.number)))
 }
 
 pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
     let source_leak = figures.missing.source_leak?;
-    let mut columns = with(figures, |fault| match fault {
-        Fault::AbsenceLeaksSource { told } => Some(*told),
+    let mut columns = columns_with(figures, |fault| match fault {
+        Fault::AbsenceLeaksSource { uncertainty } => Some(*uncertainty),
         _ => None,
     });
     columns.sort_by(|a, b| b.1.total_cmp(&a.1));
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
-        join_list(columns.iter().map(|(column, told)| format!("{} {}", column.name(), language.percent(*told))))
+    let listed = Words::each(|language| {
+        join_list(columns.iter().map(|(column, share)| format!("{} {}", column.name(), language.percent(*share))))
     });
     let example = example(figures, columns[0].0);
     let text = Words::each(|language| {
-        let (guessed, chance) = (language.percent(source_leak.guessed), language.percent(source_leak.by_chance));
+        let (accuracy, baseline) = (language.percent(source_leak.accuracy), language.percent(source_leak.baseline));
         if language == RU {
             format!(
-                "Отсутствие полей выдаёт источник: по одному лишь набору пустых полей источник угадывается в {guessed} \
-                 объявлений (наугад — {chance}). Насколько источник предопределяет пропуск: {}.",
-                told.ru
+                "Отсутствие полей выдаёт источник: по одному лишь набору пустых полей источник угадывается в {accuracy} \
+                 объявлений (наугад — {baseline}). Насколько источник предопределяет пропуск: {}.",
+                listed.ru
             )
         } else {
             format!(
-                "The absence of fields betrays the source: the set of empty fields alone names the source of {guessed} \
-                 of the listings (a blind guess: {chance}). How far the source decides the absence: {}.",
-                told.en
+                "Missing fields reveal the source: it can be guessed from the set of empty fields for {accuracy} of the \
+                 listings (blind guess: {baseline}). How strongly absence depends on the source: {}.",
+                listed.en
             )
         }
     });
     Some(finding(
-        Severity::Grave,
+        Severity::Critical,
         Section::Missing,
         text.then(&example),
         Words::new(
             "Скрывайте при обучении известные поля случайно, иначе модель примет незаполненную форму за другой год и другой рынок.",
-            "Hide known fields at random in training, or the model takes an incomplete form for another year and another market.",
+            "Mask known fields at random in training, or the model will mistake an incomplete form for another year or market.",
         ),
     ))
 }
 
-/// Where a column is missing most and least.
+/// The sources in which a column is missing most and least often.
 fn example(figures: &Figures, column: Column) -> Words {
     let shares = figures.missing.column(column).map(|missing| missing.by_source.clone()).unwrap_or_default();
     let sources = figures.sources.iter().zip(&shares);
@@ -135,43 +135,43 @@ fn example(figures: &Figures, column: Column) -> Words {
 }
 
 pub(super) fn leaking_values(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| match fault {
-        Fault::ValueLeaksSource { told } => Some(*told),
+    let columns = columns_with(figures, |fault| match fault {
+        Fault::ValueLeaksSource { information } => Some(*information),
         _ => None,
     });
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(
             columns
                 .iter()
-                .map(|(column, told)| format!("{} {}", column_name(language, *column), language.percent(*told))),
+                .map(|(column, share)| format!("{} {}", column_name(language, *column), language.percent(*share))),
         )
     });
     Some(finding(
         Severity::Warning,
         Section::Columns,
         Words::new(
-            format!("Значение выдаёт источник (общая информация с ним): {}.", told.ru),
-            format!("The value betrays the source (information shared with it): {}.", told.en),
+            format!("Значение выдаёт источник (нормированная взаимная информация): {}.", listed.ru),
+            format!("Values reveal the source (normalized mutual information): {}.", listed.en),
         ),
         Words::new(
             "Проверьте, не пишут ли источники одно и то же разными словами и не охватывает ли каждый свой регион или свои дни.",
-            "Check whether the sources write the same thing differently, or each covers its own region or days.",
+            "Check whether the sources spell the same values differently, or each covers its own region or dates.",
         ),
     ))
 }
 
-pub(super) fn own_words(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| match fault {
-        Fault::OwnWords { share } => Some(*share),
+pub(super) fn source_specific_values(figures: &Figures) -> Option<Finding> {
+    let columns = columns_with(figures, |fault| match fault {
+        Fault::SourceSpecificValues { share } => Some(*share),
         _ => None,
     });
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(
             columns
                 .iter()
@@ -183,27 +183,30 @@ pub(super) fn own_words(figures: &Figures) -> Option<Finding> {
         Section::Texts,
         Words::new(
             format!(
-                "Источники пишут по-разному: значения, которые есть только у одного источника, — {} заполненных.",
-                told.ru
+                "Источники пишут по-разному: доля значений, которые встречаются только у одного источника, — {}.",
+                listed.ru
             ),
-            format!("Sources write differently: values that only one source uses make up {} of the known.", told.en),
+            format!(
+                "Sources spell values differently: share of known values that occur in one source only: {}.",
+                listed.en
+            ),
         ),
         Words::new(
-            "Приведите написание к одному (синонимы), иначе модель учит одно и то же дважды и заодно узнаёт источник.",
-            "Bring the spelling together (synonyms), or the model learns the same thing twice, and the source with it.",
+            "Приведите написание к единому виду (синонимы), иначе модель учит одно и то же дважды и заодно узнаёт источник.",
+            "Unify the spelling (synonyms), or the model learns the same value twice, and the source with it.",
         ),
     ))
 }
 
 pub(super) fn nearly_constant(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| match fault {
+    let columns = columns_with(figures, |fault| match fault {
         Fault::NearlyConstant { largest } => Some(*largest),
         _ => None,
     });
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(columns.iter().map(|(column, largest)| {
             let value = only_value(figures, *column).unwrap_or_default();
             format!("{} — «{value}» {}", column_name(language, *column), language.percent(*largest))
@@ -213,18 +216,18 @@ pub(super) fn nearly_constant(figures: &Figures) -> Option<Finding> {
         Severity::Warning,
         Section::Columns,
         Words::new(
-            format!("Почти постоянные столбцы: {} заполненных.", told.ru),
-            format!("Nearly constant columns: {} of the known values.", told.en),
+            format!("Почти постоянные столбцы: {} заполненных.", listed.ru),
+            format!("Nearly constant columns: {} of the known values.", listed.en),
         ),
         Words::new(
             "Редкое значение может многое значить для цены, но учиться ему почти не на чем: смотрите на ошибку в этом срезе отдельно.",
-            "The rare value may matter for the price, but there is little to learn it from: look at the error of that segment by itself.",
+            "The rare values may affect the price, but there are few examples to learn from: check the error on that segment separately.",
         ),
     ))
 }
 
 pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
-    let mut columns = with(figures, |fault| match fault {
+    let mut columns = columns_with(figures, |fault| match fault {
         Fault::Drifts { index } => Some(*index),
         _ => None,
     });
@@ -232,7 +235,7 @@ pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(columns.iter().map(|(column, index)| format!("{} {}", column.name(), language.decimal(*index, 2))))
     });
     Some(finding(
@@ -240,27 +243,27 @@ pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
         Section::Columns,
         Words::new(
             format!(
-                "Состав объявлений меняется: новейшая треть отличается от старейшей (индекс PSI, больше 0,25 — другая совокупность): {}.",
-                told.ru
+                "Состав объявлений меняется: новейшая треть отличается от старейшей (PSI больше 0,25 — значимый сдвиг): {}.",
+                listed.ru
             ),
             format!(
-                "The listings change: the newest third differs from the oldest (PSI, above 0.25 it is another population): {}.",
-                told.en
+                "The listings drift: the newest third differs from the oldest (PSI above 0.25 is a significant shift): {}.",
+                listed.en
             ),
         ),
         Words::new(
             "Проверяйте точность на новейших объявлениях отдельно: случайная выборка её завышает.",
-            "Measure accuracy on the newest listings by themselves: a random split flatters it.",
+            "Measure accuracy on the newest listings separately: a random split overestimates it.",
         ),
     ))
 }
 
 pub(super) fn mostly_missing(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| matches!(fault, Fault::MostlyMissing).then_some(()));
+    let columns = columns_with(figures, |fault| matches!(fault, Fault::MostlyMissing).then_some(()));
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(columns.iter().map(|(column, ())| {
             let share = figures.missing.column(*column).map_or(0.0, |missing| missing.share);
             format!("{} {}", column_name(language, *column), language.percent(share))
@@ -270,25 +273,25 @@ pub(super) fn mostly_missing(figures: &Figures) -> Option<Finding> {
         Severity::Warning,
         Section::Missing,
         Words::new(
-            format!("Чаще пусто, чем заполнено: {}.", told.ru),
-            format!("More often missing than known: {}.", told.en),
+            format!("Чаще пусто, чем заполнено: {}.", listed.ru),
+            format!("Missing in more than half of the listings: {}.", listed.en),
         ),
         Words::new(
             "Модель должна работать и без них: держите «неизвестно» отдельным значением и учите на обоих случаях.",
-            "The model must do without them: keep “unknown” as a value of its own and learn both cases.",
+            "The model must work without them: keep “unknown” as a separate value and train on both cases.",
         ),
     ))
 }
 
 pub(super) fn long_tails(figures: &Figures) -> Option<Finding> {
-    let columns = with(figures, |fault| match fault {
+    let columns = columns_with(figures, |fault| match fault {
         Fault::LongTail { values, share } => Some((*values, *share)),
         _ => None,
     });
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(columns.iter().map(|(column, (values, share))| {
             let (values, share) = (language.count(*values), language.percent(*share));
             if language == RU {
@@ -302,12 +305,12 @@ pub(super) fn long_tails(figures: &Figures) -> Option<Finding> {
         Severity::Note,
         Section::Texts,
         Words::new(
-            format!("Длинный хвост значений, у каждого из которых меньше 10 объявлений: {}.", told.ru),
-            format!("A long tail of values with fewer than 10 listings each: {}.", told.en),
+            format!("Длинный хвост значений, у каждого из которых меньше 10 объявлений: {}.", listed.ru),
+            format!("A long tail of values with fewer than 10 listings each: {}.", listed.en),
         ),
         Words::new(
             "Редким значениям нужна общая оценка: «неизвестная модель» известной марки, объём и мощность.",
-            "Rare values need something to fall back on: an “unknown model” of a known make, volume and power.",
+            "Rare values need a fallback: an “unknown model” of a known make, engine volume and power.",
         ),
     ))
 }

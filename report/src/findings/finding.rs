@@ -1,4 +1,4 @@
-//! A finding, and how its sentence is put together.
+//! A finding, and helpers for its text.
 
 use domain::Column;
 use serde::Serialize;
@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::section::Section;
 use crate::words::{Language, Words};
 
-/// Something to know before training.
+/// A finding about the data that matters for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
-    /// How grave it is.
+    /// Severity.
     pub severity: Severity,
     /// The section of the report that shows it.
     pub section: Section,
@@ -19,13 +19,14 @@ pub struct Finding {
     pub advice: Words,
 }
 
-/// How grave a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// A model that ignores it is wrong or is measured wrongly.
-    Grave,
-    /// It costs accuracy.
+    /// Ignoring it makes the model or its evaluation wrong.
+    #[serde(rename = "grave")]
+    Critical,
+    /// Ignoring it costs accuracy.
     Warning,
     /// Good to know.
     Note,
@@ -35,7 +36,7 @@ pub(super) fn finding(severity: Severity, section: Section, text: Words, advice:
     Finding { severity, section, text, advice }
 }
 
-/// A column by its name in tables and by what people call it.
+/// The name of a column, followed by its label.
 pub(super) fn column_name(language: Language, column: Column) -> String {
     let label = language.column(column);
     if label == column.name() { label.to_owned() } else { format!("{} ({label})", column.name()) }

@@ -1,4 +1,4 @@
-//! Findings about rows: the market, repetitions, sources and dates.
+//! Findings about rows: the market, relisted cars, sources and dates.
 
 use domain::Column;
 
@@ -7,21 +7,22 @@ use crate::figures::Figures;
 use crate::section::Section;
 use crate::words::{EN, RU, Words};
 
-/// Fewer listings than these are too few to train on.
-const FEW: i64 = 2_000;
-/// The level changed by at least this factor, up or down.
-const MOVED: f64 = 1.15;
-/// A month that comes from one source but for this share.
-const ONE_SOURCE: f64 = 0.9;
-/// Shares of the listings from which on something is worth saying.
-const MANY: f64 = 0.01;
-const SOME: f64 = 0.000_5;
+/// Number of listings below which figures are unreliable.
+const MIN_RELIABLE_ROWS: i64 = 2_000;
+/// Smallest change of the market worth reporting, as a factor up or down.
+const MIN_MARKET_CHANGE: f64 = 1.15;
+/// Share of the largest source from which a month counts as having a single source.
+const SINGLE_SOURCE_SHARE: f64 = 0.9;
+/// Share of relisted cars that is critical.
+const CRITICAL_RELISTED_SHARE: f64 = 0.01;
+/// Share of relisted cars worth reporting.
+const MIN_RELISTED_SHARE: f64 = 0.000_5;
 
 pub(super) fn market(figures: &Figures) -> Option<Finding> {
     let market = figures.market.as_ref()?;
     let (first, last) = (market.points.first()?, market.points.last()?);
-    let rise = market.rise();
-    if (1.0 / MOVED..MOVED).contains(&rise) {
+    let rise = market.total_change();
+    if (1.0 / MIN_MARKET_CHANGE..MIN_MARKET_CHANGE).contains(&rise) {
         return None;
     }
     let text = Words::each(|language| {
@@ -44,18 +45,18 @@ pub(super) fn market(figures: &Figures) -> Option<Finding> {
             )
         } else {
             format!(
-                "From {from} to {to} {change}: like cars cost {times} times what they did (same make, model and age; {cells} \
+                "From {from} to {to} {change}: comparable cars cost {times} times as much (same make, model and age; {cells} \
                  groups, {rows} listings)."
             )
         }
     });
     Some(finding(
-        Severity::Grave,
+        Severity::Critical,
         Section::Market,
         text,
         Words::new(
             "Цены номинальные: дата объявления должна быть признаком модели, а оценка — на уровне названного дня.",
-            "Prices are nominal: the listing date must be a feature, and a valuation be at the level of a stated day.",
+            "Prices are nominal: use the listing date as a feature, and value cars as of a given date.",
         ),
     ))
 }
@@ -64,7 +65,7 @@ pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {
     if figures.overview.sources < 2 || figures.months.len() < 2 {
         return None;
     }
-    let alone: Vec<_> = figures.months.iter().filter(|month| month.largest_source >= ONE_SOURCE).collect();
+    let alone: Vec<_> = figures.months.iter().filter(|month| month.largest_source >= SINGLE_SOURCE_SHARE).collect();
     let rows: i64 = alone.iter().map(|month| month.rows).sum();
     let share = rows as f64 / figures.overview.dated.max(1) as f64;
     if share < 0.5 {
@@ -80,25 +81,25 @@ pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {
             )
         } else {
             format!(
-                "Date and source cannot be told apart: in {alone} of {months} months nearly all listings come from one \
-                 source ({share} of the dated listings)."
+                "Date and source are confounded: in {alone} of {months} months nearly all listings come from a single source \
+                 ({share} of the dated listings)."
             )
         }
     });
     Some(finding(
-        Severity::Grave,
+        Severity::Critical,
         Section::Rows,
         text,
         Words::new(
             "Всё, что отличает источники (регион, состав полей), модель может принять за время. Сверяйте точность по источникам.",
-            "Whatever sets sources apart (region, fields filled in) may pass for time in the model. Compare accuracy by source.",
+            "The model may mistake any difference between sources (region, filled-in fields) for a trend. Compare accuracy by source.",
         ),
     ))
 }
 
 pub(super) fn relisted(figures: &Figures) -> Option<Finding> {
     let repeats = &figures.repeats;
-    if figures.share(repeats.rows) < SOME {
+    if figures.share(repeats.rows) < MIN_RELISTED_SHARE {
         return None;
     }
     let text = Words::each(|language| {
@@ -107,9 +108,9 @@ pub(super) fn relisted(figures: &Figures) -> Option<Finding> {
         let ratio = repeats.median_price_ratio.map_or_else(String::new, |ratio| {
             let ratio = language.percent(ratio - 1.0);
             if language == RU {
-                format!("; обычная разница — {ratio}")
+                format!("; медианная разница — {ratio}")
             } else {
-                format!("; the usual difference is {ratio}")
+                format!("; the median difference is {ratio}")
             }
         });
         if language == RU {
@@ -119,19 +120,20 @@ pub(super) fn relisted(figures: &Figures) -> Option<Finding> {
             )
         } else {
             format!(
-                "Relisted cars: {rows} listings ({share}) are {cars} cars listed more than once; {repriced} of them at \
-                 another price{ratio}."
+                "Relisted cars: {rows} listings ({share}) belong to {cars} cars listed more than once, {repriced} of them at \
+                 different prices{ratio}."
             )
         }
     });
-    let severity = if figures.share(repeats.rows) >= MANY { Severity::Grave } else { Severity::Warning };
+    let severity =
+        if figures.share(repeats.rows) >= CRITICAL_RELISTED_SHARE { Severity::Critical } else { Severity::Warning };
     Some(finding(
         severity,
         Section::Repeats,
         text,
         Words::new(
-            "Делите на обучение и проверку по машинам, а не по объявлениям (Probeg так и делает), иначе проверка видит знакомые машины.",
-            "Split by car, not by listing (as Probeg does), or the test meets cars that it knows.",
+            "Делите на обучение и проверку по машинам, а не по объявлениям (Probeg так и делает), иначе на проверке окажутся уже знакомые машины.",
+            "Split by car, not by listing (as Probeg does), or the test set contains cars seen in training.",
         ),
     ))
 }
@@ -143,7 +145,7 @@ pub(super) fn same_description(figures: &Figures) -> Option<Finding> {
         return None;
     }
     Some(finding(
-        if share >= 0.05 { Severity::Grave } else { Severity::Warning },
+        if share >= 0.05 { Severity::Critical } else { Severity::Warning },
         Section::Repeats,
         Words::each(|language| {
             let (rows, share) = (language.count(rows), language.percent(share));
@@ -154,14 +156,14 @@ pub(super) fn same_description(figures: &Figures) -> Option<Finding> {
                 )
             } else {
                 format!(
-                    "{rows} listings ({share}) are described word for word as a car in another split: one car under two \
-                     numbers, or two cars that are alike."
+                    "{rows} listings ({share}) have the same description as a car in another split: one car under two \
+                     identifiers, or two identical cars."
                 )
             }
         }),
         Words::new(
             "Точность на проверке немного завышена этими строками; сравните её без них.",
-            "They flatter the test accuracy a little; compare it without them.",
+            "They slightly inflate the test accuracy; compare it without them.",
         ),
     ))
 }
@@ -172,7 +174,7 @@ pub(super) fn no_dates(figures: &Figures) -> Option<Finding> {
         return None;
     }
     Some(finding(
-        Severity::Grave,
+        Severity::Critical,
         Section::Rows,
         Words::each(|language| {
             let (without, share) = (language.count(without), language.percent(figures.share(without)));
@@ -184,7 +186,7 @@ pub(super) fn no_dates(figures: &Figures) -> Option<Finding> {
         }),
         Words::new(
             "Уровень рынка и возраст машины по ним не определить: добавьте столбец listing_date.",
-            "Neither the market's level nor the age of the car can be told for them: add a column listing_date.",
+            "Their market level and the age of the car are unknown: add a listing_date column.",
         ),
     ))
 }
@@ -194,24 +196,24 @@ pub(super) fn one_source(figures: &Figures) -> Option<Finding> {
         finding(
             Severity::Note,
             Section::Rows,
-            Words::new("Источник не указан ни в одном объявлении.", "No listing names its source."),
+            Words::new("Источник не указан ни в одном объявлении.", "No listing has a source."),
             Words::new(
-                "Со столбцом source отчёт покажет, что различает источники.",
-                "With a column source the report shows what sets the sources apart.",
+                "Со столбцом source отчёт покажет, чем различаются источники.",
+                "With a source column, the report compares the sources.",
             ),
         )
     })
 }
 
 pub(super) fn few(figures: &Figures) -> Option<Finding> {
-    (figures.overview.rows < FEW).then(|| {
+    (figures.overview.rows < MIN_RELIABLE_ROWS).then(|| {
         finding(
             Severity::Warning,
             Section::Rows,
             Words::new(
                 format!("Объявлений всего {}: доли и квантили ниже ненадёжны.", RU.count(figures.overview.rows)),
                 format!(
-                    "There are only {} listings: shares and quantiles below are uncertain.",
+                    "There are only {} listings: the shares and quantiles below are unreliable.",
                     EN.count(figures.overview.rows)
                 ),
             ),
@@ -234,12 +236,14 @@ pub(super) fn dominance(figures: &Figures) -> Option<Finding> {
                 if language == RU {
                     format!("Одна марка преобладает: {brand} — {rows} объявлений ({share}); остальных марок {others}.")
                 } else {
-                    format!("One make dominates: {brand} has {rows} listings ({share}), besides {others} other makes.")
+                    format!(
+                        "One make dominates: {brand} has {rows} listings ({share}); there are {others} other makes."
+                    )
                 }
             }),
             Words::new(
                 "Средняя точность — это во многом точность на ней: смотрите карту точности по маркам.",
-                "Mean accuracy is accuracy on this make to a good part: look at the card by make.",
+                "Mean accuracy is largely accuracy on this make: check the accuracy card by make.",
             ),
         )
     })
@@ -256,12 +260,12 @@ pub(super) fn exact(figures: &Figures) -> Option<Finding> {
                 if language == RU {
                     format!("При импорте не записано: точных повторов — {exact}, отвергнутых строк — {rejected}.")
                 } else {
-                    format!("Imports left out {exact} exact repetitions and {rejected} rejected rows.")
+                    format!("Imports skipped {exact} exact duplicates and {rejected} rejected rows.")
                 }
             }),
             Words::new(
                 "Ничего делать не нужно; отвергнутые строки — в файле *.rejects.csv.",
-                "Nothing needs doing; rejected rows are in the file *.rejects.csv.",
+                "No action needed; rejected rows are in *.rejects.csv.",
             ),
         )
     })

@@ -1,4 +1,4 @@
-//! Findings about values: numbers far out, listings that contradict themselves.
+//! Findings about values: outliers and contradictions.
 
 use storage::profile::Check;
 
@@ -7,19 +7,19 @@ use crate::figures::Figures;
 use crate::section::Section;
 use crate::words::{RU, Words};
 
-pub(super) fn far_out(figures: &Figures) -> Option<Finding> {
+pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
     let columns: Vec<_> =
         figures.numbers.iter().filter(|number| number.profile.below + number.profile.above > 0).collect();
     if columns.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(columns.iter().map(|number| {
             let profile = &number.profile;
             let extreme = profile.highest.first().or(profile.lowest.first());
-            let extreme = extreme.map_or_else(String::new, |extreme| language.of(number.column, extreme.number));
+            let extreme = extreme.map_or_else(String::new, |extreme| language.quantity(number.column, extreme.number));
             let rows = language.count(profile.below + profile.above);
-            let until = if language == RU { "до" } else { "as far as" };
+            let until = if language == RU { "до" } else { "up to" };
             format!("{} — {rows} ({until} {extreme})", column_name(language, number.column))
         }))
     });
@@ -27,12 +27,12 @@ pub(super) fn far_out(figures: &Figures) -> Option<Finding> {
         Severity::Warning,
         Section::Numbers,
         Words::new(
-            format!("Далёкие выбросы (дальше трёх межквартильных размахов от квартилей): {}.", told.ru),
-            format!("Far outliers (more than three interquartile ranges beyond the quartiles): {}.", told.en),
+            format!("Далёкие выбросы (дальше трёх межквартильных размахов от квартилей): {}.", listed.ru),
+            format!("Extreme outliers (more than three interquartile ranges beyond the quartiles): {}.", listed.en),
         ),
         Words::new(
             "Ограничьте или пересмотрите эти значения и не меряйте точность средней абсолютной ошибкой в рублях.",
-            "Bound or review these values, and do not judge accuracy by the mean absolute error in roubles.",
+            "Clip or review these values, and do not judge accuracy by the mean absolute error in roubles.",
         ),
     ))
 }
@@ -46,25 +46,25 @@ pub(super) fn contradictions(figures: &Figures) -> Option<Finding> {
     if found.is_empty() {
         return None;
     }
-    let told = Words::each(|language| {
+    let listed = Words::each(|language| {
         join_list(found.iter().map(|suspicion| {
-            format!("{} — {}", check_words(suspicion.check).get(language), language.count(suspicion.rows))
+            format!("{} — {}", check_label(suspicion.check).get(language), language.count(suspicion.rows))
         }))
     });
     Some(finding(
         Severity::Warning,
         Section::Suspicions,
-        Words::new(format!("Сомнительные объявления: {}.", told.ru), format!("Doubtful listings: {}.", told.en)),
+        Words::new(format!("Сомнительные объявления: {}.", listed.ru), format!("Suspicious listings: {}.", listed.en)),
         Words::new(
-            "Просмотрите их: опечатки и «цена за запчасти» учат модель неправде.",
-            "Review them: slips of the hand and prices of wrecks teach the model what is not so.",
+            "Просмотрите их: опечатки и «цена за запчасти» сбивают модель.",
+            "Review them: typos and prices of wrecks mislead the model.",
         ),
     ))
 }
 
-pub(super) fn guessed_mileages(figures: &Figures) -> Option<Finding> {
+pub(super) fn rounded_mileages(figures: &Figures) -> Option<Finding> {
     let rows = figures.suspicions.iter().find(|suspicion| suspicion.check == Check::RoundMileage)?.rows;
-    // One mileage in ten thousand would be round by chance.
+    // Only one mileage in ten thousand would be round by chance.
     (figures.share(rows) >= 0.05).then(|| {
         finding(
             Severity::Note,
@@ -74,39 +74,39 @@ pub(super) fn guessed_mileages(figures: &Figures) -> Option<Finding> {
                 if language == RU {
                     format!("Пробег округлён до 10 000 км в {rows} объявлениях ({share}): его назвали на глаз.")
                 } else {
-                    format!("The mileage is rounded to 10,000 km in {rows} listings ({share}): it was guessed.")
+                    format!("The mileage is rounded to 10,000 km in {rows} listings ({share}): these are estimates.")
                 }
             }),
             Words::new(
-                "Точнее 10 000 км различать пробеги незачем.",
-                "There is no use in telling mileages apart more finely than that.",
+                "Точности выше 10 000 км от пробегов ждать не стоит.",
+                "Do not expect mileages to be more precise than that.",
             ),
         )
     })
 }
 
-/// A check in words.
-pub(crate) fn check_words(check: Check) -> Words {
+/// The description of a check.
+pub(crate) fn check_label(check: Check) -> Words {
     match check {
-        Check::MillionKilometres => Words::new("пробег от 1 000 000 км", "mileage of 1,000,000 km and more"),
+        Check::MillionKilometres => Words::new("пробег от 1 000 000 км", "mileage of 1,000,000 km or more"),
         Check::HardlyDriven => {
-            Words::new("машине от трёх лет, а пробег меньше 1000 км", "three years old or more, under 1,000 km driven")
+            Words::new("машине от трёх лет, а пробег меньше 1000 км", "at least three years old, but under 1,000 km")
         }
-        Check::DrivenTooFar => Words::new("больше 100 000 км в год", "more than 100,000 km a year"),
+        Check::DrivenTooFar => Words::new("больше 100 000 км в год", "more than 100,000 km per year"),
         Check::RoundMileage => Words::new("пробег кратен 10 000 км", "mileage is a multiple of 10,000 km"),
         Check::MadeAfterListing => Words::new("выпущена позже, чем выставлена", "made after it was listed"),
-        Check::NoVolume => Words::new("объём двигателя 0 не у электромобиля", "engine volume 0, not electric"),
+        Check::NoVolume => Words::new("объём двигателя 0 не у электромобиля", "engine volume 0, but not electric"),
         Check::PowerOutOfProportion => Words::new(
             "мощность не вяжется с объёмом (меньше 20 или больше 250 л. с. на литр)",
-            "power does not fit the volume (below 20 or above 250 hp a litre)",
+            "implausible power for the engine volume (below 20 or above 250 hp per litre)",
         ),
         Check::FarBelowLikeCars => Words::new(
             "вчетверо и более дешевле такой же модели того же года",
-            "a quarter or less of the price of the same model and year",
+            "at most a quarter of the median for the model and year",
         ),
         Check::FarAboveLikeCars => Words::new(
             "вчетверо и более дороже такой же модели того же года",
-            "four times the price of the same model and year, or more",
+            "at least four times the median for the model and year",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! A verdict a column.
+//! The verdict on each column.
 
 use domain::Column;
 use maud::{Markup, html};
@@ -21,10 +21,11 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let thresholds = Words::new(
         "Годится ли столбец для модели. Пороги: постоянный — одно значение; почти постоянный — одно значение от 97 %; \
          выдаёт источник — источник объясняет не меньше половины; меняется — PSI от 0,25 между старейшей и новейшей третью.",
-        "Whether a column is fit for the model. Thresholds: constant, one value; nearly constant, one value from 97 %; \
-         betrays the source, the source explains half or more; drifts, PSI from 0.25 between the oldest and the newest third.",
+        "Whether a column is suitable as a feature. Thresholds: constant, a single value; nearly constant, one value in at \
+         least 97 %; reveals the source, at least half explained by the source; drifts, PSI of at least 0.25 between the \
+         oldest and the newest third.",
     );
-    let title = Words::new("Столбцы: что годится для модели", "Columns: what is fit for the model");
+    let title = Words::new("Столбцы: что годится для модели", "Columns: suitability as features");
     render_section(Section::Columns, &title, &html! { (paragraph(&thresholds)) (table("verdicts", &heads, &rows)) })
 }
 
@@ -36,7 +37,7 @@ fn row(figures: &Figures, fitness: &Fitness) -> Vec<Markup> {
             div.verdict { (verdict(figures, column, *fault)) }
         }
         @if fitness.faults.is_empty() {
-            div.verdict { (badge("fit", &Words::new("годится", "fit"))) }
+            div.verdict { (badge("suitable", &Words::new("годится", "suitable"))) }
         }
     };
     vec![
@@ -48,7 +49,7 @@ fn row(figures: &Figures, fitness: &Fitness) -> Vec<Markup> {
     ]
 }
 
-/// A figure, and what it is, where the page is too narrow for the table's head.
+/// A figure with a label that is shown where the page is too narrow for the table head.
 fn labelled(ru: &str, en: &str, figure: &Words) -> Markup {
     html! { span.narrow { (Words::new(ru, en)) ": " } (figure) }
 }
@@ -60,10 +61,10 @@ fn badge(class: &str, words: &Words) -> Markup {
 fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
     let (class, name, reason) = match fault {
         Fault::Absent => {
-            ("grave", Words::new("пуст", "empty"), Words::new("не заполнен ни разу", "no listing has a value"))
+            ("critical", Words::new("пуст", "empty"), Words::new("не заполнен ни разу", "no listing has a value"))
         }
         Fault::Constant => (
-            "grave",
+            "critical",
             Words::new("постоянный", "constant"),
             Words::new("все известные значения одинаковы", "all known values are the same"),
         ),
@@ -72,28 +73,28 @@ fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
             Words::new("почти постоянный", "nearly constant"),
             Words::new(
                 format!("одно значение у {} заполненных", RU.percent(largest)),
-                format!("{} of the known values are one", EN.percent(largest)),
+                format!("one value makes up {} of the known values", EN.percent(largest)),
             ),
         ),
-        Fault::AbsenceLeaksSource { told } => (
-            "grave",
-            Words::new("пропуск выдаёт источник", "absence betrays the source"),
-            absence_reason(figures, column, told),
+        Fault::AbsenceLeaksSource { uncertainty } => (
+            "critical",
+            Words::new("пропуск выдаёт источник", "absence reveals the source"),
+            absence_reason(figures, column, uncertainty),
         ),
-        Fault::ValueLeaksSource { told } => (
+        Fault::ValueLeaksSource { information } => (
             "warning",
-            Words::new("значение выдаёт источник", "value betrays the source"),
+            Words::new("значение выдаёт источник", "value reveals the source"),
             Words::new(
-                format!("общая информация с источником {}", RU.percent(told)),
-                format!("information shared with the source: {}", EN.percent(told)),
+                format!("взаимная информация с источником: {}", RU.percent(information)),
+                format!("mutual information with the source: {}", EN.percent(information)),
             ),
         ),
-        Fault::OwnWords { share } => (
+        Fault::SourceSpecificValues { share } => (
             "warning",
-            Words::new("источники пишут по-разному", "sources write differently"),
+            Words::new("источники пишут по-разному", "sources spell differently"),
             Words::new(
-                format!("у {} заполненных значение, которое пишет только один источник", RU.percent(share)),
-                format!("{} of the known have a value that only one source writes", EN.percent(share)),
+                format!("{} заполненных значений встречаются только у одного источника", RU.percent(share)),
+                format!("{} of the known values occur in one source only", EN.percent(share)),
             ),
         ),
         Fault::Drifts { index } => (
@@ -101,7 +102,7 @@ fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
             Words::new("меняется", "drifts"),
             Words::each(|language| {
                 let of = if column == Column::Year {
-                    Words::new(" (возраст на день объявления)", " (age on the day of the listing)")
+                    Words::new(" (возраст на день объявления)", " (age on the listing date)")
                 } else {
                     Words::new("", "")
                 };
@@ -111,25 +112,33 @@ fn verdict(figures: &Figures, column: Column, fault: Fault) -> Markup {
         Fault::MostlyMissing => (
             "warning",
             Words::new("чаще пуст", "mostly missing"),
-            Words::new("пустых больше, чем заполненных", "missing more often than known"),
+            Words::new("пустых больше, чем заполненных", "missing in more than half of the listings"),
         ),
         Fault::LongTail { values, share } => (
             "note",
             Words::new("длинный хвост", "long tail"),
             Words::new(
                 format!("{} значений реже 10 раз ({} объявлений)", RU.count(values), RU.percent(share)),
-                format!("{} values occur under 10 times ({} of the listings)", EN.count(values), EN.percent(share)),
+                format!(
+                    "{} values occur fewer than 10 times ({} of the listings)",
+                    EN.count(values),
+                    EN.percent(share)
+                ),
             ),
         ),
     };
     html! { (badge(class, &name)) " " span { (reason) } }
 }
 
-fn absence_reason(figures: &Figures, column: Column, told: f64) -> Words {
+fn absence_reason(figures: &Figures, column: Column, uncertainty: f64) -> Words {
     let association = figures.missing.column(column).map_or(0.0, |missing| missing.cramers_v);
     Words::new(
-        format!("источник объясняет пропуск на {} (V Крамера {})", RU.percent(told), RU.decimal(association, 2)),
-        format!("the source decides {} of the absence (Cramér's V {})", EN.percent(told), EN.decimal(association, 2)),
+        format!("источник объясняет пропуск на {} (V Крамера {})", RU.percent(uncertainty), RU.decimal(association, 2)),
+        format!(
+            "the source explains {} of the absence (Cramér's V {})",
+            EN.percent(uncertainty),
+            EN.decimal(association, 2)
+        ),
     )
 }
 
@@ -140,7 +149,7 @@ fn typical(figures: &Figures, column: Column) -> Markup {
         return html! { (frequent.join(", ")) };
     }
     if let Some(quartiles) = figures.number(column).and_then(|number| number.profile.quartiles()) {
-        return each(|language| quartiles.map(|quartile| language.of(column, quartile)).join(" · "));
+        return each(|language| quartiles.map(|quartile| language.quantity(column, quartile)).join(" · "));
     }
     match (figures.overview.first_day, figures.overview.last_day) {
         (Some(first), Some(last)) => each(|language| format!("{} – {}", language.day(first), language.day(last))),

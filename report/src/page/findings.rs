@@ -1,4 +1,4 @@
-//! What to know first.
+//! The findings.
 
 use maud::{Markup, html};
 
@@ -14,17 +14,17 @@ pub(super) fn section(found: &[Finding]) -> Markup {
                 (item(finding))
             }
             @if found.is_empty() {
-                (paragraph(&Words::new("Ничего примечательного не найдено.", "Nothing remarkable was found.")))
+                (paragraph(&Words::new("Ничего примечательного не найдено.", "No findings.")))
             }
         }
     };
-    render_section(Section::Findings, &Words::new("Главное", "What to know first"), &body)
+    render_section(Section::Findings, &Words::new("Главное", "Key findings"), &body)
 }
 
 fn item(finding: &Finding) -> Markup {
     let (class, mark) = match finding.severity {
-        Severity::Grave => ("grave", Words::new("Важно", "Grave")),
-        Severity::Warning => ("warning", Words::new("Учесть", "Mind")),
+        Severity::Critical => ("critical", Words::new("Важно", "Critical")),
+        Severity::Warning => ("warning", Words::new("Учесть", "Warning")),
         Severity::Note => ("note", Words::new("К сведению", "Note")),
     };
     html! {

@@ -1,23 +1,23 @@
-//! The market's level over time.
+//! The market index over time.
 
 use chrono::{Datelike, NaiveDate};
 use maud::{Markup, html};
 use plot::{Line, Text};
 
-use super::parts::{each, nothing, paragraph, render_section, table};
+use super::parts::{each, paragraph, placeholder, render_section, table};
 use super::plots::{number, text};
 use crate::figures::Figures;
 use crate::section::Section;
 use crate::words::{EN, RU, Words};
 
 pub(super) fn section(figures: &Figures) -> Markup {
-    let title = Words::new("Уровень рынка", "The market's level");
+    let title = Words::new("Уровень рынка", "Market index");
     let Some(market) = &figures.market else {
         let words = Words::new(
             "Уровень не посчитать: нужны датированные объявления одинаковых машин хотя бы за два периода.",
-            "There is no level: it takes dated listings of like cars in at least two periods.",
+            "No index: it requires dated listings of comparable cars in at least two periods.",
         );
-        return render_section(Section::Market, &title, &nothing(&words));
+        return render_section(Section::Market, &title, &placeholder(&words));
     };
     let year = |date: NaiveDate| f64::from(date.year()) + f64::from(date.ordinal0()) / 366.0;
     let points: Vec<(f64, f64)> = market.points.iter().map(|point| (year(point.period), point.level)).collect();
@@ -26,14 +26,14 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let line = Line {
         points: &points,
         ticks: years,
-        horizontal: text(Words::new("начало года", "begin of the year")),
-        vertical: text(Words::new("цены одинаковых машин, первый период = 1", "prices of like cars, first period = 1")),
-        write_horizontal: &|year| Text::plain(format!("{year:.0}")),
-        write_vertical: &|level| number(|language| language.decimal(level, 2)),
+        horizontal: text(Words::new("начало года", "start of year")),
+        vertical: text(Words::new("цены одинаковых машин, первый период = 1", "price index, first period = 1")),
+        format_horizontal: &|year| Text::plain(format!("{year:.0}")),
+        format_vertical: &|level| number(|language| language.decimal(level, 2)),
     };
     let heads = [
         Words::new("Период", "Period"),
-        Words::new("Уровень", "Level"),
+        Words::new("Уровень", "Index"),
         Words::new("Сравнимых объявлений", "Comparable listings"),
     ];
     let rows: Vec<Vec<Markup>> = market
@@ -68,9 +68,9 @@ fn explanation(cells: usize, rows: i64) -> Words {
             RU.count(rows)
         ),
         format!(
-            "How many times dearer like cars are: the logarithm of the price is split into a level of the group (make, model, age) \
-             and a level of the period (time-product dummy index of the groups' medians). Which cars happen to be listed has no \
-             influence; mileage and trim are not accounted for. Groups listed in several periods: {}, with {} listings.",
+            "Prices of comparable cars over time: the log price is decomposed into a group effect (make, model, age) and a period \
+             effect (time-product dummy index of the group medians). The mix of listed cars does not affect it; mileage and trim \
+             are not accounted for. Groups listed in several periods: {}, with {} listings.",
             EN.count(cells),
             EN.count(rows)
         ),

@@ -1,4 +1,4 @@
-//! How the report was computed.
+//! How the figures were computed.
 
 use maud::Markup;
 
@@ -20,16 +20,16 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let body = paragraph(&Words::new(
         format!(
             "Все цифры — из одного снимка базы. Количества, квантили, выбросы, пропуски, повторы и уровень рынка посчитаны \
-             точно, по всем объявлениям; гистограммы, цены вдоль признаков, связи, изменения и «выдаёт источник по значению» — \
+             точно, по всем объявлениям; гистограммы, графики цен, связи, изменения и «значение выдаёт источник» — \
              на {}. Цены — цены предложения.",
             of.ru
         ),
         format!(
-            "All figures are of one snapshot of the database. Counts, quantiles, outliers, missing values, repetitions and \
-             the market's level are exact, of all listings; histograms, prices along features, relations, drift and “the \
-             value betrays the source” are of {}. Prices are asking prices.",
+            "All figures come from one database snapshot. Counts, quantiles, outliers, missing values, duplicates and the \
+             market index are exact, over all listings; histograms, price plots, relations, drift and “value reveals the \
+             source” are computed on {}. Prices are asking prices.",
             of.en
         ),
     ));
-    render_section(Section::Methods, &Words::new("Как посчитано", "How it was computed"), &body)
+    render_section(Section::Methods, &Words::new("Как посчитано", "Methods"), &body)
 }

@@ -1,4 +1,4 @@
-//! Missing values: alone, by source, together.
+//! Missing values: by column, by source, and in combination.
 
 use domain::Column;
 use maud::{Markup, html};
@@ -12,15 +12,15 @@ use crate::words::{EN, RU, Words};
 pub(super) fn section(figures: &Figures) -> Markup {
     let title = Words::new("Пропуски", "Missing values");
     if figures.missing.columns.iter().all(|missing| missing.rows == 0) {
-        let words = Words::new("Пропусков нет ни в одном столбце.", "No column has a missing value.");
+        let words = Words::new("Пропусков нет ни в одном столбце.", "No column has missing values.");
         return render_section(Section::Missing, &title, &paragraph(&words));
     }
     let body = html! {
-        (figure(&Words::new("Где чего нет", "How often each is missing"), Some(alone(figures)), None))
+        (figure(&Words::new("Доля пропусков по столбцам", "Missing by column"), Some(by_column(figures)), None))
         @if figures.missing.source_leak.is_some() {
             (by_source(figures))
         }
-        @if figures.missing.sometimes.len() > 1 {
+        @if figures.missing.partial.len() > 1 {
             (together(figures))
         }
         (patterns(figures))
@@ -28,7 +28,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
     render_section(Section::Missing, &title, &body)
 }
 
-fn alone(figures: &Figures) -> Markup {
+fn by_column(figures: &Figures) -> Markup {
     let mut columns: Vec<_> = figures.missing.columns.iter().filter(|missing| missing.rows > 0).collect();
     columns.sort_by(|a, b| b.share.total_cmp(&a.share));
     let shown: Vec<Bar> = columns
@@ -36,7 +36,7 @@ fn alone(figures: &Figures) -> Markup {
         .map(|missing| Bar {
             name: column_name(missing.column),
             length: missing.share,
-            says: Words::each(|language| {
+            label: Words::each(|language| {
                 format!("{} · {}", language.percent(missing.share), language.count(missing.rows))
             }),
         })
@@ -62,26 +62,27 @@ fn by_source(figures: &Figures) -> Markup {
     if has_others {
         heads.push(Words::new("остальные", "others"));
     }
-    heads.push(Words::new("объясняет источник", "told by the source"));
+    heads.push(Words::new("объясняет источник", "explained by source"));
     let mut columns: Vec<_> = missing.columns.iter().filter(|missing| missing.rows > 0).collect();
-    columns.sort_by(|a, b| b.told_by_source.total_cmp(&a.told_by_source));
+    columns.sort_by(|a, b| b.uncertainty_by_source.total_cmp(&a.uncertainty_by_source));
     let rows: Vec<HeatRow> = columns
         .iter()
         .map(|column| {
             let shares = column.by_source.iter().take(heads.len() - 1);
             let mut cells: Vec<Cell> = shares.map(|share| percent_cell(*share)).collect();
             cells.push(Cell {
-                warmth: -column.told_by_source,
-                says: Words::each(|language| language.percent(column.told_by_source)),
+                intensity: -column.uncertainty_by_source,
+                label: Words::each(|language| language.percent(column.uncertainty_by_source)),
             });
             (column_name(column.column), cells)
         })
         .collect();
     let caption = Words::new(
-        "Процент объявлений источника, в которых поля нет. Ряд из нулей и сотен — поле есть или нет по воле источника. Последний \
+        "Процент объявлений источника, в которых поля нет. Ряд из нулей и сотен — источник либо всегда заполняет поле, либо никогда. Последний \
          столбец — коэффициент неопределённости Тейла: сколько в пропуске предопределено источником.",
-        "Per cent of a source's listings that lack the field. A row of noughts and hundreds is a field that a source gives or \
-         does not give. The last column is Theil's uncertainty coefficient: how much of the absence the source decides.",
+        "Percentage of a source's listings without the field. In a row of zeros and hundreds, each source either always or \
+         never provides the field. The last column is Theil's uncertainty coefficient: how much of the absence the source \
+         explains.",
     );
     html! {
         h3 { (Words::new("Пропуски по источникам, %", "Missing by source, %")) }
@@ -91,25 +92,25 @@ fn by_source(figures: &Figures) -> Markup {
 }
 
 fn percent_cell(share: Option<f64>) -> Cell {
-    let says = share.map_or_else(String::new, |share| match 100.0 * share {
+    let label = share.map_or_else(String::new, |share| match 100.0 * share {
         percent if percent > 0.0 && percent < 1.0 => "<1".to_owned(),
         percent if percent > 99.0 && percent < 100.0 => ">99".to_owned(),
         percent => format!("{percent:.0}"),
     });
-    Cell { warmth: share.unwrap_or(0.0), says: Words::same(says) }
+    Cell { intensity: share.unwrap_or(0.0), label: Words::same(label) }
 }
 
 fn together(figures: &Figures) -> Markup {
     let missing = &figures.missing;
-    let heads: Vec<Words> = missing.sometimes.iter().map(|column| column_name(*column)).collect();
+    let heads: Vec<Words> = missing.partial.iter().map(|column| column_name(*column)).collect();
     let cells = missing.together.iter().map(|shares| shares.iter().map(|share| percent_cell(Some(*share))).collect());
     let rows: Vec<HeatRow> = heads.iter().cloned().zip(cells).collect();
     let caption = Words::new(
         "Если нет поля строки, то в скольких процентах случаев нет и поля столбца.",
-        "Where the field of the row is missing, in how many per cent the field of the column is missing too.",
+        "Among the listings without the field of the row, the percentage without the field of the column.",
     );
     html! {
-        h3 { (Words::new("Чего нет вместе, %", "What is missing together, %")) }
+        h3 { (Words::new("Чего нет вместе, %", "Missing together, %")) }
         (paragraph(&caption))
         (heat_map(&heads, &rows))
     }
@@ -127,10 +128,10 @@ fn patterns(figures: &Figures) -> Markup {
     let count = missing.pattern_count as i64;
     let caption = Words::new(
         format!("Всего разных наборов: {}.", RU.count(count)),
-        format!("There are {} different combinations.", EN.count(count)),
+        format!("Combinations in total: {}.", EN.count(count)),
     );
     html! {
-        h3 { (Words::new("Самые частые наборы пропусков", "The most frequent combinations")) }
+        h3 { (Words::new("Самые частые наборы пропусков", "Most frequent combinations")) }
         (paragraph(&caption))
         (table("figures", &heads, &rows))
     }

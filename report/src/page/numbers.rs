@@ -1,4 +1,4 @@
-//! How numbers spread.
+//! The distributions of numbers.
 
 use domain::Column;
 use maud::{Markup, html};
@@ -36,13 +36,13 @@ fn draw(number: &NumberColumn) -> Markup {
         mark,
         horizontal: text(title.clone().then(&scale)),
         vertical: text(Words::new("доля объявлений", "share of listings")),
-        write_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
-        write_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
+        format_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
+        format_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
     };
     figure(&title, histogram.draw(), Some(caption(number)))
 }
 
-/// A number of a column in few digits.
+/// A number of a column in short form.
 fn short(column: Column, language: Language, value: f64) -> String {
     match column {
         Column::Year => format!("{value:.0}"),
@@ -50,29 +50,29 @@ fn short(column: Column, language: Language, value: f64) -> String {
     }
 }
 
-/// Quantiles, frequent numbers, and what lies far out.
+/// Quantiles, frequent numbers and outliers.
 fn caption(number: &NumberColumn) -> Markup {
     let (column, profile) = (number.column, &number.profile);
     if profile.quantiles.len() < QUANTILE_LEVELS.len() {
         return html! { (Words::new("Не заполнен ни разу.", "No listing has a value.")) };
     }
-    let told = Words::each(|language| {
+    let summary = Words::each(|language| {
         let (known, distinct) = (language.count(profile.known), language.count(profile.distinct));
-        let frequent = values(language, column, &profile.frequent);
+        let frequent = join_counts(language, column, &profile.frequent);
         if language == RU {
             format!("Известно {known}, разных значений {distinct}. Чаще всего: {frequent}.")
         } else {
-            format!("Known {known}, different values {distinct}. Most frequent: {frequent}.")
+            format!("{known} known, {distinct} distinct values. Most frequent: {frequent}.")
         }
     });
     let outliers = Words::each(|language| outliers(language, number));
-    html! { (quantiles(number)) p { (told) } p { (outliers) } }
+    html! { (quantiles(number)) p { (summary) } p { (outliers) } }
 }
 
 fn quantiles(number: &NumberColumn) -> Markup {
     let heads = QUANTILE_LEVELS.map(|tail| match tail {
-        0.0 => Words::new("наим.", "lowest"),
-        1.0 => Words::new("наиб.", "highest"),
+        0.0 => Words::new("наим.", "min"),
+        1.0 => Words::new("наиб.", "max"),
         tail => Words::same(format!("{}\u{a0}%", 100.0 * tail)),
     });
     let quantiles = number.profile.quantiles.iter();
@@ -80,24 +80,25 @@ fn quantiles(number: &NumberColumn) -> Markup {
     table("quantiles", &heads, &[cells.collect()])
 }
 
-fn values(language: Language, column: Column, counted: &[NumberCount]) -> String {
-    let told = counted
+fn join_counts(language: Language, column: Column, counted: &[NumberCount]) -> String {
+    let values = counted
         .iter()
-        .map(|counted| format!("{} ({}×)", language.of(column, counted.number), language.count(counted.rows)));
-    told.collect::<Vec<_>>().join(", ")
+        .map(|counted| format!("{} ({}×)", language.quantity(column, counted.number), language.count(counted.rows)));
+    values.collect::<Vec<_>>().join(", ")
 }
 
 fn outliers(language: Language, number: &NumberColumn) -> String {
     let (column, profile) = (number.column, &number.profile);
     if profile.below + profile.above == 0 {
-        return Words::new("Далёких выбросов нет.", "There is no far outlier.").get(language).to_owned();
+        return Words::new("Крайних выбросов нет.", "No extreme outliers.").get(language).to_owned();
     }
     let side = |rows: i64, fence: f64, shown: &[NumberCount], words: Words| {
-        let (rows, fence, shown) = (language.count(rows), language.of(column, fence), values(language, column, shown));
+        let (rows, fence, shown) =
+            (language.count(rows), language.quantity(column, fence), join_counts(language, column, shown));
         if rows == "0" { String::new() } else { format!("{} {fence}: {rows} — {shown}. ", words.get(language)) }
     };
-    let above = Words::new("Далеко вверху, больше", "Far above, over");
-    let below = Words::new("Далеко внизу, меньше", "Far below, under");
+    let above = Words::new("Крайние выбросы выше", "Extreme outliers above");
+    let below = Words::new("Крайние выбросы ниже", "Extreme outliers below");
     side(profile.above, profile.fences.1, &profile.highest, above)
         + &side(profile.below, profile.fences.0, &profile.lowest, below)
 }

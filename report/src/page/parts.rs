@@ -1,4 +1,4 @@
-//! What sections are put together from.
+//! Components of a section.
 
 use domain::Column;
 use maud::{Markup, Render, html};
@@ -6,7 +6,7 @@ use maud::{Markup, Render, html};
 use crate::section::Section;
 use crate::words::{Language, Words};
 
-/// A text in both languages, of which the page shows one.
+/// Renders both languages; the style sheet shows one.
 impl Render for Words {
     fn render(&self) -> Markup {
         html! {
@@ -20,7 +20,7 @@ impl Render for Words {
     }
 }
 
-/// A text that each language writes its way.
+/// Renders a text formatted for each language.
 pub(super) fn each(write: impl Fn(Language) -> String) -> Markup {
     Words::each(write).render()
 }
@@ -29,7 +29,7 @@ pub(super) fn paragraph(words: &Words) -> Markup {
     html! { p { (words) } }
 }
 
-/// What people call a column, with its unit.
+/// The label of a column with its unit.
 pub(super) fn column_title(column: Column) -> Words {
     Words::each(|language| {
         let (name, unit) = (language.column(column), language.unit(column));
@@ -41,8 +41,8 @@ pub(super) fn column_title(column: Column) -> Words {
     })
 }
 
-/// What stands where there is nothing to show.
-pub(super) fn nothing(words: &Words) -> Markup {
+/// A placeholder where there is nothing to show.
+pub(super) fn placeholder(words: &Words) -> Markup {
     html! { p.nothing { (words) } }
 }
 
@@ -50,9 +50,9 @@ pub(super) fn render_section(section: Section, title: &Words, body: &Markup) -> 
     html! { section id=(section.id()) { h2 { (title) } (body) } "\n" }
 }
 
-/// A plot with its title and a sentence below it.
+/// A plot with a title and a caption.
 pub(super) fn figure(title: &Words, drawn: Option<Markup>, caption: Option<Markup>) -> Markup {
-    let too_few = || nothing(&Words::new("Слишком мало данных для графика.", "Too few data for a plot."));
+    let too_few = || placeholder(&Words::new("Слишком мало данных для графика.", "Not enough data for a plot."));
     html! {
         figure {
             h3 { (title) }
@@ -64,12 +64,11 @@ pub(super) fn figure(title: &Words, drawn: Option<Markup>, caption: Option<Marku
     }
 }
 
-/// A horizontal bar: its name, its length in any unit (0 for none, where it would dwarf the others),
-/// and what it says.
+/// A horizontal bar: name, length in any unit (0 to omit a bar that would dwarf the others), and label.
 pub(super) struct Bar {
     pub(super) name: Words,
     pub(super) length: f64,
-    pub(super) says: Words,
+    pub(super) label: Words,
 }
 
 /// Horizontal bars, each labelled in full.
@@ -78,13 +77,13 @@ pub(super) fn bars(bars: &[Bar]) -> Markup {
     html! {
         ul.bars {
             @for bar in bars {
-                li { span.name { (bar.name) } (track(100.0 * bar.length / longest)) span.says { (bar.says) } }
+                li { span.name { (bar.name) } (track(100.0 * bar.length / longest)) span.label { (bar.label) } }
             }
         }
     }
 }
 
-/// A bar by its width in percent. Without a length there is no room for one either: it would be taken for nothing.
+/// A bar of a width in percent. An omitted bar has no track either, or it would look like zero.
 fn track(width: f64) -> Markup {
     html! {
         @if width > 0.0 {
@@ -95,16 +94,16 @@ fn track(width: f64) -> Markup {
     }
 }
 
-/// A cell of a heat map: how warm it is, from -1 to 1, and what it says.
+/// A cell of a heat map: its intensity, from -1 to 1, and label.
 pub(super) struct Cell {
-    pub(super) warmth: f64,
-    pub(super) says: Words,
+    pub(super) intensity: f64,
+    pub(super) label: Words,
 }
 
-/// A row of a heat map: its head and its cells.
+/// A row of a heat map: its heading and cells.
 pub(super) type HeatRow = (Words, Vec<Cell>);
 
-/// A heat map with what each cell says written into it. Column heads are written upwards.
+/// A heat map with labelled cells and vertical column headings.
 pub(super) fn heat_map(heads: &[Words], rows: &[HeatRow]) -> Markup {
     html! {
         div.wide {
@@ -121,11 +120,11 @@ pub(super) fn heat_map(heads: &[Words], rows: &[HeatRow]) -> Markup {
 }
 
 fn heat_cell(cell: &Cell) -> Markup {
-    let hue = if cell.warmth < 0.0 { "33, 113, 181" } else { "200, 80, 30" };
-    let strength = cell.warmth.abs().clamp(0.0, 1.0);
-    // White ink where the ground is dark.
+    let hue = if cell.intensity < 0.0 { "33, 113, 181" } else { "200, 80, 30" };
+    let strength = cell.intensity.abs().clamp(0.0, 1.0);
+    // White text on a dark background.
     let ink = if strength > 0.72 { ";color:#fff" } else { "" };
-    html! { td style=(format!("background:rgba({hue}, {strength:.2}){ink}")) { (cell.says) } }
+    html! { td style=(format!("background:rgba({hue}, {strength:.2}){ink}")) { (cell.label) } }
 }
 
 pub(super) fn table(class: &str, heads: &[Words], rows: &[Vec<Markup>]) -> Markup {
@@ -144,10 +143,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_cannot_break_out_of_a_page() {
+    fn data_is_escaped() {
         let name = Words::new("<script>alert(1)</script>", "\"><img src=x>");
-        let bar = Bar { name: name.clone(), length: 0.0, says: name.clone() };
-        let cells = vec![Cell { warmth: 3.0, says: name.clone() }];
+        let bar = Bar { name: name.clone(), length: 0.0, label: name.clone() };
+        let cells = vec![Cell { intensity: 3.0, label: name.clone() }];
         let parts = [
             name.render(),
             bars(&[bar]),
@@ -160,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_the_same_in_both_languages_stands_once() {
+    fn identical_texts_are_rendered_once() {
         assert_eq!(Words::new("km", "km").render().into_string(), "km");
         assert_eq!(Words::new("км", "km").render().into_string().matches("<span").count(), 2);
     }

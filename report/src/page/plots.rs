@@ -1,4 +1,4 @@
-//! Texts of the report as texts of a plot.
+//! Converts texts of the report into texts of a plot.
 
 use plot::Text;
 
@@ -8,7 +8,7 @@ pub(super) fn text(words: Words) -> Text {
     Text::in_languages(vec![("ru", words.ru), ("en", words.en)])
 }
 
-/// A number that each language writes its way.
+/// A number formatted for each language.
 pub(super) fn number(write: impl Fn(Language) -> String) -> Text {
     text(Words::each(write))
 }

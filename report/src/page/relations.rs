@@ -1,4 +1,4 @@
-//! Prices along age, mileage, power and date, and what goes with what.
+//! Prices against age, mileage, power and date, and correlations.
 
 use domain::identity::DAYS_PER_YEAR;
 use maud::{Markup, Render as _, html};
@@ -7,7 +7,7 @@ use plot::{Fan, FanBin, Text};
 use super::parts::{Bar, Cell, HeatRow, bars, figure, heat_map, paragraph, render_section};
 use super::plots::{number, text};
 use crate::figures::Figures;
-use crate::figures::relations::{Along, Measure, PriceAgainst};
+use crate::figures::relations::{Measure, PriceAgainst, PriceAxis};
 use crate::section::Section;
 use crate::words::Words;
 
@@ -15,8 +15,8 @@ pub(super) fn prices(figures: &Figures) -> Markup {
     let legend = Words::new(
         "Линия — медиана цены; тёмная полоса — половина объявлений (25–75 %); светлая — восемь из десяти (10–90 %); точки — \
          отдельные объявления.",
-        "The line is the median price, the dark band half of the listings (25–75 %), the light band eight in ten (10–90 %), the \
-         dots single listings.",
+        "Line: median price; dark band: half of the listings (25–75 %); light band: 80 % of the listings (10–90 %); dots: \
+         individual listings.",
     );
     let title = Words::new(
         "Цена в зависимости от возраста, пробега, мощности и даты",
@@ -30,42 +30,42 @@ pub(super) fn prices(figures: &Figures) -> Markup {
 }
 
 fn price_plot(prices: &PriceAgainst) -> Markup {
-    let (title, label) = match prices.along {
-        Along::Age => (Words::new("Возраст", "Age"), Words::new("возраст машины, лет", "age of the car, years")),
-        Along::Mileage => (Words::new("Пробег", "Mileage"), Words::new("пробег, км", "mileage, km")),
-        Along::Power => (Words::new("Мощность", "Engine power"), Words::new("мощность, л. с.", "engine power, hp")),
-        Along::Date => (Words::new("Дата объявления", "Listing date"), Words::new("начало года", "begin of the year")),
+    let (title, label) = match prices.axis {
+        PriceAxis::Age => (Words::new("Возраст", "Age"), Words::new("возраст машины, лет", "age of the car, years")),
+        PriceAxis::Mileage => (Words::new("Пробег", "Mileage"), Words::new("пробег, км", "mileage, km")),
+        PriceAxis::Power => (Words::new("Мощность", "Engine power"), Words::new("мощность, л. с.", "engine power, hp")),
+        PriceAxis::Date => (Words::new("Дата объявления", "Listing date"), Words::new("начало года", "start of year")),
     };
-    let is_date = prices.along == Along::Date;
+    let is_date = prices.axis == PriceAxis::Date;
     let bins: Vec<FanBin> = prices.bins.iter().map(|bin| FanBin { at: bin.at, quantiles: bin.prices }).collect();
     let fan = Fan {
         bins: &bins,
         points: &prices.points,
-        ticks: is_date.then(|| beginnings_of_years(&bins)),
+        ticks: is_date.then(|| year_ticks(&bins)),
         horizontal: text(label),
         vertical: text(Words::new("цена, ₽ (логарифмическая шкала)", "price, ₽ (logarithmic scale)")),
-        write_horizontal: &|value| {
+        format_horizontal: &|value| {
             if is_date {
                 Text::plain(format!("{:.0}", year_of(value)))
             } else {
                 number(|language| language.short(value))
             }
         },
-        write_vertical: &|price| number(|language| language.short(price)),
+        format_vertical: &|price| number(|language| language.short(price)),
     };
     let caption = Words::new(
         "Здесь видно и то, какие машины когда выставлены; рост цен одинаковых машин — в разделе «Уровень рынка».",
-        "This shows as well which cars were listed when; the rise of like cars' prices is under “The market's level”.",
+        "This also reflects the mix of cars listed at the time; for prices of comparable cars see “Market index”.",
     );
     figure(&title, fan.draw(), (is_date && !bins.is_empty()).then(|| caption.render()))
 }
 
-/// The year of a day that is counted from the beginning of 1970.
+/// The year of a day counted from 1970-01-01.
 fn year_of(day: f64) -> f64 {
     1970.0 + day / DAYS_PER_YEAR
 }
 
-fn beginnings_of_years(bins: &[FanBin]) -> Vec<f64> {
+fn year_ticks(bins: &[FanBin]) -> Vec<f64> {
     let (Some(first), Some(last)) = (bins.first(), bins.last()) else { return Vec::new() };
     let years = year_of(first.at).ceil() as i32..=year_of(last.at).floor() as i32;
     years.map(|year| (f64::from(year) - 1970.0) * DAYS_PER_YEAR).collect()
@@ -78,16 +78,16 @@ pub(super) fn section(figures: &Figures) -> Markup {
         .map(|explains| Bar {
             name: Words::each(|language| language.column(explains.column).to_owned()),
             length: explains.share,
-            says: Words::each(|language| language.percent(explains.share)),
+            label: Words::each(|language| language.percent(explains.share)),
         })
         .collect();
     let caption = Words::new(
         "Доля разброса логарифма цены между значениями столбца (эпсилон-квадрат, с поправкой на число значений) среди \
          объявлений, где он известен. Модель — вместе с маркой, поколение — вместе с маркой и моделью.",
-        "The share of the spread of the log price between the column's values (epsilon squared, corrected for their number), \
+        "Share of the variance of the log price explained by the column (epsilon squared, corrected for the number of values), \
          among listings that have it. The model is taken with its make, the generation with make and model.",
     );
-    let title = Words::new("Что один столбец объясняет в цене", "What a column alone explains of the price");
+    let title = Words::new("Что один столбец объясняет в цене", "Price variance explained by each column");
     let drawn = (!explains.is_empty()).then(|| bars(&explains));
     let body = html! {
         (figure(&title, drawn, Some(caption.render())))
@@ -102,8 +102,8 @@ fn correlations(figures: &Figures) -> Markup {
         Measure::Of(column) => Words::each(|language| language.column(*column).to_owned()),
     };
     let cell = |rho: &Option<f64>| Cell {
-        warmth: rho.unwrap_or(0.0),
-        says: rho
+        intensity: rho.unwrap_or(0.0),
+        label: rho
             .map_or_else(|| Words::same("—"), |rho| Words::each(|language| language.decimal(rho, 2).replace('-', "−"))),
     };
     let correlations = &figures.correlations;
@@ -111,8 +111,8 @@ fn correlations(figures: &Figures) -> Markup {
     let cells = correlations.rho.iter().map(|rho| rho.iter().map(cell).collect());
     let rows: Vec<HeatRow> = heads.iter().cloned().zip(cells).collect();
     let caption = Words::new(
-        "От −1 до 1; оранжевое растёт вместе, синее — одно растёт, другое падает; «—» — слишком мало данных.",
-        "From −1 to 1; orange rises together, blue falls as the other rises; “—” means too few data.",
+        "От −1 до 1; оранжевый — положительная связь, синий — отрицательная; «—» — слишком мало данных.",
+        "From −1 to 1; orange is positive, blue is negative; “—” means not enough data.",
     );
     html! {
         h3 { (Words::new("Ранговая корреляция (Спирмен)", "Rank correlation (Spearman)")) }

@@ -1,11 +1,11 @@
-//! Repetitions, relisted cars, and listings that contradict themselves.
+//! Duplicates, relisted cars and suspicious listings.
 
 use maud::{Markup, html};
 use storage::profile::Check;
 
 use super::parts::{Bar, bars, figure, paragraph, render_section};
 use crate::figures::Figures;
-use crate::findings::check_words;
+use crate::findings::check_label;
 use crate::section::Section;
 use crate::words::{Language, RU, Words};
 
@@ -18,7 +18,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
         .map(|(size, cars)| Bar {
             name: Words::new(format!("объявлений: {size}"), format!("{size} listings")),
             length: *cars as f64,
-            says: Words::each(|language| {
+            label: Words::each(|language| {
                 let cars = language.count(*cars);
                 if language == RU { format!("{cars} машин") } else { format!("{cars} cars") }
             }),
@@ -26,13 +26,13 @@ pub(super) fn section(figures: &Figures) -> Markup {
         .collect();
     let by_listings = (repeats.cars > 0).then(|| bars(&shown));
     let body = html! {
-        (paragraph(&Words::each(|language| told(figures, language))))
+        (paragraph(&Words::each(|language| summary(figures, language))))
         div.two {
-            (figure(&Words::new("Машины по числу объявлений", "Cars by the number of their listings"), by_listings, None))
+            (figure(&Words::new("Машины по числу объявлений", "Cars by number of listings"), by_listings, None))
             (figure(&Words::new("Объявления", "Listings"), Some(listings(figures)), None))
         }
     };
-    let title = Words::new("Повторы и перевыставленные машины", "Repetitions and relisted cars");
+    let title = Words::new("Повторы и перевыставленные машины", "Duplicates and relisted cars");
     render_section(Section::Repeats, &title, &body)
 }
 
@@ -41,21 +41,21 @@ fn listings(figures: &Figures) -> Markup {
     let bar = |name: Words, rows: i64| Bar {
         name,
         length: rows as f64,
-        says: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
+        label: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
     };
     bars(&[
-        bar(Words::new("точные повторы (не записаны)", "exact repetitions (not stored)"), repeats.exact),
-        bar(Words::new("машина выставлена не раз", "of cars listed more than once"), repeats.rows),
-        bar(Words::new("из них по разной цене", "of those, at another price"), repeats.repriced_rows),
-        bar(Words::new("то же описание у другой машины", "same description, another car"), repeats.same_description),
+        bar(Words::new("точные повторы (не записаны)", "exact duplicates (not stored)"), repeats.exact),
+        bar(Words::new("машина выставлена не раз", "cars listed more than once"), repeats.rows),
+        bar(Words::new("из них по разной цене", "of these, at different prices"), repeats.repriced_rows),
+        bar(Words::new("то же описание у другой машины", "same description as another car"), repeats.same_description),
         bar(
-            Words::new("из них в другой части выборки", "of those, in another split"),
+            Words::new("из них в другой части выборки", "of these, in another split"),
             repeats.same_description_other_split,
         ),
     ])
 }
 
-fn told(figures: &Figures, language: Language) -> String {
+fn summary(figures: &Figures, language: Language) -> String {
     let repeats = &figures.repeats;
     let (rows, cars) = (language.count(repeats.rows), language.count(repeats.cars));
     let (across, most) = (language.count(repeats.across_sources), language.count(repeats.most));
@@ -70,10 +70,10 @@ fn told(figures: &Figures, language: Language) -> String {
         )
     } else {
         format!(
-            "{cars} cars were relisted, in {rows} listings; {across} of them in several sources. A car's highest price is usually \
-             {ratio} above its lowest (median), its last listing {days} days after its first (median, where the days differ). \
-             Most listings of one car: {most}. A car is known by the column car_group or, without one, by agreeing in all but \
-             price, date, region and owners."
+            "{cars} cars were relisted, in {rows} listings; {across} of them in several sources. The median difference between the \
+             highest and the lowest price of a car is {ratio}; the median time between its first and last listing is {days} days \
+             (where the dates differ). Maximum listings per car: {most}. Cars are identified by the car_group column or, without \
+             one, by equality of all columns except price, date, region and owners."
         )
     }
 }
@@ -83,14 +83,14 @@ pub(super) fn suspicions(figures: &Figures) -> Markup {
         .suspicions
         .iter()
         .map(|suspicion| Bar {
-            name: check_words(suspicion.check),
-            // A habit of sellers, far more frequent than slips: it would leave no room for them.
+            name: check_label(suspicion.check),
+            // Far more frequent than the other checks: its bar would dwarf them.
             length: if suspicion.check == Check::RoundMileage { 0.0 } else { suspicion.rows as f64 },
-            says: Words::each(|language| {
+            label: Words::each(|language| {
                 format!("{} · {}", language.count(suspicion.rows), language.percent(figures.share(suspicion.rows)))
             }),
         })
         .collect();
-    let title = Words::new("Сомнительные объявления", "Doubtful listings");
+    let title = Words::new("Сомнительные объявления", "Suspicious listings");
     render_section(Section::Suspicions, &title, &bars(&shown))
 }

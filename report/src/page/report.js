@@ -1,5 +1,5 @@
 "use strict";
-// The reader's language, until a button says otherwise.
+// Starts in the browser's language; a button switches it.
 const show = (language) => { document.documentElement.lang = language; };
 show((navigator.languages || [navigator.language]).some((language) => /^ru\b/i.test(language)) ? "ru" : "en");
 for (const button of document.querySelectorAll("[data-language]")) {

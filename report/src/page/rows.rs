@@ -11,8 +11,8 @@ use crate::figures::Figures;
 use crate::section::Section;
 use crate::words::Words;
 
-/// More bars than these are put together by year.
-const MONTHS: usize = 36;
+/// With more months, listings are counted by year.
+const MAX_MONTHS: usize = 36;
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let makes = figures.text(Column::Brand);
@@ -21,11 +21,11 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let body = html! {
         (figure(&Words::new("По источникам", "By source"), Some(sources(figures)), None))
         div.two {
-            (figure(&Words::new("По времени", "By time"), Some(times(figures)), Some(times_caption().render())))
+            (figure(&Words::new("По времени", "By date"), Some(times(figures)), Some(times_caption().render())))
             (figure(&Words::new("По маркам", "By make"), by_make, tail_of_makes))
         }
     };
-    let title = Words::new("Объявления по источникам, времени и маркам", "Listings by source, time and make");
+    let title = Words::new("Объявления по источникам, времени и маркам", "Listings by source, date and make");
     render_section(Section::Rows, &title, &body)
 }
 
@@ -34,12 +34,9 @@ fn sources(figures: &Figures) -> Markup {
         .sources
         .iter()
         .map(|source| Bar {
-            name: source
-                .source
-                .clone()
-                .map_or_else(|| Words::new("источник не указан", "no source named"), Words::same),
+            name: source.source.clone().map_or_else(|| Words::new("источник не указан", "no source"), Words::same),
             length: source.rows as f64,
-            says: Words::each(|language| {
+            label: Words::each(|language| {
                 let days = match (source.first_day, source.last_day) {
                     (Some(first), Some(last)) if first == last => format!(" · {}", language.day(first)),
                     (Some(first), Some(last)) => format!(" · {} – {}", language.day(first), language.day(last)),
@@ -47,7 +44,7 @@ fn sources(figures: &Figures) -> Markup {
                 };
                 let share = language.percent(figures.share(source.rows));
                 let median = Words::new("медиана", "median").get(language).to_owned();
-                let price = language.of(Column::Price, source.median_price);
+                let price = language.quantity(Column::Price, source.median_price);
                 format!("{} · {share}{days} · {median} {price}", language.count(source.rows))
             }),
         })
@@ -57,7 +54,7 @@ fn sources(figures: &Figures) -> Markup {
         shown.push(Bar {
             name: Words::new("остальные источники", "other sources"),
             length: rest as f64,
-            says: Words::each(|language| language.count(rest)),
+            label: Words::each(|language| language.count(rest)),
         });
     }
     bars(&shown)
@@ -65,7 +62,7 @@ fn sources(figures: &Figures) -> Markup {
 
 fn times(figures: &Figures) -> Markup {
     let mut rows: BTreeMap<String, (i64, f64)> = BTreeMap::new();
-    let is_monthly = figures.months.len() <= MONTHS;
+    let is_monthly = figures.months.len() <= MAX_MONTHS;
     for month in &figures.months {
         let name = month.month.format(if is_monthly { "%Y-%m" } else { "%Y" }).to_string();
         let period = rows.entry(name).or_default();
@@ -76,10 +73,10 @@ fn times(figures: &Figures) -> Markup {
         .map(|(name, (rows, largest))| Bar {
             name: Words::same(name),
             length: rows as f64,
-            says: Words::each(|language| {
-                let of_one = Words::new("из одного", "from one");
+            label: Words::each(|language| {
+                let from_one = Words::new("из одного", "from one");
                 let share = language.percent(largest / rows.max(1) as f64);
-                format!("{} · {} {share}", language.count(rows), of_one.get(language))
+                format!("{} · {} {share}", language.count(rows), from_one.get(language))
             }),
         })
         .collect();
@@ -88,7 +85,7 @@ fn times(figures: &Figures) -> Markup {
         shown.push(Bar {
             name: Words::new("без даты", "no date"),
             length: without as f64,
-            says: Words::each(|language| {
+            label: Words::each(|language| {
                 format!("{} · {}", language.count(without), language.percent(figures.share(without)))
             }),
         });
@@ -98,7 +95,7 @@ fn times(figures: &Figures) -> Markup {
 
 fn times_caption() -> Words {
     Words::new(
-        "«Из одного» — какая доля объявлений этого времени пришла из одного, крупнейшего источника.",
-        "“From one” is the share of that time's listings that come from one source, the largest.",
+        "«Из одного» — доля крупнейшего источника в этом периоде.",
+        "“From one” is the share of the largest source in that period.",
     )
 }

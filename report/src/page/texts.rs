@@ -1,4 +1,4 @@
-//! Which texts are frequent, and how long their tail is.
+//! Frequent texts and the long tail.
 
 use domain::Column;
 use maud::{Markup, html};
@@ -27,7 +27,7 @@ pub(super) fn text_bars(figures: &Figures, text: &TextColumn) -> Markup {
     let bar = |name: Words, rows: i64, length: i64| Bar {
         name,
         length: length as f64,
-        says: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
+        label: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
     };
     let mut shown: Vec<Bar> =
         profile.top.iter().map(|value| bar(Words::same(&value.value), value.rows, value.rows)).collect();
@@ -44,25 +44,25 @@ pub(super) fn text_bars(figures: &Figures, text: &TextColumn) -> Markup {
     bars(&shown)
 }
 
-/// How long the tail is, where not all values are shown.
+/// The length of the tail, where not all values are shown.
 pub(super) fn tail(profile: &TextProfile) -> Option<Markup> {
     if profile.distinct <= profile.top.len() as i64 {
         return None;
     }
     Some(each(|language| {
         let count = |number: i64| language.count(number);
-        let (half, most, nearly) =
+        let (half, ninety, ninety_nine) =
             (count(profile.values_for_50), count(profile.values_for_90), count(profile.values_for_99));
         let (distinct, rare, rows) = (count(profile.distinct), count(profile.rare_values), count(profile.rare_rows));
         if language == RU {
             format!(
-                "Значений {distinct}. Половину заполненных дают {half}, 90 % — {most}, 99 % — {nearly}. Реже 10 раз встречаются {rare} \
+                "Значений {distinct}. Половину заполненных дают {half}, 90 % — {ninety}, 99 % — {ninety_nine}. Реже 10 раз встречаются {rare} \
                  ({rows} объявлений)."
             )
         } else {
             format!(
-                "{distinct} values. Half of the known are {half} of them, 90 % {most}, 99 % {nearly}. Under 10 listings each: \
-                 {rare} ({rows} listings)."
+                "{distinct} values. {half} of them cover half of the known rows, {ninety} cover 90 %, {ninety_nine} cover 99 %. \
+                 Fewer than 10 listings each: {rare} ({rows} listings)."
             )
         }
     }))

@@ -1,6 +1,6 @@
 //! How far recently valued cars differ from the training data.
 
-use domain::stability::{SHIFT, population_stability_index};
+use domain::stability::{SHIFT_THRESHOLD, population_stability_index};
 use onnx_model::reference::Reference;
 
 /// Smaller shares count as this, so that a single listing of a new kind does not make the index infinite.
@@ -129,7 +129,7 @@ impl Counts {
         let learned_from = (as_f64(learned_from) * expected_given).max(1.0);
         let used = expected.iter().filter(|share| **share > 0.0).count() as u64;
         let chance = (1.0 / as_f64(given) + 1.0 / learned_from) * chi_squared(as_f64(used.saturating_sub(1)));
-        Some(Shift { index: population_stability_index(shares), threshold: SHIFT + chance })
+        Some(Shift { index: population_stability_index(shares), threshold: SHIFT_THRESHOLD + chance })
     }
 }
 
@@ -249,8 +249,8 @@ mod tests {
                 (0..listings)
                     .for_each(|_| drift.add(ids.choose(&mut random).copied().map(Some).into_iter(), [].into_iter()));
                 let Shift { index, threshold } = index(&drift, "model");
-                assert!(index < threshold - SHIFT, "{listings}: {index} of {threshold}");
-                largest = f64::max(largest, index / (threshold - SHIFT));
+                assert!(index < threshold - SHIFT_THRESHOLD, "{listings}: {index} of {threshold}");
+                largest = f64::max(largest, index / (threshold - SHIFT_THRESHOLD));
             }
             assert!(largest > 0.5, "{listings}: the threshold is far above what chance does: {largest}");
         }

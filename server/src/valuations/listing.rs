@@ -2,8 +2,9 @@
 
 use chrono::{Datelike, NaiveDate};
 use domain::cell::shorten;
-use domain::column::LONGEST_TEXT;
+use domain::column::MAX_TEXT_CHARS;
 use domain::problem::Reason;
+use domain::value::single_spaced;
 use domain::vocabulary::nearest;
 use domain::{Cell, Column, Kind, Listing, Value};
 use serde_json::{Map, Number, Value as Json};
@@ -250,63 +251,22 @@ fn describe(column: Column, reason: &Reason, given: &Item<'_>) -> String {
 fn read_value(column: Column, value: &Item<'_>, today: NaiveDate) -> Result<Option<Value>, Reason> {
     match (column.kind(), value) {
         (_, Item::Null) => Ok(None),
-        (Kind::Text, Item::Text(text)) => read_text(text),
+        // Words such as "unknown" are ordinary values, unlike in a table.
+        (Kind::Text, Item::Text(text)) => Value::text(text),
         (Kind::Text, _) => Err(Reason::NotAText),
         (Kind::Date, Item::Text(text)) => read_date(text).map(Some),
         (Kind::Date, _) => Err(Reason::NotADate),
         (Kind::Integer { .. } | Kind::Decimal { .. }, Item::Number(number)) => {
-            read_number(column, number.as_f64().unwrap_or(f64::INFINITY), today).map(Some)
+            Value::number(column, number.as_f64().unwrap_or(f64::INFINITY), today.year()).map(Some)
         }
         (Kind::Integer { .. } | Kind::Decimal { .. }, _) => Err(Reason::NotANumber),
     }
 }
 
-/// Only null and blank strings are missing; words such as "unknown" are ordinary values.
-fn read_text(text: &str) -> Result<Option<Value>, Reason> {
-    let text = single_spaced(text);
-    if text.contains('\0') {
-        return Err(Reason::NotAText);
-    }
-    if text.chars().count() > LONGEST_TEXT {
-        return Err(Reason::TooLong);
-    }
-    Ok((!text.is_empty()).then_some(Value::Text(text)))
-}
-
-/// Trims a text and collapses its spaces. A text that is too long for any column is cut, but remains too long.
-fn single_spaced(text: &str) -> String {
-    let mut single = String::new();
-    let mut length = 0;
-    for word in text.split_whitespace() {
-        if length > LONGEST_TEXT {
-            break;
-        }
-        if length > 0 {
-            single.push(' ');
-            length += 1;
-        }
-        let end = word.char_indices().nth(LONGEST_TEXT + 1).map_or(word.len(), |(end, _)| end);
-        single.push_str(&word[..end]);
-        length += word[..end].chars().count();
-    }
-    single
-}
-
 fn read_date(text: &str) -> Result<Value, Reason> {
-    // `%Y-%m-%d` alone would take 2026-3-7 too.
+    // `%Y-%m-%d` alone would accept 2026-3-7 too.
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10);
-    let date = date.ok_or(Reason::NotADate)?;
-    if (1990..=2099).contains(&date.year()) { Ok(Value::Date(date)) } else { Err(Reason::DateOutOfRange) }
-}
-
-fn read_number(column: Column, number: f64, today: NaiveDate) -> Result<Value, Reason> {
-    if matches!(column.kind(), Kind::Integer { .. }) && number.is_finite() && number.fract() != 0.0 {
-        return Err(Reason::NotAnInteger);
-    }
-    match column.bounds(today.year()) {
-        Some((min, max)) if !(min..=max).contains(&number) => Err(Reason::OutOfRange { min, max }),
-        _ => Ok(Value::Number(number)),
-    }
+    Value::date(date.ok_or(Reason::NotADate)?)
 }
 
 fn property(column: Column) -> Object {
@@ -314,13 +274,13 @@ fn property(column: Column) -> Object {
     let unit = column.unit();
     let description = match column.kind() {
         Kind::Integer { min, max } | Kind::Decimal { min, max } if !unit.is_empty() => {
-            format!("{}: {min} to {max} {unit}.", column.describe())
+            format!("{}: {min} to {max} {unit}.", column.description())
         }
-        _ => format!("{}.", column.describe()),
+        _ => format!("{}.", column.description()),
     };
     let object = ObjectBuilder::new().description(Some(description)).examples([example_of(column)]);
     let object = match column.kind() {
-        Kind::Text => object.max_length(Some(LONGEST_TEXT)).pattern(Some(if is_required {
+        Kind::Text => object.max_length(Some(MAX_TEXT_CHARS)).pattern(Some(if is_required {
             "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
         } else {
             "^[^\\u0000]*$"
@@ -382,7 +342,7 @@ mod tests {
             r#"{"brand": 5, "year": "2018", "mileage": -5, "milage": 1, "owners_count": 1.5, "wheel": "a", "wheel": "b", "listing_date": "17.03.2026"}"#,
         );
         let expected = [
-            ("/brand", "not_a_text", "brand must be a text (got 5)"),
+            ("/brand", "not_a_text", "brand must be text (got 5)"),
             ("/year", "not_a_number", "year must be a number (got \"2018\")"),
             ("/mileage", "out_of_range", "mileage must be between 0 and 2000000 (got -5)"),
             ("/milage", "unknown_field", "milage is not a field of a listing; did you mean mileage?"),

@@ -9,7 +9,7 @@
 //! What was stored cannot be undone: a synonym that is taken back, or given another meaning, changes nothing that was
 //! stored under it.
 
-use domain::identity::{CarGroup, Identity, canonical_form, canonical_listing, stable_fields};
+use domain::identity::{CarGroup, Identity, canonical_form, canonical_listing, hash_stable_columns};
 use futures_util::StreamExt;
 use sqlx::{Connection, FromRow, PgConnection};
 
@@ -172,7 +172,7 @@ impl Stored {
             Some(car_group) => hash(car_group),
             // Before it was kept beside the listing, the group was the hash of either. A group that does not follow
             // from the listing is that of a car_group.
-            None if is_form_unknown => hash(&self.listing_group).filter(|group| *group != stable_fields(&stored)),
+            None if is_form_unknown => hash(&self.listing_group).filter(|group| *group != hash_stable_columns(&stored)),
             None => None,
         };
         let car_group = car_group.map(CarGroup);

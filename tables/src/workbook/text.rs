@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use domain::column::LONGEST_TEXT;
+use domain::column::MAX_TEXT_CHARS;
 use quick_xml::events::{BytesStart, Event};
 
 use super::xml::{Xml, attribute, text_of};
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// Bytes of a text that are looked at: enough for [`LONGEST_TEXT`] characters, however they are written.
+/// Bytes of a text that are looked at: enough for [`MAX_TEXT_CHARS`] characters, however they are written.
 const LOOKED_AT: usize = 8 << 10;
 
 /// A text built from a stream of XML events, no longer than needed.
@@ -77,7 +77,7 @@ impl Text {
 }
 
 fn cut(text: &str) -> &str {
-    text.char_indices().nth(LONGEST_TEXT + 1).map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(MAX_TEXT_CHARS + 1).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Resolves escapes such as `_x000D_`, by which workbooks write characters that XML does not allow.
@@ -211,7 +211,7 @@ mod tests {
         let many: String = (0..40_000).map(text).collect();
         let texts = read(&many, &Limits::default()).unwrap();
         for id in 0..40_000 {
-            let expected: String = format!("{id}{}", "ж".repeat(id % 300)).chars().take(LONGEST_TEXT + 1).collect();
+            let expected: String = format!("{id}{}", "ж".repeat(id % 300)).chars().take(MAX_TEXT_CHARS + 1).collect();
             assert_eq!(texts.get(id), Some(expected.as_str()));
         }
         let limits = Limits { max_shared_bytes: 3 << 20, ..Limits::default() };

@@ -305,5 +305,5 @@ fn a_formula_without_a_value_is_no_value() {
     let table = open("cars.xlsx", &bytes).unwrap();
     let row = rows("cars.xlsx", &bytes, Limits::default()).unwrap().remove(0);
     let rejections = row.listing(table.header(), crate::made::today()).unwrap_err();
-    assert_eq!(rejections[0].reason, "holds an error instead of a value");
+    assert_eq!(rejections[0].reason, "contains an error instead of a value");
 }

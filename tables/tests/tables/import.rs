@@ -132,7 +132,10 @@ fn a_workbook_with_titles_dates_formulas_and_errors() {
     assert!((good(&outcomes[0]).price - 1_250_000.0).abs() < 1e-6);
     let (number, rejected) = &outcomes[1];
     let reasons: Vec<_> = rejected.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
-    assert_eq!((*number, reasons), (10, vec!["price holds an error instead of a value (got \"#DIV/0!\")".to_owned()]));
+    assert_eq!(
+        (*number, reasons),
+        (10, vec!["price contains an error instead of a value (got \"#DIV/0!\")".to_owned()])
+    );
 
     let table = open("cars.xlsx", &bytes).unwrap();
     assert_eq!(table.header().sheet.as_deref(), Some("Авто"));

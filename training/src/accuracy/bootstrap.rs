@@ -1,7 +1,7 @@
 //! How far chance alone may move the figures of a card.
 
 use domain::accuracy::Intervals;
-use domain::quantile::{nearest, nearest_place};
+use domain::quantile::{nearest, nearest_index};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -28,7 +28,7 @@ pub(super) fn bootstrap(outcomes: &[&Outcome]) -> Intervals {
         }
         mapes.push(average(errors.iter().copied()));
         coverages.push(covered / count(rows.len()));
-        let middle = nearest_place(errors.len(), 0.5);
+        let middle = nearest_index(errors.len(), 0.5);
         medians.push(*errors.select_nth_unstable_by(middle, f64::total_cmp).1);
     }
     Intervals { mape: middle_95(mapes), median_ape: middle_95(medians), coverage_80: middle_95(coverages) }

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 use domain::Column;
-use domain::feature::numeric_place;
+use domain::feature::numeric_index;
 use domain::identity::DAYS_PER_YEAR;
 
 /// How many numbers the network sees: see [`derive`].
@@ -18,7 +18,7 @@ const MIN_MILEAGE_PER_YEAR: f64 = 300.0;
 
 /// One column, `[N, 1]`, of raw numbers, `[N, F]`.
 pub(super) fn raw_number(numeric: &Tensor<2>, column: Column) -> Tensor<2> {
-    let place = numeric_place(column);
+    let place = numeric_index(column);
     numeric.clone().slice([0..numeric.dims()[0], place..place + 1])
 }
 

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::prelude::*;
 use domain::Column;
-use domain::feature::{CATEGORICAL, GENERATION, MODEL, NUMERIC, numeric_place};
+use domain::feature::{CATEGORICAL, GENERATION, MODEL, NUMERIC, numeric_index};
 use serde::{Deserialize, Serialize};
 use storage::TabularBatch;
 
@@ -31,7 +31,7 @@ impl GenerationCounter {
     pub fn add(&mut self, batch: &TabularBatch) {
         let listings = batch.ids.chunks(CATEGORICAL.len()).zip(batch.numbers.chunks(NUMERIC.len()));
         for (ids, numbers) in listings {
-            let year = numbers[numeric_place(Column::Year)];
+            let year = numbers[numeric_index(Column::Year)];
             let (model, generation) = (i64::from(ids[MODEL]), i64::from(ids[GENERATION]));
             if model != 0 && generation != 0 && year.is_finite() {
                 #[expect(clippy::cast_possible_truncation, reason = "years have four digits")]
@@ -152,7 +152,7 @@ mod tests {
         };
         batch.ids[MODEL] = model;
         batch.ids[GENERATION] = generation;
-        batch.numbers[numeric_place(Column::Year)] = year;
+        batch.numbers[numeric_index(Column::Year)] = year;
         batch
     }
 }

@@ -167,7 +167,7 @@ fn bins(edges: &[f32], n_bins: usize) -> Vec<Bin> {
 #[cfg(test)]
 mod tests {
     use domain::Column;
-    use domain::feature::{CATEGORICAL, NUMERIC, numeric_place};
+    use domain::feature::{CATEGORICAL, NUMERIC, numeric_index};
 
     use super::*;
     use crate::model::GenerationCounter;
@@ -190,8 +190,8 @@ mod tests {
         let preprocessing = Preprocessing::init(&config, &statistics, &device);
         let encode = |date: f32, mileage: f32| -> (Vec<f32>, Vec<f32>) {
             let mut listing = [0.5_f32; NUMERIC.len()];
-            listing[numeric_place(Column::ListingDate)] = date;
-            listing[numeric_place(Column::Mileage)] = mileage;
+            listing[numeric_index(Column::ListingDate)] = date;
+            listing[numeric_index(Column::Mileage)] = mileage;
             let listing = Tensor::from_data(TensorData::new(listing.to_vec(), [1, NUMERIC.len()]), &device);
             let encoded = preprocessing.encode(&Tensor::zeros([1, CATEGORICAL.len()], &device), &listing);
             (encoded.numbers.into_data().iter().collect(), encoded.mileage.into_data().iter().collect())

@@ -57,7 +57,7 @@ fn a_vocabulary_that_does_not_fit_the_table_is_refused() {
             let mut schema = signature.schema.clone();
             let key = schema.categorical[place].columns.iter().map(|_| "new".to_owned()).collect();
             schema.categorical[place].values.push(key);
-            signature.schema = schema.fingerprinted();
+            signature.schema = schema.with_fingerprint();
         })
     };
     // Beyond the table, and within the part of the next category.
@@ -313,7 +313,7 @@ fn schemas_that_contradict_themselves_are_refused() {
         refusal_of_signature(|signature| {
             let mut schema = signature.schema.clone();
             change(&mut schema);
-            signature.schema = schema.fingerprinted();
+            signature.schema = schema.with_fingerprint();
         })
     };
     assert!(schema(|schema| schema.categorical[0].values[1] = vec!["kia".to_owned()]).contains("twice"));
