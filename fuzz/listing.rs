@@ -6,5 +6,5 @@ use chrono::NaiveDate;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    let _ = server::is_listing(body, NaiveDate::default());
+    let _ = server::is_listing(body, 16, NaiveDate::default());
 });

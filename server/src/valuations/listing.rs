@@ -104,10 +104,10 @@ pub(crate) fn parse_list<'a, T>(
     json::parse_list(body, max_depth, column, read)
 }
 
-/// Whether a body is a valid listing.
+/// Whether a body is a valid listing, nested at most `max_depth` deep.
 #[must_use]
-pub fn is_listing(body: &[u8], today: NaiveDate) -> bool {
-    let item = parse(body, crate::Config::default().max_json_depth);
+pub fn is_listing(body: &[u8], max_depth: usize, today: NaiveDate) -> bool {
+    let item = parse(body, max_depth);
     item.is_ok_and(|item| read(&item, today).is_ok())
 }
 
