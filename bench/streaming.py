@@ -122,10 +122,10 @@ def measure_speed(database: Database, stream: Path, options: argparse.Namespace)
     by_pandas = best(timed(lambda: read_with_pandas(database)))
     by_dask = timed(lambda: read_with_dask(database))()
     return [
-        Line("rows/s into arrow2 columns", chunks, "psql, binary COPY to nowhere", raw),
+        Line("rows/s into arrow2 columns", chunks, "psql, binary COPY, discarded", raw),
         Line("rows/s into arrow2 columns", chunks, "pandas read_sql in chunks", by_pandas),
         Line("rows/s into arrow2 columns", chunks, "Dask read_sql_table", by_dask),
-        Line("rows/s into shuffled batches, from the database", batches, "psql, binary COPY to nowhere", raw),
+        Line("rows/s into shuffled batches, from the database", batches, "psql, binary COPY, discarded", raw),
         Line("rows/s into shuffled batches, from the spool", spool, "from the database", batches),
     ]
 
@@ -190,7 +190,7 @@ def measure_order(probeg: Probeg, options: argparse.Namespace) -> list[Line]:
         Line(f"validation loss after {options.epochs} epochs, no shuffle", none["loss"], "full shuffle in memory", full["loss"]),
         Line("samples/s in training, with the spool", own["rows_per_second"], "from memory", full["rows_per_second"]),
         Line("samples/s in training, without the spool", unspooled["rows_per_second"], "from memory", full["rows_per_second"]),
-        Line("seconds an epoch, with the spool", own["seconds"], "without", unspooled["seconds"]),
+        Line("seconds per epoch, with the spool", own["seconds"], "without", unspooled["seconds"]),
     ]
 
 
