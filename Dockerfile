@@ -1,4 +1,4 @@
-# Dependencies are compiled in a layer of their own, which changes only with the manifests.
+# Dependencies are compiled in a separate layer, which only changes with the manifests.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
@@ -19,7 +19,7 @@ RUN mkdir -p src tests && echo 'fn main() {}' > src/main.rs && touch tests/integ
       mkdir -p $crate/src && touch $crate/src/lib.rs; done \
  && mkdir migrations && cargo build --release --locked
 COPY . .
-# The empty sources above are newer than those of the checkout.
+# The placeholder sources above are newer than the checkout.
 RUN find . -name '*.rs' -not -path './target/*' -exec touch {} + && cargo build --release --locked
 
 FROM debian:bookworm-slim
@@ -29,7 +29,7 @@ USER probeg
 WORKDIR /var/lib/probeg
 ENV PROBEG_BIND=0.0.0.0:8000
 EXPOSE 8000
-# The image has no HTTP client; bash speaks enough of it.
+# The image has no HTTP client, but bash can open TCP connections.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=15m --retries=3 \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8000 && printf 'GET /health/ready HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3 | grep -q ' 200 '"]
 ENTRYPOINT ["probeg"]

@@ -1,4 +1,4 @@
-# The two commands of the README. Each installs what a bare Debian with Rust lacks.
+# Targets install the Debian packages that they need.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -36,7 +36,7 @@ lint: compiler venv
 	@.ci/advisories
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# With a fixed seed, from the committed samples alone.
+# With a fixed seed, from the committed seeds only.
 fuzz: compiler
 	$(call need,command -v c++,g++)
 	for target in listing copy workbook; do fuzz/run $$target 60 1 || exit 1; done
@@ -44,8 +44,8 @@ fuzz: compiler
 compiler:
 	$(call need,command -v cc,gcc libc6-dev)
 
-# Installing the server makes and starts a cluster `main`, which nobody here asked for: for the time of the installation it
-# is told not to, unless a setting of the machine's own says whether it should.
+# Debian's package creates and starts a cluster `main`, which Probeg does not use. Prevent that during the installation,
+# unless the machine already configures it.
 CREATECLUSTER := /etc/postgresql-common/createcluster
 postgres:
 	@ls $${PG_BIN_DIR:-/usr/lib/postgresql/*/bin}/initdb >/dev/null 2>&1 || [ -n "$$DATABASE_URL" ] || { \
@@ -58,7 +58,7 @@ postgres:
 browser:
 	$(call need,command -v chromedriver && command -v chromium,chromium chromium-driver)
 
-# Another ONNX runtime, in another language, to hold the exported file against.
+# Another ONNX runtime, in another language, to check the exported file.
 python: venv
 	@target/python/bin/python -c 'import onnxruntime, numpy' 2>/dev/null || target/python/bin/python -m pip install -q onnxruntime numpy
 

@@ -1,4 +1,4 @@
-"""Trains CatBoost, LightGBM and Probeg on one split of one file and prints how they compare."""
+"""Trains CatBoost, LightGBM and Probeg on the same split of a file and compares their accuracy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLE = "Example: bench/accuracy listings.csv.gz --seeds 3 --json target/accur
 
 @dataclass(frozen=True)
 class Market:
-    """The parts of the data: learn from the first, stop by the second, be measured on the third."""
+    """The splits: for training, for early stopping, and for evaluation."""
 
     train: Listings
     validation: Listings
@@ -36,7 +36,7 @@ class Market:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One seed of a contender: its predictions of the test prices and what they took."""
+    """One seed of a contender: its predictions of the test prices, and the training time."""
 
     predictions: numpy.ndarray
     validation_mape: float
@@ -46,13 +46,13 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that learns prices, once a seed."""
+    """A model under comparison, trained once per seed."""
 
     name: str
     attempts: list[Attempt]
 
     def errors(self, prices: numpy.ndarray) -> numpy.ndarray:
-        """The error on each listing: the mean over seeds."""
+        """The error on each listing, averaged over seeds."""
         return numpy.mean([percentage_errors(prices, attempt.predictions) for attempt in self.attempts], axis=0)
 
 
@@ -70,23 +70,23 @@ def main() -> None:
             holdout.import_file(options.holdout, scratch)
             market = with_holdout(market, read_listings(holdout.database))
         sizes = [len(market.train), len(market.validation), len(market.test)]
-        print("listings: {:,} to learn from, {:,} to stop by, {:,} to be measured on".format(*sizes), flush=True)
-        # First, as it is done in minutes: what is wrong with it shows before the others have searched for hours.
-        own = announced(Contender("Probeg", list(probeg_attempts(probeg, market, options.set, options.seeds, scratch))))
-    others = boosted(market, Effort.quick() if options.quick else Effort(), options.seeds)
+        print("listings: {:,} for training, {:,} for validation, {:,} for testing".format(*sizes), flush=True)
+        # Probeg first: it takes minutes, so that problems show before the others search for hours.
+        own = print_progress(Contender("Probeg", list(train_probeg(probeg, market, options.set, options.seeds, scratch))))
+    others = train_boosting(market, Effort.quick() if options.quick else Effort(), options.seeds)
     report([*others, own], market.test, options.json)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser("bench/accuracy", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("file", type=Path, help="listings with prices: CSV, CSV.gz or XLSX, as `probeg import` takes them")
-    parser.add_argument("--holdout", type=Path, help="be measured on this file of listings instead of the test split")
-    parser.add_argument("--seeds", type=int, default=3, help="how often each contender is trained (default: 3)")
+    parser.add_argument("file", type=Path, help="listings with prices: CSV, CSV.gz or XLSX, as accepted by `probeg import`")
+    parser.add_argument("--holdout", type=Path, help="evaluate on this file of listings instead of the test split")
+    parser.add_argument("--seeds", type=int, default=3, help="number of training runs per contender (default: 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
     parser.add_argument("--probeg", help="the program (default: target/release/probeg)")
-    parser.add_argument("--quick", action="store_true", help="few trees and a small grid: to try the command")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
+    parser.add_argument("--quick", action="store_true", help="use few trees and a small grid, to try the command")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     options = parser.parse_args()
     if options.seeds < 1:
         parser.error("--seeds must be at least 1")
@@ -94,50 +94,50 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def split(listings: Listings) -> Market:
-    """Probeg's own split, by car."""
+    """Splits by car, as Probeg does."""
     return Market(*(listings.between_buckets(*buckets) for buckets in ((0, 79), (80, 89), (90, 99))))
 
 
 def with_holdout(market: Market, holdout: Listings) -> Market:
-    """Measures on all of another file; cars of it that are learned from as well are named."""
-    learned = {*market.train.table["listing_group"], *market.validation.table["listing_group"]}
-    repeated = int(holdout.table["listing_group"].isin(learned).sum())
+    """Replaces the test split by another file; warns about cars that are also trained on."""
+    trained_groups = {*market.train.table["listing_group"], *market.validation.table["listing_group"]}
+    repeated = int(holdout.table["listing_group"].isin(trained_groups).sum())
     if repeated:
-        print(f"warning: {repeated} listings to be measured on are of cars that are learned from", file=sys.stderr)
+        print(f"warning: {repeated} listings of the holdout are of cars that are also trained on", file=sys.stderr)
     return Market(market.train, market.validation, holdout)
 
 
-def boosted(market: Market, effort: Effort, seeds: int) -> Iterable[Contender]:
-    """CatBoost by default and tuned, LightGBM tuned. Parameters are searched for once, with the first seed."""
+def train_boosting(market: Market, effort: Effort, seeds: int) -> Iterable[Contender]:
+    """CatBoost with defaults and tuned, LightGBM tuned. Parameters are searched once, with the first seed."""
     train, validation = Split.of(market.train), Split.of(market.validation)
-    entrants: list[tuple[str, Fit, dict[str, list[Any]]]] = [
+    candidates: list[tuple[str, Fit, dict[str, list[Any]]]] = [
         ("CatBoost default", boosting.catboost_default, {}),
         ("CatBoost tuned, RMSE", boosting.catboost_tuned("RMSE", effort), effort.catboost_grid),
         ("CatBoost tuned, MAE", boosting.catboost_tuned("MAE", effort), effort.catboost_grid),
         ("LightGBM tuned, L2", boosting.lightgbm_tuned("regression", effort), effort.lightgbm_grid),
         ("LightGBM tuned, L1", boosting.lightgbm_tuned("regression_l1", effort), effort.lightgbm_grid),
     ]
-    for name, fit, grid in entrants:
+    for name, fit, grid in candidates:
         parameters = boosting.search(name, fit, grid, train, validation) if grid else {}
-        attempts = [boosted_attempt(fit, parameters, train, validation, market.test, seed) for seed in range(seeds)]
-        yield announced(Contender(name, attempts))
+        attempts = [train_boosting_once(fit, parameters, train, validation, market.test, seed) for seed in range(seeds)]
+        yield print_progress(Contender(name, attempts))
 
 
-def boosted_attempt(
+def train_boosting_once(
     fit: Fit, parameters: dict[str, Any], train: Split, validation: Split, test: Listings, seed: int
 ) -> Attempt:
-    """Trains once. The search before it is not in its seconds."""
-    began = time.monotonic()
+    """Trains once. The time excludes the parameter search."""
+    started = time.monotonic()
     fitted = fit(train, validation, parameters, seed)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     note = ", ".join([f"{fitted.trees} trees", *(f"{key} {value}" for key, value in parameters.items())])
     return Attempt(numpy.exp(fitted.predict(test.features())), fitted.validation_mape, seconds, note)
 
 
-def probeg_attempts(
+def train_probeg(
     probeg: Probeg, market: Market, settings: list[str], seeds: int, scratch: Path
 ) -> Iterable[Attempt]:
-    """Trains a version a seed, and values the listings as a user would: a table in, a table out."""
+    """Trains a version per seed and values the listings with `probeg predict`."""
     listings, valued = scratch / "listings.csv", scratch / "valued.csv"
     market.test.write_unpriced(listings)
     for seed in range(seeds):
@@ -150,16 +150,16 @@ def probeg_attempts(
 
 
 def read_valued(file: Path, rows: int) -> numpy.ndarray:
-    """The prices that Probeg wrote. A listing that it does not value would make the comparison unfair."""
+    """Reads the prices that Probeg wrote. A listing without a price would make the comparison unfair."""
     table = pandas.read_csv(file, dtype=str)
     predictions = pandas.to_numeric(table["predict_value"], errors="coerce")
     if len(table) != rows or predictions.isna().any():
-        raise SystemExit(f"{rows} listings were to be valued, {predictions.notna().sum()} of {len(table)} were")
+        raise SystemExit(f"expected {rows} valued listings, got {predictions.notna().sum()} of {len(table)}")
     return predictions.to_numpy(numpy.float64)
 
 
-def announced(contender: Contender) -> Contender:
-    """Tells that a contender is done: the whole comparison may take hours."""
+def print_progress(contender: Contender) -> Contender:
+    """Prints that a contender is done: the whole comparison may take hours."""
     attempts = contender.attempts
     validation = statistics.mean(attempt.validation_mape for attempt in attempts)
     print(f"{contender.name}: {attempts[0].note}, validation MAPE {validation:.2%}", file=sys.stderr, flush=True)
@@ -167,7 +167,7 @@ def announced(contender: Contender) -> Contender:
 
 
 def report(contenders: list[Contender], test: Listings, file: Path | None) -> None:
-    """Prints the table and the paired comparisons; writes both as JSON if asked to."""
+    """Prints the table and the paired comparisons; optionally writes both as JSON."""
     rows = [row(contender, test.prices) for contender in contenders]
     print_table(rows)
     *references, own = contenders
@@ -176,7 +176,7 @@ def report(contenders: list[Contender], test: Listings, file: Path | None) -> No
         for reference in references
     }
     tuned = [entry for entry in rows if entry["name"].startswith("CatBoost tuned")]
-    # By the validation split, as its user would choose.
+    # Chosen by the validation split, as a user would.
     best = min(tuned, key=lambda entry: entry["validation_mape"]["mean"])["name"]
     print_differences(differences, best)
     if file:
@@ -186,7 +186,7 @@ def report(contenders: list[Contender], test: Listings, file: Path | None) -> No
 
 
 def row(contender: Contender, prices: numpy.ndarray) -> dict[str, Any]:
-    """A contender's figures, each as mean and standard deviation over seeds."""
+    """The figures of a contender: mean and standard deviation over seeds."""
     figures = [asdict(Figures.of(prices, attempt.predictions)) for attempt in contender.attempts]
     over_seeds: dict[str, list[float]] = {name: [entry[name] for entry in figures] for name in figures[0]}
     over_seeds["validation_mape"] = [attempt.validation_mape for attempt in contender.attempts]
@@ -199,9 +199,9 @@ def row(contender: Contender, prices: numpy.ndarray) -> dict[str, Any]:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """A line a contender: mean ± standard deviation over seeds."""
-    percent: Callable[[dict[str, float]], str] = lambda it: f"{100 * it['mean']:.2f} ± {100 * it['deviation']:.2f} %"
-    whole: Callable[[dict[str, float]], str] = lambda it: f"{it['mean']:,.0f}"
+    """Prints a row per contender: mean ± standard deviation over seeds."""
+    percent: Callable[[dict[str, float]], str] = lambda figure: f"{100 * figure['mean']:.2f} ± {100 * figure['deviation']:.2f} %"
+    whole: Callable[[dict[str, float]], str] = lambda figure: f"{figure['mean']:,.0f}"
     columns = {
         "MAPE": ("mape", percent),
         "median APE": ("median_ape", percent),
@@ -218,12 +218,12 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def print_differences(differences: dict[str, Difference], best: str) -> None:
-    """Probeg's MAPE relative to each other contender's."""
+    """Prints Probeg's MAPE relative to that of each other contender."""
     print("\nMAPE of Probeg relative to that of the others, paired bootstrap over cars:")
     for name, difference in differences.items():
-        marked = "  <- reference: the tuned CatBoost with the lower validation MAPE" if name == best else ""
+        note = "  <- reference: the tuned CatBoost with the lower validation MAPE" if name == best else ""
         interval = f"95 % interval {difference.low:+.1%} … {difference.high:+.1%}"
-        print(f"  {name:<22}{difference.value:+7.1%}  ({interval}){marked}")
+        print(f"  {name:<22}{difference.value:+7.1%}  ({interval}){note}")
 
 
 if __name__ == "__main__":

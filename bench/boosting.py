@@ -1,4 +1,4 @@
-"""Gradient boosting as a careful user would run it: the reference that Probeg is measured against."""
+"""Carefully tuned gradient boosting, the reference for accuracy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pandas
 
 from listings import Listings
 
-# Trees are counted out in steps of this many when their number is chosen.
+# Step size for choosing the number of trees.
 STEP = 25
 
 
 @dataclass(frozen=True)
 class Split:
-    """A part of the data as boosting takes it: features and the logarithms of the prices."""
+    """A split of the data for boosting: features and log prices."""
 
     features: pandas.DataFrame
     log_prices: numpy.ndarray
@@ -31,13 +31,13 @@ class Split:
         return Split(listings.features(), numpy.log(listings.prices))
 
     def mape(self, log_predictions: numpy.ndarray) -> float:
-        """The mean absolute percentage error of predicted prices, as a fraction."""
+        """The mean absolute percentage error, as a fraction."""
         return float(numpy.mean(numpy.abs(numpy.expm1(log_predictions - self.log_prices))))
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long gradient boosting may search and learn."""
+    """The size of the parameter search and the training limits."""
 
     trees: int = 3000
     patience: int = 150
@@ -50,7 +50,7 @@ class Effort:
 
     @staticmethod
     def quick() -> Effort:
-        """Just enough to see that everything runs."""
+        """The minimum to check that everything runs."""
         return Effort(
             trees=100,
             patience=30,
@@ -61,7 +61,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted model with its number of trees chosen: predicts logarithms of prices."""
+    """A fitted model with the chosen number of trees; predicts log prices."""
 
     predict: Callable[[pandas.DataFrame], numpy.ndarray]
     validation_mape: float
@@ -72,7 +72,7 @@ Fit = Callable[[Split, Split, dict[str, Any], int], Fitted]
 
 
 def catboost_default(train: Split, validation: Split, parameters: dict[str, Any], seed: int) -> Fitted:
-    """CatBoost as it comes, told only what to predict and which columns are categories."""
+    """CatBoost with default parameters."""
     model = catboost.CatBoostRegressor(
         random_seed=seed, cat_features=_categories(train), verbose=False, allow_writing_files=False, **parameters
     )
@@ -81,14 +81,14 @@ def catboost_default(train: Split, validation: Split, parameters: dict[str, Any]
 
 
 def catboost_tuned(loss: str, effort: Effort) -> Fit:
-    """CatBoost with early stopping; of the trees, as many are kept as have the lowest validation MAPE."""
+    """CatBoost with early stopping; keeps the number of trees with the lowest validation MAPE."""
 
     def fit(train: Split, validation: Split, parameters: dict[str, Any], seed: int) -> Fitted:
         categories = _categories(train)
         held_out = catboost.Pool(validation.features, validation.log_prices, cat_features=categories)
         model = catboost.CatBoostRegressor(
             loss_function=loss,
-            # Of the metrics that CatBoost computes without a detour, the one closest to MAPE.
+            # The built-in metric of log prices closest to MAPE.
             eval_metric="MAE",
             iterations=effort.trees,
             early_stopping_rounds=effort.patience,
@@ -109,17 +109,17 @@ def catboost_tuned(loss: str, effort: Effort) -> Fit:
 
 
 def lightgbm_tuned(loss: str, effort: Effort) -> Fit:
-    """LightGBM with early stopping; of the trees, as many are kept as have the lowest validation MAPE."""
+    """LightGBM with early stopping; keeps the number of trees with the lowest validation MAPE."""
 
     def fit(train: Split, validation: Split, parameters: dict[str, Any], seed: int) -> Fitted:
         vocabulary = {name: train.features[name].unique() for name in _categories(train)}
-        learned = lightgbm.Dataset(_as_categories(train.features, vocabulary), train.log_prices)
-        held_out = learned.create_valid(_as_categories(validation.features, vocabulary), validation.log_prices)
+        train_set = lightgbm.Dataset(_as_categories(train.features, vocabulary), train.log_prices)
+        held_out = train_set.create_valid(_as_categories(validation.features, vocabulary), validation.log_prices)
         fixed = {"objective": loss, "metric": "l1", "seed": seed, "verbose": -1, "min_data_in_leaf": 10}
         sampling = {"feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1, "cat_smooth": 20}
         stopping = lightgbm.early_stopping(effort.patience, verbose=False)
         model = lightgbm.train(
-            {**fixed, **sampling, **parameters}, learned, effort.trees, valid_sets=[held_out], callbacks=[stopping]
+            {**fixed, **sampling, **parameters}, train_set, effort.trees, valid_sets=[held_out], callbacks=[stopping]
         )
 
         def predict(features: pandas.DataFrame, trees: int) -> numpy.ndarray:
@@ -134,14 +134,14 @@ def lightgbm_tuned(loss: str, effort: Effort) -> Fit:
 
 
 def search(name: str, fit: Fit, grid: dict[str, list[Any]], train: Split, validation: Split) -> dict[str, Any]:
-    """The parameters of a grid with the lowest validation MAPE. The test split has no say."""
-    found: list[tuple[float, dict[str, Any]]] = []
+    """The parameters of a grid with the lowest validation MAPE. The test split is not used."""
+    results: list[tuple[float, dict[str, Any]]] = []
     for values in itertools.product(*grid.values()):
         parameters = dict(zip(grid, values))
         fitted = fit(train, validation, parameters, 0)
         print(f"{name} {parameters}: {fitted.trees} trees, validation MAPE {fitted.validation_mape:.2%}", file=sys.stderr)
-        found.append((fitted.validation_mape, parameters))
-    return min(found, key=lambda candidate: candidate[0])[1]
+        results.append((fitted.validation_mape, parameters))
+    return min(results, key=lambda candidate: candidate[0])[1]
 
 
 def _categories(split: Split) -> list[str]:
@@ -149,6 +149,6 @@ def _categories(split: Split) -> list[str]:
 
 
 def _as_categories(features: pandas.DataFrame, vocabulary: dict[str, numpy.ndarray]) -> pandas.DataFrame:
-    """A category that training never saw becomes a missing one."""
+    """Encodes categories; those not in the training data become missing."""
     known = {name: pandas.Categorical(features[name], categories=values) for name, values in vocabulary.items()}
     return features.assign(**known)

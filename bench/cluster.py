@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the benchmark's own, gone when the benchmark ends."""
+"""A temporary PostgreSQL server for benchmarks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ OWNER = "probeg"
 
 
 class Cluster:
-    """A server on a Unix socket in a temporary folder, for the time of a `with` block.
+    """A server on a Unix socket in a temporary folder, running for the duration of a `with` block.
 
-    A server that outlives each command of Probeg lets all contenders read the very rows that Probeg stored.
+    It outlives the commands of Probeg, so that all contenders read the rows that Probeg stored.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Cluster:
         shutil.rmtree(self._folder)
 
     def create_database(self, name: str) -> Database:
-        """Makes an empty database."""
+        """Creates an empty database."""
         self._run("createdb", "-h", str(self._folder), "-U", OWNER, name)
         return Database(f"postgres://{OWNER}@localhost/{name}?host={self._folder}", self._programs / "psql")
 
@@ -49,7 +49,7 @@ class Cluster:
         # PostgreSQL refuses to run as root.
         account = {"user": self._account.pw_uid, "group": self._account.pw_gid} if self._account else {}
         command = [str(self._programs / program), *arguments]
-        # Into a file: the server inherits it and would hold a pipe open for as long as it lives.
+        # To a file: the server inherits the output and would keep a pipe open.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(command, cwd="/", stdout=output, stderr=output, **account)
             output.seek(0)
@@ -58,14 +58,14 @@ class Cluster:
 
 
 class Database:
-    """A database that Probeg and the benchmark both use."""
+    """A database used by both Probeg and the benchmark."""
 
     def __init__(self, url: str, psql: Path) -> None:
         self.url = url
         self.psql = psql
 
     def query(self, statement: str) -> pandas.DataFrame:
-        """The rows of a statement. Texts stay texts: a model called `9-3` is not a number, `NA` not a missing one."""
+        """The rows of a query, all as text: the model `9-3` is not a number, and `NA` is not missing."""
         copy = f"COPY ({statement}) TO STDOUT (FORMAT csv, HEADER, NULL '\\N')"
         command = [str(self.psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", copy, self.url]
         table = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
@@ -73,13 +73,13 @@ class Database:
 
 
 def _server_programs() -> Path:
-    given = os.environ.get("PG_BIN_DIR")
+    configured = os.environ.get("PG_BIN_DIR")
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name))
-    folders = [Path(given)] if given else versions[::-1]
+    folders = [Path(configured)] if configured else versions[::-1]
     for folder in folders:
         if (folder / "initdb").exists():
             return folder
-    raise SystemExit("no PostgreSQL server is installed (Debian: postgresql); PG_BIN_DIR may name the folder of initdb")
+    raise SystemExit("PostgreSQL is not installed (Debian: postgresql); set PG_BIN_DIR to the folder of initdb if it is elsewhere")
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -1,4 +1,4 @@
-"""What is said about predictions, and how sure that is."""
+"""Accuracy figures and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Figures:
-    """The errors of one set of predictions, as fractions; `mae` in the currency of the prices."""
+    """The accuracy of a set of predictions, as fractions; `mae` in the currency of the prices."""
 
     mape: float
     median_ape: float
@@ -21,7 +21,7 @@ class Figures:
 
     @staticmethod
     def of(prices: numpy.ndarray, predictions: numpy.ndarray) -> Figures:
-        """Measures predictions."""
+        """Computes the figures of predictions."""
         errors = percentage_errors(prices, predictions)
         return Figures(
             mape=float(errors.mean()),
@@ -34,7 +34,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one MAPE lies from another, relative to the other: -0.05 is 5 % lower. A 95 % interval around it."""
+    """The relative difference of two MAPEs (-0.05 means 5 % lower) and its 95 % interval."""
 
     value: float
     low: float
@@ -42,14 +42,14 @@ class Difference:
 
 
 def percentage_errors(prices: numpy.ndarray, predictions: numpy.ndarray) -> numpy.ndarray:
-    """The absolute error of each prediction as a share of its price."""
+    """The absolute error of each prediction relative to its price."""
     return numpy.abs(predictions / prices - 1.0)
 
 
 def paired_bootstrap(errors: numpy.ndarray, reference: numpy.ndarray, groups: numpy.ndarray) -> Difference:
-    """Resamples cars, not listings: the errors on two listings of one car are not independent.
+    """Resamples cars rather than listings: the errors on two listings of one car are not independent.
 
-    Both contenders are measured on the same resampled cars, so what is hard for both cancels out.
+    Both contenders are evaluated on the same resampled cars, so that cars hard for both cancel out.
     """
     _, cars = numpy.unique(groups, return_inverse=True)
     own, other = numpy.bincount(cars, errors), numpy.bincount(cars, reference)

@@ -1,7 +1,7 @@
-//! What `bench/serving` holds the service against: the same work without any valuation.
+//! Upper bounds for `bench/serving`: the same I/O without valuations.
 //!
-//! `limit serve ADDR` answers each POST to `/v1/valuations` with the same valuation after reading its JSON;
-//! `limit copy IN OUT` reads a workbook with calamine and writes its cells with `rust_xlsxwriter`, and prints the seconds.
+//! `limit serve ADDR` parses the JSON of each POST to `/v1/valuations` and returns a constant valuation.
+//! `limit copy IN OUT` copies a workbook with calamine and `rust_xlsxwriter` and prints the time taken in seconds.
 
 use std::time::Instant;
 
@@ -29,22 +29,22 @@ fn main() -> Result<()> {
 async fn serve(address: &str) -> Result<()> {
     let quantiles =
         [0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95].map(|level| json!({ "level": level, "price": 1_199_988.75 }));
-    let answer = json!({
+    let valuation = json!({
         "price": 1_199_988.75, "currency": "RUB", "low": 1_001_381.69, "high": 1_431_885.65, "level": 0.8,
         "quantiles": quantiles,
         "as_of": "2026-11-22", "model": { "version": 1, "trained_at": "2026-11-22T22:55:49Z" }, "warnings": [],
     });
     let value = async move |Json(car): Json<Value>| {
-        let mut answer = answer.clone();
-        answer["as_of"] = car["listing_date"].clone();
-        Json(answer)
+        let mut response = valuation.clone();
+        response["as_of"] = car["listing_date"].clone();
+        Json(response)
     };
     let listener = tokio::net::TcpListener::bind(address).await?;
     Ok(axum::serve(listener, axum::Router::new().route("/v1/valuations", post(value))).await?)
 }
 
 fn copy(from: &str, to: &str) -> Result<()> {
-    let began = Instant::now();
+    let started = Instant::now();
     let mut workbook: Xlsx<_> = open_workbook(from)?;
     let range = workbook.worksheet_range_at(0).context("the workbook has no sheet")??;
     let mut written = Workbook::new();
@@ -61,6 +61,6 @@ fn copy(from: &str, to: &str) -> Result<()> {
         }
     }
     written.save(to)?;
-    println!("{}", began.elapsed().as_secs_f64());
+    println!("{}", started.elapsed().as_secs_f64());
     Ok(())
 }

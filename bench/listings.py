@@ -1,4 +1,4 @@
-"""The rows that Probeg stored, as every contender is given them."""
+"""The listings stored by Probeg, as input for all contenders."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pandas
 
 from cluster import Database
 
-# What the table of listings holds besides the columns of a listing.
+# Columns of the listings table that are not columns of a listing.
 BOOKKEEPING = {"id", "content_hash", "listing_group", "bucket", "car_group", "source", "imported_at", "price"}
 MISSING = "missing"
 DAYS_PER_YEAR = 365.2425
-# A name that means nothing without the names before it, as in Probeg's feature schema.
+# Columns that are only unique together with others, as in Probeg's feature schema.
 COMPOSED = {"model": ["brand", "model"], "vehicle_generation": ["brand", "model", "vehicle_generation"]}
 
 
 @dataclass(frozen=True)
 class Listings:
-    """Listings with their prices: the columns as stored, and the features made of them for gradient boosting."""
+    """Listings with their prices, and features for gradient boosting."""
 
     table: pandas.DataFrame
     texts: list[str]
@@ -34,19 +34,19 @@ class Listings:
 
     @property
     def groups(self) -> numpy.ndarray:
-        """A number a car: the same car listed again has the same."""
+        """A number identifying the car: relisted cars share one."""
         return self.table["listing_group"].astype("category").cat.codes.to_numpy()
 
     def __len__(self) -> int:
         return len(self.table)
 
     def between_buckets(self, first: int, last: int) -> Listings:
-        """The listings of a split: Probeg's own, by car."""
+        """The listings of a split, given by its buckets."""
         bucket = self.table["bucket"].astype(int)
         return Listings(self.table[bucket.between(first, last)].reset_index(drop=True), self.texts, self.numbers)
 
     def features(self) -> pandas.DataFrame:
-        """What gradient boosting sees: the same columns, and the same age and mileage a year as Probeg derives."""
+        """The features for gradient boosting: all columns, the age, and the mileage per year."""
         numbers = self.table[self.numbers].astype(numpy.float64)
         if {"year", "listing_date", "mileage"} <= set(self.numbers):
             age = 1970.0 + numbers["listing_date"] / DAYS_PER_YEAR - numbers["year"]
@@ -71,7 +71,7 @@ def _joined(table: pandas.DataFrame, columns: list[str]) -> pandas.Series:
 
 
 def read_listings(database: Database) -> Listings:
-    """Reads the table of listings. Its own column types say what is a text and what a number."""
+    """Reads the listings table; column types tell texts from numbers."""
     columns = database.query(
         "SELECT column_name, data_type FROM information_schema.columns "
         "WHERE table_name = 'listings' AND table_schema = 'public' ORDER BY ordinal_position"

@@ -1,7 +1,7 @@
-//! What loads the service in `bench/endurance`: POST requests over raw sockets in one thread, so that it costs little.
+//! The load generator of `bench/endurance`: POST requests over raw sockets in a single thread, for a low overhead.
 //!
-//! `load ADDR PATH --connections N --seconds S` sends, and prints what came back as JSON; see `--help`.
-//! `load leak ADDR` serves, and keeps a kilobyte of memory for each request: a leak that a check of memory must see.
+//! `load ADDR PATH --connections N --seconds S` sends requests and prints a report as JSON; see `--help`.
+//! `load leak ADDR` runs a service that leaks a kilobyte per request, as a control for the memory check.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -21,17 +21,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Before a refused connection is tried again.
-const PAUSE: Duration = Duration::from_millis(5);
-/// How long answers are waited for when nothing is sent any more.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Timers tick in milliseconds; a request is late when it is sent this long after it was due.
-const LATE: Duration = Duration::from_millis(10);
-/// Wrong answers that are shown.
-const EXAMPLES: usize = 5;
+/// Delay before reconnecting after a refused connection.
+const RECONNECT_DELAY: Duration = Duration::from_millis(5);
+/// How long to wait for outstanding responses at the end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request is late if it is sent this long after it was due. Timers have millisecond resolution.
+const LATE_THRESHOLD: Duration = Duration::from_millis(10);
+/// Number of wrong responses included in the report.
+const MAX_EXAMPLES: usize = 5;
 const CAR: &str = include_str!("car.json");
 
-/// Sends POST requests and prints what came back as JSON. SIGTERM or Ctrl-C ends it early, with its report.
+/// Sends POST requests and prints a report as JSON. SIGTERM or Ctrl-C stops it early, with a report.
 #[derive(Debug, Parser)]
 #[command(after_help = "Example: load 127.0.0.1:8000 /v1/valuations --connections 16 --seconds 5")]
 struct Arguments {
@@ -39,23 +39,23 @@ struct Arguments {
     address: SocketAddr,
     /// The path of the requests
     path: String,
-    /// How many connections are used at once
+    /// Number of concurrent connections
     #[arg(long)]
     connections: usize,
-    /// How long requests are sent
+    /// Duration of the load
     #[arg(long)]
     seconds: f64,
-    /// How many requests are sent at most
+    /// Maximum number of requests
     #[arg(long)]
     requests: Option<u32>,
-    /// Requests a second, evenly, whether or not earlier ones are answered; without it, each connection sends its next
-    /// request when the last one is answered
+    /// Requests per second, evenly spaced (open loop); by default, each connection sends its next request after the
+    /// previous response (closed loop)
     #[arg(long)]
     rate: Option<f64>,
-    /// JSON bodies, one a line, sent in turn [default: that of car.json]
+    /// JSON bodies, one per line, sent in turn [default: car.json]
     #[arg(long)]
     bodies: Option<PathBuf>,
-    /// For each body, on the line of the same number, the exact price by model version: {"1": 1199988.75}
+    /// The exact price by model version for each body, one per line: {"1": 1199988.75}
     #[arg(long)]
     expect: Option<PathBuf>,
     /// Use a new connection for each request
@@ -67,13 +67,13 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["leak", address] => runtime.block_on(leak(address)),
-        _ => runtime.block_on(send(&Arguments::parse())),
+        ["leak", address] => runtime.block_on(serve_leaking(address)),
+        _ => runtime.block_on(run_load(&Arguments::parse())),
     }
 }
 
-/// Runs all connections to their end and prints the report.
-async fn send(arguments: &Arguments) -> Result<()> {
+/// Runs all connections and prints the report.
+async fn run_load(arguments: &Arguments) -> Result<()> {
     let run = Rc::new(Run::new(arguments)?);
     let local = LocalSet::new();
     let mut clients = JoinSet::new();
@@ -88,25 +88,25 @@ async fn send(arguments: &Arguments) -> Result<()> {
     });
     tokio::select! {
         done = all => done,
-        given_up = run.give_up() => given_up,
+        timed_out = run.wait_for_end() => timed_out,
     }?;
-    let sending = run.end.get().min(Instant::now()) - run.began;
+    let sending = run.end.get().min(Instant::now()) - run.started;
     println!("{}", run.report.take().into_json(sending));
     Ok(())
 }
 
-/// What the connections share.
+/// State shared by the connections.
 struct Run {
     address: SocketAddr,
-    /// Whole requests, one for each body.
+    /// Encoded requests, one per body.
     messages: Vec<Vec<u8>>,
-    /// The price by version, for each body; empty when nothing is expected.
+    /// Expected price by version for each body, or empty.
     expected: Vec<Value>,
-    /// The time between two requests of an open loop.
+    /// Interval between requests of an open loop.
     interval: Option<Duration>,
     requests: u32,
     reconnect: bool,
-    began: Instant,
+    started: Instant,
     end: Cell<Instant>,
     next: Cell<u32>,
     report: RefCell<Report>,
@@ -128,7 +128,7 @@ impl Run {
                 body.len()
             )
         };
-        let began = Instant::now();
+        let started = Instant::now();
         Ok(Self {
             address: *address,
             messages: bodies.iter().map(|body| message(body).into_bytes()).collect(),
@@ -136,19 +136,19 @@ impl Run {
             interval: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
             requests: arguments.requests.unwrap_or(u32::MAX),
             reconnect: arguments.reconnect,
-            began,
-            end: Cell::new(began + Duration::try_from_secs_f64(arguments.seconds)?),
+            started,
+            end: Cell::new(started + Duration::try_from_secs_f64(arguments.seconds)?),
             next: Cell::new(0),
             report: RefCell::default(),
         })
     }
 
-    /// One connection, made anew whenever it ends.
+    /// Runs one connection, reconnecting whenever it is closed.
     async fn client(self: Rc<Self>) -> Result<()> {
-        let mut kept: Option<TcpStream> = None;
+        let mut open: Option<TcpStream> = None;
         let mut buffer = Vec::new();
         while let Some(number) = self.next_request().await {
-            let mut stream = match kept.take().filter(is_open) {
+            let mut stream = match open.take().filter(is_open) {
                 Some(stream) => stream,
                 None => match self.connect().await? {
                     Some(stream) => stream,
@@ -161,17 +161,17 @@ impl Run {
             let outcome = exchange(&mut stream, &self.messages[body], &mut buffer).await;
             self.report.borrow_mut().in_flight -= 1;
             match outcome {
-                Ok(answer) => {
-                    self.note(&answer, &buffer, body, sent.elapsed())?;
-                    kept = Some(stream).filter(|_| !answer.closes && !self.reconnect);
+                Ok(response) => {
+                    self.record(&response, &buffer, body, sent.elapsed())?;
+                    open = Some(stream).filter(|_| !response.closes && !self.reconnect);
                 }
-                Err(failure) => self.report.borrow_mut().failed(failure)?,
+                Err(failure) => self.report.borrow_mut().record_failure(failure)?,
             }
         }
         Ok(())
     }
 
-    /// The number of the next request, once it is due; none when the run is over.
+    /// Waits until the next request is due and returns its number, or `None` at the end.
     async fn next_request(&self) -> Option<u32> {
         let number = self.next.get();
         if number >= self.requests {
@@ -179,8 +179,8 @@ impl Run {
         }
         self.next.set(number + 1);
         if let Some(interval) = self.interval {
-            let due = self.began + interval * number;
-            if due + LATE < Instant::now() {
+            let due = self.started + interval * number;
+            if due + LATE_THRESHOLD < Instant::now() {
                 self.report.borrow_mut().late += 1;
             }
             sleep_until(due.min(self.end.get())).await;
@@ -188,7 +188,7 @@ impl Run {
         (Instant::now() < self.end.get()).then_some(number)
     }
 
-    /// A new connection, tried for until the run is over.
+    /// Connects, retrying until the end.
     async fn connect(&self) -> Result<Option<TcpStream>> {
         while Instant::now() < self.end.get() {
             match TcpStream::connect(self.address).await {
@@ -200,33 +200,33 @@ impl Run {
                     self.report.borrow_mut().refused_connections += 1;
                 }
                 Err(error) if is_reset(&error) => self.report.borrow_mut().resets += 1,
-                Err(error) => return Err(error).context("no connection can be made"),
+                Err(error) => return Err(error).context("cannot connect"),
             }
-            sleep(PAUSE).await;
+            sleep(RECONNECT_DELAY).await;
         }
         Ok(None)
     }
 
-    /// Counts an answer, and looks into it where a price is expected.
-    fn note(&self, answer: &Message, buffer: &[u8], body: usize, took: Duration) -> Result<()> {
-        let status = answer.status.context("what came is no answer of HTTP/1.1")?;
+    /// Records a response and checks its price if one is expected.
+    fn record(&self, response: &Message, buffer: &[u8], body: usize, took: Duration) -> Result<()> {
+        let status = response.status.context("invalid HTTP/1.1 response")?;
         let mut report = self.report.borrow_mut();
-        report.answered(status, took);
+        report.record_response(status, took);
         report.accepted_in_time += u32::from(status == 200 && Instant::now() <= self.end.get());
         let Some(expected) = self.expected.get(body).filter(|_| status == 200) else { return Ok(()) };
-        let found: Value = serde_json::from_slice(&buffer[answer.body..]).unwrap_or_default();
-        let wanted = &expected[found["model"]["version"].to_string()];
-        if !wanted.is_number() || found["price"] != *wanted {
+        let actual: Value = serde_json::from_slice(&buffer[response.body..]).unwrap_or_default();
+        let price = &expected[actual["model"]["version"].to_string()];
+        if !price.is_number() || actual["price"] != *price {
             report.wrong += 1;
-            if report.examples.len() < EXAMPLES {
-                report.examples.push(json!({ "body": body, "answer": found, "expected": expected }));
+            if report.examples.len() < MAX_EXAMPLES {
+                report.examples.push(json!({ "body": body, "response": actual, "expected": expected }));
             }
         }
         Ok(())
     }
 
-    /// Waits for the end or for a signal, and then for answers that do not come.
-    async fn give_up(&self) -> Result<()> {
+    /// Waits for the end or a signal, and then for outstanding responses until the timeout.
+    async fn wait_for_end(&self) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         tokio::select! {
             _ = terminate.recv() => {}
@@ -234,17 +234,17 @@ impl Run {
             () = sleep_until(self.end.get()) => {}
         }
         self.end.set(Instant::now());
-        sleep(PATIENCE).await;
+        sleep(DRAIN_TIMEOUT).await;
         Ok(())
     }
 }
 
 fn read_lines(file: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// Whether the service left a connection open while it was idle. As far as the runtime knows: this asks no system.
+/// Whether an idle connection is still open, as far as the runtime knows; makes no system call.
 fn is_open(stream: &TcpStream) -> bool {
     matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
@@ -253,17 +253,17 @@ fn is_reset(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 enum Failure {
-    /// The connection had ended before anything was written: a request is written at once or not at all.
+    /// The connection was closed before the request was written.
     Unsent(Error),
-    /// The connection ended after the request was written.
+    /// The connection was closed after the request was written.
     Lost(Error),
-    /// What came is not understood.
+    /// The response is malformed.
     Malformed(anyhow::Error),
 }
 
-/// Sends a request and reads its answer into the buffer.
+/// Sends a request and reads the response into the buffer.
 async fn exchange(stream: &mut TcpStream, message: &[u8], buffer: &mut Vec<u8>) -> Result<Message, Failure> {
     stream.write_all(message).await.map_err(Failure::Unsent)?;
     buffer.clear();
@@ -271,24 +271,24 @@ async fn exchange(stream: &mut TcpStream, message: &[u8], buffer: &mut Vec<u8>) 
         if stream.read_buf(buffer).await.map_err(Failure::Lost)? == 0 {
             return Err(Failure::Lost(ErrorKind::UnexpectedEof.into()));
         }
-        if let Some(answer) = Message::parse(buffer).map_err(Failure::Malformed)? {
-            return Ok(answer);
+        if let Some(response) = Message::parse(buffer).map_err(Failure::Malformed)? {
+            return Ok(response);
         }
     }
 }
 
-/// A whole message of HTTP/1.1, either way.
+/// A complete HTTP/1.1 request or response.
 struct Message {
-    /// Of an answer; a request has a path in its place.
+    /// The status of a response; `None` for a request.
     status: Option<u16>,
-    /// Where the body begins; it ends with the buffer.
+    /// Offset of the body, which ends with the buffer.
     body: usize,
-    /// Whether it is the last one of its connection.
+    /// Whether the connection closes after it.
     closes: bool,
 }
 
 impl Message {
-    /// Reads what has come; none while something is missing.
+    /// Parses a buffer; `None` while the message is incomplete.
     fn parse(buffer: &[u8]) -> Result<Option<Self>> {
         let Some(end) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
         let mut lines = std::str::from_utf8(&buffer[..end])?.split("\r\n");
@@ -302,21 +302,21 @@ impl Message {
             }
         }
         let body = end + 4;
-        let length = length.context("a message without Content-Length is not understood")?;
+        let length = length.context("a message has no Content-Length")?;
         ensure!(buffer.len() <= body + length, "a message is longer than its Content-Length");
         Ok((buffer.len() == body + length).then_some(Self { status, body, closes }))
     }
 }
 
-/// What came back.
+/// The results of a load.
 #[derive(Default)]
 struct Report {
-    answers: BTreeMap<u16, u32>,
-    /// While requests were still being sent: one that waits for its answer says nothing about the speed of the others.
+    responses: BTreeMap<u16, u32>,
+    /// Accepted while requests were still being sent; later responses do not count towards the rate.
     accepted_in_time: u32,
     accepted_ms: Vec<f32>,
-    refused_ms: Vec<f32>,
-    /// Requests that are not answered yet; at the end, those that never are.
+    rejected_ms: Vec<f32>,
+    /// Requests without a response yet; lost if still so at the end.
     in_flight: u32,
     lost: u32,
     resets: u32,
@@ -327,17 +327,17 @@ struct Report {
 }
 
 impl Report {
-    fn answered(&mut self, status: u16, took: Duration) {
-        *self.answers.entry(status).or_default() += 1;
+    fn record_response(&mut self, status: u16, took: Duration) {
+        *self.responses.entry(status).or_default() += 1;
         let milliseconds = took.as_secs_f32() * 1e3;
         match status {
             200 => self.accepted_ms.push(milliseconds),
-            429 | 503 => self.refused_ms.push(milliseconds),
+            429 | 503 => self.rejected_ms.push(milliseconds),
             _ => {}
         }
     }
 
-    fn failed(&mut self, failure: Failure) -> Result<()> {
+    fn record_failure(&mut self, failure: Failure) -> Result<()> {
         let (error, was_sent) = match failure {
             Failure::Unsent(error) => (error, false),
             Failure::Lost(error) => (error, true),
@@ -354,10 +354,10 @@ impl Report {
     fn into_json(mut self, took: Duration) -> Value {
         json!({
             "seconds": took.as_secs_f64(),
-            "answers": self.answers.iter().map(|(status, count)| (status.to_string(), *count)).collect::<BTreeMap<_, _>>(),
+            "responses": self.responses.iter().map(|(status, count)| (status.to_string(), *count)).collect::<BTreeMap<_, _>>(),
             "per_second": f64::from(self.accepted_in_time) / took.as_secs_f64(),
             "accepted_ms": percentiles(&mut self.accepted_ms),
-            "refused_ms": percentiles(&mut self.refused_ms),
+            "rejected_ms": percentiles(&mut self.rejected_ms),
             "lost": self.lost + self.in_flight,
             "resets": self.resets,
             "refused_connections": self.refused_connections,
@@ -368,7 +368,7 @@ impl Report {
     }
 }
 
-/// Null where there are none.
+/// Percentiles; null without values.
 fn percentiles(values: &mut [f32]) -> Value {
     values.sort_by(f32::total_cmp);
     let last = values.len().saturating_sub(1);
@@ -376,22 +376,22 @@ fn percentiles(values: &mut [f32]) -> Value {
     json!({ "p50": at(50), "p99": at(99), "max": at(100) })
 }
 
-/// Serves, and never gives back a kilobyte of each request.
-async fn leak(address: &str) -> Result<()> {
+/// Runs a service that leaks a kilobyte per request.
+async fn serve_leaking(address: &str) -> Result<()> {
     let listener = TcpListener::bind(address).await?;
-    println!("leak serves on http://{}/", listener.local_addr()?);
+    println!("listening on http://{}/", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(leak_for(stream));
+        tokio::spawn(serve_leaking_connection(stream));
     }
 }
 
-/// Answers the requests of a connection until it ends.
-async fn leak_for(mut stream: TcpStream) -> Result<()> {
+/// Handles the requests of a connection until it is closed.
+async fn serve_leaking_connection(mut stream: TcpStream) -> Result<()> {
     let mut buffer = Vec::new();
     while stream.read_buf(&mut buffer).await? > 0 {
         if Message::parse(&buffer)?.is_some() {
-            // Otherwise the compiler leaves out what nobody reads.
+            // Otherwise the compiler would remove the unused allocation.
             black_box(vec![1_u8; 1024].leak());
             buffer.clear();
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await?;

@@ -1,7 +1,7 @@
-"""uvicorn's protocol for HTTP, with each answer in one write: `uvicorn --http one_write:OneWrite`.
+"""uvicorn's HTTP protocol with each response in a single write: `uvicorn --http one_write:OneWrite`.
 
-Uvicorn writes an answer's head and body apart. That costs a call of the system each and, on asyncio's own loop with several
-workers, which leaves Nagle's algorithm on, 40 ms of waiting."""
+Uvicorn writes the head and the body of a response separately. That takes two system calls and, on asyncio's own loop with
+several workers, which leaves Nagle's algorithm enabled, a delay of 40 ms."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class OneWrite(HttpToolsProtocol):
-    """The protocol that `uvicorn[standard]` takes by itself, on a transport that collects."""
+    """The default protocol of `uvicorn[standard]` on a buffering transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(Collecting(transport))
+        super().connection_made(BufferingTransport(transport))
 
 
-class Collecting:
-    """A transport that sends together what is written in one step of the loop."""
+class BufferingTransport:
+    """A transport that combines all writes of one loop iteration."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport

@@ -1,7 +1,7 @@
-"""A service of the predecessor's shape, for `bench/serving` to be measured against: FastAPI, pandas, CatBoost.
+"""A service like the predecessor (FastAPI, pandas, CatBoost), as a reference for `bench/serving`.
 
-MODEL_FILE is the model, MODEL_KIND what answers with it: `predecessor`, `catboost`, `catboost-row` or, with Probeg's own
-model file, `onnxruntime`."""
+MODEL_FILE is the model file, MODEL_KIND how it is run: `predecessor`, `catboost`, `catboost-row` or, with Probeg's model
+file, `onnxruntime`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from predecessor_features import NUMBERS, TEXTS, features
 
 
 class Car(BaseModel):
-    """One car, as the JSON path takes it."""
+    """The JSON body for one car."""
 
     brand: str
     year: float
@@ -42,13 +42,13 @@ class Car(BaseModel):
 
 
 class Boosted:
-    """CatBoost's side. A worker has one processor, so it computes in one thread."""
+    """CatBoost in one thread, since there is a worker per processor."""
 
     def __init__(self, file: str) -> None:
         self._model = catboost.CatBoostRegressor().load_model(file)
 
     def price_one(self, car: dict) -> float:
-        """One car is a table of one row, prepared as a workbook's are."""
+        """Values one car as a table of one row, prepared like a workbook."""
         return float(self.price(pandas.DataFrame([car]))[0])
 
     def price(self, table: pandas.DataFrame) -> numpy.ndarray:
@@ -56,7 +56,7 @@ class Boosted:
 
 
 class Predecessor(Boosted):
-    """As the predecessor does it: one car is a table of one row, which CatBoost is given as it is."""
+    """As the predecessor does it: one car is a table of one row, passed to CatBoost unprepared."""
 
     def price_one(self, car: dict) -> float:
         known = {name: car[name] or "missing" for name in TEXTS} | {name: car[name] for name in NUMBERS}
@@ -64,7 +64,7 @@ class Predecessor(Boosted):
 
 
 class BoostedRow(Boosted):
-    """The same without pandas for one car."""
+    """CatBoost without pandas for one car."""
 
     def price_one(self, car: dict) -> float:
         texts = [car[name] or "missing" for name in TEXTS]
@@ -73,7 +73,7 @@ class BoostedRow(Boosted):
 
 
 class Exported:
-    """Probeg's model file in onnxruntime, its inputs prepared from the metadata."""
+    """Probeg's model file in onnxruntime, with inputs prepared according to the metadata."""
 
     def __init__(self, file: str) -> None:
         options = onnxruntime.SessionOptions()
@@ -83,7 +83,7 @@ class Exported:
         self._schema = json.loads(metadata["probeg.schema"])
         self._median = json.loads(metadata["probeg.quantiles"]).index(0.5)
         self._ids = [
-            {tuple(key): place for place, key in enumerate(feature["values"], start=1)}
+            {tuple(key): identifier for identifier, key in enumerate(feature["values"], start=1)}
             for feature in self._schema["categorical"]
         ]
 
@@ -94,14 +94,14 @@ class Exported:
         return self._price(table.astype(object).where(table.notna(), None).to_dict("records"))
 
     def _price(self, rows: list[dict]) -> numpy.ndarray:
-        ids = [[self._identifier(row, place) for place in range(len(self._ids))] for row in rows]
+        ids = [[self._identifier(row, index) for index in range(len(self._ids))] for row in rows]
         numbers = [[self._number(row, feature) for feature in self._schema["numeric"]] for row in rows]
         inputs = {"categorical": numpy.array(ids, numpy.int64), "numeric": numpy.array(numbers, numpy.float32)}
         return self._session.run(["price_quantiles"], inputs)[0][:, self._median]
 
-    def _identifier(self, row: dict, place: int) -> int:
-        key = tuple(self._canonical(row, column) for column in self._schema["categorical"][place]["columns"])
-        return self._ids[place].get(key, 0)
+    def _identifier(self, row: dict, index: int) -> int:
+        key = tuple(self._canonical(row, column) for column in self._schema["categorical"][index]["columns"])
+        return self._ids[index].get(key, 0)
 
     def _canonical(self, row: dict, column: str) -> str | None:
         text = row.get(column)
@@ -125,16 +125,16 @@ model = MODELS[os.environ["MODEL_KIND"]](os.environ["MODEL_FILE"])
 
 @app.post("/get_sale_prediction_for_one_car")
 async def value_one(car: Car) -> float:
-    """A bare number. Not in a thread of its own, which would take longer than the model does."""
+    """Returns a bare number. Async, since a thread pool would take longer than the model."""
     return model.price_one(car.model_dump())
 
 
 @app.post("/get_sale_prediction_for_multiple_cars")
 def value_many(file: UploadFile) -> StreamingResponse:
-    """The workbook with a column more."""
+    """Returns the workbook with a price column."""
     table = pandas.read_excel(io.BytesIO(file.file.read()))
     table["predict_value"] = model.price(table)
-    answer = io.BytesIO()
-    table.to_excel(answer, index=False)
-    answer.seek(0)
-    return StreamingResponse(answer, media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+    output = io.BytesIO()
+    table.to_excel(output, index=False)
+    output.seek(0)
+    return StreamingResponse(output, media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")

@@ -1,4 +1,4 @@
-"""The columns of the predecessor, as its CatBoost is given them."""
+"""The predecessor's feature columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NUMBERS = ["year", "mileage", "engine_volume", "engine_power"]
 
 
 def features(table: pandas.DataFrame) -> pandas.DataFrame:
-    """What CatBoost was trained on."""
+    """Selects and converts the features for CatBoost."""
     table = table.reindex(columns=[*TEXTS, *NUMBERS])
     table[TEXTS] = table[TEXTS].fillna("missing").astype(str)
     table[NUMBERS] = table[NUMBERS].astype(float)

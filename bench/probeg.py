@@ -1,4 +1,4 @@
-"""The program under test, driven as a user would drive it."""
+"""Runs the program under test on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cluster import Database
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took, its threads included, its database server not."""
+    """The cost of a process, including its threads but not its database server."""
 
     seconds: float
     cpu_seconds: float
@@ -25,8 +25,8 @@ class Cost:
 
 
 class PeakMemory(threading.Thread):
-    """Looks at a process until it ends. What the system tells of it afterwards includes this interpreter, which it was
-    forked from."""
+    """Polls the peak memory of a process until it exits. The figure of `wait4` would include this interpreter, which the
+    process was forked from."""
 
     def __init__(self, process: int) -> None:
         super().__init__(daemon=True)
@@ -43,8 +43,8 @@ class PeakMemory(threading.Thread):
 
 
 def run_measured(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, Cost]:
-    """Runs a command to its end; returns what it printed and what it took. What it logs is passed on."""
-    began = time.monotonic()
+    """Runs a command and returns its output and cost. Its log is passed through."""
+    started = time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     peak = PeakMemory(process.pid)
@@ -54,13 +54,13 @@ def run_measured(command: list[str], environment: dict[str, str] | None = None) 
     peak.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return output, Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, peak.bytes)
+        raise SystemExit(f"{' '.join(command)} exited with {process.returncode}")
+    return output, Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, peak.bytes)
 
 
 @dataclass(frozen=True)
 class Probeg:
-    """The program and the database that it works on."""
+    """The program and its database."""
 
     program: Path
     database: Database
@@ -71,17 +71,17 @@ class Probeg:
         return run_measured([str(self.program), *arguments], environment)
 
     def import_file(self, file: Path, scratch: Path) -> None:
-        """Fills the database, and says what became of the rows."""
+        """Imports a file and prints the summary."""
         output, _ = self.run("import", str(file), "--rejects", str(scratch / "rejected.csv"))
         print(output, end="", file=sys.stderr)
 
     def train(self, settings: list[str]) -> tuple[dict, Cost]:
-        """Trains a version; returns its number and its run."""
+        """Trains a version and returns the result and cost."""
         output, cost = self.run("train", "--json", *(part for setting in settings for part in ("--set", setting)))
         return json.loads(output), cost
 
     def show_run(self, run: int) -> dict:
-        """A run's configuration and epochs."""
+        """The configuration and epochs of a run."""
         return json.loads(self.run("runs", "show", str(run), "--json")[0])
 
     def predict(self, version: int, listings: Path, valued: Path) -> None:
@@ -93,9 +93,9 @@ class Probeg:
         self.run("models", "export", str(version), "-o", str(file))
 
 
-def find_program(given: str | None) -> Path:
-    """The program that is given, or the release build of this checkout."""
-    program = Path(given) if given else Path(__file__).parent.parent / "target/release/probeg"
+def find_program(path: str | None) -> Path:
+    """The given program, or the release build of this checkout."""
+    program = Path(path) if path else Path(__file__).parent.parent / "target/release/probeg"
     if not program.exists():
-        raise SystemExit(f"{program} does not exist; build it with `cargo build --release` or name it with --probeg")
+        raise SystemExit(f"{program} does not exist; build it with `cargo build --release` or specify it with --probeg")
     return program.resolve()

@@ -1,4 +1,4 @@
-"""Loads Probeg and the services that it is measured against with the same requests, and prints the ratios."""
+"""Sends the same load to Probeg and to reference services and prints the ratios."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ CONNECTIONS = (1, 16, 128)
 OWN = "Probeg"
 WITHOUT_INFERENCE = "the same service without inference"
 CAR = json.loads((Path(__file__).parent / "car.json").read_text())
-# As the predecessor trained its own.
+# The parameters of the predecessor's model.
 PREDECESSOR_TREES, PREDECESSOR_DEPTH = 500, 4
 
 
 @dataclass(frozen=True)
 class Service:
-    """What is measured: how it is started, and where it takes one car and a workbook."""
+    """A service under test: its command, and its paths for one car and for a workbook."""
 
     name: str
     command: list[str]
@@ -51,7 +51,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Running:
-    """A service that answers."""
+    """A running service."""
 
     address: str
     process: int
@@ -59,7 +59,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Load:
-    """What a service bore, and what a request cost its processes."""
+    """The throughput and latency of a service, and the CPU time per request."""
 
     requests_per_second: float
     p50_ms: float
@@ -81,7 +81,7 @@ def main() -> None:
         raise SystemExit(f"{limit} does not exist; build it with `cargo build --release --locked -p probeg -p bench`")
     with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder, Cluster() as cluster:
         scratch = Path(folder)
-        # Where runs and servers leave their files.
+        # For the files of runs and servers.
         os.environ["PROBEG_HOME"] = str(scratch / "home")
         probeg = Probeg(program, cluster.create_database("listings"))
         probeg.import_file(options.file, scratch)
@@ -103,68 +103,68 @@ def main() -> None:
         loads, workbooks = {}, {}
         for service in services:
             probeg.run("models", "promote", "2" if service.name == WITHOUT_INFERENCE else "1")
-            with running(service, scratch) as it:
+            with running(service, scratch) as server:
                 loads[service.name] = {}
                 for connections in CONNECTIONS:
-                    found = loads[service.name][connections] = best_load(it, service.path, connections, options)
+                    result = loads[service.name][connections] = best_load(server, service.path, connections, options)
                     if connections == 1:
-                        refuse_waiting(service.name, found)
+                        reject_waiting(service.name, result)
                 if service.bulk:
-                    workbooks[service.name] = min(upload(f"http://{it.address}{service.bulk}", workbook) for _ in range(options.repeat))
+                    workbooks[service.name] = min(upload(f"http://{server.address}{service.bulk}", workbook) for _ in range(options.repeat))
         copied = min(float(subprocess.check_output([str(limit), "copy", str(workbook), str(scratch / "copy.xlsx")])) for _ in range(options.repeat))
     report(loads, workbooks, copied, options)
 
 
 def probeg_service(name: str, program: Path, database: Database) -> Service:
-    """Probeg as a user starts it."""
+    """Probeg with its default settings."""
     command = [str(program), "serve", "--bind", "127.0.0.1:PORT"]
     bulk = "/v1/valuations/xlsx" if name == OWN else None
     return Service(name, command, "/v1/valuations", bulk, {"DATABASE_URL": database.url})
 
 
 def predecessor_service(name: str, kind: str, model: Path, workers: int | None = None) -> Service:
-    """FastAPI in production: uvicorn on uvloop and httptools, an answer a write, no access log, a worker a processor unless
-    it is said how many."""
+    """FastAPI as in production: uvicorn on uvloop and httptools, one write per response, no access log, one worker per
+    processor by default."""
     uvicorn = [sys.executable, "-m", "uvicorn", "predecessor:app", "--loop", "uvloop", "--http", "one_write:OneWrite"]
     command = [*uvicorn, "--workers", str(workers or os.cpu_count()), "--log-level", "warning", "--port", "PORT"]
-    # Whoever leaves out pandas for one car still reads workbooks with it.
+    # The variant without pandas differs for single cars only.
     bulk = None if kind == "catboost-row" else "/get_sale_prediction_for_multiple_cars"
     return Service(name, command, "/get_sale_prediction_for_one_car", bulk, {"MODEL_KIND": kind, "MODEL_FILE": str(model)})
 
 
-def refuse_waiting(name: str, alone: Load) -> None:
-    """Ends the benchmark where a service waits for something other than a processor: its latency is not its cost."""
+def reject_waiting(name: str, alone: Load) -> None:
+    """Aborts the benchmark if the latency of a service is not explained by its CPU time."""
     if waits(alone):
         raise SystemExit(
-            f"{name} is refused: at one connection a request takes {alone.p50_ms:.2f} ms but only {alone.cpu_us / 1000:.2f} ms of CPU. "
-            "It waits for something, such as a delayed acknowledgement of TCP, or the machine is busy; a comparison would say nothing."
+            f"{name} is rejected: at one connection a request takes {alone.p50_ms:.2f} ms but only {alone.cpu_us / 1000:.2f} ms of CPU. "
+            "It waits for something, such as a delayed acknowledgement of TCP, or the machine is busy; a comparison would be meaningless."
         )
 
 
 def waits(alone: Load) -> bool:
-    """Whether a load at one connection shows a latency that no work explains."""
+    """Whether the latency at one connection exceeds what the CPU time explains."""
     return alone.p50_ms > 3 * alone.cpu_us / 1000 + 1
 
 
 def self_check() -> None:
-    """A service that waits for an acknowledgement must be refused; the same service without the wait must not."""
+    """Checks that a service that waits for an acknowledgement is rejected, and the same service without the wait is not."""
     options = argparse.Namespace(seconds=1, repeat=1)
     with tempfile.TemporaryDirectory(prefix="probeg-serving-") as folder:
         for arguments, expected in (([], True), (["one-write"], False)):
             command = [sys.executable, "waiting.py", "PORT", *arguments]
-            with running(Service("waiting.py", command, "/", None, {}), Path(folder)) as it:
-                alone = best_load(it, "/", 1, options)
+            with running(Service("waiting.py", command, "/", None, {}), Path(folder)) as server:
+                alone = best_load(server, "/", 1, options)
             if waits(alone) != expected:
-                raise SystemExit(f"self-check: {' '.join(command)} should be {'refused' if expected else 'accepted'}: {alone}")
-    print("self-check: a service that waits is refused, one that does not is accepted", file=sys.stderr)
+                raise SystemExit(f"self-check: {' '.join(command)} should be {'rejected' if expected else 'accepted'}: {alone}")
+    print("self-check: a service that waits is rejected, one that does not is accepted", file=sys.stderr)
 
 
 def cpu_seconds(process: int) -> float:
-    """What a process and those that it started have computed, the ones that ended included."""
+    """The CPU time of a process and its descendants, including exited ones."""
     parents, ticks = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The second field is a name in brackets, which may hold spaces and brackets.
+            # The second field is a name in parentheses, which may contain spaces and parentheses.
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
@@ -177,7 +177,7 @@ def cpu_seconds(process: int) -> float:
 
 
 def write_constant_model(file: Path, constant: Path) -> Path:
-    """Probeg's model file with a graph that computes nothing: the same service, without inference."""
+    """Writes Probeg's model file with a graph of constant prices: the same service, without inference."""
     model = onnx.load(file)
     width = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     prices = numpy.linspace(1e6, 1.2e6, width, dtype=numpy.float32)[None]
@@ -194,7 +194,7 @@ def write_constant_model(file: Path, constant: Path) -> Path:
             node("Add", ["rows", "prices"], [model.graph.output[0].name]),
         ]
     )
-    # The rows that a server checks a model by have the prices of this graph.
+    # Adjust the golden rows, which the server checks.
     for entry in model.metadata_props:
         if entry.key == "probeg.golden":
             golden = json.loads(entry.value)
@@ -206,22 +206,22 @@ def write_constant_model(file: Path, constant: Path) -> Path:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser("bench/serving", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("file", type=Path, nargs="?", help="listings with prices: CSV or CSV.gz; without it, only the self-check runs")
-    parser.add_argument("--rows", type=int, default=10_000, help="cars of the workbook (default: 10000)")
-    parser.add_argument("--trees", type=int, default=PREDECESSOR_TREES, help="of CatBoost beside the predecessor's (default: 500)")
-    parser.add_argument("--depth", type=int, default=PREDECESSOR_DEPTH, help="of each of these trees (default: 4)")
-    parser.add_argument("--seconds", type=int, default=5, help="of each load (default: 5)")
-    parser.add_argument("--repeat", type=int, default=3, help="how often each load is put on and a workbook is sent; the best counts (default: 3)")
+    parser.add_argument("--rows", type=int, default=10_000, help="number of cars in the workbook (default: 10000)")
+    parser.add_argument("--trees", type=int, default=PREDECESSOR_TREES, help="number of trees of the second CatBoost model (default: 500)")
+    parser.add_argument("--depth", type=int, default=PREDECESSOR_DEPTH, help="depth of its trees (default: 4)")
+    parser.add_argument("--seconds", type=int, default=5, help="duration of each load (default: 5)")
+    parser.add_argument("--repeat", type=int, default=3, help="number of repetitions, of which the best counts (default: 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
     parser.add_argument("--probeg", help="the program (default: target/release/probeg)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     return parser.parse_args()
 
 
 def train_catboost(database: Database, trees: int, depth: int, file: Path) -> None:
-    """A model of the predecessor's kind: its columns, the logarithm of the price."""
+    """Trains a model like the predecessor's: on its columns, predicting the log price."""
     table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])}, price FROM listings WHERE bucket < 80")
     model = catboost.CatBoostRegressor(iterations=trees, depth=depth, learning_rate=0.1, verbose=False, allow_writing_files=False)
     model.fit(features(table), numpy.log(table["price"].astype(float)), cat_features=TEXTS)
@@ -229,7 +229,7 @@ def train_catboost(database: Database, trees: int, depth: int, file: Path) -> No
 
 
 def write_workbook(database: Database, rows: int, file: Path) -> Path:
-    """Cars without prices."""
+    """Writes a workbook of cars without prices."""
     table = database.query(f"SELECT {', '.join([*TEXTS, *NUMBERS])} FROM listings WHERE bucket >= 90 ORDER BY id")
     table[NUMBERS] = table[NUMBERS].astype(float)
     pandas.concat([table] * (rows // len(table) + 1)).head(rows).to_excel(file, index=False)
@@ -238,7 +238,7 @@ def write_workbook(database: Database, rows: int, file: Path) -> Path:
 
 @contextmanager
 def running(service: Service, scratch: Path) -> Iterator[Running]:
-    """A service for the time of a `with` block, PORT in its command replaced, once it answers. It logs to a file."""
+    """Runs a service on a free port, replacing PORT in its command, for the duration of a `with` block. It logs to a file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -255,7 +255,7 @@ def running(service: Service, scratch: Path) -> Iterator[Running]:
             except OSError:
                 time.sleep(0.1)
         else:
-            raise SystemExit(f"{' '.join(command)} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+            raise SystemExit(f"{' '.join(command)} does not respond:\n{log.read_text(errors='replace')[-2000:]}")
         yield Running(f"127.0.0.1:{port}", process.pid)
     finally:
         process.terminate()
@@ -264,28 +264,28 @@ def running(service: Service, scratch: Path) -> Iterator[Running]:
 
 def post(url: str, body: bytes, media_type: str) -> bytes:
     request = urllib.request.Request(url, body, {"Content-Type": media_type})
-    with urllib.request.urlopen(request) as answer:
-        return answer.read()
+    with urllib.request.urlopen(request) as response:
+        return response.read()
 
 
 def upload(url: str, workbook: Path) -> float:
-    """Seconds from the first byte sent to the last received."""
+    """The time from the first byte sent to the last received, in seconds."""
     boundary = uuid.uuid4().hex
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="cars.xlsx"\r\n\r\n'
     body = head.encode() + workbook.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    began = time.monotonic()
+    started = time.monotonic()
     assert post(url, body, f"multipart/form-data; boundary={boundary}")[:2] == b"PK"
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
 def best_load(service: Running, path: str, connections: int, options: argparse.Namespace) -> Load:
-    """The best of several: whatever else a machine does makes it slower."""
+    """The best of several loads, since other work on the machine can only slow it down."""
     loads = (load(service, path, connections, options.seconds) for _ in range(options.repeat))
     return max(loads, key=lambda load: load.requests_per_second)
 
 
 def load(service: Running, path: str, connections: int, seconds: int) -> Load:
-    """What wrk measures with one thread."""
+    """Runs wrk with one thread."""
     body = json.dumps(CAR, ensure_ascii=False)
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(f"wrk.method='POST'\nwrk.headers['Content-Type']='application/json'\nwrk.body=[[{body}]]\n")
@@ -293,11 +293,11 @@ def load(service: Running, path: str, connections: int, seconds: int) -> Load:
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "10s", "--latency", "-s", script.name, f"http://{service.address}{path}"]
         before = cpu_seconds(service.process)
         output = subprocess.check_output(command, text=True)
-        computed = cpu_seconds(service.process) - before
+        cpu = cpu_seconds(service.process) - before
     assert "Non-2xx" not in output and "Socket errors" not in output, output
     p50, p99 = (milliseconds(output, percent) for percent in (50, 99))
     requests = int(re.search(r"(\d+) requests in", output)[1])
-    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), p50, p99, computed * 1e6 / requests)
+    return Load(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), p50, p99, cpu * 1e6 / requests)
 
 
 def milliseconds(output: str, percent: int) -> float:
@@ -306,21 +306,21 @@ def milliseconds(output: str, percent: int) -> float:
 
 
 def report(loads: dict[str, dict[int, Load]], workbooks: dict[str, float], copied: float, options: argparse.Namespace) -> None:
-    """Tables in Markdown."""
-    print("| single cars a second | " + " | ".join(f"{count} connections" for count in CONNECTIONS) + " |")
+    """Prints Markdown tables."""
+    print("| single cars per second | " + " | ".join(f"{count} connections" for count in CONNECTIONS) + " |")
     print("|---|" + "---:|" * len(CONNECTIONS))
     for name, by_connections in loads.items():
-        cells = [f"{it.requests_per_second:,.0f} ({it.p50_ms:.2f} / {it.p99_ms:.2f}; {it.cpu_us:,.0f} µs)" for it in by_connections.values()]
-        print(f"| {name} (p50 / p99; CPU a request) | " + " | ".join(cells) + " |")
+        cells = [f"{load.requests_per_second:,.0f} ({load.p50_ms:.2f} / {load.p99_ms:.2f}; {load.cpu_us:,.0f} µs)" for load in by_connections.values()]
+        print(f"| {name} (p50 / p99; CPU per request) | " +  " | ".join(cells) + " |")
     own = loads[OWN]
     for name in list(loads)[1:]:
         ratios = [own[count].requests_per_second / loads[name][count].requests_per_second for count in CONNECTIONS]
         print(f"| Probeg to {name} | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |")
-    print(f"\n| workbook of {options.rows:,} cars | seconds | Probeg takes of it |\n|---|---:|---:|")
+    print(f"\n| workbook of {options.rows:,} cars | seconds | Probeg relative to it |\n|---|---:|---:|")
     for name, seconds in {**workbooks, "reading and writing it without valuations": copied}.items():
         print(f"| {name} | {seconds:.2f} | {workbooks[OWN] / seconds:.3f} |")
     if options.json:
-        figures = {name: {count: vars(it) for count, it in by.items()} for name, by in loads.items()}
+        figures = {name: {count: vars(load) for count, load in by_count.items()} for name, by_count in loads.items()}
         options.json.write_text(json.dumps({"loads": figures, "workbooks": workbooks, "copied": copied}, indent=2))
 
 

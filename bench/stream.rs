@@ -1,5 +1,5 @@
-//! What `bench/streaming` times inside a process: goes over the training split of a database and prints how many rows
-//! there were and how long it took.
+//! The streaming benchmark of `bench/streaming`: reads the training split of a database and prints the number of rows and
+//! the time taken.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [what, url] = &arguments[..] else { bail!("usage: stream chunks|batches|spool URL") };
+    let [mode, url] = &arguments[..] else { bail!("usage: stream chunks|batches|spool URL") };
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = AtomicBool::new(false);
     let snapshot = tokio.block_on(async { Snapshot::begin(&Database::connect(url, 2).await?).await })?;
@@ -24,33 +24,33 @@ fn main() -> Result<()> {
     let rows = usize::try_from(stream.rows()?.train)?;
     let order = Order { seed: 0, epoch: 0, shuffle_rows: 1 << 18, batch_size: 512, is_shuffled: true };
     let mut read = 0;
-    let seconds = match what.as_str() {
-        // Decoded into arrow2's columns, and nothing else.
+    let seconds = match mode.as_str() {
+        // Decoded into arrow2 columns only.
         "chunks" => {
-            let began = Instant::now();
+            let started = Instant::now();
             stream.scan(Split::Train, |chunk| {
                 read += chunk.len();
                 Ok(true)
             })?;
-            began.elapsed()
+            started.elapsed()
         }
-        // As an epoch hands them to the network: encoded, shuffled, in mini-batches.
+        // As in a training epoch: encoded, shuffled, in mini-batches.
         "batches" | "spool" => {
             let encoder = encoder(&mut stream)?;
             let folder = tempfile::tempdir()?;
-            if what == "spool" {
+            if mode == "spool" {
                 stream.encode(Split::Train, &encoder, Some(&folder.path().join("train.arrow")), |_| {})?;
             }
-            let began = Instant::now();
+            let started = Instant::now();
             stream.shuffled(order, Position::default(), rows, &encoder, |batch, _| {
                 read += batch.len();
                 true
             })?;
-            began.elapsed()
+            started.elapsed()
         }
-        other => bail!("{other:?} is none of chunks, batches and spool"),
+        other => bail!("{other:?} is not one of chunks, batches and spool"),
     };
-    anyhow::ensure!(read == rows, "{read} rows were read of {rows}");
+    anyhow::ensure!(read == rows, "{read} of {rows} rows were read");
     println!("{}", serde_json::json!({ "rows": rows, "seconds": seconds.as_secs_f64() }));
     Ok(())
 }

@@ -1,4 +1,4 @@
-"""Trains Probeg and the same network in PyTorch on the same listings and prints what each takes, and the ratios."""
+"""Trains Probeg and the same network in PyTorch on the same listings and compares speed and memory."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from listings import Listings, read_listings
 from probeg import Cost, Probeg, find_program, run_measured
 
 EXAMPLE = "Example: bench/training listings.csv.gz --epochs 3"
-# More threads finish sooner, fewer waste less: Probeg is held against the better of these in each figure.
+# Probeg is compared with the better of these in each figure.
 THREADS = (1, 2)
-# Never hidden from the network: a valuation always has them.
+# Never masked: a valuation always has them.
 ALWAYS_KNOWN = {"age", "listing_date", "mileage", "year"}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one side took for `epochs` epochs and for one, and how it learned."""
+    """The costs of a run of all epochs and of a run of one, and the losses."""
 
     name: str
     short: Cost
@@ -36,8 +36,8 @@ class Measured:
     rows_per_second: float
     validation_losses: list[float]
 
-    def cpu_seconds_an_epoch(self, epochs: int) -> float:
-        """Of the epochs alone: what comes before and after them is in both runs and cancels out."""
+    def cpu_seconds_per_epoch(self, epochs: int) -> float:
+        """Epochs only: everything else is in both runs and cancels out."""
         return (self.long.cpu_seconds - self.short.cpu_seconds) / (epochs - 1)
 
 
@@ -54,22 +54,22 @@ def main() -> None:
         rows = write_rows(listings, model_schema(scratch / "model.onnx"), scratch / "rows.npz")
         config = {**run["config"], "batch_size": batch_size(run["config"], rows)}
         references = [measure_twin(scratch / "rows.npz", config, options.epochs, threads) for threads in THREADS]
-    print(f"{rows:,} listings to learn from, {config['batch_size']} a batch, k = {config['k']}")
+    print(f"{rows:,} training listings, batch size {config['batch_size']}, k = {config['k']}")
     report(own, references, rows, options)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser("bench/training", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("file", type=Path, help="listings with prices: CSV or CSV.gz")
-    parser.add_argument("--rows", type=int, help="only the first rows of the file")
-    parser.add_argument("--epochs", type=int, default=3, help="at least 2 (default: 3)")
+    parser.add_argument("--rows", type=int, help="use only the first rows of the file")
+    parser.add_argument("--epochs", type=int, default=3, help="number of epochs, at least 2 (default: 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
     parser.add_argument("--probeg", help="the program (default: target/release/probeg)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the figures to this file as well")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     options = parser.parse_args()
     if options.epochs < 2:
-        parser.error("--epochs must be at least 2: figures an epoch come from the difference of two runs")
+        parser.error("--epochs must be at least 2: figures per epoch are the difference of two runs")
     return options
 
 
@@ -82,7 +82,7 @@ def head_of(file: Path, rows: int | None, scratch: Path) -> Path:
 
 
 def measure_probeg(probeg: Probeg, settings: list[str], epochs: int) -> tuple[Measured, dict[str, Any], int]:
-    """Two runs of the program, with one epoch and with all."""
+    """Two runs of Probeg, with one epoch and with all."""
     settings = [*settings, "backtest=false", "refit=false"]
     _, short = probeg.train([*settings, "epochs=1"])
     trained, long = probeg.train([*settings, f"epochs={epochs}", f"patience={epochs}"])
@@ -93,8 +93,8 @@ def measure_probeg(probeg: Probeg, settings: list[str], epochs: int) -> tuple[Me
 
 def measure_twin(rows: Path, config: dict[str, Any], epochs: int, threads: int) -> Measured:
     """Two runs of the PyTorch side, with one epoch and with all."""
-    # A processor's own best kernels: settings that work around old libraries would slow the reference. And threads
-    # that wait asleep: on a machine with other work, PyTorch's would burn most of its time in waiting for each other.
+    # No OpenBLAS workarounds, which would slow the reference, and passive waiting: on a busy machine, spinning threads
+    # would waste most of their time.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
     environment["OMP_WAIT_POLICY"] = "passive"
     program = [sys.executable, str(Path(__file__).with_name("twin.py")), str(rows)]
@@ -102,24 +102,24 @@ def measure_twin(rows: Path, config: dict[str, Any], epochs: int, threads: int) 
         run_measured([*program, json.dumps({**config, "epochs": count}), str(threads)], environment)
         for count in (1, epochs)
     ]
-    (_, short), (answer, long) = outputs
-    return measured(f"PyTorch, threads: {threads}", short, long, json.loads(answer)["epochs"])
+    (_, short), (output, long) = outputs
+    return measured(f"PyTorch, threads: {threads}", short, long, json.loads(output)["epochs"])
 
 
 def measured(name: str, short: Cost, long: Cost, epochs: list[dict[str, float]]) -> Measured:
-    """The speed is that of the fastest epoch: other work on the machine can only slow one down."""
+    """Takes the speed of the fastest epoch, since other work on the machine can only slow it down."""
     fastest = max(epoch["rows_per_second"] for epoch in epochs)
     return Measured(name, short, long, fastest, [epoch["validation_loss"] for epoch in epochs])
 
 
 def model_schema(file: Path) -> list[dict[str, Any]]:
-    """The categorical features with their vocabularies, out of a model file."""
+    """Reads the categorical features with their vocabularies from a model file."""
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return json.loads(session.get_modelmeta().custom_metadata_map["probeg.schema"])["categorical"]
 
 
 def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path) -> int:
-    """Writes both splits encoded, for PyTorch to hold in memory; returns how many rows are learned from."""
+    """Writes both splits in encoded form for PyTorch; returns the number of training rows."""
     arrays: dict[str, numpy.ndarray] = {"cardinalities": numpy.array([len(feature["values"]) for feature in categorical])}
     for name, buckets in {"train": (0, 79), "validation": (80, 89)}.items():
         part = listings.between_buckets(*buckets)
@@ -134,27 +134,27 @@ def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path
 
 
 def ids(table: pandas.DataFrame, feature: dict[str, Any]) -> numpy.ndarray:
-    """The id of each listing's key, 0 where it is unknown or missing. Stored texts are in canonical form already."""
-    known = {tuple(key): place for place, key in enumerate(feature["values"], start=1)}
+    """The id of each listing's key, 0 if it is unknown or missing. Stored text is in canonical form."""
+    known = {tuple(key): identifier for identifier, key in enumerate(feature["values"], start=1)}
     keys = table[feature["columns"]].itertuples(index=False, name=None)
     return numpy.array([known.get(key, 0) for key in keys], dtype=numpy.int64)
 
 
 def batch_size(config: dict[str, Any], rows: int) -> int:
-    """As Probeg takes it: fewer than configured where an epoch would otherwise have hardly any steps."""
+    """The effective batch size, as in Probeg: smaller than configured if an epoch would have too few steps."""
     fitting = max(rows // 100, 16)
     return min(config["batch_size"], 1 << (fitting - 1).bit_length())
 
 
 def report(own: Measured, references: list[Measured], rows: int, options: argparse.Namespace) -> None:
-    """Prints a line a figure: all sides, and Probeg against the better PyTorch.
+    """Prints a row per figure: all sides, and Probeg relative to the better PyTorch.
 
-    The validation losses are there to show that both sides learn the same.
+    The validation losses show that both sides train the same network.
     """
     sides = [own, *references]
     figures = {
-        "samples a second": ([side.rows_per_second for side in sides], max),
-        "samples a CPU-second": ([rows / side.cpu_seconds_an_epoch(options.epochs) for side in sides], max),
+        "samples per second": ([side.rows_per_second for side in sides], max),
+        "samples per CPU second": ([rows / side.cpu_seconds_per_epoch(options.epochs) for side in sides], max),
         "peak memory, MB": ([side.long.peak_bytes / 1e6 for side in sides], min),
         "whole run, seconds": ([side.long.seconds for side in sides], min),
         "validation loss": ([side.validation_losses[-1] for side in sides], min),

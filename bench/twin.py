@@ -1,8 +1,8 @@
-"""Probeg's network and its training step in PyTorch, on the CPU: the reference of speed and memory.
+"""Probeg's network and training step in PyTorch on the CPU, as a reference for speed and memory.
 
-Run by `bench/training` as a process of its own, so that both sides are measured in the same way. The members of the
-ensemble are one batched network here, their weights stacked along a first axis of length k: measured, that takes as
-much of the processor as one network after the other.
+Run by `bench/training` as a separate process, so that both sides are measured in the same way. The members of the
+ensemble are one batched network, their weights stacked along a first axis of length k, which takes as much CPU time as
+separate networks.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# What the falls of the price over the bins of mileage are learned from: nearly none.
-FIRST_FALL = -4.0
+# Initial value of the price drops per mileage bin: almost zero after the softplus.
+INITIAL_DROP = -4.0
 
 
 class Twin(nn.Module):
-    """`k` members: embeddings, a multi-layer perceptron, a head whose outputs add up to rising quantiles."""
+    """`k` members: embeddings, a multi-layer perceptron, and a head whose outputs sum to monotonic quantiles."""
 
     def __init__(self, config: dict[str, Any], cardinalities: list[int], numbers: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Twin(nn.Module):
         layers = list(zip(widths, widths[1:]))
         self.weights = nn.ParameterList([uniform(fan**-0.5, k, fan, out) for fan, out in layers])
         self.biases = nn.ParameterList([uniform(fan**-0.5, k, 1, out) for fan, out in layers[1:]])
-        self.biases[-1].data[..., quantiles + 1 :] = FIRST_FALL
+        self.biases[-1].data[..., quantiles + 1 :] = INITIAL_DROP
         self.mileage = nn.Parameter(torch.zeros(k, outputs, outputs))
         self.dropout = config["dropout"]
         mask = torch.zeros(outputs, outputs)
@@ -46,8 +46,8 @@ class Twin(nn.Module):
         self.register_buffer("outputs_to_quantiles", outputs_to_quantiles(quantiles, outputs))
 
     def forward(self, rows: Tensor, numbers: Tensor, mileage: Tensor) -> Tensor:
-        """Quantiles of the standardized log price, [k, N, Q], of embedding rows [N, C], encoded numbers
-        [N, D - 1, B + 2], and how much each output counts, [N, O]."""
+        """Quantiles of the standardized log price, [k, N, Q], from embedding rows [N, C], encoded numbers
+        [N, D - 1, B + 2], and weights of the outputs, [N, O]."""
         k, n = self.embedding.shape[0], rows.shape[0]
         categorical = self.embedding[:, rows].flatten(2)  # [k, N, C · E]
         numeric = torch.einsum("ndb,kdbe->knde", numbers, self.numeric).reshape(k, n, -1)  # [k, N, (D - 1) · W]
@@ -71,8 +71,8 @@ def uniform(bound: float, *shape: int) -> nn.Parameter:
 
 
 def outputs_to_quantiles(quantiles: int, outputs: int) -> Tensor:
-    """The matrix, [O, Q], that adds up outputs: the first minus the second is the median at no mileage, then come the
-    distances, subtracted below the median and added above it, then what the price falls by over the mileage."""
+    """The matrix, [O, Q], that sums outputs to quantiles: the first minus the second is the median at zero mileage, then
+    the gaps, subtracted below the median and added above it, then the price drops over the mileage."""
     gap, quantile = torch.arange(quantiles - 1)[:, None], torch.arange(quantiles)[None]
     median = quantiles // 2
     below = (quantile <= gap) & (gap < median)
@@ -82,19 +82,19 @@ def outputs_to_quantiles(quantiles: int, outputs: int) -> Tensor:
 
 
 class Inputs:
-    """Raw ids and numbers, the mileage last among these, to what the network takes."""
+    """Encodes raw ids and numbers, of which the mileage is last, as inputs of the network."""
 
     def __init__(self, cardinalities: list[int], numbers: Tensor, config: dict[str, Any]) -> None:
         sizes = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities[:-1])])
         self._offsets, self._always, bins = sizes.cumsum(0), len(config["quantiles"]) + 1, config["n_bins"]
         edges = [bin_edges(column, bins) for column in numbers.T]
-        # Bins that a number has no edges for begin beyond every value, so that they stay 0.
+        # Unused bins start beyond every value, so that they stay 0.
         lower = [nn.functional.pad(edge[:-1], (0, bins - len(edge) + 1), value=1e30) for edge in edges]
         widths = [nn.functional.pad(edge.diff(), (0, bins - len(edge) + 1), value=1.0) for edge in edges]
         self._lower, self._inverse_width = torch.stack(lower), 1.0 / torch.stack(widths)
 
     def encode(self, ids: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows of the stacked embedding, piecewise-linear codes, and the weights of the outputs, as the network takes them."""
+        """Rows of the stacked embedding, piecewise-linear codes, and the weights of the outputs."""
         missing = numbers.isnan()[..., None]
         known = numbers[..., None].masked_fill(missing, -1e30)
         encoded = ((known - self._lower) * self._inverse_width).clamp(0.0, 1.0)
@@ -111,8 +111,8 @@ def bin_edges(values: Tensor, bins: int) -> Tensor:
     return known[(len(known) - 1) * torch.arange(bins + 1) // bins].unique()
 
 
-class Learner:
-    """AdamW with a clipped gradient, and averaged weights: one step as Probeg takes it."""
+class Trainer:
+    """Probeg's training step: AdamW with gradient clipping and averaged weights."""
 
     def __init__(self, network: Twin, config: dict[str, Any], steps: int) -> None:
         self.network, self._config, self._steps = network, config, steps
@@ -122,12 +122,12 @@ class Learner:
         self._step = 0
 
     def loss(self, quantiles: Tensor, targets: Tensor) -> Tensor:
-        """The mean pinball loss over listings and levels, a member: [k]."""
+        """The mean pinball loss over listings and levels per member: [k]."""
         error = targets[:, None] - quantiles
         return (error * self._levels + functional.relu(-error)).mean((1, 2))
 
-    def learn(self, encoded: tuple[Tensor, Tensor, Tensor], targets: Tensor) -> None:
-        """One step. Members learn independently: the sum of their losses has their gradients."""
+    def step(self, encoded: tuple[Tensor, Tensor, Tensor], targets: Tensor) -> None:
+        """Takes one step. Members are independent: the sum of their losses has their gradients."""
         self._step += 1
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
@@ -147,7 +147,7 @@ class Learner:
         return self._config["learning_rate"] * factor
 
     def _clip(self) -> None:
-        """Each member's gradient of each parameter has a largest norm of its own."""
+        """Clips the gradient norm of each parameter per member."""
         for weight in self.network.parameters():
             assert weight.grad is not None
             norm = torch.linalg.vector_norm(weight.grad.flatten(1), dim=1)
@@ -156,7 +156,7 @@ class Learner:
 
 
 def main() -> None:
-    """Learns from the rows of a file under the configuration of a run, on so many threads; prints JSON."""
+    """Trains on the rows of a file with the configuration of a run and a number of threads; prints JSON."""
     rows_file, config, threads = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(threads)
     torch.manual_seed(config["seed"])
@@ -165,23 +165,23 @@ def main() -> None:
     count, size = len(data["train_prices"]), config["batch_size"]
     inputs = Inputs(cardinalities, data["train_numbers"], config)
     network = Twin(config, cardinalities, data["train_numbers"].shape[1])
-    learner = Learner(network, config, -(-count // size) * config["epochs"])
+    trainer = Trainer(network, config, -(-count // size) * config["epochs"])
     mean, deviation = data["train_prices"].mean(), data["train_prices"].std()
     targets = {part: (data[f"{part}_prices"] - mean) / deviation for part in ("train", "validation")}
     epochs = []
     for _ in range(config["epochs"]):
-        began = time.monotonic()
+        started = time.monotonic()
         for batch in torch.randperm(count).split(size):
             ids, numbers = masked(data["train_ids"][batch], data["train_numbers"][batch], data["maskable"], config)
-            learner.learn(inputs.encode(ids, numbers), targets["train"][batch])
-        rows_per_second = count / (time.monotonic() - began)
-        epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(learner, inputs, data, targets)})
+            trainer.step(inputs.encode(ids, numbers), targets["train"][batch])
+        rows_per_second = count / (time.monotonic() - started)
+        epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(trainer, inputs, data, targets)})
     print(json.dumps({"epochs": epochs}))
 
 
 def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Makes a share of the categories unknown; in a share of the rows, hides each value with a probability that is
-    itself drawn at random."""
+    """Drops a share of the categories, and masks values in a share of the rows, each row with its own random
+    probability."""
     ids = ids * (torch.rand(ids.shape) >= config["category_dropout"])
     probability = torch.rand(len(ids), 1) * (torch.rand(len(ids), 1) < config["mask"])
     hidden_numbers = (torch.rand(numbers.shape) < probability) & maskable
@@ -189,15 +189,15 @@ def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, config: dict[str, Any
 
 
 @torch.no_grad()
-def validate(learner: Learner, inputs: Inputs, data: dict[str, Tensor], targets: dict[str, Tensor]) -> float:
-    """The pinball loss of the averaged weights' mean prediction on the validation split."""
-    learner.network.eval()
+def validate(trainer: Trainer, inputs: Inputs, data: dict[str, Tensor], targets: dict[str, Tensor]) -> float:
+    """The validation loss of the mean prediction with averaged weights."""
+    trainer.network.eval()
     total = 0.0
     for batch in torch.arange(len(targets["validation"])).split(1024):
         encoded = inputs.encode(data["validation_ids"][batch], data["validation_numbers"][batch])
-        quantiles = torch.func.functional_call(learner.network, learner.average, encoded).mean(0, keepdim=True)
-        total += float(learner.loss(quantiles, targets["validation"][batch])) * len(batch)
-    learner.network.train()
+        quantiles = torch.func.functional_call(trainer.network, trainer.average, encoded).mean(0, keepdim=True)
+        total += float(trainer.loss(quantiles, targets["validation"][batch])) * len(batch)
+    trainer.network.train()
     return total / len(targets["validation"])
 
 

@@ -1,7 +1,7 @@
-"""A service that computes nothing and still takes 40 ms at one connection, for `bench/serving` to refuse.
+"""A service that computes nothing and still takes 40 ms at one connection, which `bench/serving` must reject.
 
-It writes head and body apart and leaves Nagle's algorithm on: the body waits until the caller acknowledges the head, which
-a caller delays. With `one-write` it writes both at once, and does not wait."""
+It writes head and body separately with Nagle's algorithm enabled: the body waits for the client's delayed acknowledgement of
+the head. With `one-write` it writes both at once and does not wait."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
     while True:
         connection, _ = listener.accept()
-        threading.Thread(target=answer, args=(connection, writes), daemon=True).start()
+        threading.Thread(target=respond, args=(connection, writes), daemon=True).start()
 
 
-def answer(connection: socket.socket, writes: list[bytes]) -> None:
-    """Answers until the caller goes away. The small requests of the benchmark arrive whole, in one read or two."""
+def respond(connection: socket.socket, writes: list[bytes]) -> None:
+    """Handles requests until the client disconnects. The small requests of the benchmark arrive in one read or two."""
     while request := connection.recv(65536):
         head, _, body = request.partition(b"\r\n\r\n")
         length = int(next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")).split(b":")[1])

@@ -1,4 +1,4 @@
-//! The binary COPY stream of the listings, as the database sends it.
+//! The binary COPY stream of listings, as sent by the database.
 
 #![no_main]
 
@@ -7,9 +7,9 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|stream: &[u8]| {
     let whole = storage::decode_copy([stream]);
     let (first, second) = stream.split_at(stream.len() / 3);
-    let in_pieces = storage::decode_copy([first, second]);
-    assert_eq!(whole.is_ok(), in_pieces.is_ok());
-    if let (Ok(whole), Ok(in_pieces)) = (whole, in_pieces) {
-        assert_eq!(whole.len(), in_pieces.len());
+    let in_parts = storage::decode_copy([first, second]);
+    assert_eq!(whole.is_ok(), in_parts.is_ok());
+    if let (Ok(whole), Ok(in_parts)) = (whole, in_parts) {
+        assert_eq!(whole.len(), in_parts.len());
     }
 });

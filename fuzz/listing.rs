@@ -1,4 +1,4 @@
-//! The body of a valuation: a listing, or not.
+//! The JSON body of a valuation.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! A workbook as it is uploaded: it is valued or refused, and nothing else.
+//! An uploaded workbook is either valued or rejected.
 
 #![no_main]
 
@@ -21,9 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     let mut valued = Cursor::new(Vec::new());
     let source = Source::bytes("cars.xlsx", bytes);
     if value_table(source, &mut valued, Options::default(), &valuer).is_ok() {
-        // What was written must be a workbook again, whose headers are where they were.
+        // The output must be a valid workbook with its headers.
         let valued = valued.into_inner();
-        let again = tables::Table::open(Source::bytes("cars.xlsx", &valued), Options::default());
-        assert!(again.is_ok(), "{:?}", again.err());
+        let reopened = tables::Table::open(Source::bytes("cars.xlsx", &valued), Options::default());
+        assert!(reopened.is_ok(), "{:?}", reopened.err());
     }
 });

@@ -69,10 +69,10 @@ impl Context {
     ) -> Result<Self> {
         let Process { tokio, stop } = process;
         let home = home()?;
-        let (url, cluster) = if let Some(url) = variables::DATABASE_URL.given()? {
+        let (url, cluster) = if let Some(url) = variables::DATABASE_URL.value()? {
             (url, None)
         } else {
-            let programs = variables::PG_BIN_DIR.given()?.map(PathBuf::from);
+            let programs = variables::PG_BIN_DIR.value()?.map(PathBuf::from);
             match Cluster::open(&home, programs.as_deref(), stop.flag()) {
                 Ok(cluster) => (cluster.url(), Some(cluster)),
                 Err(error @ postgres::Error::Stopped) => return Err(error.into()),
@@ -118,7 +118,7 @@ impl Context {
         if let Some(runtime) = self.inference.get() {
             return Ok(runtime);
         }
-        let runtime = Runtime::load(variables::ORT_DYLIB_PATH.given()?.map(PathBuf::from).as_deref())?;
+        let runtime = Runtime::load(variables::ORT_DYLIB_PATH.value()?.map(PathBuf::from).as_deref())?;
         Ok(self.inference.get_or_init(|| runtime))
     }
 
@@ -163,7 +163,7 @@ impl Drop for Context {
 
 /// `PROBEG_HOME`.
 fn home() -> Result<PathBuf, ConfigError> {
-    Ok(variables::HOME.read()?.into())
+    Ok(variables::HOME.value_or_default()?.into())
 }
 
 /// Where a server keeps its own files.

@@ -23,11 +23,11 @@ impl Log {
     /// Logs to standard error, as text or, with `PROBEG_LOG=json`, as JSON; `RUST_LOG` filters. Spans go to the
     /// collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, over HTTP.
     pub fn start() -> Result<Self> {
-        let filter = variables::RUST_LOG.read()?;
+        let filter = variables::RUST_LOG.value_or_default()?;
         let filter = EnvFilter::try_new(&filter).with_context(|| format!("RUST_LOG={filter}"))?;
         let lines =
             fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
-        let is_json = match variables::LOG.read()?.as_str() {
+        let is_json = match variables::LOG.value_or_default()?.as_str() {
             "text" => false,
             "json" => true,
             other => bail!("PROBEG_LOG={other}: expected text or json"),
@@ -56,7 +56,7 @@ impl Log {
 
 fn names_collector() -> Result<bool, ConfigError> {
     // Both are looked at, so that one which cannot be used is told in any case.
-    let named = [variables::COLLECTOR.given()?, variables::SPAN_COLLECTOR.given()?];
+    let named = [variables::COLLECTOR.value()?, variables::SPAN_COLLECTOR.value()?];
     Ok(named.iter().any(Option::is_some))
 }
 

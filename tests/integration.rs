@@ -1,6 +1,6 @@
-//! The whole product as its users meet it: the command, a real database, a real server, a browser.
+//! End-to-end tests with the real command, database, server and browser.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
 #[path = "integration/architecture.rs"]
 mod architecture;
@@ -8,8 +8,8 @@ mod architecture;
 mod bad_input;
 #[path = "integration/browser.rs"]
 mod browser;
-#[path = "integration/circles.rs"]
-mod circles;
+#[path = "integration/cycles.rs"]
+mod cycles;
 #[path = "integration/explore.rs"]
 mod explore;
 #[path = "integration/http.rs"]

@@ -46,7 +46,7 @@ impl Cell<'_> {
 }
 
 /// Words for "unknown", in folded form.
-const MISSING: [&str; 26] = [
+const MISSING_WORDS: [&str; 26] = [
     "n/a",
     "na",
     "n.a.",
@@ -106,12 +106,12 @@ fn is_missing(cell: &Cell<'_>) -> bool {
 /// Whether a folded text is a word for "unknown" or consists of placeholder punctuation only.
 pub(crate) fn is_missing_word(folded: &str) -> bool {
     let is_blank = |c| matches!(c, '-' | '‐'..='―' | '−' | '－' | '?' | '.' | '…' | '_' | '*' | '/');
-    folded.chars().all(is_blank) || MISSING.contains(&folded)
+    folded.chars().all(is_blank) || MISSING_WORDS.contains(&folded)
 }
 
 /// The words for "unknown".
 pub(crate) fn missing_words() -> &'static [&'static str] {
-    &MISSING
+    &MISSING_WORDS
 }
 
 /// A value shortened for an error message.

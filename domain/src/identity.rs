@@ -43,7 +43,7 @@ impl Split {
 }
 
 /// The columns that may change when a car is relisted.
-pub const VARYING: [Column; 3] = [Column::ListingDate, Column::Region, Column::OwnersCount];
+pub const VARYING_COLUMNS: [Column; 3] = [Column::ListingDate, Column::Region, Column::OwnersCount];
 
 /// Increment whenever the same cells would be stored, hashed or grouped differently than before: stored listings are
 /// then converted. Changes of the word tables are detected without it.
@@ -112,7 +112,7 @@ impl Identity {
     #[must_use]
     pub fn new(canonical: &Listing, price: f64, car_group: Option<CarGroup>, source: Option<&str>) -> Self {
         let listing_group = match car_group {
-            Some(car_group) => car_group.within(source),
+            Some(car_group) => car_group.scoped_to(source),
             None => hash_stable_columns(canonical),
         };
         let bucket = bucket(&car_group.map_or(listing_group, |car_group| car_group.0));
@@ -134,7 +134,7 @@ impl CarGroup {
         Self(first_16(&hash.finalize()))
     }
 
-    fn within(self, source: Option<&str>) -> [u8; 16] {
+    fn scoped_to(self, source: Option<&str>) -> [u8; 16] {
         let Some(source) = source else { return self.0 };
         let mut hash = Sha256::new();
         hash.update(b"source");
@@ -158,7 +158,7 @@ fn hash_content(canonical: &Listing, price: f64) -> [u8; 16] {
 #[must_use]
 pub fn hash_stable_columns(canonical: &Listing) -> [u8; 16] {
     let mut hash = Sha256::new();
-    for column in Column::descriptive().iter().filter(|column| !VARYING.contains(column)) {
+    for column in Column::descriptive().iter().filter(|column| !VARYING_COLUMNS.contains(column)) {
         feed(&mut hash, canonical.get(*column));
     }
     first_16(&hash.finalize())

@@ -27,7 +27,7 @@ use figures::Figures;
 pub use figures::Stage;
 pub use findings::{Finding, Severity};
 pub use section::Section;
-pub use words::{Language, Words};
+pub use words::{Language, LocalizedText};
 
 /// The data report.
 #[derive(Debug, Serialize)]

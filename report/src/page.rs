@@ -18,7 +18,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::figures::Figures;
 use crate::findings::Finding;
 use crate::section::Section;
-use crate::words::{EN, RU, Words};
+use crate::words::{EN, LocalizedText, RU};
 
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
@@ -39,7 +39,7 @@ const CONTENTS: [(Section, &str, &str); 11] = [
 
 /// Renders the whole page.
 pub(crate) fn render(figures: &Figures, found: &[Finding]) -> String {
-    let title = Words::new("Отчёт об объявлениях", "Listings data report");
+    let title = LocalizedText::new("Отчёт об объявлениях", "Listings data report");
     let page = html! {
         (DOCTYPE)
         html lang="ru" {
@@ -87,15 +87,15 @@ fn sections(figures: &Figures, found: &[Finding]) -> Markup {
     }
 }
 
-fn lead(figures: &Figures) -> Words {
+fn lead(figures: &Figures) -> LocalizedText {
     let overview = &figures.overview;
-    let days = Words::each(|language| match (overview.first_day, overview.last_day) {
+    let days = LocalizedText::each(|language| match (overview.first_day, overview.last_day) {
         (Some(first), Some(last)) if first != last => format!("{} – {}", language.day(first), language.day(last)),
         (Some(first), _) => language.day(first),
-        _ => Words::new("дат нет", "no dates").get(language).to_owned(),
+        _ => LocalizedText::new("дат нет", "no dates").get(language).to_owned(),
     });
     let (rows, cars, sources) = (overview.rows, overview.cars, overview.sources);
-    Words::new(
+    LocalizedText::new(
         format!(
             "Объявлений: {} · машин: {} · источников: {} · {}. Отчёт от {}.",
             RU.count(rows),
@@ -119,7 +119,7 @@ fn contents() -> Markup {
     html! {
         nav {
             @for (section, ru, en) in CONTENTS {
-                a href=(format!("#{}", section.id())) { (Words::new(ru, en)) }
+                a href=(format!("#{}", section.id())) { (LocalizedText::new(ru, en)) }
             }
         }
     }

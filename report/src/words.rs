@@ -18,14 +18,14 @@ pub(crate) const EN: Language = Language::English;
 
 /// A plain text in both languages, escaped when rendered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Words {
+pub struct LocalizedText {
     /// In Russian.
     pub ru: String,
     /// In English.
     pub en: String,
 }
 
-impl Words {
+impl LocalizedText {
     pub(crate) fn new(ru: impl Into<String>, en: impl Into<String>) -> Self {
         Self { ru: ru.into(), en: en.into() }
     }

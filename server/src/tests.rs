@@ -1,4 +1,4 @@
-//! The whole service, called as its router is, with a small model made by hand.
+//! The whole service, called through its router, with a small hand-made model.
 
 mod access;
 mod bodies;

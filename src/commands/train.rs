@@ -121,6 +121,6 @@ fn finish(
 
 /// Who does this, for the history of promotions.
 pub fn who() -> String {
-    let user = variables::USER.given().ok().flatten();
+    let user = variables::USER.value().ok().flatten();
     format!("command line ({})", user.as_deref().unwrap_or("unknown user"))
 }

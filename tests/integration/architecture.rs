@@ -1,10 +1,10 @@
-//! The invariants of ARCHITECTURE.md, each an absence.
+//! Enforces the invariants of ARCHITECTURE.md.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The crates that a crate of ours is compiled from, tests aside.
+/// All dependencies of a workspace crate, except development dependencies.
 fn dependencies(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--format", "{p}"])
@@ -17,24 +17,24 @@ fn dependencies(package: &str) -> BTreeSet<String> {
     names.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-fn ours(package: &str) -> BTreeSet<String> {
+fn workspace_dependencies(package: &str) -> BTreeSet<String> {
     let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let paths = manifest.lines().filter(|line| line.contains("{ path = "));
-    let ours: BTreeSet<&str> = paths.filter_map(|line| line.split(' ').next()).collect();
-    dependencies(package).into_iter().filter(|name| ours.contains(name.as_str()) && name != package).collect()
+    let members: BTreeSet<&str> = paths.filter_map(|line| line.split(' ').next()).collect();
+    dependencies(package).into_iter().filter(|name| members.contains(name.as_str()) && name != package).collect()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+fn source_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
-            files.extend(sources(&path));
+            files.extend(source_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }
@@ -43,22 +43,25 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn dependencies_point_one_way() {
-    assert_eq!(ours("domain"), set(&[]));
-    assert_eq!(ours("files"), set(&[]));
-    assert_eq!(ours("postgres"), set(&[]));
-    assert_eq!(ours("onnx-export"), set(&[]));
-    assert_eq!(ours("storage"), set(&["domain", "files"]));
-    assert_eq!(ours("tables"), set(&["domain", "files"]));
-    assert_eq!(ours("onnx-model"), set(&["domain"]));
-    assert_eq!(ours("plot"), set(&[]));
-    assert_eq!(ours("report"), set(&["domain", "files", "plot", "storage"]));
-    assert_eq!(ours("server"), set(&["domain", "files", "onnx-model", "storage", "tables"]));
-    assert_eq!(ours("training"), set(&["domain", "files", "onnx-export", "onnx-model", "storage", "tables"]));
+fn workspace_dependencies_are_as_documented() {
+    assert_eq!(workspace_dependencies("domain"), set(&[]));
+    assert_eq!(workspace_dependencies("files"), set(&[]));
+    assert_eq!(workspace_dependencies("postgres"), set(&[]));
+    assert_eq!(workspace_dependencies("onnx-export"), set(&[]));
+    assert_eq!(workspace_dependencies("storage"), set(&["domain", "files"]));
+    assert_eq!(workspace_dependencies("tables"), set(&["domain", "files"]));
+    assert_eq!(workspace_dependencies("onnx-model"), set(&["domain"]));
+    assert_eq!(workspace_dependencies("plot"), set(&[]));
+    assert_eq!(workspace_dependencies("report"), set(&["domain", "files", "plot", "storage"]));
+    assert_eq!(workspace_dependencies("server"), set(&["domain", "files", "onnx-model", "storage", "tables"]));
+    assert_eq!(
+        workspace_dependencies("training"),
+        set(&["domain", "files", "onnx-export", "onnx-model", "storage", "tables"])
+    );
 }
 
 #[test]
-fn the_server_is_free_of_burn_and_the_domain_of_everything_that_acts() {
+fn the_server_does_not_depend_on_burn_nor_the_domain_on_io() {
     let has = |package: &str, name: &str| dependencies(package).iter().any(|other| other.starts_with(name));
     assert!(!has("server", "burn"));
     assert!(!has("onnx-model", "burn"));
@@ -70,24 +73,24 @@ fn the_server_is_free_of_burn_and_the_domain_of_everything_that_acts() {
 }
 
 #[test]
-fn sql_stands_in_storage_only() {
+fn sql_is_confined_to_storage() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let storage = root.join("storage");
-    // Put together here, so that this file does not find itself.
+    // Concatenated, so that this file does not match.
     let statements =
         [["SELECT", " "], ["INSERT", " INTO"], ["DELETE", " FROM"], ["CREATE", " TABLE"]].map(|parts| parts.concat());
-    for file in sources(root).into_iter().filter(|file| !file.starts_with(&storage)) {
+    for file in source_files(root).into_iter().filter(|file| !file.starts_with(&storage)) {
         let text = std::fs::read_to_string(&file).unwrap();
         for statement in &statements {
-            assert!(!text.contains(statement.as_str()), "{} holds SQL: {statement}", file.display());
+            assert!(!text.contains(statement.as_str()), "{} contains SQL: {statement}", file.display());
         }
     }
 }
 
 #[test]
-fn arrow2_and_its_unsound_row_format_stay_behind_one_module() {
+fn arrow2_is_confined_to_storage_and_its_unsound_row_format_unused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in sources(root) {
+    for file in source_files(root) {
         let text = std::fs::read_to_string(&file).unwrap();
         let call = ["row", "_unchecked"].concat();
         assert!(!text.contains(&format!("{call}(")), "{}", file.display());
@@ -97,18 +100,18 @@ fn arrow2_and_its_unsound_row_format_stay_behind_one_module() {
 }
 
 #[test]
-fn every_dependency_says_what_it_is_for() {
+fn every_dependency_has_a_comment() {
     let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
     let (_, rest) = manifest.split_once("[workspace.dependencies]").unwrap();
     let (dependencies, _) = rest.split_once("\n[").unwrap();
-    let mut explained = false;
+    let mut has_comment = false;
     for line in dependencies.lines() {
         if line.starts_with('#') {
-            explained = true;
+            has_comment = true;
         } else if line.is_empty() {
-            explained = false;
+            has_comment = false;
         } else {
-            assert!(explained || line.contains("path = "), "{line} has no comment");
+            assert!(has_comment || line.contains("path = "), "{line} has no comment");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Bad input gets a sentence that says what is wrong and what to do, and the right exit code.
+//! Invalid input yields a helpful message and the right exit code.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use crate::market::{Home, trained};
 
 #[test]
-fn files_that_are_no_tables_of_listings_are_refused_whole() {
+fn invalid_tables_are_rejected() {
     let home = Home::new();
     let cases: [(&str, &[u8], &[&str]); 7] = [
         ("empty.csv", b"", &["empty"]),
@@ -35,7 +35,7 @@ fn files_that_are_no_tables_of_listings_are_refused_whole() {
 }
 
 #[test]
-fn wrong_usage_and_missing_things_are_told() {
+fn wrong_usage_and_missing_objects_are_reported() {
     let home = Home::new();
     assert!(home.fails(2, &["import"]).contains("FILES"));
     assert!(home.fails(2, &["no-such-command"]).contains("no-such-command"));
@@ -46,7 +46,7 @@ fn wrong_usage_and_missing_things_are_told() {
 }
 
 #[test]
-fn three_rows_are_too_few_to_train_on() {
+fn training_requires_more_than_three_rows() {
     let home = Home::new();
     let file = home.write("three.csv", "brand,year,mileage,price\nKia,2018,1,2\nKia,2018,2,3\nKia,2018,3,4\n");
     home.ok(&["import", &file]);
@@ -57,7 +57,7 @@ fn three_rows_are_too_few_to_train_on() {
 }
 
 #[test]
-fn a_database_that_is_down_is_named_without_its_password() {
+fn errors_name_the_database_without_its_password() {
     let home = Home::new();
     let output = home
         .command(&["models", "list"])
@@ -71,7 +71,7 @@ fn a_database_that_is_down_is_named_without_its_password() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_broken_pipe_is_not_an_error() {
     let home = trained();
     let cars = home.write("read-in-part.csv", "brand,year,mileage\nKia,2018,83000\n");
     let commands: [&[&str]; 9] = [
@@ -91,7 +91,7 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         let output = process.wait_with_output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !error.contains("anic"), "{arguments:?}: {error}");
-        // Nobody listens to the news either.
+        // The same with standard error closed.
         let mut process = home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(process.stderr.take());
         let output = process.wait_with_output().unwrap();
@@ -100,16 +100,16 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 }
 
 #[test]
-fn a_table_to_standard_output_is_nothing_but_the_table() {
+fn only_the_table_is_written_to_standard_output() {
     let home = trained();
     let cars = home.write("cars-out.csv", "Марка,Год,Пробег,Цена,Стоимость\nKia,2018,83000,5,a\n");
     let output = home.run(&["predict", &cars, "-o", "/dev/stdout"]);
-    let (table, news) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(table.starts_with("Марка,Год,Пробег,Цена,Стоимость,predict_value,"), "{table}{news}");
+    let (table, messages) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(table.starts_with("Марка,Год,Пробег,Цена,Стоимость,predict_value,"), "{table}{messages}");
     assert_eq!(table.lines().count(), 2, "{table}");
-    assert!(news.contains("/dev/stdout: 1 of 1 rows valued"), "{news}");
+    assert!(messages.contains("/dev/stdout: 1 of 1 rows valued"), "{messages}");
 
-    // Redirected into a file, it is still no place to put another file.
+    // Redirected into a file, it must not be replaced by a temporary file.
     let file = std::fs::File::create(home.path("redirected.csv")).unwrap();
     let status =
         home.command(&["predict", &cars, "-o", "/dev/stdout"]).stdout(file).stderr(Stdio::null()).status().unwrap();
@@ -119,11 +119,11 @@ fn a_table_to_standard_output_is_nothing_but_the_table() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_keeps_the_server_from_starting() {
+fn invalid_variables_prevent_the_start() {
     let home = Home::new();
     let not_text = OsStr::from_bytes(b"key\xff");
     for (variable, value, expected) in [
-        ("PROBEG_API_KEYS", OsStr::new(","), "PROBEG_API_KEYS is a list without a single entry"),
+        ("PROBEG_API_KEYS", OsStr::new(","), "PROBEG_API_KEYS is an empty list"),
         ("PROBEG_API_KEYS", OsStr::new(" "), "PROBEG_API_KEYS is blank"),
         ("PROBEG_API_KEYS", not_text, "PROBEG_API_KEYS is not valid UTF-8"),
         ("PROBEG_ADMIN_TOKEN", not_text, "PROBEG_ADMIN_TOKEN is not valid UTF-8"),
@@ -138,11 +138,11 @@ fn a_variable_that_cannot_be_used_keeps_the_server_from_starting() {
         assert_eq!(output.status.code(), Some(1), "{variable}: {error}");
         assert!(error.contains(expected) && !error.contains("key"), "{error}");
     }
-    assert!(!home.path("home").exists(), "nothing was begun");
+    assert!(!home.path("home").exists(), "nothing was created");
 }
 
 #[test]
-fn links_in_the_place_of_the_databases_files_are_not_followed() {
+fn links_in_place_of_database_files_are_not_followed() {
     for name in ["postgresql.log", "cluster.users.lock", "cluster.gate.lock", "cluster"] {
         let home = Home::new();
         std::fs::create_dir(home.path("home")).unwrap();

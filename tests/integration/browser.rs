@@ -1,4 +1,4 @@
-//! A person in front of a real browser.
+//! The pages in a real browser.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::market::{Home, block_on, server};
 
-/// A chromedriver of this test's own.
+/// A chromedriver process.
 struct Driver {
     process: Child,
     port: u16,
@@ -29,7 +29,7 @@ impl Driver {
         Self { process, port, profile: TempDir::new().unwrap() }
     }
 
-    async fn browser(&self) -> Client {
+    async fn open_browser(&self) -> Client {
         let mut arguments = vec![format!("--user-data-dir={}", self.profile.path().display())];
         arguments.extend(
             [
@@ -71,7 +71,7 @@ impl Drop for Driver {
     }
 }
 
-/// Waits until a script gives something that is neither null nor false nor empty.
+/// Waits until a script returns a value other than null, false and the empty string.
 async fn wait_for(browser: &Client, script: &str) -> serde_json::Value {
     for _ in 0..150 {
         let value = browser.execute(script, Vec::new()).await.unwrap();
@@ -80,30 +80,30 @@ async fn wait_for(browser: &Client, script: &str) -> serde_json::Value {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("nothing came of {script}: {}", browser.source().await.unwrap_or_default());
+    panic!("timed out waiting for {script}: {}", browser.source().await.unwrap_or_default());
 }
 
-/// Every address that the page has loaded begins with the server's own.
-async fn assert_nothing_leaves(browser: &Client, address: &str) {
+/// Asserts that the page has only loaded resources from the server.
+async fn assert_no_external_requests(browser: &Client, address: &str) {
     let script = "return performance.getEntriesByType('resource').map(entry => entry.name)";
     let loaded = browser.execute(script, Vec::new()).await.unwrap();
     for url in loaded.as_array().unwrap() {
         let url = url.as_str().unwrap();
-        let is_ours =
+        let is_own =
             url.starts_with(&format!("http://{address}/")) || url.starts_with(&format!("blob:http://{address}/"));
-        assert!(is_ours || url.starts_with("data:"), "{url} was loaded from elsewhere");
+        assert!(is_own || url.starts_with("data:"), "{url} was loaded from elsewhere");
     }
 }
 
-/// A block of Swagger UI, by its path.
-fn block(path: &str) -> String {
+/// The script expression of an operation block of Swagger UI.
+fn operation_block(path: &str) -> String {
     format!(
         "[...document.querySelectorAll('.opblock-post')].find(block => block.querySelector('[data-path=\"{path}\"]'))"
     )
 }
 
 #[test]
-fn the_documentation_values_the_example_and_takes_a_workbook() {
+fn the_documentation_page_can_send_requests() {
     let driver = Driver::start();
     let server = server();
     let folder = TempDir::new().unwrap();
@@ -115,10 +115,10 @@ fn the_documentation_values_the_example_and_takes_a_workbook() {
     sheet.write_row(1, 1, [2018, 83000]).unwrap();
     cars.save(&workbook).unwrap();
     block_on(async {
-        let browser = driver.browser().await;
+        let browser = driver.open_browser().await;
         browser.goto(&server.url("/docs")).await.unwrap();
 
-        let one = block("/v1/valuations");
+        let one = operation_block("/v1/valuations");
         wait_for(&browser, &format!("return !!{one}")).await;
         wait_for(&browser, &format!("{one}.querySelector('.opblock-summary-control').click(); return true")).await;
         let example =
@@ -126,14 +126,14 @@ fn the_documentation_values_the_example_and_takes_a_workbook() {
         let example: serde_json::Value = serde_json::from_str(example.as_str().unwrap()).unwrap();
         assert!(example["brand"].is_string() && example["mileage"].is_number(), "{example}");
         browser.execute(&format!("{one}.querySelector('button.execute').click()"), Vec::new()).await.unwrap();
-        let answer = wait_for(
+        let response = wait_for(
             &browser,
             &format!("return {one}.querySelector('.live-responses-table .response-col_description pre')?.innerText"),
         )
         .await;
-        assert!(answer.as_str().unwrap().contains("\"price\""), "{answer}");
+        assert!(response.as_str().unwrap().contains("\"price\""), "{response}");
 
-        let many = block("/v1/valuations/xlsx");
+        let many = operation_block("/v1/valuations/xlsx");
         wait_for(&browser, &format!("{many}.querySelector('.opblock-summary-control').click(); return true")).await;
         wait_for(&browser, &format!("const input = {many}.querySelector('input[type=file]'); if (input) input.id = 'upload-here'; return !!input")).await;
         let chooser = browser.find(Locator::Id("upload-here")).await.unwrap();
@@ -144,33 +144,33 @@ fn the_documentation_values_the_example_and_takes_a_workbook() {
                 .await;
         assert!(link.as_str().unwrap().starts_with("blob:"), "{link}");
 
-        assert_nothing_leaves(&browser, &server.address).await;
+        assert_no_external_requests(&browser, &server.address).await;
         browser.close().await.unwrap();
     });
 }
 
-/// Types into a field of the page.
+/// Types a value into a field of the form.
 async fn fill(browser: &Client, field: &str, value: &str) {
     let input = browser.find(Locator::Css(&format!("#car [name={field}]"))).await.unwrap();
     input.clear().await.unwrap();
     input.send_keys(value).await.unwrap();
 }
 
-/// Sends the form of the page, as a click does.
+/// Submits the form by a click.
 async fn submit(browser: &Client) {
     browser.execute("document.querySelector('#car [type=submit]').click()", Vec::new()).await.unwrap();
 }
 
-/// The price that the page shows; empty where it shows none.
+/// The displayed price, or an empty string.
 const PRICE: &str = "return document.getElementById('price').innerText";
 
 #[test]
-fn the_page_values_a_car_and_brings_the_price_into_sight() {
+fn the_page_shows_the_price_in_view() {
     let driver = Driver::start();
     let server = server();
     block_on(async {
-        let browser = driver.browser().await;
-        // A wide screen, and a telephone, on which the result is below the form.
+        let browser = driver.open_browser().await;
+        // A desktop, and a phone, where the result is below the form.
         for (width, height) in [(1280, 800), (390, 844)] {
             browser.set_window_size(width, height).await.unwrap();
             browser.goto(&server.url("/")).await.unwrap();
@@ -181,23 +181,23 @@ fn the_page_values_a_car_and_brings_the_price_into_sight() {
             submit(&browser).await;
             let price = wait_for(&browser, PRICE).await;
             assert!(price.as_str().unwrap().contains('₽'), "{price}");
-            let in_sight = "const { top, bottom } = document.getElementById('price').getBoundingClientRect();
+            let is_in_view = "const { top, bottom } = document.getElementById('price').getBoundingClientRect();
                 return top >= 0 && bottom <= window.innerHeight && bottom > top";
-            assert_eq!(browser.execute(in_sight, Vec::new()).await.unwrap(), json!(true), "at {width} pixels");
+            assert_eq!(browser.execute(is_in_view, Vec::new()).await.unwrap(), json!(true), "at {width} pixels");
             let focused = "return document.activeElement.id";
             assert_eq!(browser.execute(focused, Vec::new()).await.unwrap(), json!("result-title"));
         }
-        assert_nothing_leaves(&browser, &server.address).await;
+        assert_no_external_requests(&browser, &server.address).await;
         browser.close().await.unwrap();
     });
 }
 
 #[test]
-fn the_page_shows_no_price_beside_inputs_that_it_is_not_for() {
+fn the_page_hides_the_price_of_other_inputs() {
     let driver = Driver::start();
     let server = server();
     block_on(async {
-        let browser = driver.browser().await;
+        let browser = driver.open_browser().await;
         browser.goto(&server.url("/")).await.unwrap();
         wait_for(&browser, "return !!document.querySelector('#car [name=mileage]')").await;
         for (field, value) in [("brand", "Kia"), ("year", "2018"), ("mileage", "83000")] {
@@ -219,28 +219,28 @@ fn the_page_shows_no_price_beside_inputs_that_it_is_not_for() {
         assert_eq!((shown().await.unwrap(), is_hidden().await.unwrap()), (json!(""), json!(true)), "after an error");
         assert_eq!(browser.execute("return document.activeElement.id", Vec::new()).await.unwrap(), json!("field-year"));
 
-        // The answer to what was sent comes after the edit, which is made in the same moment.
+        // The response arrives after an edit that is made right after submitting.
         fill(&browser, "year", "2018").await;
-        let late = "const answered = window.fetch;
-            window.fetch = async (...request) => { const answer = await answered(...request); window.arrived = true; return answer; };
+        let edit_before_response = "const originalFetch = window.fetch;
+            window.fetch = async (...request) => { const response = await originalFetch(...request); window.arrived = true; return response; };
             document.querySelector('#car [type=submit]').click();
             document.getElementById('field-mileage').dispatchEvent(new Event('input', { bubbles: true }))";
-        browser.execute(late, Vec::new()).await.unwrap();
+        browser.execute(edit_before_response, Vec::new()).await.unwrap();
         wait_for(&browser, "return window.arrived && !document.querySelector('#car [type=submit]').disabled").await;
-        assert_eq!(shown().await.unwrap(), json!(""), "for an answer that came too late");
+        assert_eq!(shown().await.unwrap(), json!(""), "after a late response");
         browser.close().await.unwrap();
     });
 }
 
 #[test]
-fn the_data_report_opens_without_a_network_in_both_languages() {
+fn the_data_report_works_offline_in_both_languages() {
     let driver = Driver::start();
     let home = Home::new();
     let file = home.write("market.csv", crate::explore::market());
     home.ok(&["import", &file]);
     home.ok(&["explore", "--out", "report.html"]);
     block_on(async {
-        let browser = driver.browser().await;
+        let browser = driver.open_browser().await;
         browser.goto(&format!("file://{}", home.path("report.html").display())).await.unwrap();
         for (language, words) in [("ru", "Постоянный столбец: customs"), ("en", "Constant column: customs")]
         {

@@ -1,4 +1,4 @@
-"""A client that knows nothing of Probeg but the model file: client.py MODEL.onnx LISTING_JSON prints the median price."""
+"""A client that only uses the model file: client.py MODEL.onnx LISTING_JSON prints the median price."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-//! The HTTP service with a trained model behind it.
+//! The HTTP service with a trained model.
 
 use std::io::Cursor;
 
@@ -11,26 +11,26 @@ use crate::market::{Home, SMALL, Server, block_on, rio, server, trained};
 
 fn post(server: &Server, path: &str, body: &Value) -> (StatusCode, Value) {
     block_on(async {
-        let answer = reqwest::Client::new().post(server.url(path)).json(body).send().await?;
-        let status = answer.status();
-        Ok::<_, reqwest::Error>((status, answer.json().await?))
+        let response = reqwest::Client::new().post(server.url(path)).json(body).send().await?;
+        let status = response.status();
+        Ok::<_, reqwest::Error>((status, response.json().await?))
     })
     .unwrap()
 }
 
 #[test]
-fn a_car_is_valued_with_a_range_and_its_reasons() {
+fn a_car_is_valued_with_interval_factors_and_comparables() {
     let server = server();
-    let (status, answer) = post(&server, "/v1/valuations?explain=true&comparables=3", &rio());
-    assert_eq!(status, 200, "{answer}");
-    let figure = |name: &str| answer[name].as_f64().unwrap();
+    let (status, response) = post(&server, "/v1/valuations?explain=true&comparables=3", &rio());
+    assert_eq!(status, 200, "{response}");
+    let figure = |name: &str| response[name].as_f64().unwrap();
     assert!(figure("low") <= figure("price") && figure("price") <= figure("high"));
-    assert!((100_000.0..10_000_000.0).contains(&figure("price")), "{answer}");
-    assert_eq!(answer["currency"], "RUB");
-    assert_eq!(answer["as_of"], "2026-03-17");
-    assert_eq!(answer["warnings"], json!([]));
-    assert!(!answer["factors"].as_array().unwrap().is_empty());
-    let comparables = answer["comparables"].as_array().unwrap();
+    assert!((100_000.0..10_000_000.0).contains(&figure("price")), "{response}");
+    assert_eq!(response["currency"], "RUB");
+    assert_eq!(response["as_of"], "2026-03-17");
+    assert_eq!(response["warnings"], json!([]));
+    assert!(!response["factors"].as_array().unwrap().is_empty());
+    let comparables = response["comparables"].as_array().unwrap();
     assert_eq!(comparables.len(), 3);
     for comparable in comparables {
         assert_eq!((comparable["brand"].as_str(), comparable["model"].as_str()), (Some("kia"), Some("rio")));
@@ -39,13 +39,13 @@ fn a_car_is_valued_with_a_range_and_its_reasons() {
 
     let mut unknown = rio();
     unknown["brand"] = "Kiaa".into();
-    let (_, answer) = post(&server, "/v1/valuations", &unknown);
-    assert_eq!(answer["warnings"][0]["field"], "brand");
-    assert!(answer["warnings"][0]["message"].as_str().unwrap().contains("kia"), "{answer}");
+    let (_, response) = post(&server, "/v1/valuations", &unknown);
+    assert_eq!(response["warnings"][0]["field"], "brand");
+    assert!(response["warnings"][0]["message"].as_str().unwrap().contains("kia"), "{response}");
 }
 
 #[test]
-fn bad_fields_are_named_all_at_once() {
+fn all_invalid_fields_are_reported_at_once() {
     let server = server();
     let (status, problem) = post(&server, "/v1/valuations", &json!({"brand": 5, "year": 1800, "milage": 3}));
     assert_eq!(status, 422);
@@ -55,13 +55,13 @@ fn bad_fields_are_named_all_at_once() {
     assert_eq!(pointers, ["/brand", "/milage", "/mileage", "/year"]);
 }
 
-/// What is skipped or wrong in a body takes no more memory than a few bodies, and answers stay small.
+/// Skipped and invalid parts of a body take a bounded multiple of its size in memory, and responses stay small.
 #[test]
-fn wrong_bodies_cost_a_small_multiple_of_their_size() {
+fn invalid_bodies_take_bounded_memory() {
     const SIZE: usize = 10 << 20;
     let server = Server::start(trained());
-    let fill = |begin: &str, middle: &str, end: &str| {
-        [begin, &middle.repeat((SIZE - begin.len() - end.len()) / middle.len()), end].concat()
+    let fill = |start: &str, middle: &str, end: &str| {
+        [start, &middle.repeat((SIZE - start.len() - end.len()) / middle.len()), end].concat()
     };
     let bodies = [
         fill("[{", r#""a":1,"#, r#""a":1}]"#),
@@ -77,10 +77,10 @@ fn wrong_bodies_cost_a_small_multiple_of_their_size() {
             let before = server.peak_memory();
             let shown = body[..20].to_owned();
             let request = client.post(server.url("/v1/valuations/batch")).header("content-type", "application/json");
-            let answer = request.body(body).send().await?;
-            assert!(answer.status() == 200 || answer.status() == 422, "{shown}: {}", answer.status());
-            let answer = answer.bytes().await?;
-            assert!(answer.len() < 16 << 10, "{shown}: an answer of {} bytes", answer.len());
+            let response = request.body(body).send().await?;
+            assert!(response.status() == 200 || response.status() == 422, "{shown}: {}", response.status());
+            let response = response.bytes().await?;
+            assert!(response.len() < 16 << 10, "{shown}: a response of {} bytes", response.len());
             let grown = server.peak_memory() - before;
             assert!(grown < 5 * SIZE, "{shown}: {grown} bytes more");
         }
@@ -90,18 +90,18 @@ fn wrong_bodies_cost_a_small_multiple_of_their_size() {
 }
 
 #[test]
-fn a_batch_answers_in_order_good_and_bad() {
+fn batch_results_are_in_order() {
     let server = server();
-    let (status, answer) = post(&server, "/v1/valuations/batch", &json!([rio(), {"brand": "Kia"}, rio()]));
+    let (status, response) = post(&server, "/v1/valuations/batch", &json!([rio(), {"brand": "Kia"}, rio()]));
     assert_eq!(status, 200);
-    assert_eq!(answer[0]["price"], answer[2]["price"]);
-    assert!(answer[1]["error"].is_object(), "{answer}");
+    assert_eq!(response[0]["price"], response[2]["price"]);
+    assert!(response[1]["error"].is_object(), "{response}");
 }
 
 #[test]
-fn the_predecessors_own_example_still_gets_a_number() {
+fn the_predecessors_example_still_works() {
     let server = server();
-    let (status, answer) = post(
+    let (status, response) = post(
         &server,
         "/get_sale_prediction_for_one_car",
         &json!({
@@ -112,20 +112,20 @@ fn the_predecessors_own_example_still_gets_a_number() {
         }),
     );
     assert_eq!(status, 200);
-    assert!(answer.as_f64().unwrap() > 0.0, "{answer}");
+    assert!(response.as_f64().unwrap() > 0.0, "{response}");
 }
 
 #[test]
-fn a_workbook_of_ten_thousand_rows_comes_back_whole() {
+fn a_workbook_of_ten_thousand_rows_is_valued() {
     let mut workbook = rust_xlsxwriter::Workbook::new();
     workbook.add_worksheet().set_name("Заметки").unwrap().write(0, 0, "не трогать").unwrap();
     let sheet = workbook.add_worksheet();
     sheet.write_row(0, 0, ["Комментарий", "Марка", "Модель", "Год", "Пробег"]).unwrap();
     for row in 1..=10_000 {
-        let is_broken = row % 100 == 0;
+        let is_invalid = row % 100 == 0;
         sheet.write(row, 0, format!("=строка {row}")).unwrap();
         sheet.write_row(row, 1, ["Kia", "Rio"]).unwrap();
-        sheet.write(row, 3, if is_broken { 1000 } else { 2018 }).unwrap();
+        sheet.write(row, 3, if is_invalid { 1000 } else { 2018 }).unwrap();
         sheet.write(row, 4, format!("{row} км")).unwrap();
     }
     let upload = workbook.save_to_buffer().unwrap();
@@ -133,9 +133,9 @@ fn a_workbook_of_ten_thousand_rows_comes_back_whole() {
     for path in ["/v1/valuations/xlsx", "/get_sale_prediction_for_multiple_cars"] {
         let form = Form::new().part("file", Part::bytes(upload.clone()).file_name("машины.xlsx"));
         let returned = block_on(async {
-            let answer = reqwest::Client::new().post(server.url(path)).multipart(form).send().await?;
-            assert_eq!(answer.status(), 200);
-            answer.bytes().await
+            let response = reqwest::Client::new().post(server.url(path)).multipart(form).send().await?;
+            assert_eq!(response.status(), 200);
+            response.bytes().await
         })
         .unwrap();
         let mut returned: Xlsx<_> = calamine::open_workbook_from_rs(Cursor::new(returned)).unwrap();
@@ -160,7 +160,7 @@ fn a_workbook_of_ten_thousand_rows_comes_back_whole() {
 }
 
 #[test]
-fn a_promotion_is_served_without_a_restart() {
+fn promotions_take_effect_without_a_restart() {
     let home = Home::new();
     home.ok(&["synth", "--rows", "1500"]);
     home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
@@ -174,14 +174,14 @@ fn a_promotion_is_served_without_a_restart() {
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    panic!("version {first} still serves");
+    panic!("version {first} is still served");
 }
 
 #[test]
-fn without_a_model_the_server_says_what_to_do() {
+fn without_a_model_the_response_says_how_to_train_one() {
     let home = Home::new();
     let process = home.command(&["serve", "--bind", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn();
-    let server = Server::of(process.unwrap());
+    let server = Server::from_process(process.unwrap());
     let (status, problem) = post(&server, "/v1/valuations", &rio());
     assert_eq!(status, 503);
     assert!(problem["detail"].as_str().unwrap().contains("probeg train"), "{problem}");

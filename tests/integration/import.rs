@@ -1,4 +1,4 @@
-//! Files into the database: what is taken, what is refused, what is never half done.
+//! Importing files: accepted and rejected rows, and atomicity.
 
 use std::io::Write;
 
@@ -12,13 +12,13 @@ const CARS: &str = "Марка;Модель;Год выпуска;Пробег;�
     ;Rio;2018;много;1.6;123;АКПП;2026-03-17;1350000;\n";
 
 #[test]
-fn a_russian_table_is_read_as_people_write_it_and_a_second_time_changes_nothing() {
+fn a_russian_table_is_imported_once() {
     let home = Home::new();
     let file = home.write("cars.csv", CARS);
     let rejects = home.path("rejected.csv");
-    let told = home.ok(&["import", &file, "--rejects", rejects.to_str().unwrap()]);
-    assert!(told.contains("5 rows, 2 added, 1 repeated in the file, 0 known before, 2 rejected"), "{told}");
-    assert!(told.contains("columns left out: Комментарий"), "{told}");
+    let output = home.ok(&["import", &file, "--rejects", rejects.to_str().unwrap()]);
+    assert!(output.contains("5 rows, 2 added, 1 repeated in the file, 0 known before, 2 rejected"), "{output}");
+    assert!(output.contains("columns left out: Комментарий"), "{output}");
 
     let rejected = std::fs::read_to_string(&rejects).unwrap();
     let lines: Vec<&str> = rejected.lines().collect();
@@ -27,12 +27,12 @@ fn a_russian_table_is_read_as_people_write_it_and_a_second_time_changes_nothing(
     assert!(lines.iter().any(|line| line.contains(",6,mileage,много,must be a number")), "{rejected}");
     assert!(lines.iter().any(|line| line.contains(",6,brand,,is required and is missing")), "{rejected}");
 
-    let told = home.ok(&["import", &file]);
-    assert!(told.contains("0 added, 1 repeated in the file, 2 known before"), "{told}");
+    let output = home.ok(&["import", &file]);
+    assert!(output.contains("0 added, 1 repeated in the file, 2 known before"), "{output}");
 }
 
 #[test]
-fn rejected_rows_of_every_file_and_every_import_are_kept() {
+fn rejected_rows_of_all_imports_are_kept() {
     let home = Home::new();
     let table = |mileage: &str| format!("brand,year,mileage,price\nKia,2018,{mileage},1350000\nKia,1700,1,1350000\n");
     for (number, folder) in ["a", "b"].iter().enumerate() {
@@ -46,8 +46,8 @@ fn rejected_rows_of_every_file_and_every_import_are_kept() {
 
     home.ok(&["import", "a/cars.csv", "b/cars.csv", "--rejects", "rejected.csv"]);
     assert_eq!(rows_of("rejected.csv"), ["a/cars.csv", "b/cars.csv"]);
-    let told = home.ok(&["import", "b/cars.csv", "--rejects", "rejected.csv"]);
-    assert!(told.contains("all rejected rows: rejected.2.csv"), "{told}");
+    let output = home.ok(&["import", "b/cars.csv", "--rejects", "rejected.csv"]);
+    assert!(output.contains("all rejected rows: rejected.2.csv"), "{output}");
     assert_eq!(rows_of("rejected.csv").len(), 2);
     assert_eq!(rows_of("rejected.2.csv"), ["b/cars.csv"]);
 
@@ -57,23 +57,23 @@ fn rejected_rows_of_every_file_and_every_import_are_kept() {
 }
 
 #[test]
-fn several_columns_of_one_meaning_are_read_as_one() {
+fn columns_with_the_same_meaning_are_merged() {
     let home = Home::new();
     let cars = "PK;Марка;Год;Пробег;Город;Регион;Цена;Стоимость\n\
         1;Kia;2018;83000;Тверь;Москва;1350000;\n\
         2;Kia;2018;84000;Тверь;;1350000;1,35 млн\n\
         3;Kia;2018;85000;;;1350000;1400000\n";
     let file = home.write("cars.csv", cars);
-    let told = home.ok(&["import", &file]);
-    assert!(told.contains("3 rows, 2 added"), "{told}");
-    assert!(told.contains("\"Регион\", \"Город\" all mean region: the first that is filled counts"), "{told}");
+    let output = home.ok(&["import", &file]);
+    assert!(output.contains("3 rows, 2 added"), "{output}");
+    assert!(output.contains("\"Регион\", \"Город\" all mean region: the first that is filled counts"), "{output}");
     let reason = "price differs between the columns \"Цена\" and \"Стоимость\" (got \"1350000 / 1400000\")";
-    assert!(told.contains(&format!("row 4: {reason}")), "{told}");
-    assert!(told.contains("columns left out: PK"), "{told}");
+    assert!(output.contains(&format!("row 4: {reason}")), "{output}");
+    assert!(output.contains("columns left out: PK"), "{output}");
 }
 
 #[test]
-fn a_compressed_table_and_a_workbook_hold_the_same_listings() {
+fn compressed_tables_and_workbooks_can_be_imported() {
     let home = Home::new();
     let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     compressed.write_all("brand,year,mileage,price\nKia,2018,83000,1350000\n".as_bytes()).unwrap();
@@ -91,7 +91,7 @@ fn a_compressed_table_and_a_workbook_hold_the_same_listings() {
 }
 
 #[test]
-fn a_killed_import_leaves_nothing_behind() {
+fn a_killed_import_leaves_no_rows() {
     let home = Home::new();
     let mut rows = String::from("brand,year,mileage,price\n");
     rows.extend((0..200_000).map(|number| format!("Kia,2018,{number},1350000\n")));
@@ -103,10 +103,10 @@ fn a_killed_import_leaves_nothing_behind() {
     });
     import.kill().unwrap();
     assert!(!import.wait().unwrap().success());
-    // Both are of the first rows of the file.
+    // Both rows are among the first of the file.
     let small = home.write("small.csv", "brand,year,mileage,price\nKia,2018,0,1350000\nKia,2018,5,1350000\n");
-    let told = home.ok(&["import", &small]);
-    assert!(told.contains("2 added, 0 repeated in the file, 0 known before"), "{told}");
-    let told = home.ok(&["import", &file]);
-    assert!(told.contains("199,998 added, 0 repeated in the file, 2 known before"), "{told}");
+    let output = home.ok(&["import", &small]);
+    assert!(output.contains("2 added, 0 repeated in the file, 0 known before"), "{output}");
+    let output = home.ok(&["import", &file]);
+    assert!(output.contains("199,998 added, 0 repeated in the file, 2 known before"), "{output}");
 }

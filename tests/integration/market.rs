@@ -1,4 +1,4 @@
-//! What the tests share: a market of their own, a trained model, a running server.
+//! Shared fixtures: a home folder, a trained model, a running server.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A folder with a private cluster of its own, for as long as this lives.
+/// A temporary folder with its own private cluster.
 pub struct Home {
     folder: TempDir,
 }
@@ -22,7 +22,7 @@ impl Home {
         self.folder.path().join(name)
     }
 
-    /// The command, about to be run in this folder.
+    /// A command to be run in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_probeg"));
         command
@@ -38,14 +38,14 @@ impl Home {
         self.command(arguments).output().unwrap()
     }
 
-    /// What a command prints, which must succeed.
+    /// Runs a command that must succeed and returns its standard output.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// What a command complains of, which must fail with this exit code.
+    /// Runs a command that must fail with this exit code and returns its standard error.
     pub fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let error = String::from_utf8(output.stderr).unwrap();
@@ -61,7 +61,7 @@ impl Home {
     }
 }
 
-/// Small enough to be learned in seconds without optimization.
+/// A configuration that trains in seconds in a debug build.
 pub const SMALL: [&str; 9] = [
     "--set=epochs=4",
     "--set=k=2",
@@ -74,7 +74,7 @@ pub const SMALL: [&str; 9] = [
     "--set=n_blocks=1",
 ];
 
-/// A market with a trained champion, made once for all tests that only look at it.
+/// A home with a trained champion, shared by all tests that do not modify it.
 pub fn trained() -> &'static Home {
     static TRAINED: OnceLock<Home> = OnceLock::new();
     TRAINED.get_or_init(|| {
@@ -85,7 +85,7 @@ pub fn trained() -> &'static Home {
     })
 }
 
-/// A server on a port of its own; it is asked to stop when this is dropped.
+/// A server on a free port, stopped on drop.
 pub struct Server {
     process: Child,
     pub address: String,
@@ -94,18 +94,18 @@ pub struct Server {
 impl Server {
     pub fn start(home: &Home) -> Self {
         let mut command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
-        let server = Self::of(command.stdout(Stdio::piped()).spawn().unwrap());
+        let server = Self::from_process(command.stdout(Stdio::piped()).spawn().unwrap());
         server.wait_until_ready();
         server
     }
 
-    /// A server that was started with its output piped; it need not be ready.
-    pub fn of(mut process: Child) -> Self {
+    /// Wraps a server process with piped output, without waiting until it is ready.
+    pub fn from_process(mut process: Child) -> Self {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        // What a command tells of its other work comes first.
+        // Other messages of the command come first.
         let first = lines.by_ref().map(Result::unwrap).find(|line| line.contains("http://")).unwrap();
         let address = first.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
-        // Whatever it prints further must be read, or it would block.
+        // Keep reading, or the process would block.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address }
     }
@@ -114,20 +114,20 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// The most memory that it has had so far, in bytes.
+    /// Peak resident memory in bytes.
     pub fn peak_memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
     }
 
-    /// Asks it to stop, and does not wait for that.
-    pub fn ask_to_stop(&self) {
-        let asked = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
-        assert!(asked.is_ok());
+    /// Requests a stop without waiting for it.
+    pub fn request_stop(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status();
+        assert!(status.is_ok());
     }
 
-    /// Waits until it has stopped, and tells its exit code.
+    /// Waits until the server has stopped and returns its exit code.
     pub fn wait(mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
@@ -147,15 +147,15 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Nothing to ask of one that was waited for.
+        // It may have exited already.
         if matches!(self.process.try_wait(), Ok(None)) {
-            self.ask_to_stop();
+            self.request_stop();
             let _ = self.process.wait();
         }
     }
 }
 
-/// The one server of the tests that only look at it; it ends with the last of them.
+/// A server shared by all tests that do not modify it.
 pub fn server() -> Arc<Server> {
     static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
     let mut shared = SERVER.lock().unwrap();
@@ -166,11 +166,11 @@ pub fn server() -> Arc<Server> {
     })
 }
 
-/// Waits until something is so, which must be within two minutes.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_mins(2), "waited in vain until {what}");
+/// Waits until a condition holds, for at most two minutes.
+pub fn wait_until(condition: &str, mut is_met: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_met() {
+        assert!(started.elapsed() < Duration::from_mins(2), "timed out waiting until {condition}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -179,30 +179,30 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub fn wait_for_epochs(home: &Home, run: &str, epochs: usize) {
     wait_until(&format!("run {run} has {epochs} epochs"), || {
         let output = home.run(&["runs", "show", run, "--json"]);
-        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        told["epochs"].as_array().is_some_and(|told| told.len() >= epochs)
+        let run: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        run["epochs"].as_array().is_some_and(|recorded| recorded.len() >= epochs)
     });
 }
 
-/// The process of the private cluster's server.
+/// The process id of the private server.
 pub fn postmaster(home: &Home) -> String {
-    running_postmaster(home).expect("the private cluster must be running")
+    running_postmaster(home).expect("the private server must be running")
 }
 
-/// The same; `None` before it has written its number down.
+/// The same; `None` before it has written its process id.
 fn running_postmaster(home: &Home) -> Option<String> {
-    let pid = std::fs::read_to_string(data(home).join("postmaster.pid")).ok()?;
+    let pid = std::fs::read_to_string(data_directory(home).join("postmaster.pid")).ok()?;
     pid.lines().next().map(str::to_owned)
 }
 
-fn data(home: &Home) -> PathBuf {
+fn data_directory(home: &Home) -> PathBuf {
     match std::fs::read_to_string(home.path("home/cluster.location")) {
-        Ok(elsewhere) => PathBuf::from(elsewhere.trim()).join("data"),
+        Ok(location) => PathBuf::from(location.trim()).join("data"),
         Err(_) => home.path("home/cluster/data"),
     }
 }
 
-/// The processes of the private cluster in one of these states, as their titles say; none before it runs.
+/// The backend processes of the private server whose titles contain one of these states.
 pub fn backends(home: &Home, states: &[&str]) -> Vec<String> {
     let Some(postmaster) = running_postmaster(home) else { return Vec::new() };
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
@@ -225,7 +225,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-/// A listing of the synthetic market that the small model knows.
+/// A listing whose values the trained model knows.
 pub fn rio() -> serde_json::Value {
     serde_json::json!({
         "brand": "Kia", "model": "Rio", "year": 2018, "mileage": 83000, "body_type": "седан", "fuel_type": "Бензин",
@@ -235,10 +235,10 @@ pub fn rio() -> serde_json::Value {
 }
 
 /// The Python with onnxruntime that `make test` sets up.
-#[expect(clippy::disallowed_methods, reason = "a variable of the tests, not of the product")]
+#[expect(clippy::disallowed_methods, reason = "a variable of the tests")]
 pub fn python() -> PathBuf {
     let path = std::env::var_os("PROBEG_TEST_PYTHON").map(PathBuf::from).filter(|path| path.exists());
-    path.expect("PROBEG_TEST_PYTHON must name a Python that has onnxruntime; `make test` sets one up")
+    path.expect("PROBEG_TEST_PYTHON must be a Python with onnxruntime; `make test` sets one up")
 }
 
 pub fn fixture(name: &str) -> PathBuf {

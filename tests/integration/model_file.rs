@@ -1,11 +1,11 @@
-//! The model file, run by a client in another language from its metadata alone.
+//! The model file, used by a client in another language.
 
 use std::process::Command;
 
 use crate::market::{block_on, fixture, python, rio, server, trained};
 
 #[test]
-fn another_runtime_gives_the_prices_that_the_server_gives() {
+fn a_python_client_reproduces_the_servers_prices() {
     let python = python();
     let home = trained();
     let file = home.path("exported.onnx");
@@ -20,7 +20,7 @@ fn another_runtime_gives_the_prices_that_the_server_gives() {
     ];
     let server = server();
     for listing in listings {
-        let answer: serde_json::Value = block_on(async {
+        let response: serde_json::Value = block_on(async {
             reqwest::Client::new().post(server.url("/v1/valuations")).json(&listing).send().await?.json().await
         })
         .unwrap();
@@ -28,7 +28,7 @@ fn another_runtime_gives_the_prices_that_the_server_gives() {
             Command::new(&python).arg(fixture("client.py")).arg(&file).arg(listing.to_string()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let price: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-        let answered = answer["price"].as_f64().unwrap();
-        assert!((answered - price).abs() <= 1e-4 * price, "{answered} and {price} for {listing}");
+        let served = response["price"].as_f64().unwrap();
+        assert!((served - price).abs() <= 1e-4 * price, "{served} and {price} for {listing}");
     }
 }

@@ -1,4 +1,4 @@
-//! What happens to a server while it serves: versions change, callers crash, the database goes, it is stopped.
+//! A server under load while models change, clients misbehave, the database fails and the server stops.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -15,7 +15,7 @@ use crate::market::{Home, SMALL, Server, block_on, rio, wait_until};
 
 const TOKEN: &str = "Bearer open sesame";
 
-/// A market with two versions, of which the first is the champion.
+/// A home with two model versions, of which the first is the champion.
 fn two_versions() -> Home {
     let home = Home::new();
     home.ok(&["synth", "--rows", "1500"]);
@@ -27,14 +27,14 @@ fn two_versions() -> Home {
 fn start(home: &Home, variables: &[(&str, &str)]) -> Server {
     let mut command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
     command.env("PROBEG_ADMIN_TOKEN", &TOKEN[7..]).env("RUST_LOG", "warn").envs(variables.iter().copied());
-    let server = Server::of(command.stdout(Stdio::piped()).spawn().unwrap());
+    let server = Server::from_process(command.stdout(Stdio::piped()).spawn().unwrap());
     server.wait_until_ready();
     server
 }
 
 async fn value(client: &Client, server: &Server, car: &Value) -> reqwest::Result<(StatusCode, Value)> {
-    let answer = client.post(server.url("/v1/valuations")).json(car).send().await?;
-    Ok((answer.status(), answer.json().await?))
+    let response = client.post(server.url("/v1/valuations")).json(car).send().await?;
+    Ok((response.status(), response.json().await?))
 }
 
 async fn promote(client: &Client, server: &Server, version: i64) {
@@ -47,70 +47,70 @@ async fn promote(client: &Client, server: &Server, version: i64) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("version {version} never served");
+    panic!("version {version} was never served");
 }
 
 fn cars() -> Vec<Value> {
     (0..20)
-        .map(|place| {
+        .map(|index| {
             let mut car = rio();
-            (car["year"], car["mileage"]) = ((2005 + place).into(), (20_000 * (place + 1)).into());
+            (car["year"], car["mileage"]) = ((2005 + index).into(), (20_000 * (index + 1)).into());
             car
         })
         .collect()
 }
 
-/// Callers that ask without a pause, until they are told to stop; each answer goes to a check.
+/// Clients that send requests in a loop and check each response.
 struct Load {
     stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    callers: Vec<JoinHandle<()>>,
+    responses: Arc<AtomicU64>,
+    clients: Vec<JoinHandle<()>>,
 }
 
 impl Load {
     fn start(
         server: &Server,
-        callers: usize,
+        clients: usize,
         check: impl Fn(usize, StatusCode, &Value) + Clone + Send + 'static,
     ) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let caller = |number: usize| {
-            let (stop, answered, check) = (Arc::clone(&stop), Arc::clone(&answered), check.clone());
+        let (stop, responses) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let client = |number: usize| {
+            let (stop, responses, check) = (Arc::clone(&stop), Arc::clone(&responses), check.clone());
             let url = server.url("/v1/valuations");
             std::thread::spawn(move || {
                 block_on(async {
                     let (client, cars) = (Client::new(), cars());
-                    for place in (number..).map(|number| number % cars.len()) {
+                    for index in (number..).map(|number| number % cars.len()) {
                         if stop.load(Ordering::Relaxed) {
                             return;
                         }
-                        let answer = client.post(&url).json(&cars[place]).send().await.unwrap();
-                        let (status, body) = (answer.status(), answer.json().await.unwrap());
-                        check(place, status, &body);
-                        answered.fetch_add(1, Ordering::Relaxed);
+                        let response = client.post(&url).json(&cars[index]).send().await.unwrap();
+                        let (status, body) = (response.status(), response.json().await.unwrap());
+                        check(index, status, &body);
+                        responses.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             })
         };
-        let callers = (0..callers).map(caller).collect();
-        Self { stop, answered, callers }
+        let clients = (0..clients).map(client).collect();
+        Self { stop, responses, clients }
     }
 
-    /// How many answers there were so far.
-    fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+    /// Number of checked responses so far.
+    fn response_count(&self) -> u64 {
+        self.responses.load(Ordering::Relaxed)
     }
 
-    /// How many answers there were, every one of which passed the check.
+    /// Stops the clients and returns the number of checked responses.
     fn end(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        self.callers.into_iter().for_each(|caller| caller.join().unwrap());
-        self.answered.load(Ordering::Relaxed)
+        self.clients.into_iter().for_each(|client| client.join().unwrap());
+        self.responses.load(Ordering::Relaxed)
     }
 }
 
 #[test]
-fn each_answer_is_of_one_version_while_versions_change() {
+fn responses_are_consistent_while_versions_change() {
     let home = two_versions();
     let server = start(&home, &[]);
     let prices: Vec<Vec<Value>> = block_on(async {
@@ -118,19 +118,19 @@ fn each_answer_is_of_one_version_while_versions_change() {
         let mut prices = Vec::new();
         for version in [1, 2] {
             promote(&client, &server, version).await;
-            let mut of_version = Vec::new();
+            let mut prices_of_version = Vec::new();
             for car in cars() {
-                of_version.push(value(&client, &server, &car).await.unwrap().1["quantiles"].clone());
+                prices_of_version.push(value(&client, &server, &car).await.unwrap().1["quantiles"].clone());
             }
-            prices.push(of_version);
+            prices.push(prices_of_version);
         }
         prices
     });
     assert_ne!(prices[0], prices[1]);
-    let load = Load::start(&server, 8, move |place, status, answer| {
-        assert_eq!(status, 200, "{answer}");
-        let version = usize::try_from(answer["model"]["version"].as_u64().unwrap()).unwrap();
-        assert_eq!(answer["quantiles"], prices[version - 1][place]);
+    let load = Load::start(&server, 8, move |index, status, response| {
+        assert_eq!(status, 200, "{response}");
+        let version = usize::try_from(response["model"]["version"].as_u64().unwrap()).unwrap();
+        assert_eq!(response["quantiles"], prices[version - 1][index]);
     });
     block_on(async {
         let client = Client::new();
@@ -147,23 +147,23 @@ fn each_answer_is_of_one_version_while_versions_change() {
 }
 
 #[test]
-fn a_stopped_server_answers_all_who_asked() {
+fn a_stopping_server_responds_to_all_accepted_requests() {
     let home = two_versions();
     for _ in 0..3 {
         let server = start(&home, &[]);
-        // Connections are refused once it is gone, and only then; whoever got through is answered.
+        // Connections are only refused once it has exited; accepted requests get a response.
         let url = server.url("/v1/valuations");
-        let answered = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&answered);
-        let asking = std::thread::spawn(move || {
+        let responses = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&responses);
+        let client = std::thread::spawn(move || {
             block_on(async {
                 let client = Client::new();
                 loop {
                     match client.post(&url).json(&rio()).send().await {
-                        Ok(answer) => {
-                            assert_eq!(answer.status(), 200);
-                            answer.bytes().await.unwrap();
-                            counted.fetch_add(1, Ordering::Relaxed);
+                        Ok(response) => {
+                            assert_eq!(response.status(), 200);
+                            response.bytes().await.unwrap();
+                            counter.fetch_add(1, Ordering::Relaxed);
                         }
                         Err(error) => {
                             assert!(error.is_connect(), "{error:?}");
@@ -173,8 +173,8 @@ fn a_stopped_server_answers_all_who_asked() {
                 }
             });
         });
-        wait_until("ten are answered", || answered.load(Ordering::Relaxed) >= 10);
-        server.ask_to_stop();
+        wait_until("there are ten responses", || responses.load(Ordering::Relaxed) >= 10);
+        server.request_stop();
         let ready = block_on(async {
             for _ in 0..100 {
                 let ready = reqwest::get(server.url("/health/ready")).await.unwrap();
@@ -182,16 +182,16 @@ fn a_stopped_server_answers_all_who_asked() {
                     return ready.json::<Value>().await.unwrap();
                 }
             }
-            panic!("it stays ready");
+            panic!("the server stays ready");
         });
         assert_eq!(ready["type"], "urn:probeg:problem:draining");
         assert_eq!(server.wait(), Some(0));
-        asking.join().unwrap();
+        client.join().unwrap();
     }
 }
 
 #[test]
-fn callers_who_crash_stall_or_send_rubbish_disturb_nobody() {
+fn misbehaving_clients_do_not_disturb_others() {
     let home = two_versions();
     let server = start(&home, &[("PROBEG_IDLE_TIMEOUT_SECONDS", "2")]);
     let expected = block_on(async {
@@ -202,32 +202,32 @@ fn callers_who_crash_stall_or_send_rubbish_disturb_nobody() {
         }
         prices
     });
-    let load = Load::start(&server, 4, move |place, status, answer| {
-        assert_eq!((status, &answer["price"]), (StatusCode::OK, &expected[place]));
+    let load = Load::start(&server, 4, move |index, status, response| {
+        assert_eq!((status, &response["price"]), (StatusCode::OK, &expected[index]));
     });
     let connect = || TcpStream::connect(&server.address).unwrap();
     let head =
         "POST /v1/valuations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n";
     let mut stalled = Vec::new();
     for number in 0..200 {
-        let mut caller = connect();
+        let mut client = connect();
         match number % 4 {
-            // Gone in the middle of a request, or of its answer.
-            0 => caller.write_all(&head.as_bytes()[..number % head.len()]).unwrap(),
-            1 => caller
+            // Disconnect in the middle of the request or of the response.
+            0 => client.write_all(&head.as_bytes()[..number % head.len()]).unwrap(),
+            1 => client
                 .write_all(format!("{head}{{\"brand\": \"Kia\", \"year\": 2018, \"mileage\": 83000    }}").as_bytes())
                 .unwrap(),
-            2 => caller.write_all(b"\x16\x03\x01\x02\x00\x01\x00").unwrap(),
+            2 => client.write_all(b"\x16\x03\x01\x02\x00\x01\x00").unwrap(),
             _ => {
-                caller.write_all(&head.as_bytes()[..20]).unwrap();
-                stalled.push(caller);
+                client.write_all(&head.as_bytes()[..20]).unwrap();
+                stalled.push(client);
             }
         }
     }
-    for mut caller in stalled {
-        caller.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        // Closed by the server, with or without an answer: a read that times out is an error of another kind.
-        match caller.read_to_end(&mut Vec::new()) {
+    for mut client in stalled {
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Closed by the server, with or without a response; a read timeout would be a different error.
+        match client.read_to_end(&mut Vec::new()) {
             Ok(_) => {}
             Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
         }
@@ -241,10 +241,10 @@ fn callers_who_crash_stall_or_send_rubbish_disturb_nobody() {
 }
 
 #[test]
-fn without_the_database_a_server_serves_on_and_comes_up_again() {
+fn a_server_works_and_starts_without_the_database() {
     let home = two_versions();
     let server = start(&home, &[]);
-    let load = Load::start(&server, 2, |_, status, answer| assert_eq!(status, 200, "{answer}"));
+    let load = Load::start(&server, 2, |_, status, response| assert_eq!(status, 200, "{response}"));
     let cluster = home.path("home/cluster");
     let process = std::fs::read_dir(&cluster).unwrap().find_map(|entry| {
         let pid = entry.unwrap().path().join("postmaster.pid");
@@ -262,12 +262,12 @@ fn without_the_database_a_server_serves_on_and_comes_up_again() {
             (StatusCode::SERVICE_UNAVAILABLE, b"5".as_slice())
         );
     });
-    let before = load.answered();
-    wait_until("more are answered without the database", || load.answered() >= before + 20);
+    let before = load.response_count();
+    wait_until("there are responses without the database", || load.response_count() >= before + 20);
     load.end();
     drop(server);
 
-    // Another registry comes up, whose version 1 is another model.
+    // With another registry, version 1 is another model.
     let other = Home::new();
     other.ok(&["synth", "--rows", "800", "--seed", "5"]);
     other.ok(&[&["train", "--promote", "--set=seed=5"], SMALL.as_slice()].concat());
@@ -287,16 +287,16 @@ fn without_the_database_a_server_serves_on_and_comes_up_again() {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("it serves the model of another registry");
+        panic!("the model of the other registry is still served");
     });
     drop((server, with_database));
-    // What it has kept on its disk is that of the other registry now.
+    // The cached model is now that of the other registry.
     start(&home, &[]);
 
     let nowhere = "postgres://probeg@127.0.0.1:1/probeg";
     let server = start(&home, &[("DATABASE_URL", nowhere)]);
     block_on(async {
-        let (status, answer) = value(&Client::new(), &server, &rio()).await.unwrap();
-        assert_eq!((status, &answer["model"]["version"]), (StatusCode::OK, &json!(1)));
+        let (status, response) = value(&Client::new(), &server, &rio()).await.unwrap();
+        assert_eq!((status, &response["model"]["version"]), (StatusCode::OK, &json!(1)));
     });
 }

@@ -1,4 +1,4 @@
-//! Versions, the champion and its history, from the command line.
+//! Model versions, the champion and its history on the command line.
 
 use crate::market::{Home, SMALL, wait_for_epochs};
 
@@ -29,7 +29,7 @@ fn versions_are_trained_promoted_and_rolled_back() {
     assert!(home.fails(1, &["models", "import", &changed]).contains("its prices differ"));
     let cut = home.write("cut.onnx", &bytes[..bytes.len() / 2]);
     assert!(home.fails(1, &["models", "import", &cut]).contains("cut.onnx"));
-    // Four gigabytes of nothing, none of which is read.
+    // A sparse file of four gigabytes, which must not be read.
     let large = home.write("large.onnx", b"");
     std::fs::File::options().write(true).open(&large).unwrap().set_len(4 << 30).unwrap();
     assert!(home.fails(1, &["models", "import", &large]).contains("4294967296 bytes"));
@@ -52,26 +52,26 @@ fn versions_are_trained_promoted_and_rolled_back() {
 }
 
 #[test]
-fn a_run_with_the_same_seed_repeats_itself() {
+fn runs_with_the_same_seed_are_identical() {
     let home = Home::new();
     home.ok(&["synth", "--rows", "800"]);
     let figures = |_| {
-        let told = home.ok(&[&["train", "--json"], SMALL.as_slice()].concat());
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        told["accuracy"]["mape"].as_f64().unwrap().to_bits()
+        let output = home.ok(&[&["train", "--json"], SMALL.as_slice()].concat());
+        let result: serde_json::Value = serde_json::from_str(&output).unwrap();
+        result["accuracy"]["mape"].as_f64().unwrap().to_bits()
     };
     assert_eq!(figures(1), figures(2));
 }
 
 #[test]
-fn a_killed_training_registers_nothing_and_the_next_one_works() {
+fn a_killed_training_run_registers_no_model() {
     let home = Home::new();
     home.ok(&["synth", "--rows", "4000"]);
     let longer = ["--set=patience=500", "--set=epochs=500"];
     let mut training = home.command(&[&["train"], SMALL.as_slice(), &longer].concat()).spawn().unwrap();
     wait_for_epochs(&home, "1", 2);
     training.kill().unwrap();
-    assert!(!training.wait().unwrap().success(), "it was killed in the middle");
+    assert!(!training.wait().unwrap().success(), "the run was not killed");
     assert_eq!(home.ok(&["models", "list", "--json"]).trim(), "[]");
     home.ok(&[&["train", "--promote"], SMALL.as_slice()].concat());
     let champion: serde_json::Value =

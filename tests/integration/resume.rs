@@ -1,4 +1,4 @@
-//! Training that is killed, stopped or cut off from its database ends as if nothing had happened.
+//! Interrupted training runs give the same result once resumed.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::market::{Home, SMALL, backends, postmaster, signal, wait_for_epochs, wait_until};
 
-/// Long enough to be disturbed, and read from the database in every epoch.
-const LONGER: [&str; 4] = ["--json", "--no-spool", "--set=epochs=12", "--set=patience=12"];
+/// Long enough to be interrupted, and reading from the database in every epoch.
+const LONG_RUN: [&str; 4] = ["--json", "--no-spool", "--set=epochs=12", "--set=patience=12"];
 
-fn longer() -> Vec<&'static str> {
-    [&["train"], SMALL.as_slice(), LONGER.as_slice()].concat()
+fn long_run() -> Vec<&'static str> {
+    [&["train"], SMALL.as_slice(), LONG_RUN.as_slice()].concat()
 }
 
 fn market() -> Home {
@@ -22,50 +22,50 @@ fn market() -> Home {
     home
 }
 
-/// All figures of the accuracy card, which no other weights have.
-fn accuracy(told: &str) -> Value {
-    serde_json::from_str::<Value>(told).unwrap()["accuracy"].clone()
+/// The accuracy card, which identifies the weights.
+fn accuracy(output: &str) -> Value {
+    serde_json::from_str::<Value>(output).unwrap()["accuracy"].clone()
 }
 
 fn start(home: &Home, arguments: &[&str]) -> Child {
     home.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// What a run has left.
-fn folder(home: &Home, run: &str) -> Option<PathBuf> {
+/// The folder of a run, if it exists.
+fn run_folder(home: &Home, run: &str) -> Option<PathBuf> {
     let mut folders = std::fs::read_dir(home.path("home/runs")).unwrap().map(|entry| entry.unwrap().path());
     folders.find(|folder| folder.file_name().unwrap().to_str().unwrap().starts_with(&format!("{run}-")))
 }
 
 fn status(home: &Home, run: usize) -> String {
-    let told: Value = serde_json::from_str(&home.ok(&["runs", "list", "--json"])).unwrap();
-    let runs = told.as_array().unwrap();
-    runs.iter().find(|told| told["run"] == run).unwrap()["status"].as_str().unwrap().to_owned()
+    let output: Value = serde_json::from_str(&home.ok(&["runs", "list", "--json"])).unwrap();
+    let runs = output.as_array().unwrap();
+    runs.iter().find(|entry| entry["run"] == run).unwrap()["status"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
+fn a_repeatedly_killed_run_ends_with_the_same_weights() {
     let home = market();
-    let undisturbed = accuracy(&home.ok(&longer()));
-    let mut training = start(&home, &longer());
-    let left = |name: &str| folder(&home, "2").is_some_and(|folder| folder.join(name).exists());
+    let expected = accuracy(&home.ok(&long_run()));
+    let mut training = start(&home, &long_run());
+    let has_file = |name: &str| run_folder(&home, "2").is_some_and(|folder| folder.join(name).exists());
     let has_epochs = |count: usize| {
-        let told: Value = serde_json::from_slice(&home.run(&["runs", "show", "2", "--json"]).stdout).unwrap();
-        told["epochs"].as_array().unwrap().len() >= count
+        let output: Value = serde_json::from_slice(&home.run(&["runs", "show", "2", "--json"]).stdout).unwrap();
+        output["epochs"].as_array().unwrap().len() >= count
     };
-    // From the first statement to the second learning.
+    // From the start to the refit.
     let points: [(&str, &dyn Fn() -> bool); 7] = [
-        ("it has a folder", &|| folder(&home, "2").is_some()),
-        ("its manifest is written", &|| left("run")),
-        ("its vocabularies are fitted", &|| left("learning.checkpoint")),
-        ("an epoch is over", &|| has_epochs(1)),
-        ("seven epochs are over", &|| has_epochs(7)),
-        ("the backtest has begun", &|| left("backtest.checkpoint")),
-        ("the refit has begun", &|| left("refit.checkpoint")),
+        ("the folder exists", &|| run_folder(&home, "2").is_some()),
+        ("the manifest is written", &|| has_file("run")),
+        ("the vocabularies are fitted", &|| has_file("learning.checkpoint")),
+        ("one epoch is complete", &|| has_epochs(1)),
+        ("seven epochs are complete", &|| has_epochs(7)),
+        ("the backtest has started", &|| has_file("backtest.checkpoint")),
+        ("the refit has started", &|| has_file("refit.checkpoint")),
     ];
     for (point, is_reached) in points {
         wait_until(point, || {
-            assert!(training.try_wait().unwrap().is_none(), "it ended before {point}");
+            assert!(training.try_wait().unwrap().is_none(), "the run ended before {point}");
             is_reached()
         });
         training.kill().unwrap();
@@ -75,24 +75,24 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_weights() {
     }
     let output = training.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), undisturbed);
+    assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), expected);
     assert_eq!(status(&home, 2), "completed");
-    assert!(folder(&home, "2").is_none(), "what a complete run needs no more is removed");
+    assert!(run_folder(&home, "2").is_none(), "the folder of a complete run is removed");
     assert!(home.fails(1, &["train", "--resume", "2"]).contains("run 2 is complete"));
 }
 
 #[test]
-fn a_budget_that_is_too_small_is_refused_with_one_that_is_not() {
+fn a_memory_budget_that_is_too_small_names_the_minimum() {
     let home = market();
-    let told = home.fails(1, &[["train", "--memory", "64MiB"].as_slice(), &SMALL].concat());
-    assert!(told.contains("--memory 64.0 MiB is too small"), "{told}");
-    let minimum = told.split("at least ").nth(1).unwrap().split(';').next().unwrap().replace(' ', "");
+    let error = home.fails(1, &[["train", "--memory", "64MiB"].as_slice(), &SMALL].concat());
+    assert!(error.contains("--memory 64.0 MiB is too small"), "{error}");
+    let minimum = error.split("at least ").nth(1).unwrap().split(';').next().unwrap().replace(' ', "");
     home.ok(&[["train", "--memory", &minimum].as_slice(), &SMALL].concat());
     assert!(home.fails(2, &["train", "--memory", "plenty"]).contains("--memory"));
 }
 
 #[test]
-fn address_space_is_enough_where_it_is_what_is_limited() {
+fn training_works_within_a_limited_address_space() {
     let home = market();
     let train = home.command(&[["train"].as_slice(), &SMALL].concat());
     let mut shell = Command::new("sh");
@@ -103,117 +103,117 @@ fn address_space_is_enough_where_it_is_what_is_limited() {
 }
 
 #[test]
-fn a_run_that_is_stopped_says_how_to_go_on() {
+fn a_stopped_run_says_how_to_resume() {
     let home = market();
-    let mut arguments = longer();
+    let mut arguments = long_run();
     arguments.extend(["--set=epochs=400", "--set=patience=400"]);
     let training = start(&home, &arguments);
     wait_for_epochs(&home, "1", 2);
     assert!(home.fails(1, &["train", "--resume", "1"]).contains("run 1 is running in another process"));
     assert!(Command::new("kill").args(["-TERM", &training.id().to_string()]).status().unwrap().success());
     let output = training.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && told.contains("`probeg train --resume 1`"), "{told}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("`probeg train --resume 1`"), "{error}");
     assert_eq!(status(&home, 1), "interrupted");
     assert!(home.fails(1, &["train", "--resume", "7"]).contains("there is no run 7"));
     assert!(home.fails(2, &["train", "--resume", "1", "--set=k=1"]).contains("cannot be used with"));
 }
 
 #[test]
-fn listings_that_come_and_servers_that_go_change_nothing() {
+fn imports_and_database_restarts_do_not_affect_a_run() {
     let home = market();
-    let undisturbed = accuracy(&home.ok(&longer()));
-    let training = start(&home, &longer());
+    let expected = accuracy(&home.ok(&long_run()));
+    let training = start(&home, &long_run());
     wait_for_epochs(&home, "2", 1);
     home.ok(&["synth", "--rows", "500", "--seed", "9"]);
     let backends = backends(&home, &["COPY", "idle in transaction"]);
     assert!(backends.len() >= 2, "{backends:?}");
     backends.iter().take(2).for_each(|pid| signal("-TERM", pid));
     wait_for_epochs(&home, "2", 3);
-    // A fast shutdown; the next command starts the server again.
+    // A fast shutdown; the next command restarts the server.
     signal("-INT", &postmaster(&home));
     wait_for_epochs(&home, "2", 5);
     let output = training.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("The database is unavailable"), "{told}");
-    assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), undisturbed);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{error}");
+    assert!(error.contains("The database is unavailable"), "{error}");
+    assert_eq!(accuracy(&String::from_utf8(output.stdout).unwrap()), expected);
 }
 
 #[test]
-fn a_database_that_stays_away_leaves_a_run_to_resume() {
+fn a_run_can_be_resumed_after_a_database_failure() {
     let home = market();
-    let undisturbed = accuracy(&home.ok(&longer()));
-    let mut arguments = longer();
+    let expected = accuracy(&home.ok(&long_run()));
+    let mut arguments = long_run();
     arguments.extend(["--retry-for", "1"]);
     let training = start(&home, &arguments);
     wait_for_epochs(&home, "2", 2);
     signal("-INT", &postmaster(&home));
     let output = training.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("did not come back within 1 seconds") && told.contains("--resume 2"), "{told}");
-    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("did not come back within 1 seconds") && error.contains("--resume 2"), "{error}");
+    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), expected);
 }
 
 #[test]
-fn a_run_that_waits_for_its_database_can_be_stopped() {
+fn a_run_waiting_for_the_database_can_be_stopped() {
     let home = market();
-    let mut arguments = longer();
+    let mut arguments = long_run();
     arguments.extend(["--set=epochs=400", "--set=patience=400"]);
     let mut training = start(&home, &arguments);
     let mut lines = BufReader::new(training.stderr.take().unwrap()).lines().map(Result::unwrap);
     wait_for_epochs(&home, "1", 2);
     signal("-INT", &postmaster(&home));
-    assert!(lines.any(|line| line.contains("The database is unavailable")), "it does not say so");
-    let began = Instant::now();
+    assert!(lines.any(|line| line.contains("The database is unavailable")), "the outage is not reported");
+    let started = Instant::now();
     signal("-INT", &training.id().to_string());
-    let told = lines.collect::<Vec<_>>().join("\n");
+    let output = lines.collect::<Vec<_>>().join("\n");
     assert!(!training.wait().unwrap().success());
-    assert!(began.elapsed() < Duration::from_secs(15), "it waits for two minutes without that");
-    assert!(told.contains("--resume 1"), "{told}");
+    assert!(started.elapsed() < Duration::from_secs(15), "the run did not stop while waiting");
+    assert!(output.contains("--resume 1"), "{output}");
 }
 
 #[test]
-fn a_spool_that_rots_on_the_disk_is_noticed_and_rewritten() {
+fn a_corrupted_spool_is_detected_and_rewritten() {
     let home = market();
-    let undisturbed = accuracy(&home.ok(&longer()));
-    let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();
+    let expected = accuracy(&home.ok(&long_run()));
+    let spooled: Vec<_> = long_run().into_iter().filter(|argument| *argument != "--no-spool").collect();
     let mut training = start(&home, &spooled);
-    // At the beginning, so that every block is still to be read.
+    // Early, so that every block is still to be read.
     wait_until("the vocabularies are fitted", || {
         assert!(training.try_wait().unwrap().is_none());
-        folder(&home, "2").is_some_and(|folder| folder.join("learning.checkpoint").exists())
+        run_folder(&home, "2").is_some_and(|folder| folder.join("learning.checkpoint").exists())
     });
     training.kill().unwrap();
     training.wait().unwrap();
-    let spool = folder(&home, "2").unwrap().join("learning.train.arrow");
+    let spool = run_folder(&home, "2").unwrap().join("learning.train.arrow");
     let mut bytes = std::fs::read(&spool).unwrap();
-    // An id in the middle, which becomes another or none.
+    // Corrupts an id in the middle.
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&spool, bytes).unwrap();
-    let told = home.fails(1, &["train", "--resume", "2"]);
-    assert!(told.contains("was damaged on the disk") && told.contains("--resume 2"), "{told}");
-    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
+    let error = home.fails(1, &["train", "--resume", "2"]);
+    assert!(error.contains("was damaged on the disk") && error.contains("--resume 2"), "{error}");
+    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), expected);
 }
 
 #[test]
-fn a_disk_that_is_full_leaves_a_run_to_resume() {
+fn a_run_can_be_resumed_after_a_full_disk() {
     let home = market();
-    let undisturbed = accuracy(&home.ok(&longer()));
-    let spooled: Vec<_> = longer().into_iter().filter(|argument| *argument != "--no-spool").collect();
+    let expected = accuracy(&home.ok(&long_run()));
+    let spooled: Vec<_> = long_run().into_iter().filter(|argument| *argument != "--no-spool").collect();
     let mut training = start(&home, &spooled);
     wait_for_epochs(&home, "2", 2);
     training.kill().unwrap();
     training.wait().unwrap();
-    // Without its spool the run must write another, onto a device that takes no byte.
-    let folder = folder(&home, "2").unwrap();
+    // Without its spool the run must write a new one, to a device that rejects all writes.
+    let folder = run_folder(&home, "2").unwrap();
     std::fs::remove_file(folder.join("learning.train.arrow")).unwrap();
     let partial = folder.join("learning.train.arrow.partial");
     std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
-    let told = home.fails(1, &["train", "--resume", "2"]);
-    assert!(told.contains("No space left") && told.contains("--resume 2"), "{told}");
+    let error = home.fails(1, &["train", "--resume", "2"]);
+    assert!(error.contains("No space left") && error.contains("--resume 2"), "{error}");
     assert_eq!(status(&home, 2), "failed");
     assert!(!partial.exists());
-    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
+    assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), expected);
 }

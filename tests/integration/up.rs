@@ -1,4 +1,4 @@
-//! The main job in one command: import, train, serve.
+//! Import, training and serving in one command.
 
 use std::fmt::Write;
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::market::{Home, Server, block_on, rio};
 
 #[test]
-fn one_command_goes_from_a_file_to_prices() {
+fn up_imports_trains_and_serves() {
     let home = Home::new();
     let mut cars = String::from("brand,model,year,mileage,listing_date,price\n");
     for number in 0..600 {
@@ -16,12 +16,12 @@ fn one_command_goes_from_a_file_to_prices() {
     }
     let file = home.write("cars.csv", cars);
     let mut command = home.command(&["up", "--data", &file, "--bind", "127.0.0.1:0"]);
-    let server = Server::of(command.stdout(Stdio::piped()).spawn().unwrap());
+    let server = Server::from_process(command.stdout(Stdio::piped()).spawn().unwrap());
     server.wait_until_ready();
-    let answer: serde_json::Value = block_on(async {
+    let response: serde_json::Value = block_on(async {
         reqwest::Client::new().post(server.url("/v1/valuations")).json(&rio()).send().await?.json().await
     })
     .unwrap();
-    let price = answer["price"].as_f64().unwrap();
-    assert!((300_000.0..1_500_000.0).contains(&price), "{answer}");
+    let price = response["price"].as_f64().unwrap();
+    assert!((300_000.0..1_500_000.0).contains(&price), "{response}");
 }

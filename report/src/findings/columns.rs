@@ -6,7 +6,7 @@ use super::finding::{Finding, Severity, column_name, finding, join_list};
 use crate::figures::Figures;
 use crate::figures::fitness::Fault;
 use crate::section::Section;
-use crate::words::{EN, RU, Words};
+use crate::words::{EN, LocalizedText, RU};
 
 /// The columns with a fault, each with the value that `pick` extracts.
 fn columns_with<T>(figures: &Figures, pick: impl Fn(&Fault) -> Option<T>) -> Vec<(Column, T)> {
@@ -14,32 +14,33 @@ fn columns_with<T>(figures: &Figures, pick: impl Fn(&Fault) -> Option<T>) -> Vec
     columns.flat_map(|fitness| fitness.faults.iter().filter_map(&pick).map(|found| (fitness.column, found))).collect()
 }
 
-pub(super) fn absent(figures: &Figures) -> Option<Finding> {
+pub(super) fn absent_columns(figures: &Figures) -> Option<Finding> {
     let columns = columns_with(figures, |fault| matches!(fault, Fault::Absent).then_some(()));
     if columns.is_empty() {
         return None;
     }
-    let names = Words::each(|language| join_list(columns.iter().map(|(column, ())| column_name(language, *column))));
+    let names =
+        LocalizedText::each(|language| join_list(columns.iter().map(|(column, ())| column_name(language, *column))));
     Some(finding(
         Severity::Warning,
         Section::Missing,
-        Words::new(
+        LocalizedText::new(
             format!("Ни в одном объявлении не заполнено: {}.", names.ru),
             format!("No listing has a value in: {}.", names.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "Модель ничему по этим столбцам не научится. Проверьте, как названы столбцы в исходном файле.",
             "The model cannot learn from them. Check the column names in the source file.",
         ),
     ))
 }
 
-pub(super) fn constant(figures: &Figures) -> Option<Finding> {
+pub(super) fn constant_columns(figures: &Figures) -> Option<Finding> {
     let columns = columns_with(figures, |fault| matches!(fault, Fault::Constant).then_some(()));
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|(column, ())| match only_value(figures, *column) {
             Some(value) => format!("{} = «{value}»", column_name(language, *column)),
             None => column_name(language, *column),
@@ -48,11 +49,11 @@ pub(super) fn constant(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Critical,
         Section::Columns,
-        Words::new(
+        LocalizedText::new(
             format!("Постоянный столбец: {} — во всех заполненных объявлениях (100\u{a0}%).", listed.ru),
             format!("Constant column: {} in every listing that has a value (100\u{a0}%).", listed.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "О цене он не говорит ничего; только его отсутствие может выдать источник. Исключите его или скрывайте при обучении.",
             "It carries no information about the price; only its absence can reveal the source. Drop it or mask it in training.",
         ),
@@ -65,7 +66,7 @@ fn only_value(figures: &Figures, column: Column) -> Option<String> {
     text.or_else(|| figures.number(column)?.profile.frequent.first().map(|counted| RU.quantity(column, counted.number)))
 }
 
-pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
+pub(super) fn absence_leaks(figures: &Figures) -> Option<Finding> {
     let source_leak = figures.missing.source_leak?;
     let mut columns = columns_with(figures, |fault| match fault {
         Fault::AbsenceLeaksSource { uncertainty } => Some(*uncertainty),
@@ -75,11 +76,11 @@ pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|(column, share)| format!("{} {}", column.name(), language.percent(*share))))
     });
     let example = example(figures, columns[0].0);
-    let text = Words::each(|language| {
+    let text = LocalizedText::each(|language| {
         let (accuracy, baseline) = (language.percent(source_leak.accuracy), language.percent(source_leak.baseline));
         if language == RU {
             format!(
@@ -99,7 +100,7 @@ pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
         Severity::Critical,
         Section::Missing,
         text.then(&example),
-        Words::new(
+        LocalizedText::new(
             "Скрывайте при обучении известные поля случайно, иначе модель примет незаполненную форму за другой год и другой рынок.",
             "Mask known fields at random in training, or the model will mistake an incomplete form for another year or market.",
         ),
@@ -107,14 +108,14 @@ pub(super) fn leaking_absences(figures: &Figures) -> Option<Finding> {
 }
 
 /// The sources in which a column is missing most and least often.
-fn example(figures: &Figures, column: Column) -> Words {
+fn example(figures: &Figures, column: Column) -> LocalizedText {
     let shares = figures.missing.column(column).map(|missing| missing.by_source.clone()).unwrap_or_default();
     let sources = figures.sources.iter().zip(&shares);
     let named: Vec<_> = sources.filter_map(|(source, share)| Some((source.source.as_deref()?, (*share)?))).collect();
     let highest = named.iter().max_by(|a, b| a.1.total_cmp(&b.1));
     let lowest = named.iter().min_by(|a, b| a.1.total_cmp(&b.1));
-    let (Some(highest), Some(lowest)) = (highest, lowest) else { return Words::new("", "") };
-    Words::new(
+    let (Some(highest), Some(lowest)) = (highest, lowest) else { return LocalizedText::new("", "") };
+    LocalizedText::new(
         format!(
             " Пример: {} нет в {} объявлений из {} и в {} из {}.",
             column.name(),
@@ -134,7 +135,7 @@ fn example(figures: &Figures, column: Column) -> Words {
     )
 }
 
-pub(super) fn leaking_values(figures: &Figures) -> Option<Finding> {
+pub(super) fn value_leaks(figures: &Figures) -> Option<Finding> {
     let columns = columns_with(figures, |fault| match fault {
         Fault::ValueLeaksSource { information } => Some(*information),
         _ => None,
@@ -142,7 +143,7 @@ pub(super) fn leaking_values(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(
             columns
                 .iter()
@@ -152,11 +153,11 @@ pub(super) fn leaking_values(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Warning,
         Section::Columns,
-        Words::new(
+        LocalizedText::new(
             format!("Значение выдаёт источник (нормированная взаимная информация): {}.", listed.ru),
             format!("Values reveal the source (normalized mutual information): {}.", listed.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "Проверьте, не пишут ли источники одно и то же разными словами и не охватывает ли каждый свой регион или свои дни.",
             "Check whether the sources spell the same values differently, or each covers its own region or dates.",
         ),
@@ -171,7 +172,7 @@ pub(super) fn source_specific_values(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(
             columns
                 .iter()
@@ -181,7 +182,7 @@ pub(super) fn source_specific_values(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Warning,
         Section::Texts,
-        Words::new(
+        LocalizedText::new(
             format!(
                 "Источники пишут по-разному: доля значений, которые встречаются только у одного источника, — {}.",
                 listed.ru
@@ -191,14 +192,14 @@ pub(super) fn source_specific_values(figures: &Figures) -> Option<Finding> {
                 listed.en
             ),
         ),
-        Words::new(
+        LocalizedText::new(
             "Приведите написание к единому виду (синонимы), иначе модель учит одно и то же дважды и заодно узнаёт источник.",
             "Unify the spelling (synonyms), or the model learns the same value twice, and the source with it.",
         ),
     ))
 }
 
-pub(super) fn nearly_constant(figures: &Figures) -> Option<Finding> {
+pub(super) fn nearly_constant_columns(figures: &Figures) -> Option<Finding> {
     let columns = columns_with(figures, |fault| match fault {
         Fault::NearlyConstant { largest } => Some(*largest),
         _ => None,
@@ -206,7 +207,7 @@ pub(super) fn nearly_constant(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|(column, largest)| {
             let value = only_value(figures, *column).unwrap_or_default();
             format!("{} — «{value}» {}", column_name(language, *column), language.percent(*largest))
@@ -215,18 +216,18 @@ pub(super) fn nearly_constant(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Warning,
         Section::Columns,
-        Words::new(
+        LocalizedText::new(
             format!("Почти постоянные столбцы: {} заполненных.", listed.ru),
             format!("Nearly constant columns: {} of the known values.", listed.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "Редкое значение может многое значить для цены, но учиться ему почти не на чем: смотрите на ошибку в этом срезе отдельно.",
             "The rare values may affect the price, but there are few examples to learn from: check the error on that segment separately.",
         ),
     ))
 }
 
-pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
+pub(super) fn drifting_columns(figures: &Figures) -> Option<Finding> {
     let mut columns = columns_with(figures, |fault| match fault {
         Fault::Drifts { index } => Some(*index),
         _ => None,
@@ -235,13 +236,13 @@ pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|(column, index)| format!("{} {}", column.name(), language.decimal(*index, 2))))
     });
     Some(finding(
         Severity::Warning,
         Section::Columns,
-        Words::new(
+        LocalizedText::new(
             format!(
                 "Состав объявлений меняется: новейшая треть отличается от старейшей (PSI больше 0,25 — значимый сдвиг): {}.",
                 listed.ru
@@ -251,19 +252,19 @@ pub(super) fn drifting(figures: &Figures) -> Option<Finding> {
                 listed.en
             ),
         ),
-        Words::new(
+        LocalizedText::new(
             "Проверяйте точность на новейших объявлениях отдельно: случайная выборка её завышает.",
             "Measure accuracy on the newest listings separately: a random split overestimates it.",
         ),
     ))
 }
 
-pub(super) fn mostly_missing(figures: &Figures) -> Option<Finding> {
+pub(super) fn mostly_missing_columns(figures: &Figures) -> Option<Finding> {
     let columns = columns_with(figures, |fault| matches!(fault, Fault::MostlyMissing).then_some(()));
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|(column, ())| {
             let share = figures.missing.column(*column).map_or(0.0, |missing| missing.share);
             format!("{} {}", column_name(language, *column), language.percent(share))
@@ -272,11 +273,11 @@ pub(super) fn mostly_missing(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Warning,
         Section::Missing,
-        Words::new(
+        LocalizedText::new(
             format!("Чаще пусто, чем заполнено: {}.", listed.ru),
             format!("Missing in more than half of the listings: {}.", listed.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "Модель должна работать и без них: держите «неизвестно» отдельным значением и учите на обоих случаях.",
             "The model must work without them: keep “unknown” as a separate value and train on both cases.",
         ),
@@ -291,7 +292,7 @@ pub(super) fn long_tails(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|(column, (values, share))| {
             let (values, share) = (language.count(*values), language.percent(*share));
             if language == RU {
@@ -304,11 +305,11 @@ pub(super) fn long_tails(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Note,
         Section::Texts,
-        Words::new(
+        LocalizedText::new(
             format!("Длинный хвост значений, у каждого из которых меньше 10 объявлений: {}.", listed.ru),
             format!("A long tail of values with fewer than 10 listings each: {}.", listed.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "Редким значениям нужна общая оценка: «неизвестная модель» известной марки, объём и мощность.",
             "Rare values need a fallback: an “unknown model” of a known make, engine volume and power.",
         ),

@@ -4,7 +4,7 @@ use domain::Column;
 use serde::Serialize;
 
 use crate::section::Section;
-use crate::words::{Language, Words};
+use crate::words::{Language, LocalizedText};
 
 /// A finding about the data that matters for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -14,9 +14,9 @@ pub struct Finding {
     /// The section of the report that shows it.
     pub section: Section,
     /// What was found, with figures.
-    pub text: Words,
+    pub text: LocalizedText,
     /// What to do about it.
-    pub advice: Words,
+    pub advice: LocalizedText,
 }
 
 /// The severity of a finding.
@@ -32,7 +32,7 @@ pub enum Severity {
     Note,
 }
 
-pub(super) fn finding(severity: Severity, section: Section, text: Words, advice: Words) -> Finding {
+pub(super) fn finding(severity: Severity, section: Section, text: LocalizedText, advice: LocalizedText) -> Finding {
     Finding { severity, section, text, advice }
 }
 

@@ -5,7 +5,7 @@ use domain::Column;
 use super::finding::{Finding, Severity, finding};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{EN, RU, Words};
+use crate::words::{EN, LocalizedText, RU};
 
 /// Number of listings below which figures are unreliable.
 const MIN_RELIABLE_ROWS: i64 = 2_000;
@@ -18,14 +18,14 @@ const CRITICAL_RELISTED_SHARE: f64 = 0.01;
 /// Share of relisted cars worth reporting.
 const MIN_RELISTED_SHARE: f64 = 0.000_5;
 
-pub(super) fn market(figures: &Figures) -> Option<Finding> {
+pub(super) fn market_change(figures: &Figures) -> Option<Finding> {
     let market = figures.market.as_ref()?;
     let (first, last) = (market.points.first()?, market.points.last()?);
     let rise = market.total_change();
     if (1.0 / MIN_MARKET_CHANGE..MIN_MARKET_CHANGE).contains(&rise) {
         return None;
     }
-    let text = Words::each(|language| {
+    let text = LocalizedText::each(|language| {
         let month = |period: chrono::NaiveDate| period.format("%Y-%m").to_string();
         let (from, to) = (month(first.period), month(last.period));
         let (times, cells, rows) =
@@ -54,14 +54,14 @@ pub(super) fn market(figures: &Figures) -> Option<Finding> {
         Severity::Critical,
         Section::Market,
         text,
-        Words::new(
+        LocalizedText::new(
             "Цены номинальные: дата объявления должна быть признаком модели, а оценка — на уровне названного дня.",
             "Prices are nominal: use the listing date as a feature, and value cars as of a given date.",
         ),
     ))
 }
 
-pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {
+pub(super) fn confounded_dates(figures: &Figures) -> Option<Finding> {
     if figures.overview.sources < 2 || figures.months.len() < 2 {
         return None;
     }
@@ -71,7 +71,7 @@ pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {
     if share < 0.5 {
         return None;
     }
-    let text = Words::each(|language| {
+    let text = LocalizedText::each(|language| {
         let (alone, months) = (language.count(alone.len() as i64), language.count(figures.months.len() as i64));
         let share = language.percent(share);
         if language == RU {
@@ -90,19 +90,19 @@ pub(super) fn dates_by_source(figures: &Figures) -> Option<Finding> {
         Severity::Critical,
         Section::Rows,
         text,
-        Words::new(
+        LocalizedText::new(
             "Всё, что отличает источники (регион, состав полей), модель может принять за время. Сверяйте точность по источникам.",
             "The model may mistake any difference between sources (region, filled-in fields) for a trend. Compare accuracy by source.",
         ),
     ))
 }
 
-pub(super) fn relisted(figures: &Figures) -> Option<Finding> {
+pub(super) fn relisted_cars(figures: &Figures) -> Option<Finding> {
     let repeats = &figures.repeats;
     if figures.share(repeats.rows) < MIN_RELISTED_SHARE {
         return None;
     }
-    let text = Words::each(|language| {
+    let text = LocalizedText::each(|language| {
         let (rows, cars) = (language.count(repeats.rows), language.count(repeats.cars));
         let (share, repriced) = (language.percent(figures.share(repeats.rows)), language.count(repeats.repriced_rows));
         let ratio = repeats.median_price_ratio.map_or_else(String::new, |ratio| {
@@ -131,14 +131,14 @@ pub(super) fn relisted(figures: &Figures) -> Option<Finding> {
         severity,
         Section::Repeats,
         text,
-        Words::new(
+        LocalizedText::new(
             "Делите на обучение и проверку по машинам, а не по объявлениям (Probeg так и делает), иначе на проверке окажутся уже знакомые машины.",
             "Split by car, not by listing (as Probeg does), or the test set contains cars seen in training.",
         ),
     ))
 }
 
-pub(super) fn same_description(figures: &Figures) -> Option<Finding> {
+pub(super) fn identical_descriptions(figures: &Figures) -> Option<Finding> {
     let rows = figures.repeats.same_description_other_split;
     let share = figures.share(rows);
     if share < 0.002 {
@@ -147,7 +147,7 @@ pub(super) fn same_description(figures: &Figures) -> Option<Finding> {
     Some(finding(
         if share >= 0.05 { Severity::Critical } else { Severity::Warning },
         Section::Repeats,
-        Words::each(|language| {
+        LocalizedText::each(|language| {
             let (rows, share) = (language.count(rows), language.percent(share));
             if language == RU {
                 format!(
@@ -161,14 +161,14 @@ pub(super) fn same_description(figures: &Figures) -> Option<Finding> {
                 )
             }
         }),
-        Words::new(
+        LocalizedText::new(
             "Точность на проверке немного завышена этими строками; сравните её без них.",
             "They slightly inflate the test accuracy; compare it without them.",
         ),
     ))
 }
 
-pub(super) fn no_dates(figures: &Figures) -> Option<Finding> {
+pub(super) fn missing_dates(figures: &Figures) -> Option<Finding> {
     let without = figures.overview.rows - figures.overview.dated;
     if figures.share(without) < 0.05 {
         return None;
@@ -176,7 +176,7 @@ pub(super) fn no_dates(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Critical,
         Section::Rows,
-        Words::each(|language| {
+        LocalizedText::each(|language| {
             let (without, share) = (language.count(without), language.percent(figures.share(without)));
             if language == RU {
                 format!("Без даты объявления: {without} ({share}).")
@@ -184,20 +184,20 @@ pub(super) fn no_dates(figures: &Figures) -> Option<Finding> {
                 format!("Listings without a date: {without} ({share}).")
             }
         }),
-        Words::new(
+        LocalizedText::new(
             "Уровень рынка и возраст машины по ним не определить: добавьте столбец listing_date.",
             "Their market level and the age of the car are unknown: add a listing_date column.",
         ),
     ))
 }
 
-pub(super) fn one_source(figures: &Figures) -> Option<Finding> {
+pub(super) fn missing_sources(figures: &Figures) -> Option<Finding> {
     (figures.overview.sources == 0).then(|| {
         finding(
             Severity::Note,
             Section::Rows,
-            Words::new("Источник не указан ни в одном объявлении.", "No listing has a source."),
-            Words::new(
+            LocalizedText::new("Источник не указан ни в одном объявлении.", "No listing has a source."),
+            LocalizedText::new(
                 "Со столбцом source отчёт покажет, чем различаются источники.",
                 "With a source column, the report compares the sources.",
             ),
@@ -205,24 +205,24 @@ pub(super) fn one_source(figures: &Figures) -> Option<Finding> {
     })
 }
 
-pub(super) fn few(figures: &Figures) -> Option<Finding> {
+pub(super) fn few_listings(figures: &Figures) -> Option<Finding> {
     (figures.overview.rows < MIN_RELIABLE_ROWS).then(|| {
         finding(
             Severity::Warning,
             Section::Rows,
-            Words::new(
+            LocalizedText::new(
                 format!("Объявлений всего {}: доли и квантили ниже ненадёжны.", RU.count(figures.overview.rows)),
                 format!(
                     "There are only {} listings: the shares and quantiles below are unreliable.",
                     EN.count(figures.overview.rows)
                 ),
             ),
-            Words::new("Для обучения нужны тысячи объявлений.", "Training needs thousands of listings."),
+            LocalizedText::new("Для обучения нужны тысячи объявлений.", "Training needs thousands of listings."),
         )
     })
 }
 
-pub(super) fn dominance(figures: &Figures) -> Option<Finding> {
+pub(super) fn dominant_make(figures: &Figures) -> Option<Finding> {
     let brands = figures.text(Column::Brand)?;
     let first = brands.profile.top.first()?;
     let share = figures.share(first.rows);
@@ -230,7 +230,7 @@ pub(super) fn dominance(figures: &Figures) -> Option<Finding> {
         finding(
             Severity::Note,
             Section::Rows,
-            Words::each(|language| {
+            LocalizedText::each(|language| {
                 let (rows, share, brand) = (language.count(first.rows), language.percent(share), &first.value);
                 let others = language.count(brands.profile.distinct - 1);
                 if language == RU {
@@ -241,7 +241,7 @@ pub(super) fn dominance(figures: &Figures) -> Option<Finding> {
                     )
                 }
             }),
-            Words::new(
+            LocalizedText::new(
                 "Средняя точность — это во многом точность на ней: смотрите карту точности по маркам.",
                 "Mean accuracy is largely accuracy on this make: check the accuracy card by make.",
             ),
@@ -249,13 +249,13 @@ pub(super) fn dominance(figures: &Figures) -> Option<Finding> {
     })
 }
 
-pub(super) fn exact(figures: &Figures) -> Option<Finding> {
+pub(super) fn skipped_rows(figures: &Figures) -> Option<Finding> {
     let repeats = &figures.repeats;
     (repeats.exact > 0 || repeats.rejected > 0).then(|| {
         finding(
             Severity::Note,
             Section::Repeats,
-            Words::each(|language| {
+            LocalizedText::each(|language| {
                 let (exact, rejected) = (language.count(repeats.exact), language.count(repeats.rejected));
                 if language == RU {
                     format!("При импорте не записано: точных повторов — {exact}, отвергнутых строк — {rejected}.")
@@ -263,7 +263,7 @@ pub(super) fn exact(figures: &Figures) -> Option<Finding> {
                     format!("Imports skipped {exact} exact duplicates and {rejected} rejected rows.")
                 }
             }),
-            Words::new(
+            LocalizedText::new(
                 "Ничего делать не нужно; отвергнутые строки — в файле *.rejects.csv.",
                 "No action needed; rejected rows are in *.rejects.csv.",
             ),

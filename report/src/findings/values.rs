@@ -5,7 +5,7 @@ use storage::profile::Check;
 use super::finding::{Finding, Severity, column_name, finding, join_list};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{RU, Words};
+use crate::words::{LocalizedText, RU};
 
 pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
     let columns: Vec<_> =
@@ -13,7 +13,7 @@ pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(columns.iter().map(|number| {
             let profile = &number.profile;
             let extreme = profile.highest.first().or(profile.lowest.first());
@@ -26,11 +26,11 @@ pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Warning,
         Section::Numbers,
-        Words::new(
+        LocalizedText::new(
             format!("Далёкие выбросы (дальше трёх межквартильных размахов от квартилей): {}.", listed.ru),
             format!("Extreme outliers (more than three interquartile ranges beyond the quartiles): {}.", listed.en),
         ),
-        Words::new(
+        LocalizedText::new(
             "Ограничьте или пересмотрите эти значения и не меряйте точность средней абсолютной ошибкой в рублях.",
             "Clip or review these values, and do not judge accuracy by the mean absolute error in roubles.",
         ),
@@ -46,7 +46,7 @@ pub(super) fn contradictions(figures: &Figures) -> Option<Finding> {
     if found.is_empty() {
         return None;
     }
-    let listed = Words::each(|language| {
+    let listed = LocalizedText::each(|language| {
         join_list(found.iter().map(|suspicion| {
             format!("{} — {}", check_label(suspicion.check).get(language), language.count(suspicion.rows))
         }))
@@ -54,8 +54,11 @@ pub(super) fn contradictions(figures: &Figures) -> Option<Finding> {
     Some(finding(
         Severity::Warning,
         Section::Suspicions,
-        Words::new(format!("Сомнительные объявления: {}.", listed.ru), format!("Suspicious listings: {}.", listed.en)),
-        Words::new(
+        LocalizedText::new(
+            format!("Сомнительные объявления: {}.", listed.ru),
+            format!("Suspicious listings: {}.", listed.en),
+        ),
+        LocalizedText::new(
             "Просмотрите их: опечатки и «цена за запчасти» сбивают модель.",
             "Review them: typos and prices of wrecks mislead the model.",
         ),
@@ -69,7 +72,7 @@ pub(super) fn rounded_mileages(figures: &Figures) -> Option<Finding> {
         finding(
             Severity::Note,
             Section::Suspicions,
-            Words::each(|language| {
+            LocalizedText::each(|language| {
                 let (rows, share) = (language.count(rows), language.percent(figures.share(rows)));
                 if language == RU {
                     format!("Пробег округлён до 10 000 км в {rows} объявлениях ({share}): его назвали на глаз.")
@@ -77,7 +80,7 @@ pub(super) fn rounded_mileages(figures: &Figures) -> Option<Finding> {
                     format!("The mileage is rounded to 10,000 km in {rows} listings ({share}): these are estimates.")
                 }
             }),
-            Words::new(
+            LocalizedText::new(
                 "Точности выше 10 000 км от пробегов ждать не стоит.",
                 "Do not expect mileages to be more precise than that.",
             ),
@@ -86,25 +89,28 @@ pub(super) fn rounded_mileages(figures: &Figures) -> Option<Finding> {
 }
 
 /// The description of a check.
-pub(crate) fn check_label(check: Check) -> Words {
+pub(crate) fn check_label(check: Check) -> LocalizedText {
     match check {
-        Check::MillionKilometres => Words::new("пробег от 1 000 000 км", "mileage of 1,000,000 km or more"),
-        Check::HardlyDriven => {
-            Words::new("машине от трёх лет, а пробег меньше 1000 км", "at least three years old, but under 1,000 km")
+        Check::MillionKilometres => LocalizedText::new("пробег от 1 000 000 км", "mileage of 1,000,000 km or more"),
+        Check::HardlyDriven => LocalizedText::new(
+            "машине от трёх лет, а пробег меньше 1000 км",
+            "at least three years old, but under 1,000 km",
+        ),
+        Check::DrivenTooFar => LocalizedText::new("больше 100 000 км в год", "more than 100,000 km per year"),
+        Check::RoundMileage => LocalizedText::new("пробег кратен 10 000 км", "mileage is a multiple of 10,000 km"),
+        Check::MadeAfterListing => LocalizedText::new("выпущена позже, чем выставлена", "made after it was listed"),
+        Check::NoVolume => {
+            LocalizedText::new("объём двигателя 0 не у электромобиля", "engine volume 0, but not electric")
         }
-        Check::DrivenTooFar => Words::new("больше 100 000 км в год", "more than 100,000 km per year"),
-        Check::RoundMileage => Words::new("пробег кратен 10 000 км", "mileage is a multiple of 10,000 km"),
-        Check::MadeAfterListing => Words::new("выпущена позже, чем выставлена", "made after it was listed"),
-        Check::NoVolume => Words::new("объём двигателя 0 не у электромобиля", "engine volume 0, but not electric"),
-        Check::PowerOutOfProportion => Words::new(
+        Check::PowerOutOfProportion => LocalizedText::new(
             "мощность не вяжется с объёмом (меньше 20 или больше 250 л. с. на литр)",
             "implausible power for the engine volume (below 20 or above 250 hp per litre)",
         ),
-        Check::FarBelowLikeCars => Words::new(
+        Check::FarBelowLikeCars => LocalizedText::new(
             "вчетверо и более дешевле такой же модели того же года",
             "at most a quarter of the median for the model and year",
         ),
-        Check::FarAboveLikeCars => Words::new(
+        Check::FarAboveLikeCars => LocalizedText::new(
             "вчетверо и более дороже такой же модели того же года",
             "at least four times the median for the model and year",
         ),

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::parts::{paragraph, render_section};
 use crate::findings::{Finding, Severity};
 use crate::section::Section;
-use crate::words::Words;
+use crate::words::LocalizedText;
 
 pub(super) fn section(found: &[Finding]) -> Markup {
     let body = html! {
@@ -14,18 +14,18 @@ pub(super) fn section(found: &[Finding]) -> Markup {
                 (item(finding))
             }
             @if found.is_empty() {
-                (paragraph(&Words::new("Ничего примечательного не найдено.", "No findings.")))
+                (paragraph(&LocalizedText::new("Ничего примечательного не найдено.", "No findings.")))
             }
         }
     };
-    render_section(Section::Findings, &Words::new("Главное", "Key findings"), &body)
+    render_section(Section::Findings, &LocalizedText::new("Главное", "Key findings"), &body)
 }
 
 fn item(finding: &Finding) -> Markup {
     let (class, mark) = match finding.severity {
-        Severity::Critical => ("critical", Words::new("Важно", "Critical")),
-        Severity::Warning => ("warning", Words::new("Учесть", "Warning")),
-        Severity::Note => ("note", Words::new("К сведению", "Note")),
+        Severity::Critical => ("critical", LocalizedText::new("Важно", "Critical")),
+        Severity::Warning => ("warning", LocalizedText::new("Учесть", "Warning")),
+        Severity::Note => ("note", LocalizedText::new("К сведению", "Note")),
     };
     html! {
         li class=(class) {

@@ -8,12 +8,12 @@ use super::parts::{each, paragraph, placeholder, render_section, table};
 use super::plots::{number, text};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{EN, RU, Words};
+use crate::words::{EN, LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
-    let title = Words::new("Уровень рынка", "Market index");
+    let title = LocalizedText::new("Уровень рынка", "Market index");
     let Some(market) = &figures.market else {
-        let words = Words::new(
+        let words = LocalizedText::new(
             "Уровень не посчитать: нужны датированные объявления одинаковых машин хотя бы за два периода.",
             "No index: it requires dated listings of comparable cars in at least two periods.",
         );
@@ -26,15 +26,15 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let line = Line {
         points: &points,
         ticks: years,
-        horizontal: text(Words::new("начало года", "start of year")),
-        vertical: text(Words::new("цены одинаковых машин, первый период = 1", "price index, first period = 1")),
+        horizontal: text(LocalizedText::new("начало года", "start of year")),
+        vertical: text(LocalizedText::new("цены одинаковых машин, первый период = 1", "price index, first period = 1")),
         format_horizontal: &|year| Text::plain(format!("{year:.0}")),
         format_vertical: &|level| number(|language| language.decimal(level, 2)),
     };
     let heads = [
-        Words::new("Период", "Period"),
-        Words::new("Уровень", "Index"),
-        Words::new("Сравнимых объявлений", "Comparable listings"),
+        LocalizedText::new("Период", "Period"),
+        LocalizedText::new("Уровень", "Index"),
+        LocalizedText::new("Сравнимых объявлений", "Comparable listings"),
     ];
     let rows: Vec<Vec<Markup>> = market
         .points
@@ -57,9 +57,9 @@ pub(super) fn section(figures: &Figures) -> Markup {
     render_section(Section::Market, &title, &body)
 }
 
-fn explanation(cells: usize, rows: i64) -> Words {
+fn explanation(cells: usize, rows: i64) -> LocalizedText {
     let cells = cells as i64;
-    Words::new(
+    LocalizedText::new(
         format!(
             "Во сколько раз дороже одинаковые машины: логарифм цены разложен на уровень группы (марка, модель, возраст) и уровень \
              периода (индекс time-product dummy по медианам групп). Состав объявлений на него не влияет; пробег и комплектация не \

@@ -5,19 +5,19 @@ use maud::Markup;
 use super::parts::{paragraph, render_section};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{EN, RU, Words};
+use crate::words::{EN, LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let sampled = figures.sampled as i64;
     let of = if sampled < figures.overview.rows {
-        Words::new(
+        LocalizedText::new(
             format!("равномерной выборке {} объявлений", RU.count(sampled)),
             format!("a uniform sample of {} listings", EN.count(sampled)),
         )
     } else {
-        Words::new("всех объявлениях", "all listings")
+        LocalizedText::new("всех объявлениях", "all listings")
     };
-    let body = paragraph(&Words::new(
+    let body = paragraph(&LocalizedText::new(
         format!(
             "Все цифры — из одного снимка базы. Количества, квантили, выбросы, пропуски, повторы и уровень рынка посчитаны \
              точно, по всем объявлениям; гистограммы, графики цен, связи, изменения и «значение выдаёт источник» — \
@@ -31,5 +31,5 @@ pub(super) fn section(figures: &Figures) -> Markup {
             of.en
         ),
     ));
-    render_section(Section::Methods, &Words::new("Как посчитано", "Methods"), &body)
+    render_section(Section::Methods, &LocalizedText::new("Как посчитано", "Methods"), &body)
 }

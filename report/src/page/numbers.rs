@@ -10,22 +10,22 @@ use super::plots::{number as plot_number, text};
 use crate::figures::Figures;
 use crate::figures::distribution::NumberColumn;
 use crate::section::Section;
-use crate::words::{Language, RU, Words};
+use crate::words::{Language, LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let body = html! { div.two { @for number in &figures.numbers { (draw(number)) } } };
-    render_section(Section::Numbers, &Words::new("Числа", "Numbers"), &body)
+    render_section(Section::Numbers, &LocalizedText::new("Числа", "Numbers"), &body)
 }
 
 fn draw(number: &NumberColumn) -> Markup {
     let title = column_title(number.column);
     let scale = if number.is_logarithmic {
-        Words::new(" (логарифмическая шкала)", " (logarithmic scale)")
+        LocalizedText::new(" (логарифмическая шкала)", " (logarithmic scale)")
     } else {
-        Words::new("", "")
+        LocalizedText::new("", "")
     };
     let mark = number.profile.quartiles().map(|[_, median, _]| {
-        let name = Words::new("медиана", "median");
+        let name = LocalizedText::new("медиана", "median");
         let words = |language| format!("{} {}", name.get(language), short(number.column, language, median));
         (median, plot_number(words))
     });
@@ -35,7 +35,7 @@ fn draw(number: &NumberColumn) -> Markup {
         scale: if number.is_logarithmic { Scale::Logarithmic } else { Scale::Linear },
         mark,
         horizontal: text(title.clone().then(&scale)),
-        vertical: text(Words::new("доля объявлений", "share of listings")),
+        vertical: text(LocalizedText::new("доля объявлений", "share of listings")),
         format_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
         format_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
     };
@@ -54,9 +54,9 @@ fn short(column: Column, language: Language, value: f64) -> String {
 fn caption(number: &NumberColumn) -> Markup {
     let (column, profile) = (number.column, &number.profile);
     if profile.quantiles.len() < QUANTILE_LEVELS.len() {
-        return html! { (Words::new("Не заполнен ни разу.", "No listing has a value.")) };
+        return html! { (LocalizedText::new("Не заполнен ни разу.", "No listing has a value.")) };
     }
-    let summary = Words::each(|language| {
+    let summary = LocalizedText::each(|language| {
         let (known, distinct) = (language.count(profile.known), language.count(profile.distinct));
         let frequent = join_counts(language, column, &profile.frequent);
         if language == RU {
@@ -65,15 +65,15 @@ fn caption(number: &NumberColumn) -> Markup {
             format!("{known} known, {distinct} distinct values. Most frequent: {frequent}.")
         }
     });
-    let outliers = Words::each(|language| outliers(language, number));
+    let outliers = LocalizedText::each(|language| outliers(language, number));
     html! { (quantiles(number)) p { (summary) } p { (outliers) } }
 }
 
 fn quantiles(number: &NumberColumn) -> Markup {
     let heads = QUANTILE_LEVELS.map(|tail| match tail {
-        0.0 => Words::new("наим.", "min"),
-        1.0 => Words::new("наиб.", "max"),
-        tail => Words::same(format!("{}\u{a0}%", 100.0 * tail)),
+        0.0 => LocalizedText::new("наим.", "min"),
+        1.0 => LocalizedText::new("наиб.", "max"),
+        tail => LocalizedText::same(format!("{}\u{a0}%", 100.0 * tail)),
     });
     let quantiles = number.profile.quantiles.iter();
     let cells = quantiles.map(|value| each(|language| short(number.column, language, *value)));
@@ -90,15 +90,15 @@ fn join_counts(language: Language, column: Column, counted: &[NumberCount]) -> S
 fn outliers(language: Language, number: &NumberColumn) -> String {
     let (column, profile) = (number.column, &number.profile);
     if profile.below + profile.above == 0 {
-        return Words::new("Крайних выбросов нет.", "No extreme outliers.").get(language).to_owned();
+        return LocalizedText::new("Крайних выбросов нет.", "No extreme outliers.").get(language).to_owned();
     }
-    let side = |rows: i64, fence: f64, shown: &[NumberCount], words: Words| {
+    let side = |rows: i64, fence: f64, shown: &[NumberCount], words: LocalizedText| {
         let (rows, fence, shown) =
             (language.count(rows), language.quantity(column, fence), join_counts(language, column, shown));
         if rows == "0" { String::new() } else { format!("{} {fence}: {rows} — {shown}. ", words.get(language)) }
     };
-    let above = Words::new("Крайние выбросы выше", "Extreme outliers above");
-    let below = Words::new("Крайние выбросы ниже", "Extreme outliers below");
+    let above = LocalizedText::new("Крайние выбросы выше", "Extreme outliers above");
+    let below = LocalizedText::new("Крайние выбросы ниже", "Extreme outliers below");
     side(profile.above, profile.fences.1, &profile.highest, above)
         + &side(profile.below, profile.fences.0, &profile.lowest, below)
 }

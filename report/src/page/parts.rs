@@ -4,10 +4,10 @@ use domain::Column;
 use maud::{Markup, Render, html};
 
 use crate::section::Section;
-use crate::words::{Language, Words};
+use crate::words::{Language, LocalizedText};
 
 /// Renders both languages; the style sheet shows one.
-impl Render for Words {
+impl Render for LocalizedText {
     fn render(&self) -> Markup {
         html! {
             @if self.ru == self.en {
@@ -22,16 +22,16 @@ impl Render for Words {
 
 /// Renders a text formatted for each language.
 pub(super) fn each(write: impl Fn(Language) -> String) -> Markup {
-    Words::each(write).render()
+    LocalizedText::each(write).render()
 }
 
-pub(super) fn paragraph(words: &Words) -> Markup {
+pub(super) fn paragraph(words: &LocalizedText) -> Markup {
     html! { p { (words) } }
 }
 
 /// The label of a column with its unit.
-pub(super) fn column_title(column: Column) -> Words {
-    Words::each(|language| {
+pub(super) fn column_title(column: Column) -> LocalizedText {
+    LocalizedText::each(|language| {
         let (name, unit) = (language.column(column), language.unit(column));
         let mut title = name.to_owned();
         if let Some(first) = name.chars().next() {
@@ -42,17 +42,18 @@ pub(super) fn column_title(column: Column) -> Words {
 }
 
 /// A placeholder where there is nothing to show.
-pub(super) fn placeholder(words: &Words) -> Markup {
+pub(super) fn placeholder(words: &LocalizedText) -> Markup {
     html! { p.nothing { (words) } }
 }
 
-pub(super) fn render_section(section: Section, title: &Words, body: &Markup) -> Markup {
+pub(super) fn render_section(section: Section, title: &LocalizedText, body: &Markup) -> Markup {
     html! { section id=(section.id()) { h2 { (title) } (body) } "\n" }
 }
 
 /// A plot with a title and a caption.
-pub(super) fn figure(title: &Words, drawn: Option<Markup>, caption: Option<Markup>) -> Markup {
-    let too_few = || placeholder(&Words::new("Слишком мало данных для графика.", "Not enough data for a plot."));
+pub(super) fn figure(title: &LocalizedText, drawn: Option<Markup>, caption: Option<Markup>) -> Markup {
+    let too_few =
+        || placeholder(&LocalizedText::new("Слишком мало данных для графика.", "Not enough data for a plot."));
     html! {
         figure {
             h3 { (title) }
@@ -66,9 +67,9 @@ pub(super) fn figure(title: &Words, drawn: Option<Markup>, caption: Option<Marku
 
 /// A horizontal bar: name, length in any unit (0 to omit a bar that would dwarf the others), and label.
 pub(super) struct Bar {
-    pub(super) name: Words,
+    pub(super) name: LocalizedText,
     pub(super) length: f64,
-    pub(super) label: Words,
+    pub(super) label: LocalizedText,
 }
 
 /// Horizontal bars, each labelled in full.
@@ -97,14 +98,14 @@ fn track(width: f64) -> Markup {
 /// A cell of a heat map: its intensity, from -1 to 1, and label.
 pub(super) struct Cell {
     pub(super) intensity: f64,
-    pub(super) label: Words,
+    pub(super) label: LocalizedText,
 }
 
 /// A row of a heat map: its heading and cells.
-pub(super) type HeatRow = (Words, Vec<Cell>);
+pub(super) type HeatRow = (LocalizedText, Vec<Cell>);
 
 /// A heat map with labelled cells and vertical column headings.
-pub(super) fn heat_map(heads: &[Words], rows: &[HeatRow]) -> Markup {
+pub(super) fn heat_map(heads: &[LocalizedText], rows: &[HeatRow]) -> Markup {
     html! {
         div.wide {
             table.heat {
@@ -127,7 +128,7 @@ fn heat_cell(cell: &Cell) -> Markup {
     html! { td style=(format!("background:rgba({hue}, {strength:.2}){ink}")) { (cell.label) } }
 }
 
-pub(super) fn table(class: &str, heads: &[Words], rows: &[Vec<Markup>]) -> Markup {
+pub(super) fn table(class: &str, heads: &[LocalizedText], rows: &[Vec<Markup>]) -> Markup {
     html! {
         div.wide {
             table class=(class) {
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn data_is_escaped() {
-        let name = Words::new("<script>alert(1)</script>", "\"><img src=x>");
+        let name = LocalizedText::new("<script>alert(1)</script>", "\"><img src=x>");
         let bar = Bar { name: name.clone(), length: 0.0, label: name.clone() };
         let cells = vec![Cell { intensity: 3.0, label: name.clone() }];
         let parts = [
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn identical_texts_are_rendered_once() {
-        assert_eq!(Words::new("km", "km").render().into_string(), "km");
-        assert_eq!(Words::new("км", "km").render().into_string().matches("<span").count(), 2);
+        assert_eq!(LocalizedText::new("km", "km").render().into_string(), "km");
+        assert_eq!(LocalizedText::new("км", "km").render().into_string().matches("<span").count(), 2);
     }
 }

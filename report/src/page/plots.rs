@@ -2,13 +2,13 @@
 
 use plot::Text;
 
-use crate::words::{Language, Words};
+use crate::words::{Language, LocalizedText};
 
-pub(super) fn text(words: Words) -> Text {
+pub(super) fn text(words: LocalizedText) -> Text {
     Text::in_languages(vec![("ru", words.ru), ("en", words.en)])
 }
 
 /// A number formatted for each language.
 pub(super) fn number(write: impl Fn(Language) -> String) -> Text {
-    text(Words::each(write))
+    text(LocalizedText::each(write))
 }

@@ -9,16 +9,16 @@ use super::plots::{number, text};
 use crate::figures::Figures;
 use crate::figures::relations::{Measure, PriceAgainst, PriceAxis};
 use crate::section::Section;
-use crate::words::Words;
+use crate::words::LocalizedText;
 
 pub(super) fn prices(figures: &Figures) -> Markup {
-    let legend = Words::new(
+    let legend = LocalizedText::new(
         "Линия — медиана цены; тёмная полоса — половина объявлений (25–75 %); светлая — восемь из десяти (10–90 %); точки — \
          отдельные объявления.",
         "Line: median price; dark band: half of the listings (25–75 %); light band: 80 % of the listings (10–90 %); dots: \
          individual listings.",
     );
-    let title = Words::new(
+    let title = LocalizedText::new(
         "Цена в зависимости от возраста, пробега, мощности и даты",
         "Price against age, mileage, power and date",
     );
@@ -31,10 +31,18 @@ pub(super) fn prices(figures: &Figures) -> Markup {
 
 fn price_plot(prices: &PriceAgainst) -> Markup {
     let (title, label) = match prices.axis {
-        PriceAxis::Age => (Words::new("Возраст", "Age"), Words::new("возраст машины, лет", "age of the car, years")),
-        PriceAxis::Mileage => (Words::new("Пробег", "Mileage"), Words::new("пробег, км", "mileage, km")),
-        PriceAxis::Power => (Words::new("Мощность", "Engine power"), Words::new("мощность, л. с.", "engine power, hp")),
-        PriceAxis::Date => (Words::new("Дата объявления", "Listing date"), Words::new("начало года", "start of year")),
+        PriceAxis::Age => {
+            (LocalizedText::new("Возраст", "Age"), LocalizedText::new("возраст машины, лет", "age of the car, years"))
+        }
+        PriceAxis::Mileage => {
+            (LocalizedText::new("Пробег", "Mileage"), LocalizedText::new("пробег, км", "mileage, km"))
+        }
+        PriceAxis::Power => {
+            (LocalizedText::new("Мощность", "Engine power"), LocalizedText::new("мощность, л. с.", "engine power, hp"))
+        }
+        PriceAxis::Date => {
+            (LocalizedText::new("Дата объявления", "Listing date"), LocalizedText::new("начало года", "start of year"))
+        }
     };
     let is_date = prices.axis == PriceAxis::Date;
     let bins: Vec<FanBin> = prices.bins.iter().map(|bin| FanBin { at: bin.at, quantiles: bin.prices }).collect();
@@ -43,7 +51,7 @@ fn price_plot(prices: &PriceAgainst) -> Markup {
         points: &prices.points,
         ticks: is_date.then(|| year_ticks(&bins)),
         horizontal: text(label),
-        vertical: text(Words::new("цена, ₽ (логарифмическая шкала)", "price, ₽ (logarithmic scale)")),
+        vertical: text(LocalizedText::new("цена, ₽ (логарифмическая шкала)", "price, ₽ (logarithmic scale)")),
         format_horizontal: &|value| {
             if is_date {
                 Text::plain(format!("{:.0}", year_of(value)))
@@ -53,7 +61,7 @@ fn price_plot(prices: &PriceAgainst) -> Markup {
         },
         format_vertical: &|price| number(|language| language.short(price)),
     };
-    let caption = Words::new(
+    let caption = LocalizedText::new(
         "Здесь видно и то, какие машины когда выставлены; рост цен одинаковых машин — в разделе «Уровень рынка».",
         "This also reflects the mix of cars listed at the time; for prices of comparable cars see “Market index”.",
     );
@@ -76,46 +84,48 @@ pub(super) fn section(figures: &Figures) -> Markup {
         .explains
         .iter()
         .map(|explains| Bar {
-            name: Words::each(|language| language.column(explains.column).to_owned()),
+            name: LocalizedText::each(|language| language.column(explains.column).to_owned()),
             length: explains.share,
-            label: Words::each(|language| language.percent(explains.share)),
+            label: LocalizedText::each(|language| language.percent(explains.share)),
         })
         .collect();
-    let caption = Words::new(
+    let caption = LocalizedText::new(
         "Доля разброса логарифма цены между значениями столбца (эпсилон-квадрат, с поправкой на число значений) среди \
          объявлений, где он известен. Модель — вместе с маркой, поколение — вместе с маркой и моделью.",
         "Share of the variance of the log price explained by the column (epsilon squared, corrected for the number of values), \
          among listings that have it. The model is taken with its make, the generation with make and model.",
     );
-    let title = Words::new("Что один столбец объясняет в цене", "Price variance explained by each column");
+    let title = LocalizedText::new("Что один столбец объясняет в цене", "Price variance explained by each column");
     let drawn = (!explains.is_empty()).then(|| bars(&explains));
     let body = html! {
         (figure(&title, drawn, Some(caption.render())))
         (correlations(figures))
     };
-    render_section(Section::Relations, &Words::new("Связи", "Relations"), &body)
+    render_section(Section::Relations, &LocalizedText::new("Связи", "Relations"), &body)
 }
 
 fn correlations(figures: &Figures) -> Markup {
     let name = |measure: &Measure| match measure {
-        Measure::Age => Words::new("возраст", "age"),
-        Measure::Of(column) => Words::each(|language| language.column(*column).to_owned()),
+        Measure::Age => LocalizedText::new("возраст", "age"),
+        Measure::Of(column) => LocalizedText::each(|language| language.column(*column).to_owned()),
     };
     let cell = |rho: &Option<f64>| Cell {
         intensity: rho.unwrap_or(0.0),
-        label: rho
-            .map_or_else(|| Words::same("—"), |rho| Words::each(|language| language.decimal(rho, 2).replace('-', "−"))),
+        label: rho.map_or_else(
+            || LocalizedText::same("—"),
+            |rho| LocalizedText::each(|language| language.decimal(rho, 2).replace('-', "−")),
+        ),
     };
     let correlations = &figures.correlations;
-    let heads: Vec<Words> = correlations.names.iter().map(name).collect();
+    let heads: Vec<LocalizedText> = correlations.names.iter().map(name).collect();
     let cells = correlations.rho.iter().map(|rho| rho.iter().map(cell).collect());
     let rows: Vec<HeatRow> = heads.iter().cloned().zip(cells).collect();
-    let caption = Words::new(
+    let caption = LocalizedText::new(
         "От −1 до 1; оранжевый — положительная связь, синий — отрицательная; «—» — слишком мало данных.",
         "From −1 to 1; orange is positive, blue is negative; “—” means not enough data.",
     );
     html! {
-        h3 { (Words::new("Ранговая корреляция (Спирмен)", "Rank correlation (Spearman)")) }
+        h3 { (LocalizedText::new("Ранговая корреляция (Спирмен)", "Rank correlation (Spearman)")) }
         (paragraph(&caption))
         (heat_map(&heads, &rows))
     }

@@ -7,7 +7,7 @@ use super::parts::{Bar, bars, figure, paragraph, render_section};
 use crate::figures::Figures;
 use crate::findings::check_label;
 use crate::section::Section;
-use crate::words::{Language, RU, Words};
+use crate::words::{Language, LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let repeats = &figures.repeats;
@@ -16,9 +16,9 @@ pub(super) fn section(figures: &Figures) -> Markup {
         .iter()
         .zip(&repeats.by_listings)
         .map(|(size, cars)| Bar {
-            name: Words::new(format!("объявлений: {size}"), format!("{size} listings")),
+            name: LocalizedText::new(format!("объявлений: {size}"), format!("{size} listings")),
             length: *cars as f64,
-            label: Words::each(|language| {
+            label: LocalizedText::each(|language| {
                 let cars = language.count(*cars);
                 if language == RU { format!("{cars} машин") } else { format!("{cars} cars") }
             }),
@@ -26,30 +26,35 @@ pub(super) fn section(figures: &Figures) -> Markup {
         .collect();
     let by_listings = (repeats.cars > 0).then(|| bars(&shown));
     let body = html! {
-        (paragraph(&Words::each(|language| summary(figures, language))))
+        (paragraph(&LocalizedText::each(|language| summary(figures, language))))
         div.two {
-            (figure(&Words::new("Машины по числу объявлений", "Cars by number of listings"), by_listings, None))
-            (figure(&Words::new("Объявления", "Listings"), Some(listings(figures)), None))
+            (figure(&LocalizedText::new("Машины по числу объявлений", "Cars by number of listings"), by_listings, None))
+            (figure(&LocalizedText::new("Объявления", "Listings"), Some(listings(figures)), None))
         }
     };
-    let title = Words::new("Повторы и перевыставленные машины", "Duplicates and relisted cars");
+    let title = LocalizedText::new("Повторы и перевыставленные машины", "Duplicates and relisted cars");
     render_section(Section::Repeats, &title, &body)
 }
 
 fn listings(figures: &Figures) -> Markup {
     let repeats = &figures.repeats;
-    let bar = |name: Words, rows: i64| Bar {
+    let bar = |name: LocalizedText, rows: i64| Bar {
         name,
         length: rows as f64,
-        label: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
+        label: LocalizedText::each(|language| {
+            format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))
+        }),
     };
     bars(&[
-        bar(Words::new("точные повторы (не записаны)", "exact duplicates (not stored)"), repeats.exact),
-        bar(Words::new("машина выставлена не раз", "cars listed more than once"), repeats.rows),
-        bar(Words::new("из них по разной цене", "of these, at different prices"), repeats.repriced_rows),
-        bar(Words::new("то же описание у другой машины", "same description as another car"), repeats.same_description),
+        bar(LocalizedText::new("точные повторы (не записаны)", "exact duplicates (not stored)"), repeats.exact),
+        bar(LocalizedText::new("машина выставлена не раз", "cars listed more than once"), repeats.rows),
+        bar(LocalizedText::new("из них по разной цене", "of these, at different prices"), repeats.repriced_rows),
         bar(
-            Words::new("из них в другой части выборки", "of these, in another split"),
+            LocalizedText::new("то же описание у другой машины", "same description as another car"),
+            repeats.same_description,
+        ),
+        bar(
+            LocalizedText::new("из них в другой части выборки", "of these, in another split"),
             repeats.same_description_other_split,
         ),
     ])
@@ -86,11 +91,11 @@ pub(super) fn suspicions(figures: &Figures) -> Markup {
             name: check_label(suspicion.check),
             // Far more frequent than the other checks: its bar would dwarf them.
             length: if suspicion.check == Check::RoundMileage { 0.0 } else { suspicion.rows as f64 },
-            label: Words::each(|language| {
+            label: LocalizedText::each(|language| {
                 format!("{} · {}", language.count(suspicion.rows), language.percent(figures.share(suspicion.rows)))
             }),
         })
         .collect();
-    let title = Words::new("Сомнительные объявления", "Suspicious listings");
+    let title = LocalizedText::new("Сомнительные объявления", "Suspicious listings");
     render_section(Section::Suspicions, &title, &bars(&shown))
 }

@@ -9,7 +9,7 @@ use super::parts::{Bar, bars, figure, render_section};
 use super::texts::{tail, text_bars};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::Words;
+use crate::words::LocalizedText;
 
 /// With more months, listings are counted by year.
 const MAX_MONTHS: usize = 36;
@@ -19,13 +19,13 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let by_make = makes.map(|makes| text_bars(figures, makes));
     let tail_of_makes = makes.and_then(|makes| tail(&makes.profile));
     let body = html! {
-        (figure(&Words::new("По источникам", "By source"), Some(sources(figures)), None))
+        (figure(&LocalizedText::new("По источникам", "By source"), Some(sources(figures)), None))
         div.two {
-            (figure(&Words::new("По времени", "By date"), Some(times(figures)), Some(times_caption().render())))
-            (figure(&Words::new("По маркам", "By make"), by_make, tail_of_makes))
+            (figure(&LocalizedText::new("По времени", "By date"), Some(times(figures)), Some(times_caption().render())))
+            (figure(&LocalizedText::new("По маркам", "By make"), by_make, tail_of_makes))
         }
     };
-    let title = Words::new("Объявления по источникам, времени и маркам", "Listings by source, date and make");
+    let title = LocalizedText::new("Объявления по источникам, времени и маркам", "Listings by source, date and make");
     render_section(Section::Rows, &title, &body)
 }
 
@@ -34,16 +34,19 @@ fn sources(figures: &Figures) -> Markup {
         .sources
         .iter()
         .map(|source| Bar {
-            name: source.source.clone().map_or_else(|| Words::new("источник не указан", "no source"), Words::same),
+            name: source
+                .source
+                .clone()
+                .map_or_else(|| LocalizedText::new("источник не указан", "no source"), LocalizedText::same),
             length: source.rows as f64,
-            label: Words::each(|language| {
+            label: LocalizedText::each(|language| {
                 let days = match (source.first_day, source.last_day) {
                     (Some(first), Some(last)) if first == last => format!(" · {}", language.day(first)),
                     (Some(first), Some(last)) => format!(" · {} – {}", language.day(first), language.day(last)),
                     _ => String::new(),
                 };
                 let share = language.percent(figures.share(source.rows));
-                let median = Words::new("медиана", "median").get(language).to_owned();
+                let median = LocalizedText::new("медиана", "median").get(language).to_owned();
                 let price = language.quantity(Column::Price, source.median_price);
                 format!("{} · {share}{days} · {median} {price}", language.count(source.rows))
             }),
@@ -52,9 +55,9 @@ fn sources(figures: &Figures) -> Markup {
     let rest = figures.overview.rows - figures.sources.iter().map(|source| source.rows).sum::<i64>();
     if rest > 0 {
         shown.push(Bar {
-            name: Words::new("остальные источники", "other sources"),
+            name: LocalizedText::new("остальные источники", "other sources"),
             length: rest as f64,
-            label: Words::each(|language| language.count(rest)),
+            label: LocalizedText::each(|language| language.count(rest)),
         });
     }
     bars(&shown)
@@ -71,10 +74,10 @@ fn times(figures: &Figures) -> Markup {
     let mut shown: Vec<Bar> = rows
         .into_iter()
         .map(|(name, (rows, largest))| Bar {
-            name: Words::same(name),
+            name: LocalizedText::same(name),
             length: rows as f64,
-            label: Words::each(|language| {
-                let from_one = Words::new("из одного", "from one");
+            label: LocalizedText::each(|language| {
+                let from_one = LocalizedText::new("из одного", "from one");
                 let share = language.percent(largest / rows.max(1) as f64);
                 format!("{} · {} {share}", language.count(rows), from_one.get(language))
             }),
@@ -83,9 +86,9 @@ fn times(figures: &Figures) -> Markup {
     let without = figures.overview.rows - figures.overview.dated;
     if without > 0 {
         shown.push(Bar {
-            name: Words::new("без даты", "no date"),
+            name: LocalizedText::new("без даты", "no date"),
             length: without as f64,
-            label: Words::each(|language| {
+            label: LocalizedText::each(|language| {
                 format!("{} · {}", language.count(without), language.percent(figures.share(without)))
             }),
         });
@@ -93,8 +96,8 @@ fn times(figures: &Figures) -> Markup {
     bars(&shown)
 }
 
-fn times_caption() -> Words {
-    Words::new(
+fn times_caption() -> LocalizedText {
+    LocalizedText::new(
         "«Из одного» — доля крупнейшего источника в этом периоде.",
         "“From one” is the share of the largest source in that period.",
     )

@@ -8,7 +8,7 @@ use super::parts::{Bar, bars, column_title, each, figure, render_section};
 use crate::figures::Figures;
 use crate::figures::distribution::TextColumn;
 use crate::section::Section;
-use crate::words::{EN, RU, Words};
+use crate::words::{EN, LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let body = html! {
@@ -18,28 +18,30 @@ pub(super) fn section(figures: &Figures) -> Markup {
             }
         }
     };
-    render_section(Section::Texts, &Words::new("Категории и их хвост", "Categories and their long tail"), &body)
+    render_section(Section::Texts, &LocalizedText::new("Категории и их хвост", "Categories and their long tail"), &body)
 }
 
 /// The frequent values of a text column.
 pub(super) fn text_bars(figures: &Figures, text: &TextColumn) -> Markup {
     let profile = &text.profile;
-    let bar = |name: Words, rows: i64, length: i64| Bar {
+    let bar = |name: LocalizedText, rows: i64, length: i64| Bar {
         name,
         length: length as f64,
-        label: Words::each(|language| format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))),
+        label: LocalizedText::each(|language| {
+            format!("{} · {}", language.count(rows), language.percent(figures.share(rows)))
+        }),
     };
     let mut shown: Vec<Bar> =
-        profile.top.iter().map(|value| bar(Words::same(&value.value), value.rows, value.rows)).collect();
+        profile.top.iter().map(|value| bar(LocalizedText::same(&value.value), value.rows, value.rows)).collect();
     let others = profile.distinct - profile.top.len() as i64;
     if others > 0 {
         let rows = profile.known - profile.top.iter().map(|value| value.rows).sum::<i64>();
-        let name = Words::new(format!("ещё {}", RU.count(others)), format!("{} more", EN.count(others)));
+        let name = LocalizedText::new(format!("ещё {}", RU.count(others)), format!("{} more", EN.count(others)));
         shown.push(bar(name, rows, 0));
     }
     let missing = figures.overview.rows - profile.known;
     if missing > 0 {
-        shown.push(bar(Words::new("— нет —", "— missing —"), missing, 0));
+        shown.push(bar(LocalizedText::new("— нет —", "— missing —"), missing, 0));
     }
     bars(&shown)
 }

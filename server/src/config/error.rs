@@ -1,34 +1,34 @@
-//! What can be wrong with a setting.
+//! Configuration errors.
 
-/// A variable of the environment that cannot be used. A secret is never part of the message.
+/// An invalid environment variable. The message never contains a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// Its value is not what it should be.
+    /// The value is invalid.
     #[error("{variable}={value}: expected {expected}")]
     Invalid {
-        /// The variable's name.
+        /// Name of the variable.
         variable: &'static str,
         /// Its value.
         value: String,
-        /// What it should be.
+        /// What was expected.
         expected: &'static str,
     },
-    /// Its value is not text.
+    /// The value is not text.
     #[error("{0} is not valid UTF-8")]
     NotUnicode(&'static str),
-    /// It is set to white space.
+    /// The value consists of white space.
     #[error("{0} is blank; set a value, or unset it")]
     Blank(&'static str),
-    /// It is a list of nothing but commas.
-    #[error("{0} is a list without a single entry; add one, or unset it")]
+    /// The value is a list without entries.
+    #[error("{0} is an empty list; add an entry, or unset it")]
     EmptyList(&'static str),
-    /// It lists something more than once.
+    /// The list contains an entry twice.
     #[error("{0} lists the same entry twice")]
-    Repeated(&'static str),
-    /// It holds a secret that no header of HTTP can carry.
+    DuplicateEntry(&'static str),
+    /// The secret cannot be sent in an HTTP header.
     #[error("{0}: a secret must not contain line breaks or other control characters")]
-    Unsendable(&'static str),
-    /// Whoever has that API key could move the champion.
+    InvalidSecret(&'static str),
+    /// The admin token is also an API key.
     #[error("PROBEG_ADMIN_TOKEN is one of PROBEG_API_KEYS; choose another token")]
     AdminTokenIsKey,
 }

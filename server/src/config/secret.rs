@@ -1,4 +1,4 @@
-//! Keys and tokens, of which only hashes are kept.
+//! API keys and the admin token, stored as hashes.
 
 use axum::http::HeaderValue;
 use sha2::{Digest, Sha256};
@@ -6,46 +6,46 @@ use subtle::ConstantTimeEq;
 
 use super::error::ConfigError;
 
-/// A secret, of which only the hash is kept.
+/// A secret, stored as its SHA-256 hash.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret([u8; 32]);
 
-/// How a secret is written that is given by its hash.
-const HASHED: &str = "sha256:";
+/// The prefix of a secret given as a hash.
+const HASH_PREFIX: &str = "sha256:";
 
 impl Secret {
-    /// Keeps the hash of a secret.
+    /// Hashes a secret.
     #[must_use]
     pub fn new(secret: impl AsRef<[u8]>) -> Self {
         Self(Sha256::digest(secret).into())
     }
 
-    /// A secret as it is, or `sha256:` and its hash in hexadecimal, which is no use to whoever reads it.
-    pub(super) fn read(variable: &'static str, text: &str) -> Result<Self, ConfigError> {
-        let Some(hash) = text.strip_prefix(HASHED) else {
-            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ConfigError::Unsendable(variable))?;
+    /// Parses a plain secret, or `sha256:` followed by its hash in hexadecimal.
+    pub(super) fn parse(variable: &'static str, text: &str) -> Result<Self, ConfigError> {
+        let Some(hash) = text.strip_prefix(HASH_PREFIX) else {
+            HeaderValue::from_bytes(text.as_bytes()).map_err(|_| ConfigError::InvalidSecret(variable))?;
             return Ok(Self::new(text));
         };
-        let byte = |place| hash.get(place..place + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let byte = |start| hash.get(start..start + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let bytes: Option<Vec<u8>> = (0..hash.len()).step_by(2).map(byte).collect();
-        // A sign would be read as part of a number.
+        // `from_str_radix` would accept a sign.
         let bytes = bytes.filter(|_| hash.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        // Not told with its value, which may be a secret that was mistyped.
-        let wrong = ConfigError::Invalid {
+        // The value may be a mistyped secret and must not be printed.
+        let invalid = ConfigError::Invalid {
             variable,
-            value: HASHED.to_owned() + "…",
-            expected: "64 hexadecimal digits behind it",
+            value: HASH_PREFIX.to_owned() + "…",
+            expected: "64 hexadecimal digits after the prefix",
         };
-        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(wrong)
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(invalid)
     }
 
-    /// Whether this is the secret. Hashes are compared, all of each, so the time it takes tells nothing of it.
+    /// Compares a candidate with the secret, by hash and in constant time.
     #[must_use]
-    pub fn is(&self, candidate: impl AsRef<[u8]>) -> bool {
+    pub fn matches(&self, candidate: impl AsRef<[u8]>) -> bool {
         self.0.ct_eq(&Self::new(candidate).0).into()
     }
 
-    /// A name for the log, from which nobody finds the secret.
+    /// A name for the log that does not reveal the secret.
     #[must_use]
     pub fn name(&self) -> String {
         let [a, b, c, d, ..] = self.0;

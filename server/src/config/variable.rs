@@ -1,22 +1,21 @@
-//! Variables of the environment. Each is declared once, with its default and what the reference says of it; what is not
-//! declared cannot be read.
+//! Environment variables. Each is declared once, with its default and its description for the reference.
 
 use std::ffi::OsString;
 
 use super::error::ConfigError;
 
-/// A variable of the environment, made by [`declare_variables`](crate::declare_variables) only.
+/// An environment variable, declared by [`declare_variables`](crate::declare_variables).
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// The value that counts where it is unset. None where there is no such value: its description says what happens.
+    /// The value if it is unset. If `None`, the description says what happens.
     pub default: Option<&'static str>,
-    /// What it is for, line by line.
+    /// The description, line by line.
     pub description: &'static [&'static str],
 }
 
-/// Declares variables: a constant each, and `VARIABLES`, which lists them.
+/// Declares a constant for each variable, and `VARIABLES` with all of them.
 #[macro_export]
 macro_rules! declare_variables {
     ($($(#[doc = $line:literal])+ $constant:ident: $name:literal, $default:expr;)+) => {
@@ -25,36 +24,35 @@ macro_rules! declare_variables {
             pub const $constant: $crate::Variable =
                 $crate::Variable { name: $name, default: $default, description: &[$($line),+] };
         )+
-        /// All of them, as the reference lists them.
+        /// All variables, in the order of the reference.
         pub const VARIABLES: &[$crate::Variable] = &[$($constant),+];
     };
 }
 
 impl Variable {
-    /// Its value as the environment has it. An empty one counts as unset: that is how Compose passes on a variable that
-    /// is not set.
+    /// The value, if it is set. An empty value counts as unset, since that is how Compose passes an unset variable.
     ///
     /// # Errors
-    /// The value is blank or not text. Taken for unset, it could leave a server open.
-    pub fn given(&self) -> Result<Option<String>, ConfigError> {
+    /// The value is blank or not text. Treating it as unset could leave a server unprotected.
+    pub fn value(&self) -> Result<Option<String>, ConfigError> {
         self.check(self.raw())
     }
 
-    /// Its value, or else its default.
+    /// The value or its default.
     ///
     /// # Errors
-    /// As of [`Variable::given`].
-    pub fn read(&self) -> Result<String, ConfigError> {
-        Ok(self.given()?.unwrap_or_else(|| self.default.unwrap_or_default().to_owned()))
+    /// See [`Variable::value`].
+    pub fn value_or_default(&self) -> Result<String, ConfigError> {
+        Ok(self.value()?.unwrap_or_else(|| self.default.unwrap_or_default().to_owned()))
     }
 
-    /// Whether the environment has it, even without a value.
+    /// Whether it is set, even to an empty value.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.raw().is_some()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the only place where a declared variable is read")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads declared variables")]
     fn raw(&self) -> Option<OsString> {
         std::env::var_os(self.name)
     }

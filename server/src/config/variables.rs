@@ -4,44 +4,44 @@ declare_variables! {
     /// The address to listen on. `--bind` overrides it.
     BIND: "PROBEG_BIND", Some("127.0.0.1:8000");
     /// The token that `PUT /v1/models/champion` and `POST /v1/models/rollback` require; it must not be one of the API
-    /// keys. `sha256:` followed by the token's SHA-256 in hexadecimal works as well. Unset: both requests are refused.
+    /// keys. It may be given as `sha256:` followed by its SHA-256 in hexadecimal. Unset: both requests are rejected.
     ADMIN_TOKEN: "PROBEG_ADMIN_TOKEN", None;
     /// Comma-separated API keys. Requests under `/v1` and to the predecessor's two paths must carry one of them, or the
     /// admin token. Each may be given as `sha256:` followed by its SHA-256 in hexadecimal. Unset: no key is required.
     API_KEYS: "PROBEG_API_KEYS", None;
-    /// Requests per second that each API key may make, with as many at once; each car of a batch or a workbook counts as
-    /// one. Requests above it are refused with 429. Unset: no limit.
+    /// Requests per second per API key, with bursts of the same size; each car of a batch or workbook counts as
+    /// one. Excess requests are rejected with 429. Unset: no limit.
     RATE_LIMIT: "PROBEG_RATE_LIMIT", None;
-    /// Comma-separated origins, such as `https://example.org`, whose pages may call the API. Unset: none.
+    /// Comma-separated origins, such as `https://example.org`, that may call the API from a browser. Unset: none.
     CORS_ORIGINS: "PROBEG_CORS_ORIGINS", None;
-    /// The largest workbook or batch. Larger ones are refused with 413.
+    /// Maximum size of a workbook or batch. Larger ones are rejected with 413.
     MAX_UPLOAD_BYTES: "PROBEG_MAX_UPLOAD_BYTES", Some("33554432");
-    /// The largest body of any other request. Larger ones are refused with 413.
+    /// Maximum body size of all other requests. Larger ones are rejected with 413.
     MAX_JSON_BYTES: "PROBEG_MAX_JSON_BYTES", Some("1048576");
-    /// Memory for the bodies and files of all requests in progress; at least twice the largest body. One caller may use
-    /// half of what is free.
+    /// Memory for the bodies and files of all requests in progress; at least twice the maximum body size. One caller may
+    /// use half of what is free.
     MEMORY_BYTES: "PROBEG_MEMORY_BYTES", Some("67108864");
-    /// Disk space for uploads and results, shared out in the same way.
+    /// Disk space for uploads and results; one caller may use half of what is free.
     DISK_BYTES: "PROBEG_DISK_BYTES", Some("1073741824");
-    /// How deeply JSON may be nested.
+    /// Maximum nesting depth of JSON.
     MAX_JSON_DEPTH: "PROBEG_MAX_JSON_DEPTH", Some("16");
-    /// The most rows that a workbook may have.
+    /// Maximum number of rows in a workbook.
     MAX_ROWS: "PROBEG_MAX_ROWS", Some("200000");
-    /// The most open connections, of some 20 KiB each; fewer where the limit of open files (`ulimit -n`) is lower. When
-    /// all are taken, those that have been idle longest are closed.
+    /// Maximum number of open connections, at about 20 KiB each; capped by the limit of open files (`ulimit -n`). When
+    /// all are in use, the longest idle ones are closed.
     MAX_CONNECTIONS: "PROBEG_MAX_CONNECTIONS", Some("8192");
-    /// Threads that value single cars, and the number of large workbooks that are valued at the same time beside them.
+    /// Number of threads that value single cars, and of large workbooks that are valued concurrently.
     /// Unset: half the number of processors, rounded up.
     SESSIONS: "PROBEG_SESSIONS", None;
-    /// Single cars that may wait for a thread. More are refused with 503.
+    /// Number of single cars that may wait for a thread. Further requests are rejected with 503.
     QUEUE: "PROBEG_QUEUE", Some("256");
-    /// The longest that a request may take.
+    /// Timeout of a request.
     REQUEST_TIMEOUT_SECONDS: "PROBEG_REQUEST_TIMEOUT_SECONDS", Some("30");
-    /// The longest that a batch or a workbook may take.
+    /// Timeout of a batch or a workbook.
     UPLOAD_TIMEOUT_SECONDS: "PROBEG_UPLOAD_TIMEOUT_SECONDS", Some("300");
-    /// The longest that a client may be silent between requests, while it sends one, or while it receives an answer. A
-    /// body that takes longer than this in total must arrive at a kilobyte per second or faster.
+    /// How long a client may be idle between requests, while sending a request, or while receiving a response. A body
+    /// that takes longer than this in total must arrive at one kilobyte per second or faster.
     IDLE_TIMEOUT_SECONDS: "PROBEG_IDLE_TIMEOUT_SECONDS", Some("30");
-    /// How long a server that was asked to stop goes on accepting connections while `/health/ready` answers 503.
+    /// How long a stopping server keeps accepting connections while `/health/ready` returns 503.
     DRAIN_SECONDS: "PROBEG_DRAIN_SECONDS", Some("2");
 }

@@ -1,4 +1,4 @@
-//! The model registry: what there is, what serves, and moving the champion.
+//! The model registry: listing models and changing the champion.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extracted};
@@ -16,7 +16,7 @@ use crate::http::problem::openapi::{ItemProblems, ListProblems, PromotionProblem
 use crate::serving::models::ReloadFailure;
 use crate::state::State;
 
-/// The registered models and what serves.
+/// The registered models and the state of this server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelList {
     /// The version that should serve; null before the first promotion.
@@ -28,23 +28,23 @@ pub(crate) struct ModelList {
     /// The ONNX runtime of this server: `ort-tract` (pure Rust) or `onnxruntime` (native).
     #[schema(example = "ort-tract")]
     runtime: &'static str,
-    /// Why the champion is not what serves, if loading it failed.
+    /// Why the champion could not be loaded, if loading failed.
     #[schema(example = json!(null))]
     reload_error: Option<ReloadError>,
     /// All versions, the newest first.
     models: Vec<ModelRecord>,
 }
 
-/// Why the champion could not be put into service.
+/// Why the champion could not be loaded.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReloadError {
-    /// The version; null when the registry could not be asked.
+    /// The version; null if the registry was unreachable.
     #[schema(example = 4)]
     version: Option<i64>,
     /// What went wrong.
     #[schema(example = "model version 4 is damaged")]
     message: String,
-    /// When it went wrong first.
+    /// Time of the first failure.
     since: DateTime<Utc>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct ReloadError {
 #[derive(serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({ "version": 3 }))]
-#[expect(dead_code, reason = "the body is read by hand; this is its description")]
+#[expect(dead_code, reason = "the body is parsed by hand; this type documents it")]
 pub(crate) struct Promotion {
     /// The version.
     #[schema(minimum = 1)]
@@ -62,14 +62,14 @@ pub(crate) struct Promotion {
 /// The champion after a change.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Champion {
-    /// The version that the alias points at now. Servers take it up within a second.
+    /// The new champion. Servers load it within a second.
     #[schema(example = 3)]
     champion: i64,
 }
 
 /// Lists the models
 ///
-/// All registered versions with their accuracy, the champion, and what this server serves.
+/// All registered versions with their accuracy, the champion, and the version that this server serves.
 #[utoipa::path(
     get, path = "/v1/models", operation_id = "list_models", tag = "models",
     responses((status = 200, description = "The models", body = ModelList), ListProblems)
@@ -89,7 +89,7 @@ pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Js
 
 /// Shows a model
 ///
-/// A version with its whole accuracy card.
+/// A version with its full accuracy card.
 #[utoipa::path(
     get, path = "/v1/models/{version}", operation_id = "get_model", tag = "models",
     params(("version" = String, Path, description = "A version, `latest`, or an alias such as `champion`", example = "latest")),
@@ -100,24 +100,25 @@ pub(crate) async fn get_model(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ModelRecord>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
-    find(&state, &name).await.map(Json)
+    find_model(&state, &name).await.map(Json)
 }
 
 /// Shows the champion
 ///
-/// The version that should serve, with its whole accuracy card.
+/// The champion with its full accuracy card.
 #[utoipa::path(
     get, path = "/v1/models/champion", operation_id = "get_champion", tag = "models",
     responses((status = 200, description = "The model", body = ModelRecord), ItemProblems)
 )]
 pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<Json<ModelRecord>, Problem> {
-    find(&state, CHAMPION).await.map(Json)
+    find_model(&state, CHAMPION).await.map(Json)
 }
 
-/// Makes a version the champion
+/// Promotes a model
 ///
-/// Needs the admin token. Every server of the database takes the version up within a second, or keeps the present one
-/// when it cannot be loaded and says so in `reload_error` of `/v1/models`.
+/// Makes a version the champion. Requires the admin token. Every server of the database loads the version within a
+/// second. If it cannot be loaded, the server keeps the current model and reports the error in `reload_error` of
+/// `/v1/models`.
 #[utoipa::path(
     put, path = "/v1/models/champion", operation_id = "promote_model", tag = "models",
     request_body(content = Promotion, description = "The version"), security(("admin" = [])),
@@ -129,14 +130,14 @@ pub(crate) async fn promote_model(
     JsonBody(body): JsonBody,
 ) -> Result<Json<Champion>, Problem> {
     let is_version = |name: &str| (name == "version").then_some(());
-    let version = read_version(&json::parse(&body, state.config().max_json_depth, is_version)?)?;
+    let version = parse_version(&json::parse(&body, state.config().max_json_depth, is_version)?)?;
     let promoted = state.database().models().promote(version, &admin.who()).await;
-    Ok(Json(audit(&admin, "promote", promoted.map(|()| version))?))
+    Ok(Json(log_change(&admin, "promote", promoted.map(|()| version))?))
 }
 
-/// Goes back to the champion before
+/// Rolls back the champion
 ///
-/// Needs the admin token. Repeated, it walks further back.
+/// Restores the previous champion. Requires the admin token. Repeated calls go further back.
 #[utoipa::path(
     post, path = "/v1/models/rollback", operation_id = "rollback_model", tag = "models", security(("admin" = [])),
     responses((status = 200, description = "The champion", body = Champion), RollbackProblems)
@@ -146,12 +147,12 @@ pub(crate) async fn rollback_model(
     Extension(admin): Extension<Admin>,
 ) -> Result<Json<Champion>, Problem> {
     let champion = state.database().models().rollback(&admin.who()).await;
-    Ok(Json(audit(&admin, "rollback", champion)?))
+    Ok(Json(log_change(&admin, "rollback", champion)?))
 }
 
-/// Tells who served when
+/// Lists changes of the champion
 ///
-/// Every change of the champion, the newest first.
+/// The newest first.
 #[utoipa::path(
     get, path = "/v1/models/history", operation_id = "list_changes", tag = "models",
     responses((status = 200, description = "The changes", body = Vec<AliasChange>), ListProblems)
@@ -162,15 +163,15 @@ pub(crate) async fn list_changes(Extracted(state): Extracted<State>) -> Result<J
     Ok(Json(changes.collect()))
 }
 
-/// Gives the log a line on a change that was made or tried.
-fn audit(admin: &Admin, action: &str, champion: Result<i64, storage::Error>) -> Result<Champion, Problem> {
+/// Logs a successful or failed change.
+fn log_change(admin: &Admin, action: &str, champion: Result<i64, storage::Error>) -> Result<Champion, Problem> {
     let (who, id) = (admin.who(), admin.request.as_str());
     match champion {
         Ok(champion) => {
             tracing::info!(
                 target: AUDIT,
                 { request.id = id, who, action, model.version = champion },
-                "Model version {champion} is the champion now, by {who} ({action})."
+                "Model version {champion} became the champion ({action} by {who})."
             );
             Ok(Champion { champion })
         }
@@ -178,16 +179,16 @@ fn audit(admin: &Admin, action: &str, champion: Result<i64, storage::Error>) -> 
             tracing::warn!(
                 target: AUDIT,
                 { request.id = id, who, action, cause = %error },
-                "The champion stays: the {action} by {who} failed."
+                "The {action} by {who} failed; the champion is unchanged."
             );
             Err(Problem::from_storage(&error))
         }
     }
 }
 
-async fn find(state: &State, name: &str) -> Result<ModelRecord, Problem> {
+async fn find_model(state: &State, name: &str) -> Result<ModelRecord, Problem> {
     let missing = || Problem::NotFound { detail: format!("there is no model version {name}: see /v1/models") };
-    // PostgreSQL takes no zero byte in a text.
+    // PostgreSQL rejects NUL characters in text.
     if name.contains('\0') {
         return Err(missing());
     }
@@ -196,17 +197,17 @@ async fn find(state: &State, name: &str) -> Result<ModelRecord, Problem> {
     models.get(version).await.map_err(|error| Problem::from_storage(&error))?.ok_or_else(missing)
 }
 
-fn read_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
+fn parse_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
     let json::Value::Object(fields) = body else { return Err(Problem::version_needed()) };
     let [Field::Known((), json::Value::Number(version))] = fields.as_slice() else {
         return Err(Problem::version_needed());
     };
-    read_whole(version).filter(|version| *version > 0).ok_or_else(Problem::version_needed)
+    parse_integer(version).filter(|version| *version > 0).ok_or_else(Problem::version_needed)
 }
 
-/// A whole number, which JSON may write with a point.
-fn read_whole(number: &serde_json::Number) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "what is larger than any version becomes the largest")]
+/// An integer, which may be written with a decimal point.
+fn parse_integer(number: &serde_json::Number) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "out-of-range numbers saturate and match no version")]
     let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
     number.as_i64().or_else(|| whole(number.as_f64()?))
 }

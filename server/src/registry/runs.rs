@@ -1,4 +1,4 @@
-//! Experiments: the runs of training and how they went.
+//! Training runs and their metrics.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -24,35 +24,35 @@ pub(crate) async fn list_runs(Extracted(state): Extracted<State>) -> Result<Json
 /// Shows a run
 #[utoipa::path(
     get, path = "/v1/runs/{id}", operation_id = "get_run", tag = "runs",
-    params(("id" = i64, Path, description = "The run's number", example = 12)),
+    params(("id" = i64, Path, description = "Run number", example = 12)),
     responses((status = 200, description = "The run", body = Run), ItemProblems)
 )]
 pub(crate) async fn get_run(
     Extracted(state): Extracted<State>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Run>, Problem> {
-    find(&state, id).await.map(Json)
+    find_run(&state, id).await.map(Json)
 }
 
-/// Shows how a run went
+/// Shows the metrics of a run
 ///
-/// What was measured at the end of each epoch, in order.
+/// The metrics of each epoch, in order.
 #[utoipa::path(
     get, path = "/v1/runs/{id}/metrics", operation_id = "get_run_metrics", tag = "runs",
-    params(("id" = i64, Path, description = "The run's number", example = 12)),
+    params(("id" = i64, Path, description = "Run number", example = 12)),
     responses((status = 200, description = "The epochs", body = Vec<EpochMetrics>), ItemProblems)
 )]
 pub(crate) async fn get_run_metrics(
     Extracted(state): Extracted<State>,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Vec<EpochMetrics>>, Problem> {
-    let run = find(&state, id).await?;
+    let run = find_run(&state, id).await?;
     let epochs = state.database().runs().metrics(run.id).await.map_err(|error| Problem::from_storage(&error))?;
     Ok(Json(epochs))
 }
 
-/// A run by its number. Anything but a number is not found either.
-async fn find(state: &State, id: Result<Path<String>, PathRejection>) -> Result<Run, Problem> {
+/// Finds a run by its number. Anything but a number is not found.
+async fn find_run(state: &State, id: Result<Path<String>, PathRejection>) -> Result<Run, Problem> {
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let missing = || Problem::NotFound { detail: format!("there is no run {id}: see /v1/runs") };
     let number = id.parse().map_err(|_| missing())?;

@@ -1,4 +1,4 @@
-//! Bodies that come slowly, in part, or as odd forms.
+//! Slow, partial and malformed request bodies.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::Request;
 use futures_util::{StreamExt, stream};
 
-use super::fixture::{Answer, post, send, state, upload};
+use super::fixture::{TestResponse, post, send, state, upload};
 use crate::config::Config;
 
 const CAR: &str = r#"{"brand": "Kia", "year": 2018, "mileage": 1}"#;
@@ -15,32 +15,31 @@ const JSON: &str = "application/json";
 const FORM: &str = "multipart/form-data; boundary=b";
 const PART: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"cars.xlsx\"\r\n\r\n";
 
-/// A server that is impatient.
-fn impatient() -> Config {
+fn with_short_timeout() -> Config {
     Config { idle_timeout: Duration::from_millis(100), ..Config::default() }
 }
 
-/// A body of which no more comes behind these bytes.
-fn unfinished(bytes: impl Into<Bytes>) -> Body {
+/// A body that stalls after these bytes.
+fn stalled_body(bytes: impl Into<Bytes>) -> Body {
     let bytes = Ok::<_, std::io::Error>(bytes.into());
     Body::from_stream(stream::iter([bytes]).chain(stream::pending()))
 }
 
-async fn ask(service: &Router, path: &str, content_type: &str, body: Body) -> Answer {
+async fn post_body(service: &Router, path: &str, content_type: &str, body: Body) -> TestResponse {
     send(service, Request::post(path).header("content-type", content_type).body(body).unwrap()).await
 }
 
-/// Asks in the background, and waits until the server waits for more.
-async fn ask_in_part(service: &Router, path: &'static str, content_type: &'static str, bytes: impl Into<Bytes>) {
-    let (service, body) = (service.clone(), unfinished(bytes));
-    tokio::spawn(async move { ask(&service, path, content_type, body).await });
+/// Sends a partial body in the background and lets the server read it.
+async fn post_partially(service: &Router, path: &'static str, content_type: &'static str, bytes: impl Into<Bytes>) {
+    let (service, body) = (service.clone(), stalled_body(bytes));
+    tokio::spawn(async move { post_body(&service, path, content_type, body).await });
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 #[tokio::test]
-async fn a_body_that_falls_silent_is_not_waited_for() {
-    let service = crate::build(&state(impatient()));
-    for (path, content_type, begin) in [
+async fn stalled_bodies_time_out() {
+    let service = crate::build(&state(with_short_timeout()));
+    for (path, content_type, start) in [
         ("/v1/valuations", JSON, &b"{"[..]),
         ("/v1/valuations/batch", JSON, b""),
         ("/v1/valuations/xlsx", FORM, b""),
@@ -48,64 +47,64 @@ async fn a_body_that_falls_silent_is_not_waited_for() {
         ("/v1/valuations/xlsx", FORM, PART),
         ("/v1/valuations/jobs", FORM, PART),
     ] {
-        let answer = ask(&service, path, content_type, unfinished(begin)).await;
-        assert_eq!(answer.problem(), (408, "too-slow".to_owned()), "{path} {begin:?}");
+        let response = post_body(&service, path, content_type, stalled_body(start)).await;
+        assert_eq!(response.problem(), (408, "too-slow".to_owned()), "{path} {start:?}");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_not_waited_for() {
-    let service = crate::build(&state(impatient()));
-    let drops = stream::iter(CAR.bytes()).then(async |byte| {
+async fn trickling_bodies_time_out() {
+    let service = crate::build(&state(with_short_timeout()));
+    let bytes = stream::iter(CAR.bytes()).then(async |byte| {
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok::<_, std::io::Error>(Bytes::from(vec![byte]))
     });
-    let answer = ask(&service, "/v1/valuations", JSON, Body::from_stream(drops)).await;
-    assert_eq!(answer.problem(), (408, "too-slow".to_owned()));
+    let response = post_body(&service, "/v1/valuations", JSON, Body::from_stream(bytes)).await;
+    assert_eq!(response.problem(), (408, "too-slow".to_owned()));
 }
 
 #[tokio::test]
-async fn bodies_on_their_way_are_in_nobodys_way() {
+async fn partial_bodies_do_not_block_other_requests() {
     let service = crate::build(&state(Config { sessions: 1, ..Config::default() }));
     for _ in 0..50 {
-        ask_in_part(&service, "/v1/valuations/batch", JSON, "[").await;
-        ask_in_part(&service, "/v1/valuations/xlsx", FORM, PART).await;
+        post_partially(&service, "/v1/valuations/batch", JSON, "[").await;
+        post_partially(&service, "/v1/valuations/xlsx", FORM, PART).await;
     }
     assert_eq!(post(&service, "/v1/valuations/batch", format!("[{CAR}]")).await.status, 200);
 }
 
-/// Room for four megabytes in memory, of which one caller may have two, and as much on the disk.
-fn narrow(folder: &std::path::Path) -> Config {
+/// Four megabytes of memory, of which one caller may use two, and the same of disk space.
+fn with_small_budgets(folder: &std::path::Path) -> Config {
     let (max_upload_bytes, memory_bytes, disk_bytes) = (2 << 20, 4 << 20, 4 << 20);
     Config { max_upload_bytes, memory_bytes, disk_bytes, folder: folder.join("server"), ..Config::default() }
 }
 
 #[tokio::test]
-async fn bodies_share_the_memory_that_there_is_for_them() {
+async fn bodies_share_the_memory_budget() {
     let folder = tempfile::tempdir().unwrap();
-    let state = state(narrow(folder.path()));
+    let state = state(with_small_budgets(folder.path()));
     let service = crate::build(&state);
     for _ in 0..4 {
-        ask_in_part(&service, "/v1/valuations/batch", JSON, vec![b' '; 600 << 10]).await;
+        post_partially(&service, "/v1/valuations/batch", JSON, vec![b' '; 600 << 10]).await;
     }
     let spaces = " ".repeat(600 << 10);
     let half = spaces.len() / 2;
     let pieces = [Bytes::from(spaces[..half].to_owned()), Bytes::from(spaces[half..].to_owned())];
     let body = Body::from_stream(stream::iter(pieces.map(Ok::<_, std::io::Error>)));
-    let answer = ask(&service, "/v1/valuations/batch", JSON, body).await;
-    assert_eq!(answer.problem(), (503, "no-room".to_owned()));
-    assert_eq!(answer.header("retry-after"), "5");
-    // What is small needs no room.
+    let response = post_body(&service, "/v1/valuations/batch", JSON, body).await;
+    assert_eq!(response.problem(), (503, "no-room".to_owned()));
+    assert_eq!(response.header("retry-after"), "5");
+    // Small bodies are not counted.
     assert_eq!(post(&service, "/v1/valuations/batch", format!("[{CAR}]")).await.status, 200);
     let pieces = [Bytes::from(format!("[{CAR}")), Bytes::from("]")].map(Ok::<_, std::io::Error>);
-    let answer = ask(&service, "/v1/valuations/batch", JSON, Body::from_stream(stream::iter(pieces))).await;
-    assert_eq!(answer.status, 200);
+    let response = post_body(&service, "/v1/valuations/batch", JSON, Body::from_stream(stream::iter(pieces))).await;
+    assert_eq!(response.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_share_the_disk_that_there_is_for_them() {
+async fn uploads_share_the_disk_budget() {
     let folder = tempfile::tempdir().unwrap();
-    let config = narrow(folder.path());
+    let config = with_small_budgets(folder.path());
     let service = crate::build(&state(config.clone()));
     let part = |size| [PART, &vec![b'x'; size]].concat();
     let stored = || {
@@ -115,72 +114,72 @@ async fn files_share_the_disk_that_there_is_for_them() {
     };
     let mut tasks = Vec::new();
     for _ in 0..8 {
-        let (service, body) = (service.clone(), unfinished(part(900 << 10)));
-        tasks.push(tokio::spawn(async move { ask(&service, "/v1/valuations/xlsx", FORM, body).await }));
+        let (service, body) = (service.clone(), stalled_body(part(900 << 10)));
+        tasks.push(tokio::spawn(async move { post_body(&service, "/v1/valuations/xlsx", FORM, body).await }));
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let refused = tasks.iter().filter(|task| task.is_finished()).count();
-    // Two fit; where all grew at the same pace, the last of them may do alone.
-    assert!((6..=7).contains(&refused), "{refused} of 8 were refused");
+    let rejected = tasks.iter().filter(|task| task.is_finished()).count();
+    // Two fit; if all grow at the same pace, only one may remain.
+    assert!((6..=7).contains(&rejected), "{rejected} of 8 were rejected");
     assert!(stored() <= 2 << 20, "{} bytes are stored", stored());
-    let answer = ask(&service, "/v1/valuations/xlsx", FORM, unfinished(part(1900 << 10))).await;
-    assert_eq!(answer.problem(), (503, "no-room".to_owned()));
+    let response = post_body(&service, "/v1/valuations/xlsx", FORM, stalled_body(part(1900 << 10))).await;
+    assert_eq!(response.problem(), (503, "no-room".to_owned()));
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(stored(), 0);
-    let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &vec![b'x'; 1900 << 10]).await;
-    assert_eq!(answer.status, 422);
+    let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &vec![b'x'; 1900 << 10]).await;
+    assert_eq!(response.status, 422);
 }
 
 #[tokio::test]
-async fn forms_without_an_end_of_their_head_are_refused() {
+async fn unterminated_form_heads_are_rejected() {
     let service = crate::build(&state(Config::default()));
     let endless = "x".repeat(1 << 20);
-    let named = |name: &str| format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}");
+    let part_named = |name: &str| format!("--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}");
     let pieces = |body: &str| {
         let pieces: Vec<_> = body.as_bytes().chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         Body::from_stream(stream::iter(pieces.into_iter().map(|piece: std::io::Result<_>| piece)))
     };
-    let complete = format!("{}\"\r\n\r\nx\r\n--b--\r\n", named(&endless));
+    let complete = format!("{}\"\r\n\r\nx\r\n--b--\r\n", part_named(&endless));
     let other =
         format!("--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b\r\nX: {}", "x".repeat(20 << 10));
-    for (what, body) in [
-        ("a name", named(&endless)),
+    for (case, body) in [
+        ("a name", part_named(&endless)),
         ("a head", complete),
-        ("a head of many lines", format!("--b\r\n{}", "X-A: b\r\n".repeat(100_000))),
-        ("something before the form", endless.clone()),
-        ("blanks behind a boundary", format!("--b{}", " ".repeat(1 << 20))),
+        ("a head with many lines", format!("--b\r\n{}", "X-A: b\r\n".repeat(100_000))),
+        ("a long preamble", endless.clone()),
+        ("padding after a boundary", format!("--b{}", " ".repeat(1 << 20))),
         ("a second part", other),
     ] {
-        let answer = ask(&service, "/v1/valuations/xlsx", FORM, pieces(&body)).await;
-        assert_eq!(answer.problem(), (400, "malformed-form".to_owned()), "{what}, in pieces");
-        let answer = ask(&service, "/v1/valuations/xlsx", FORM, body.into()).await;
-        assert_eq!(answer.problem(), (400, "malformed-form".to_owned()), "{what}, at once");
+        let response = post_body(&service, "/v1/valuations/xlsx", FORM, pieces(&body)).await;
+        assert_eq!(response.problem(), (400, "malformed-form".to_owned()), "{case}, in pieces");
+        let response = post_body(&service, "/v1/valuations/xlsx", FORM, body.into()).await;
+        assert_eq!(response.problem(), (400, "malformed-form".to_owned()), "{case}, at once");
     }
     for boundary in ["", "\"\"", &"b".repeat(71)] {
         let content_type = format!("multipart/form-data; boundary={boundary}");
-        let answer = ask(&service, "/v1/valuations/xlsx", &content_type, Body::from("--b--")).await;
-        assert_eq!(answer.problem(), (415, "unsupported-media-type".to_owned()), "{boundary}");
+        let response = post_body(&service, "/v1/valuations/xlsx", &content_type, Body::from("--b--")).await;
+        assert_eq!(response.problem(), (415, "unsupported-media-type".to_owned()), "{boundary}");
     }
 }
 
 #[tokio::test]
-async fn a_form_may_have_something_before_and_behind_it() {
+async fn forms_may_have_a_preamble_and_an_epilogue() {
     let service = crate::build(&state(Config::default()));
     let form = [b"before\r\n", PART, b"PK no workbook\r\n--b--\r\n", "behind".repeat(100_000).as_bytes()].concat();
-    let answer = ask(&service, "/v1/valuations/xlsx", FORM, form.into()).await;
-    assert_eq!(answer.problem(), (422, "unreadable-table".to_owned()));
+    let response = post_body(&service, "/v1/valuations/xlsx", FORM, form.into()).await;
+    assert_eq!(response.problem(), (422, "unreadable-table".to_owned()));
 }
 
 #[tokio::test]
-async fn long_names_of_files_are_cut() {
+async fn long_file_names_are_truncated() {
     let service = crate::build(&state(Config::default()));
     let name = format!("{}.xlsx", "ё".repeat(4000));
-    let answer = upload(&service, "/v1/valuations/jobs", "file", &name, b"PK").await;
-    let kept = answer.json()["file"].as_str().unwrap().to_owned();
-    assert_eq!((kept.chars().count(), kept.ends_with("ё.xlsx")), (255, true));
+    let response = upload(&service, "/v1/valuations/jobs", "file", &name, b"PK").await;
+    let name_in_job = response.json()["file"].as_str().unwrap().to_owned();
+    assert_eq!((name_in_job.chars().count(), name_in_job.ends_with("ё.xlsx")), (255, true));
     let workbook = super::workbooks::cars();
-    let answer = upload(&service, "/v1/valuations/xlsx", "file", &name, &workbook).await;
-    let disposition = answer.header("content-disposition");
+    let response = upload(&service, "/v1/valuations/xlsx", "file", &name, &workbook).await;
+    let disposition = response.header("content-disposition");
     assert!(disposition.len() < 2000 && disposition.ends_with("-valued.xlsx"), "{}", disposition.len());
 }

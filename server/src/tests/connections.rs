@@ -1,4 +1,4 @@
-//! A real server on a socket, and callers who break the rules of HTTP or fall silent.
+//! A real server on a socket, with clients that violate HTTP or stall.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::fixture::state;
 use crate::config::Config;
 
-/// A server, which stops when it is told so.
+/// A running server.
 struct Server {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -38,32 +38,32 @@ impl Server {
         stream
     }
 
-    /// A connection on which these bytes were sent.
+    /// Connects and sends these bytes.
     fn send(&self, bytes: impl AsRef<[u8]>) -> TcpStream {
         let mut stream = self.connect();
         stream.write_all(bytes.as_ref()).unwrap();
         stream
     }
 
-    /// The status of the answer to these bytes.
-    fn ask(&self, bytes: impl AsRef<[u8]>) -> u16 {
-        status(self.send(bytes))
+    /// Sends these bytes and returns the status of the response.
+    fn request(&self, bytes: impl AsRef<[u8]>) -> u16 {
+        read_status(self.send(bytes))
     }
 }
 
-/// The status of the answer on a connection, which ends behind it.
-fn status(mut stream: TcpStream) -> u16 {
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
-    status.unwrap_or_else(|| panic!("no answer: {answer:?}")).parse().unwrap()
+/// Reads the response until the connection is closed and returns its status.
+fn read_status(mut stream: TcpStream) -> u16 {
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    let response = String::from_utf8_lossy(&response).into_owned();
+    let status = response.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
+    status.unwrap_or_else(|| panic!("no response: {response:?}")).parse().unwrap()
 }
 
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_names_its_host_once() {
+async fn requests_must_have_one_valid_host() {
     let server = Server::start(Config::default()).await;
     for (hosts, version, status) in [
         ("host: a.example:80\r\n", "1.1", 200),
@@ -77,55 +77,55 @@ async fn a_request_names_its_host_once() {
         ("", "1.0", 200),
         ("host: a\r\nhost: b\r\n", "1.0", 400),
     ] {
-        let answered = server.ask(format!("GET /health/live HTTP/{version}\r\n{hosts}connection: close\r\n\r\n"));
-        assert_eq!(answered, status, "{hosts:?} in HTTP/{version}");
+        let actual = server.request(format!("GET /health/live HTTP/{version}\r\n{hosts}connection: close\r\n\r\n"));
+        assert_eq!(actual, status, "{hosts:?} in HTTP/{version}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_have_a_limit_and_an_answer() {
+async fn oversized_heads_get_an_error_response() {
     let server = Server::start(Config::default()).await;
     let head = |headers: &str| format!("GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
-    assert_eq!(server.ask(head(&format!("a: {}\r\n", "x".repeat(60 << 10)))), 200);
+    assert_eq!(server.request(head(&format!("a: {}\r\n", "x".repeat(60 << 10)))), 200);
     for kilobytes in [72, 1024, 3072] {
         let long = "x".repeat(kilobytes << 10);
-        assert_eq!(server.ask(head(&format!("a: {long}\r\n"))), 431, "{kilobytes} KB in a header");
-        let line = server.ask(format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"));
+        assert_eq!(server.request(head(&format!("a: {long}\r\n"))), 431, "{kilobytes} KB in a header");
+        let line = server.request(format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"));
         assert!([414, 431].contains(&line), "{kilobytes} KB in the request line: {line}");
     }
-    assert_eq!(server.ask(head(&"a: b\r\n".repeat(200))), 431);
-    assert_eq!(server.ask("\x16\x03\x01\x02\r\n\r\n"), 400);
-    assert_eq!(server.ask(LIVE), 200);
+    assert_eq!(server.request(head(&"a: b\r\n".repeat(200))), 431);
+    assert_eq!(server.request("\x16\x03\x01\x02\r\n\r\n"), 400);
+    assert_eq!(server.request(LIVE), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_stops_halfway_is_told_so() {
+async fn stalled_heads_time_out() {
     let server = Server::start(Config { idle_timeout: Duration::from_millis(200), ..Config::default() }).await;
-    assert_eq!(server.ask("GET /health/live HTTP/1.1\r\nhost:"), 408);
+    assert_eq!(server.request("GET /health/live HTTP/1.1\r\nhost:"), 408);
     let mut silent = server.connect();
     assert_eq!(silent.read_to_end(&mut Vec::new()).unwrap(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_connections_keep_nobody_out() {
+async fn silent_connections_do_not_exclude_others() {
     let server = Server::start(Config { max_connections: 20, ..Config::default() }).await;
     let body =
         "POST /v1/valuations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{";
     let mut silent = Vec::new();
     for bytes in ["", "GET / HT", body, LIVE] {
-        // The last of them take an answer and keep the connection, or do not read it.
+        // The last ones get a response and stay connected without reading it.
         let bytes = bytes.replace("connection: close", "connection: keep-alive");
         silent.extend((0..50).map(|_| server.send(&bytes)));
-        assert_eq!(server.ask(LIVE), 200, "{bytes:?}");
+        assert_eq!(server.request(LIVE), 200, "{bytes:?}");
     }
     let car = r#"{"brand": "Kia", "year": 2018, "mileage": 1}"#;
     let length = car.len();
     let head = "POST /v1/valuations HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n";
-    assert_eq!(server.ask(format!("{head}content-length: {length}\r\n\r\n{car}")), 200);
+    assert_eq!(server.request(format!("{head}content-length: {length}\r\n\r\n{car}")), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_nobody_reads_is_discarded_and_the_answer_comes_through() {
+async fn unread_bodies_are_discarded_and_the_response_arrives() {
     let server = Server::start(Config::default()).await;
     for (path, content_type, status) in [
         ("/nowhere", "text/plain", 404),
@@ -136,18 +136,18 @@ async fn a_body_that_nobody_reads_is_discarded_and_the_answer_comes_through() {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\ncontent-length: {size}\r\n\r\n"
         );
-        let answered = server.ask([head.as_bytes(), &vec![b'x'; size]].concat());
-        assert_eq!(answered, status, "{path}");
+        let actual = server.request([head.as_bytes(), &vec![b'x'; size]].concat());
+        assert_eq!(actual, status, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_does_not_wait_for_those_who_ask_nothing() {
+async fn shutdown_does_not_wait_for_idle_connections() {
     let server = Server::start(Config::default()).await;
     let _silent = [server.connect(), server.send("GET / HTTP/1.1\r\nhost:")];
-    assert_eq!(server.ask(LIVE), 200);
+    assert_eq!(server.request(LIVE), 200);
     server.stop.send(()).unwrap();
-    // Requests under way would have 20 seconds.
+    // Requests in progress would get 20 seconds.
     let stopped = tokio::time::timeout(Duration::from_secs(10), server.task).await;
-    stopped.expect("it does not stop").unwrap().unwrap();
+    stopped.expect("the server did not stop").unwrap().unwrap();
 }

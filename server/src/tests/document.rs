@@ -1,4 +1,4 @@
-//! The document: complete, the same everywhere, and as it is committed.
+//! The OpenAPI document: complete, consistent and equal to the committed one.
 
 use chrono::Datelike;
 use serde_json::Value;
@@ -18,9 +18,9 @@ fn operations(document: &Value) -> impl Iterator<Item = (String, &Value)> {
 }
 
 #[test]
-fn the_committed_document_is_this_one() {
+fn the_committed_document_is_up_to_date() {
     let committed = include_str!("../../../openapi/openapi.json");
-    // It was made in some year, and knows cars of the next.
+    // The maximum year is the year after the one it was generated in.
     let parsed: Value = serde_json::from_str(committed).unwrap();
     let newest = parsed["components"]["schemas"]["Listing"]["properties"]["year"]["maximum"].as_f64().unwrap();
     let year = (2026..2100).find(|year| f64::from(year + 1).to_bits() == newest.to_bits()).unwrap();
@@ -29,7 +29,7 @@ fn the_committed_document_is_this_one() {
 }
 
 #[test]
-fn the_paths_are_those_of_the_design() {
+fn the_paths_are_complete() {
     let document = document();
     let mut names: Vec<String> = operations(&document).map(|(name, _)| name).collect();
     names.sort_unstable();
@@ -81,7 +81,7 @@ fn every_error_has_an_example() {
     }
 }
 
-/// What an example is not needed for: files.
+/// Files need no example.
 fn is_file(content_type: &str) -> bool {
     content_type.starts_with("multipart/") || content_type.contains("spreadsheetml")
 }
@@ -108,11 +108,11 @@ fn every_schema_or_each_of_its_fields_has_an_example() {
 }
 
 #[tokio::test]
-async fn the_viewer_and_the_document_come_from_the_binary() {
+async fn the_viewer_and_the_document_are_served_from_the_binary() {
     let service = service();
     assert_eq!(get(&service, "/openapi.json").await.json(), document());
-    let answer = get(&service, "/docs").await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"));
+    let response = get(&service, "/docs").await;
+    assert_eq!((response.status.as_u16(), response.header("location")), (303, "/docs/"));
     let page = get(&service, "/docs/").await;
     assert!(page.header("content-security-policy").contains("connect-src 'self'"));
     let settings = get(&service, "/docs/swagger-initializer.js").await;

@@ -1,4 +1,4 @@
-//! A service without a database, and ways to call it.
+//! A service without a database, and helpers to call it.
 
 use std::sync::OnceLock;
 
@@ -16,10 +16,10 @@ use crate::config::Config;
 use crate::serving::models::Served;
 use crate::state::State;
 
-/// Nobody listens there.
-const AWAY: &str = "postgres://probeg@127.0.0.1:1/probeg";
+/// An unreachable database.
+const UNREACHABLE_DATABASE: &str = "postgres://probeg@127.0.0.1:1/probeg";
 
-/// The day of all tests.
+/// The date in all tests.
 pub fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
 }
@@ -28,15 +28,15 @@ pub fn today() -> NaiveDate {
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 /// A state without a model.
-pub fn bare(config: Config) -> State {
-    let database = Database::connect_lazy(AWAY, 2).unwrap();
+pub fn state_without_model(config: Config) -> State {
+    let database = Database::connect_lazy(UNREACHABLE_DATABASE, 2).unwrap();
     let runtime = RUNTIME.get_or_init(|| Runtime::load(None).unwrap()).clone();
     State::new(config, database, runtime, today).unwrap()
 }
 
 /// A state with the model as version 3.
 pub fn state(config: Config) -> State {
-    let state = bare(config);
+    let state = state_without_model(config);
     let model = Model::open(state.runtime(), &model_file(), Sessions::bulk(2)).unwrap();
     state.engine().serve(Served::new(3, vec![3; 32], model));
     state
@@ -47,15 +47,15 @@ pub fn service() -> Router {
     crate::build(&state(Config::default()))
 }
 
-/// An answer, read whole.
+/// A response with its whole body.
 #[derive(Debug)]
-pub struct Answer {
+pub struct TestResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl TestResponse {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
@@ -64,7 +64,7 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The status and the last part of a problem's type.
+    /// The status, and the last segment of the problem type.
     pub fn problem(&self) -> (u16, String) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         let body = self.json();
@@ -74,25 +74,25 @@ impl Answer {
 }
 
 /// Sends a request.
-pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub async fn send(router: &Router, request: Request<Body>) -> TestResponse {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
-    Answer { status: parts.status, headers: parts.headers, body }
+    TestResponse { status: parts.status, headers: parts.headers, body }
 }
 
-pub async fn get(router: &Router, path: &str) -> Answer {
+pub async fn get(router: &Router, path: &str) -> TestResponse {
     send(router, Request::get(path).body(Body::empty()).unwrap()).await
 }
 
-/// Sends JSON, which may be none.
-pub async fn post(router: &Router, path: &str, body: impl Into<String>) -> Answer {
+/// Sends a JSON body, which may be malformed.
+pub async fn post(router: &Router, path: &str, body: impl Into<String>) -> TestResponse {
     let request = Request::post(path).header("content-type", "application/json").body(Body::from(body.into()));
     send(router, request.unwrap()).await
 }
 
 /// Sends a form with one file.
-pub async fn upload(router: &Router, path: &str, field: &str, name: &str, content: &[u8]) -> Answer {
+pub async fn upload(router: &Router, path: &str, field: &str, name: &str, content: &[u8]) -> TestResponse {
     let mut body =
         format!("--b\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n").into_bytes();
     body.extend(content);

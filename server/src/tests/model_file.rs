@@ -1,7 +1,7 @@
-//! A model file of a few nodes, so that every price can be checked by hand.
+//! A model file of a few nodes whose prices can be computed by hand.
 //!
-//! The median is `e^(14 + 0.1 · (year − 2018) − mileage / 500,000 + 0.1 · brand)`, where the brand counts 1 for kia,
-//! 2 for lada (ваз) and 0 for all others; the quantiles stand apart by a tenth.
+//! The median is `e^(14 + 0.1 · (year − 2018) − mileage / 500,000 + 0.1 · brand)`, where the brand is 1 for kia, 2 for
+//! lada (ваз) and 0 for all others. Adjacent quantiles differ by 0.1 on the log scale.
 
 #[path = "../../../onnx/model/tests/fixtures/proto.rs"]
 mod proto;
@@ -21,11 +21,11 @@ const NUMBERS: usize = feature::NUMERIC.len();
 
 /// The model file.
 pub fn model_file() -> Vec<u8> {
-    file_with_base(14.0)
+    model_file_with_base(14.0)
 }
 
-/// The same, with another price of everything.
-pub fn file_with_base(base: f32) -> Vec<u8> {
+/// The same model with another base price.
+pub fn model_file_with_base(base: f32) -> Vec<u8> {
     model_proto(graph(base), &trained_signature()).encode_to_vec()
 }
 
@@ -35,7 +35,7 @@ fn graph(base: f32) -> pb::GraphProto {
     of_id[0] = 0.1;
     let spread: Vec<f32> = [-0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3].map(|step| base + step).to_vec();
     pb::GraphProto {
-        name: "by hand".to_owned(),
+        name: "test".to_owned(),
         node: vec![
             node("IsNaN", &["numeric"], "gap"),
             node("Where", &["gap", "zero", "numeric"], "filled"),
@@ -60,7 +60,7 @@ fn graph(base: f32) -> pb::GraphProto {
     }
 }
 
-/// The signature of a model that was trained from listings as in [`reference`].
+/// The signature of a model with the training distribution of [`reference`].
 fn trained_signature() -> Signature {
     let signature = signature();
     let run = RunSummary {
@@ -72,8 +72,8 @@ fn trained_signature() -> Signature {
     Signature { run, reference: Some(reference(&signature.schema)), ..signature }
 }
 
-/// Training data in which every known value is equally frequent, and so are the first numbers from some on: the years
-/// from 2000 to 2019, say.
+/// A training distribution in which all known values are equally frequent, as are 20 consecutive numbers per column, such
+/// as the years 2000 to 2019.
 fn reference(schema: &FeatureSchema) -> Reference {
     let keys = schema.categorical.iter().map(|feature| {
         let counts: Vec<u64> = std::iter::once(0).chain(feature.values.iter().map(|_| 50)).collect();

@@ -5,16 +5,16 @@ use super::fixture::{get, post, service};
 const CAR: &str = r#"{"brand": "Kia", "model": "Spaceship", "year": 2018, "mileage": 1}"#;
 
 #[tokio::test]
-async fn what_was_answered_is_counted() {
+async fn responses_are_counted() {
     let service = service();
     assert_eq!(post(&service, "/v1/valuations?explain=true", CAR).await.status, 200);
     assert_eq!(post(&service, "/v1/valuations/batch", &format!("[{CAR}, {CAR}, {{}}]")).await.status, 200);
     assert_eq!(post(&service, "/v1/valuations", "{}").await.status, 422);
     assert_eq!(get(&service, "/made/up").await.status, 404);
-    let answer = get(&service, "/metrics").await;
-    assert_eq!(answer.status, 200);
-    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
-    let text = String::from_utf8(answer.body).unwrap();
+    let response = get(&service, "/metrics").await;
+    assert_eq!(response.status, 200);
+    assert!(response.header("content-type").starts_with("application/openmetrics-text"));
+    let text = String::from_utf8(response.body).unwrap();
     for line in [
         r#"probeg_requests_total{method="POST",route="/v1/valuations",status="200"} 1"#,
         r#"probeg_requests_total{method="POST",route="/v1/valuations",status="422"} 1"#,
@@ -28,13 +28,13 @@ async fn what_was_answered_is_counted() {
         "probeg_inference_stuck 0",
         "# EOF",
     ] {
-        assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
+        assert!(text.lines().any(|metric| metric == line), "{line} is not in\n{text}");
     }
 }
 
-/// Short forms leave most fields out, and are for today: neither is drift.
+/// Omitted fields and defaulted dates are not drift.
 #[tokio::test]
-async fn values_that_nobody_gave_are_no_drift() {
+async fn missing_values_are_not_drift() {
     let service = service();
     let car = |number: u32| {
         let (brand, model) = [("Kia", "Rio"), ("LADA", "2114"), ("Kia", "Ceed"), ("LADA", "")][number as usize % 4];
@@ -45,8 +45,8 @@ async fn values_that_nobody_gave_are_no_drift() {
     assert_eq!(post(&service, "/v1/valuations/batch", json!(cars).to_string()).await.status, 200);
     let text = String::from_utf8(get(&service, "/metrics").await.body).unwrap();
     let figure = |name: &str, field: &str| -> Option<f64> {
-        let begin = format!("probeg_{name}{{field=\"{field}\"}} ");
-        text.lines().find_map(|line| line.strip_prefix(&begin)?.parse().ok())
+        let prefix = format!("probeg_{name}{{field=\"{field}\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok())
     };
     for (field, missing) in
         [("brand", 0.0), ("year", 0.0), ("color", 1.0), ("owners_count", 1.0), ("listing_date", 1.0)]
@@ -63,9 +63,9 @@ async fn values_that_nobody_gave_are_no_drift() {
     assert!(year.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 1.0, "{year}");
 }
 
-/// Each answer is that of its own question, whatever it was computed together with.
+/// Each response belongs to its own request, whatever else is in the same batch.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_are_not_mixed_up() {
+async fn concurrent_requests_are_not_mixed_up() {
     let service = service();
     let car = |year: u32| format!(r#"{{"brand": "Kia", "model": "Rio", "year": {year}, "mileage": 90000}}"#);
     let mut alone = Vec::new();
@@ -74,24 +74,25 @@ async fn many_at_once_are_not_mixed_up() {
     }
     let together = (0..360).map(|number| {
         let service = service.clone();
-        let (place, body) = (number % alone.len(), car(1990 + u32::try_from(number % alone.len()).unwrap()));
+        let (index, body) = (number % alone.len(), car(1990 + u32::try_from(number % alone.len()).unwrap()));
         tokio::spawn(async move {
-            // More than may wait are refused, and ask again.
+            // Requests rejected by the full queue are retried.
             loop {
-                let answer = post(&service, "/v1/valuations", &body).await;
-                if answer.status != 503 {
-                    return (place, answer);
+                let response = post(&service, "/v1/valuations", &body).await;
+                if response.status != 503 {
+                    return (index, response);
                 }
                 tokio::task::yield_now().await;
             }
         })
     });
-    for answer in together.collect::<Vec<_>>() {
-        let (place, answer) = tokio::time::timeout(std::time::Duration::from_mins(1), answer).await.unwrap().unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert_eq!(answer.json()["as_of"], alone[place]["as_of"]);
-        let (price, expected) = (answer.json()["price"].as_f64().unwrap(), alone[place]["price"].as_f64().unwrap());
-        // A graph adds up in another order in another batch.
+    for response in together.collect::<Vec<_>>() {
+        let (index, response) =
+            tokio::time::timeout(std::time::Duration::from_mins(1), response).await.unwrap().unwrap();
+        assert_eq!(response.status, 200, "{response:?}");
+        assert_eq!(response.json()["as_of"], alone[index]["as_of"]);
+        let (price, expected) = (response.json()["price"].as_f64().unwrap(), alone[index]["price"].as_f64().unwrap());
+        // The order of summation depends on the batch.
         assert!((price - expected).abs() <= 1e-5 * expected, "{price} {expected}");
     }
 }

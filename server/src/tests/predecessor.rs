@@ -1,20 +1,20 @@
-//! The predecessor's path for one car.
+//! The predecessor's endpoint for one car.
 
 use super::fixture::{post, service};
 
 const PATH: &str = "/get_sale_prediction_for_one_car";
 
-/// The example of the predecessor's documentation.
+/// The example from the predecessor's documentation.
 const LADA: &str = r#"{"brand": "LADA (ВАЗ)", "year": 1995, "mileage": 96000, "body_type": "седан",
     "fuel_type": "Бензин", "engine_volume": 1.5, "engine_power": 71, "transmission": "механическая",
     "drive": "передний", "wheel": "Левый", "state": "Не требует ремонта", "owners_count": 3, "pts": "Оригинал",
     "customs": "Растаможен"}"#;
 
 #[tokio::test]
-async fn a_car_is_a_bare_number_with_one_decimal() {
-    let answer = post(&service(), PATH, LADA).await;
-    assert_eq!(answer.status, 200);
-    let text = String::from_utf8(answer.body).unwrap();
+async fn the_response_is_a_number_with_one_decimal() {
+    let response = post(&service(), PATH, LADA).await;
+    assert_eq!(response.status, 200);
+    let text = String::from_utf8(response.body).unwrap();
     let price: f64 = text.parse().unwrap();
     let expected = (14.0 - 2.3 - 0.192 + 0.2_f64).exp();
     assert!((price / expected - 1.0).abs() < 1e-4, "{price} is not {expected}");
@@ -22,18 +22,18 @@ async fn a_car_is_a_bare_number_with_one_decimal() {
 }
 
 #[tokio::test]
-async fn texts_and_further_fields_are_taken() {
+async fn text_numbers_and_extra_fields_are_accepted() {
     let service = service();
     let plain = post(&service, PATH, r#"{"brand": "Kia", "year": 1995, "mileage": 96000}"#).await;
     let body = r#"{"brand": "Kia", "year": "1995.0", "mileage": "96 000 км", "color": "белый", "id": 7, "price": "?"}"#;
-    let loose = post(&service, PATH, body).await;
-    assert_eq!(plain.body, loose.body);
+    let lenient = post(&service, PATH, body).await;
+    assert_eq!(plain.body, lenient.body);
 }
 
 #[tokio::test]
 async fn errors_are_problems() {
-    let answer = post(&service(), PATH, r#"{"brand": "Kia", "mileage": "far"}"#).await;
-    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
-    let pointers: Vec<_> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
+    let response = post(&service(), PATH, r#"{"brand": "Kia", "mileage": "far"}"#).await;
+    assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
+    let pointers: Vec<_> = response.json()["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
     assert_eq!(pointers, ["/mileage", "/year"]);
 }

@@ -1,4 +1,4 @@
-//! Single cars, batches, and the vocabulary.
+//! Single cars, batches and the vocabulary.
 
 use axum::body::Body;
 use axum::http::Request;
@@ -8,21 +8,21 @@ use super::fixture::{get, post, send, service};
 
 const RIO: &str = r#"{"brand": "KIA", "model": "Rio", "year": 2018, "mileage": 50000}"#;
 
-/// The median of the model made by hand.
+/// The median predicted by the hand-made model.
 fn median(year: f64, mileage: f64, brand: f64) -> f64 {
     (14.0 + 0.1 * (year - 2018.0) - mileage / 500_000.0 + 0.1 * brand).exp()
 }
 
-fn assert_near(found: &serde_json::Value, expected: f64) {
-    let found = found.as_f64().unwrap_or_else(|| panic!("{found} is no number"));
-    assert!((found / expected - 1.0).abs() < 1e-4, "{found} is not {expected}");
+fn assert_near(actual: &serde_json::Value, expected: f64) {
+    let actual = actual.as_f64().unwrap_or_else(|| panic!("{actual} is not a number"));
+    assert!((actual / expected - 1.0).abs() < 1e-4, "{actual} instead of {expected}");
 }
 
 #[tokio::test]
-async fn a_car_is_valued_with_its_range() {
-    let answer = post(&service(), "/v1/valuations", RIO).await;
-    assert_eq!(answer.status, 200);
-    let body = answer.json();
+async fn a_car_is_valued_with_an_interval() {
+    let response = post(&service(), "/v1/valuations", RIO).await;
+    assert_eq!(response.status, 200);
+    let body = response.json();
     let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["price", "currency", "low", "high", "level", "quantiles", "as_of", "model", "warnings"]);
     let price = median(2018.0, 50_000.0, 1.0);
@@ -38,20 +38,20 @@ async fn a_car_is_valued_with_its_range() {
 }
 
 #[tokio::test]
-async fn the_level_widens_the_range_and_unknown_levels_are_named() {
+async fn levels_select_the_interval_and_unknown_ones_are_rejected() {
     let service = service();
     let body = post(&service, "/v1/valuations?level=0.9", RIO).await.json();
     assert_near(&body["low"], median(2018.0, 50_000.0, 1.0) * (-0.3_f64).exp());
-    let answer = post(&service, "/v1/valuations?level=0.7", RIO).await;
-    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
+    let response = post(&service, "/v1/valuations?level=0.7", RIO).await;
+    assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
     let expected = json!([{
         "loc": ["query", "level"], "msg": "level must be one of 0.5, 0.8, 0.9 (got 0.7)", "type": "unknown_level"
     }]);
-    assert_eq!(answer.json()["errors"], expected);
+    assert_eq!(response.json()["errors"], expected);
 }
 
 #[tokio::test]
-async fn what_moves_the_price_is_told_on_request() {
+async fn price_factors_are_returned_on_request() {
     let body = post(&service(), "/v1/valuations?explain=true", RIO).await.json();
     let factors: Vec<_> = body["factors"].as_array().unwrap().iter().collect();
     let fields: Vec<_> = factors.iter().map(|factor| factor["field"].as_str().unwrap()).collect();
@@ -65,7 +65,7 @@ async fn what_moves_the_price_is_told_on_request() {
 }
 
 #[tokio::test]
-async fn unknown_values_bring_a_warning() {
+async fn unknown_values_cause_a_warning() {
     let car = r#"{"brand": "Kia", "model": "Rioo", "year": 2018, "mileage": 1}"#;
     let body = post(&service(), "/v1/valuations", car).await.json();
     let expected = json!([{
@@ -76,25 +76,25 @@ async fn unknown_values_bring_a_warning() {
 }
 
 #[tokio::test]
-async fn wrong_fields_of_body_and_query_are_told_together() {
+async fn body_and_query_errors_are_reported_together() {
     let car = r#"{"brand": "Kia", "year": 2018, "mileage": "5"}"#;
-    let answer = post(&service(), "/v1/valuations?levle=0.9", car).await;
-    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
+    let response = post(&service(), "/v1/valuations?levle=0.9", car).await;
+    assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
     let expected = json!([
         { "loc": ["query", "levle"], "msg": "levle is not a parameter of this path",
           "type": "unknown_parameter" },
         { "pointer": "/mileage", "loc": ["body", "mileage"], "msg": "mileage must be a number (got \"5\")",
           "type": "not_a_number" },
     ]);
-    assert_eq!(answer.json()["errors"], expected);
+    assert_eq!(response.json()["errors"], expected);
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_json_of_bounded_size_are_refused() {
+async fn malformed_and_oversized_bodies_are_rejected() {
     let service = service();
-    let answer = post(&service, "/v1/valuations", "{\"brand\":\n oops}").await;
-    assert_eq!(answer.problem(), (400, "malformed-json".to_owned()));
-    assert_eq!(answer.json()["detail"], "expected value at line 2 column 2");
+    let response = post(&service, "/v1/valuations", "{\"brand\":\n oops}").await;
+    assert_eq!(response.problem(), (400, "malformed-json".to_owned()));
+    assert_eq!(response.json()["detail"], "expected value at line 2 column 2");
     let text = Request::post("/v1/valuations").header("content-type", "text/plain").body(Body::from(RIO)).unwrap();
     assert_eq!(send(&service, text).await.problem(), (415, "unsupported-media-type".to_owned()));
     let large = format!("{{\"brand\": \"{}\"}}", "я".repeat(1 << 20));
@@ -102,11 +102,11 @@ async fn bodies_that_are_no_json_of_bounded_size_are_refused() {
 }
 
 #[tokio::test]
-async fn a_batch_answers_each_car_in_order() {
+async fn batch_results_are_in_order() {
     let body = format!("[{RIO}, {{\"brand\": \"x\", \"year\": 1800, \"mileage\": 1}}, 7, {RIO}]");
-    let answer = post(&service(), "/v1/valuations/batch?level=0.5", body).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "application/json"));
-    let items = answer.json();
+    let response = post(&service(), "/v1/valuations/batch?level=0.5", body).await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (200, "application/json"));
+    let items = response.json();
     assert_eq!(items.as_array().unwrap().len(), 4);
     assert_near(&items[0]["price"], median(2018.0, 50_000.0, 1.0));
     assert_eq!(items[0], items[3]);
@@ -115,24 +115,28 @@ async fn a_batch_answers_each_car_in_order() {
     assert_eq!(items[2]["error"]["errors"][0]["type"], "not_an_object");
 }
 
-/// The errors that are told, and how many more there are.
-fn told(problem: &serde_json::Value) -> (usize, u64) {
+/// The number of reported errors and of omitted ones.
+fn count_errors(problem: &serde_json::Value) -> (usize, u64) {
     let errors = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem} has errors"));
     (errors.len(), problem["errors_omitted"].as_u64().unwrap_or(0))
 }
 
 #[tokio::test]
-async fn of_many_errors_fifty_are_told() {
+async fn at_most_fifty_errors_are_reported() {
     let unknown = r#""a":1,"#.repeat(150_000);
-    let answer = post(&service(), "/v1/valuations", format!("{{{unknown}{}", &RIO[1..])).await;
-    assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
-    assert_eq!(told(&answer.json()), (50, 149_950));
-    assert!(answer.json()["detail"].as_str().unwrap().ends_with("; and 149995 more"), "{}", answer.json()["detail"]);
-    assert!(answer.body.len() < 16 << 10, "{}", answer.body.len());
+    let response = post(&service(), "/v1/valuations", format!("{{{unknown}{}", &RIO[1..])).await;
+    assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
+    assert_eq!(count_errors(&response.json()), (50, 149_950));
+    assert!(
+        response.json()["detail"].as_str().unwrap().ends_with("; and 149995 more"),
+        "{}",
+        response.json()["detail"]
+    );
+    assert!(response.body.len() < 16 << 10, "{}", response.body.len());
 }
 
 #[tokio::test]
-async fn long_names_and_values_are_not_repeated() {
+async fn long_names_and_values_are_truncated_in_errors() {
     let long = "я".repeat(100_000);
     let bodies = [
         format!(r#"{{"{long}": 1}}"#),
@@ -140,13 +144,13 @@ async fn long_names_and_values_are_not_repeated() {
         format!(r#"{{"brand": "{}", "year": 1e300, "mileage": {}}}"#, "\\u0001".repeat(100_000), "9".repeat(300)),
     ];
     for body in bodies {
-        let answers = [
+        let responses = [
             post(&service(), "/v1/valuations", body.clone()).await,
             post(&service(), "/get_sale_prediction_for_one_car", body.clone()).await,
             post(&service(), "/v1/valuations/batch", format!("[{body}]")).await,
         ];
-        for answer in answers {
-            assert!(answer.body.len() < 5000, "{}", String::from_utf8_lossy(&answer.body));
+        for response in responses {
+            assert!(response.body.len() < 5000, "{}", String::from_utf8_lossy(&response.body));
         }
     }
     let query = format!("/v1/valuations?{}={}&level={}", "a".repeat(20_000), "b".repeat(20_000), "c".repeat(20_000));
@@ -154,43 +158,43 @@ async fn long_names_and_values_are_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_batch_tells_each_car_its_first_error_and_not_many_more() {
+async fn a_batch_reports_at_least_one_error_per_car_and_limits_the_rest() {
     let unknown = r#""a":1,"#.repeat(59);
     let body = format!("[{}]", vec![format!("{{{unknown}\"b\":[{{}}]}}"); 5000].join(","));
-    let answer = post(&service(), "/v1/valuations/batch", body.clone()).await;
-    let items = answer.json();
-    let told: Vec<(usize, u64)> = items.as_array().unwrap().iter().map(|item| told(&item["error"])).collect();
-    assert_eq!(told.len(), 5000);
-    assert_eq!((told[0], told[4999]), ((50, 13), (1, 62)));
-    assert!(told.iter().map(|(told, _)| told).sum::<usize>() < 6001);
-    assert!(answer.body.len() < 2 * body.len(), "{} of {}", answer.body.len(), body.len());
+    let response = post(&service(), "/v1/valuations/batch", body.clone()).await;
+    let items = response.json();
+    let counts: Vec<(usize, u64)> = items.as_array().unwrap().iter().map(|item| count_errors(&item["error"])).collect();
+    assert_eq!(counts.len(), 5000);
+    assert_eq!((counts[0], counts[4999]), ((50, 13), (1, 62)));
+    assert!(counts.iter().map(|(reported, _)| reported).sum::<usize>() < 6001);
+    assert!(response.body.len() < 2 * body.len(), "{} of {}", response.body.len(), body.len());
     let scalars = post(&service(), "/v1/valuations/batch", format!("[{}1]", "1,".repeat(9999))).await;
     assert_eq!(scalars.json()[9999]["error"]["errors"][0]["type"], "not_an_object");
     assert!(scalars.body.len() < 6 << 20, "{}", scalars.body.len());
 }
 
 #[tokio::test]
-async fn long_unknown_texts_are_cut_in_their_warnings() {
+async fn long_unknown_texts_are_truncated_in_warnings() {
     let long = "q".repeat(200);
     let car = json!({ "brand": long, "year": 2018, "mileage": 1, "color": long });
     let warnings = &post(&service(), "/v1/valuations", car.to_string()).await.json()["warnings"];
-    let cut = format!("color \"{}…\" is not known; the car was valued without it", "q".repeat(60));
-    assert_eq!(warnings[1]["message"], cut);
+    let truncated = format!("color \"{}…\" is not known; the car was valued without it", "q".repeat(60));
+    assert_eq!(warnings[1]["message"], truncated);
 }
 
 #[tokio::test]
-async fn batches_hold_one_to_ten_thousand_cars() {
+async fn batch_size_is_limited() {
     let service = service();
     for (body, code) in [("[]".to_owned(), "too_short"), (RIO.to_owned(), "not_a_list")] {
-        let answer = post(&service, "/v1/valuations/batch", body).await;
-        assert_eq!(answer.json()["errors"][0]["type"], code);
-        assert_eq!(answer.status, 422);
+        let response = post(&service, "/v1/valuations/batch", body).await;
+        assert_eq!(response.json()["errors"][0]["type"], code);
+        assert_eq!(response.status, 422);
     }
     let many = |count: usize| format!("[{}]", vec![RIO; count].join(","));
-    let answer = post(&service, "/v1/valuations/batch", many(10_001)).await;
-    assert_eq!(answer.json()["errors"][0]["msg"], "the list has 10001 listings; at most 10000 are accepted");
-    let answer = post(&service, "/v1/valuations/batch", many(10_000)).await;
-    assert_eq!(answer.json().as_array().unwrap().len(), 10_000);
+    let response = post(&service, "/v1/valuations/batch", many(10_001)).await;
+    assert_eq!(response.json()["errors"][0]["msg"], "the list has 10001 listings; at most 10000 are accepted");
+    let response = post(&service, "/v1/valuations/batch", many(10_000)).await;
+    assert_eq!(response.json().as_array().unwrap().len(), 10_000);
 }
 
 #[tokio::test]
@@ -201,13 +205,13 @@ async fn the_vocabulary_is_narrowed_by_brand() {
     assert_eq!(body["values"]["brand"], json!(["kia", "lada (ваз)"]));
     assert_eq!(body["values"]["model"], json!(["2114", "ceed", "rio"]));
     let body = get(&service, "/v1/vocabulary?brand=%D0%9B%D0%B0%D0%B4%D0%B0").await.json();
-    assert_eq!(body["values"]["model"], json!(["2114"]), "a synonym of the brand narrows too");
+    assert_eq!(body["values"]["model"], json!(["2114"]), "synonyms of the brand work too");
     assert_eq!(body["values"]["drive"], json!(["передний"]));
-    let answer = get(&service, "/v1/vocabulary?brand=kiaa").await;
-    assert_eq!(answer.problem(), (404, "not-found".to_owned()));
-    assert_eq!(answer.json()["detail"], "brand \"kiaa\" is not known; did you mean \"kia\"?");
+    let response = get(&service, "/v1/vocabulary?brand=kiaa").await;
+    assert_eq!(response.problem(), (404, "not-found".to_owned()));
+    assert_eq!(response.json()["detail"], "brand \"kiaa\" is not known; did you mean \"kia\"?");
     let body = get(&service, "/v1/vocabulary?model=rio").await.json();
-    assert_eq!(body["values"]["brand"], json!(["kia", "lada (ваз)"]), "a model narrows what belongs to it");
+    assert_eq!(body["values"]["brand"], json!(["kia", "lada (ваз)"]), "a model only narrows its dependent values");
     assert_eq!(get(&service, "/v1/vocabulary?model=riio").await.problem().0, 404);
     assert_eq!(get(&service, "/v1/vocabulary?make=kia").await.problem().0, 422);
 }

@@ -1,4 +1,4 @@
-//! Workbooks in and out.
+//! Valuing workbooks.
 
 use axum::http::Request;
 use std::io::Cursor;
@@ -6,7 +6,7 @@ use std::io::Cursor;
 use calamine::{Data, Reader, Xlsx};
 use rust_xlsxwriter::Workbook;
 
-use super::fixture::{Answer, bare, get, service, upload};
+use super::fixture::{TestResponse, get, service, state_without_model, upload};
 use crate::config::Config;
 
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
@@ -15,8 +15,8 @@ const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.
 pub fn cars() -> Vec<u8> {
     let mut workbook = Workbook::new();
     let sheet = workbook.add_worksheet();
-    for (place, header) in (0..).zip(["Заметка", "Марка", "Год", "Пробег"]) {
-        sheet.write_string(0, place, header).unwrap();
+    for (column, header) in (0..).zip(["Заметка", "Марка", "Год", "Пробег"]) {
+        sheet.write_string(0, column, header).unwrap();
     }
     for (row, (year, mileage)) in (1..).zip([(2018.0, 50_000.0), (1700.0, 1.0)]) {
         sheet.write_string(row, 0, "x").unwrap();
@@ -27,22 +27,22 @@ pub fn cars() -> Vec<u8> {
     workbook.save_to_buffer().unwrap()
 }
 
-fn cells(answer: &Answer) -> Vec<Vec<Data>> {
-    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(answer.body.clone())).unwrap();
+fn cells(response: &TestResponse) -> Vec<Vec<Data>> {
+    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(response.body.clone())).unwrap();
     let range = workbook.worksheet_range_at(0).unwrap().unwrap();
     range.rows().map(<[Data]>::to_vec).collect()
 }
 
 #[tokio::test]
-async fn a_workbook_comes_back_with_prices_and_reasons() {
-    let answer = upload(&service(), "/v1/valuations/xlsx", "file", "машины.xlsx", &cars()).await;
-    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, XLSX));
+async fn workbooks_are_returned_with_prices_and_reasons() {
+    let response = upload(&service(), "/v1/valuations/xlsx", "file", "машины.xlsx", &cars()).await;
+    assert_eq!((response.status.as_u16(), response.header("content-type")), (200, XLSX));
     assert_eq!(
-        answer.header("content-disposition"),
+        response.header("content-disposition"),
         "attachment; filename=\"______-valued.xlsx\"; \
          filename*=UTF-8''%D0%BC%D0%B0%D1%88%D0%B8%D0%BD%D1%8B-valued.xlsx"
     );
-    let rows = cells(&answer);
+    let rows = cells(&response);
     let header: Vec<String> = rows[0].iter().map(ToString::to_string).collect();
     let expected =
         ["Заметка", "Марка", "Год", "Пробег", "predict_value", "predict_low", "predict_high", "predict_status"];
@@ -56,15 +56,15 @@ async fn a_workbook_comes_back_with_prices_and_reasons() {
 }
 
 #[tokio::test]
-async fn the_predecessors_path_names_its_file() {
-    let answer = upload(&service(), "/get_sale_prediction_for_multiple_cars", "file", "cars.xlsx", &cars()).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-disposition"), "attachment;filename=predictions.xlsx");
-    assert_eq!(cells(&answer).len(), 3);
+async fn the_legacy_path_sets_its_file_name() {
+    let response = upload(&service(), "/get_sale_prediction_for_multiple_cars", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-disposition"), "attachment;filename=predictions.xlsx");
+    assert_eq!(cells(&response).len(), 3);
 }
 
 #[tokio::test]
-async fn what_is_no_workbook_is_explained() {
+async fn invalid_workbooks_are_explained() {
     let service = service();
     let path = "/v1/valuations/xlsx";
     let missing = upload(&service, path, "workbook", "cars.xlsx", &cars()).await;
@@ -73,37 +73,37 @@ async fn what_is_no_workbook_is_explained() {
     let none = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body("--b--\r\n".into());
     assert_eq!(super::fixture::send(&service, none.unwrap()).await.json()["errors"][0]["loc"][1], "file");
     for (name, content) in [("cars.xlsx", b"".as_slice()), ("cars.csv", b"brand,year,mileage\nKia,2018,1\n")] {
-        let answer = upload(&service, path, "file", name, content).await;
-        assert_eq!(answer.problem(), (422, "unreadable-table".to_owned()));
-        assert!(answer.json()["detail"].as_str().unwrap().starts_with(name));
+        let response = upload(&service, path, "file", name, content).await;
+        assert_eq!(response.problem(), (422, "unreadable-table".to_owned()));
+        assert!(response.json()["detail"].as_str().unwrap().starts_with(name));
     }
     assert_eq!(super::fixture::post(&service, path, "{}").await.problem().0, 415);
 }
 
 #[tokio::test]
-async fn large_uploads_are_refused() {
+async fn large_uploads_are_rejected() {
     let config = Config { max_upload_bytes: 1000, ..Config::default() };
     let service = crate::build(&super::fixture::state(config));
-    let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &[b'x'; 2000]).await;
-    assert_eq!(answer.problem(), (413, "too-large".to_owned()));
+    let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &[b'x'; 2000]).await;
+    assert_eq!(response.problem(), (413, "too-large".to_owned()));
 }
 
 #[tokio::test]
-async fn the_template_is_there_with_and_without_a_model() {
-    for service in [service(), crate::build(&bare(Config::default()))] {
-        let answer = get(&service, "/v1/valuations/template.xlsx").await;
-        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, XLSX));
-        assert_eq!(answer.header("content-disposition"), "attachment; filename=\"template.xlsx\"");
-        assert_eq!(cells(&answer)[0][0], Data::String("brand".into()));
+async fn the_template_is_served_with_and_without_a_model() {
+    for service in [service(), crate::build(&state_without_model(Config::default()))] {
+        let response = get(&service, "/v1/valuations/template.xlsx").await;
+        assert_eq!((response.status.as_u16(), response.header("content-type")), (200, XLSX));
+        assert_eq!(response.header("content-disposition"), "attachment; filename=\"template.xlsx\"");
+        assert_eq!(cells(&response)[0][0], Data::String("brand".into()));
     }
 }
 
-/// A workbook that does not fit into the memory that uploads have.
+/// A workbook that is spooled to disk.
 fn large_workbook() -> Vec<u8> {
     let mut workbook = rust_xlsxwriter::Workbook::new();
     let sheet = workbook.add_worksheet();
-    for (place, title) in (0..).zip(["brand", "model", "year", "mileage", "note"]) {
-        sheet.write_string(0, place, title).unwrap();
+    for (column, title) in (0..).zip(["brand", "model", "year", "mileage", "note"]) {
+        sheet.write_string(0, column, title).unwrap();
     }
     for row in 1..=30_000_u32 {
         sheet.write_string(row, 0, "Kia").unwrap();
@@ -117,49 +117,49 @@ fn large_workbook() -> Vec<u8> {
     workbook.save_to_buffer().unwrap()
 }
 
-/// How many uploads and results lie in the server's folder, beside the lock of its process.
-fn files_in_scratch(config: &Config) -> usize {
+/// Number of uploads and results in the server's folder, apart from the lock file.
+fn count_scratch_files(config: &Config) -> usize {
     let folders = std::fs::read_dir(&config.folder).unwrap().map(|entry| entry.unwrap().path());
     folders.filter(|path| path.is_dir()).map(|path| std::fs::read_dir(path).unwrap().count() - 1).sum()
 }
 
 #[tokio::test]
-async fn a_large_workbook_goes_over_the_disk_and_leaves_nothing_there() {
+async fn large_workbooks_are_spooled_to_disk_and_cleaned_up() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { folder: folder.path().join("server"), ..Config::default() };
     let service = crate::build(&super::fixture::state(config.clone()));
     let large = large_workbook();
     assert!(large.len() > 1 << 20);
-    let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &large).await;
-    assert_eq!(answer.status, 200);
-    let cells = cells(&answer);
+    let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &large).await;
+    assert_eq!(response.status, 200);
+    let cells = cells(&response);
     assert_eq!((cells.len(), cells[30_000][5].to_string().is_empty()), (30_001, false));
     assert_eq!(cells[7][8], Data::String("ok".into()));
-    assert_eq!(files_in_scratch(&config), 0);
+    assert_eq!(count_scratch_files(&config), 0);
 }
 
 #[tokio::test]
-async fn more_rows_than_are_accepted_are_too_large() {
+async fn workbooks_with_too_many_rows_are_rejected() {
     let service = crate::build(&super::fixture::state(Config { max_rows: 100, ..Config::default() }));
-    let answer = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &large_workbook()).await;
-    assert_eq!(answer.problem(), (413, "table-too-large".to_owned()));
+    let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &large_workbook()).await;
+    assert_eq!(response.problem(), (413, "table-too-large".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_is_asked_after_fetched_and_removed() {
+async fn jobs_can_be_polled_fetched_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config { folder: folder.path().join("server"), ..Config::default() };
     let service = crate::build(&super::fixture::state(config.clone()));
-    let answer = upload(&service, "/v1/valuations/jobs", "file", "машины.xlsx", &large_workbook()).await;
-    assert_eq!(answer.status, 202);
-    let job = answer.json();
+    let response = upload(&service, "/v1/valuations/jobs", "file", "машины.xlsx", &large_workbook()).await;
+    assert_eq!(response.status, 202);
+    let job = response.json();
     assert_eq!((&job["state"], &job["file"]), (&"running".into(), &"машины.xlsx".into()));
-    let place = answer.header("location").to_owned();
-    assert_eq!(place, format!("/v1/valuations/jobs/{}", job["id"].as_str().unwrap()));
-    let early = get(&service, &format!("{place}/result")).await;
+    let location = response.header("location").to_owned();
+    assert_eq!(location, format!("/v1/valuations/jobs/{}", job["id"].as_str().unwrap()));
+    let early = get(&service, &format!("{location}/result")).await;
     assert!(early.status == 200 || early.problem() == (409, "conflict".to_owned()));
     let done = loop {
-        let job = get(&service, &place).await.json();
+        let job = get(&service, &location).await.json();
         if job["state"] != "running" {
             break job;
         }
@@ -171,30 +171,30 @@ async fn a_job_is_asked_after_fetched_and_removed() {
         assert_eq!(cells(&result).len(), 30_001);
         assert!(result.header("content-disposition").contains("filename*=UTF-8''"));
     }
-    let delete = || Request::delete(&place).body(axum::body::Body::empty()).unwrap();
+    let delete = || Request::delete(&location).body(axum::body::Body::empty()).unwrap();
     assert_eq!(super::fixture::send(&service, delete()).await.status, 204);
     assert_eq!(super::fixture::send(&service, delete()).await.problem(), (404, "not-found".to_owned()));
-    assert_eq!(get(&service, &place).await.status, 404);
+    assert_eq!(get(&service, &location).await.status, 404);
 
-    let answer = upload(&service, "/v1/valuations/jobs", "file", "cars.xlsx", b"PK no workbook").await;
-    let place = answer.header("location").to_owned();
+    let response = upload(&service, "/v1/valuations/jobs", "file", "cars.xlsx", b"PK no workbook").await;
+    let location = response.header("location").to_owned();
     let failed = loop {
-        let job = get(&service, &place).await.json();
+        let job = get(&service, &location).await.json();
         if job["state"] != "running" {
             break job;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     };
     assert_eq!((&failed["state"], &failed["error"]["status"]), (&"failed".into(), &422.into()));
-    assert_eq!(get(&service, &format!("{place}/result")).await.problem(), (409, "conflict".to_owned()));
+    assert_eq!(get(&service, &format!("{location}/result")).await.problem(), (409, "conflict".to_owned()));
 }
 
-fn guarded() -> Config {
+fn with_keys() -> Config {
     let api_keys = ["ann", "bob"].map(crate::config::Secret::new).to_vec();
     Config { api_keys, rate_limit: 1000.try_into().ok(), ..Config::default() }
 }
 
-fn upload_by(key: &str, path: &str) -> Request<axum::body::Body> {
+fn upload_request(key: &str, path: &str) -> Request<axum::body::Body> {
     let mut body = b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n".to_vec();
     body.extend(cars());
     body.extend(b"\r\n--b--\r\n");
@@ -204,13 +204,13 @@ fn upload_by(key: &str, path: &str) -> Request<axum::body::Body> {
 }
 
 #[tokio::test]
-async fn the_jobs_of_one_caller_push_out_his_own_only() {
-    let service = crate::build(&super::fixture::state(guarded()));
-    let start = async |key| super::fixture::send(&service, upload_by(key, "/v1/valuations/jobs")).await;
-    let state = async |place: &str| {
-        let request = Request::get(place).header("x-api-key", "bob").body(axum::body::Body::empty()).unwrap();
-        let answer = super::fixture::send(&service, request).await;
-        (answer.status == 200).then(|| answer.json()["state"].as_str().unwrap().to_owned())
+async fn jobs_of_one_caller_evict_only_their_own() {
+    let service = crate::build(&super::fixture::state(with_keys()));
+    let start = async |key| super::fixture::send(&service, upload_request(key, "/v1/valuations/jobs")).await;
+    let state = async |location: &str| {
+        let request = Request::get(location).header("x-api-key", "bob").body(axum::body::Body::empty()).unwrap();
+        let response = super::fixture::send(&service, request).await;
+        (response.status == 200).then(|| response.json()["state"].as_str().unwrap().to_owned())
     };
     let mut jobs = vec![start("bob").await.header("location").to_owned()];
     for _ in 0..80 {
@@ -227,10 +227,10 @@ async fn the_jobs_of_one_caller_push_out_his_own_only() {
 }
 
 #[tokio::test]
-async fn each_row_of_a_workbook_counts() {
-    let service = crate::build(&super::fixture::state(Config { rate_limit: 2.try_into().ok(), ..guarded() }));
+async fn each_row_of_a_workbook_counts_towards_the_rate_limit() {
+    let service = crate::build(&super::fixture::state(Config { rate_limit: 2.try_into().ok(), ..with_keys() }));
     for (key, status) in [("ann", 200), ("ann", 429), ("bob", 200)] {
-        let answer = super::fixture::send(&service, upload_by(key, "/v1/valuations/xlsx")).await;
-        assert_eq!(answer.status, status, "{key}");
+        let response = super::fixture::send(&service, upload_request(key, "/v1/valuations/xlsx")).await;
+        assert_eq!(response.status, status, "{key}");
     }
 }

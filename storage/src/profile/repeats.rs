@@ -1,7 +1,7 @@
 //! Rows that came more than once, and cars that were listed more than once.
 
 use domain::Column;
-use domain::identity::{Split, VARYING};
+use domain::identity::{Split, VARYING_COLUMNS};
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -85,7 +85,7 @@ impl Snapshot {
 
     async fn same_description(&mut self) -> Result<(i64, i64)> {
         let stable =
-            Column::descriptive().iter().filter(|column| !VARYING.contains(column)).map(|column| column.name());
+            Column::descriptive().iter().filter(|column| !VARYING_COLUMNS.contains(column)).map(|column| column.name());
         let ((validation, _), (test, _)) = (Split::Validation.buckets(), Split::Test.buckets());
         let query = sqlx::query_as(AssertSqlSafe(format!(
             "WITH descriptions AS (

@@ -5,8 +5,8 @@ use storage::{Database, Error, Lock};
 use crate::sandbox::{database, empty_database};
 
 #[tokio::test]
-async fn a_lock_is_held_by_one_at_a_time() {
-    let (database, inside) = database().await;
+async fn locks_are_exclusive() {
+    let (database, pool) = database().await;
     let guard = database.lock(Lock::Training).await.unwrap();
     assert!(database.try_lock(Lock::Training).await.unwrap().is_none());
     let waiting = tokio::spawn({
@@ -15,9 +15,9 @@ async fn a_lock_is_held_by_one_at_a_time() {
     });
     let query = "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
                  WHERE locktype = 'advisory' AND NOT granted AND datname = current_database())";
-    let is_waiting = async || sqlx::query_scalar::<_, bool>(query).fetch_one(&inside).await.unwrap();
+    let is_waiting = async || sqlx::query_scalar::<_, bool>(query).fetch_one(&pool).await.unwrap();
     while !is_waiting().await {
-        assert!(!waiting.is_finished(), "two hold the lock");
+        assert!(!waiting.is_finished(), "the lock was acquired twice");
     }
     drop(guard);
     tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
@@ -25,7 +25,7 @@ async fn a_lock_is_held_by_one_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn migrations_may_be_applied_by_many_at_once() {
+async fn migrations_can_be_applied_concurrently() {
     let url = empty_database().await;
     let connections = (0..4).map(|_| {
         let url = url.clone();
@@ -37,19 +37,19 @@ async fn migrations_may_be_applied_by_many_at_once() {
 }
 
 #[tokio::test]
-async fn a_lazy_connection_works_once_it_is_used() {
+async fn lazy_connections_connect_on_first_use() {
     let url = empty_database().await;
     let database = Database::connect_lazy(&url, 1).unwrap();
     database.ping().await.unwrap();
     database.migrate().await.unwrap();
     assert!(database.listings().is_empty().await.unwrap());
-    let away = Database::connect_lazy("postgres://x@127.0.0.1:1/x", 1).unwrap();
-    assert!(away.migrate().await.unwrap_err().is_unavailable());
-    assert!(away.ping().await.unwrap_err().is_unavailable());
+    let unreachable = Database::connect_lazy("postgres://x@127.0.0.1:1/x", 1).unwrap();
+    assert!(unreachable.migrate().await.unwrap_err().is_unavailable());
+    assert!(unreachable.ping().await.unwrap_err().is_unavailable());
 }
 
 #[tokio::test]
-async fn a_database_that_does_not_exist_refuses() {
+async fn a_missing_database_is_an_error() {
     let url = empty_database().await + "_missing";
     let url = url.replacen("_missing", "", 1).replace("/test_", "/missing_");
     let error = Database::connect(&url, 1).await.unwrap_err();

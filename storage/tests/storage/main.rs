@@ -1,5 +1,5 @@
-//! Storage against a real PostgreSQL: one private cluster a run, one database a test.
-#![expect(clippy::unwrap_used, reason = "what a test prepares may fail as the test does")]
+//! Storage against a real PostgreSQL server: one private cluster per run, one database per test.
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 mod listings;
 mod locks;

@@ -3,25 +3,25 @@ use storage::Error;
 use crate::sandbox::database;
 
 #[tokio::test]
-async fn a_database_of_a_newer_version_is_called_that() {
-    let (database, inside) = database().await;
+async fn a_newer_database_is_reported() {
+    let (database, pool) = database().await;
     database.migrate().await.unwrap();
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  SELECT version + 7, description, true, checksum, 0 FROM _sqlx_migrations";
-    sqlx::query(later).execute(&inside).await.unwrap();
+    sqlx::query(later).execute(&pool).await.unwrap();
     let error = database.migrate().await.unwrap_err();
     let Error::NewerDatabase { applied, known } = error else { panic!("{error}") };
     assert_eq!(applied, known + 7);
-    // Nobody is kept waiting by a migration that was not made.
+    // A failed migration does not leave a lock.
     assert!(matches!(database.migrate().await, Err(Error::NewerDatabase { .. })));
     assert_eq!(database.models().champion().await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn a_migration_that_is_gone_is_no_newer_version() {
-    let (database, inside) = database().await;
-    let never = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+async fn a_missing_migration_is_an_error() {
+    let (database, pool) = database().await;
+    let unknown = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  SELECT 0, description, true, checksum, 0 FROM _sqlx_migrations LIMIT 1";
-    sqlx::query(never).execute(&inside).await.unwrap();
+    sqlx::query(unknown).execute(&pool).await.unwrap();
     assert!(matches!(database.migrate().await, Err(Error::Migration(_))));
 }

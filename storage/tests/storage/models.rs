@@ -16,7 +16,7 @@ async fn register(models: &Models, content: u8) -> i64 {
 }
 
 #[tokio::test]
-async fn a_model_comes_back_as_it_was_registered() {
+async fn registered_models_round_trip() {
     let (database, _) = database().await;
     let (models, runs) = (database.models(), database.runs());
     let run_id = runs.create(&NewRun { label: None, seed: 1, config: json!({}) }).await.unwrap();
@@ -35,8 +35,8 @@ async fn a_model_comes_back_as_it_was_registered() {
 }
 
 #[tokio::test]
-async fn versions_and_history_never_change() {
-    let (database, inside) = database().await;
+async fn versions_and_history_are_immutable() {
+    let (database, pool) = database().await;
     let models = database.models();
     let version = register(&models, 1).await;
     models.promote(version, "ann").await.unwrap();
@@ -48,31 +48,31 @@ async fn versions_and_history_never_change() {
         "DELETE FROM alias_history",
         "TRUNCATE alias_history",
     ] {
-        let error = sqlx::query(statement).execute(&inside).await.unwrap_err().to_string();
+        let error = sqlx::query(statement).execute(&pool).await.unwrap_err().to_string();
         assert!(error.contains("its rows never change"), "{statement}: {error}");
     }
 }
 
 #[tokio::test]
-async fn a_damaged_model_is_not_handed_out() {
-    let (database, inside) = database().await;
+async fn damaged_models_are_not_returned() {
+    let (database, pool) = database().await;
     let models = database.models();
     let version = register(&models, 1).await;
     sqlx::raw_sql("ALTER TABLE models DISABLE TRIGGER ALL; UPDATE models SET bytes = set_byte(bytes, 500, 7)")
-        .execute(&inside)
+        .execute(&pool)
         .await
         .unwrap();
     assert!(matches!(models.bytes(version).await, Err(Error::DamagedModel(damaged)) if damaged == version));
 }
 
 #[tokio::test]
-async fn names_of_versions_are_understood() {
+async fn version_names_are_resolved() {
     let (database, _) = database().await;
     let models = database.models();
     assert_eq!(models.resolve("latest").await.unwrap(), None);
     let first = register(&models, 1).await;
     let second = register(&models, 2).await;
-    assert_eq!(models.champion().await.unwrap(), None, "registering promotes nobody");
+    assert_eq!(models.champion().await.unwrap(), None, "registering does not promote");
     models.promote(first, "ann").await.unwrap();
     for (name, version) in [
         (first.to_string(), Some(first)),
@@ -90,7 +90,7 @@ async fn names_of_versions_are_understood() {
 }
 
 #[tokio::test]
-async fn rollbacks_walk_back_through_who_served() {
+async fn rollbacks_restore_previous_champions() {
     let (database, _) = database().await;
     let models = database.models();
     assert!(matches!(models.rollback("ann").await, Err(Error::NoEarlierChampion)));
@@ -111,14 +111,14 @@ async fn rollbacks_walk_back_through_who_served() {
     assert!(matches!(models.rollback("bob").await, Err(Error::NoEarlierChampion)));
 
     let history = models.history().await.unwrap();
-    assert_eq!(history.len(), 7, "promoting the champion again is no change");
+    assert_eq!(history.len(), 7, "promoting the champion again is not a change");
     assert_eq!((history[0].version, history[0].previous_version), (versions[0], Some(versions[1])));
     assert_eq!((history[0].action, history[0].who.as_str()), (Action::Rollback, "bob"));
     assert_eq!((history[6].version, history[6].previous_version), (versions[0], None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promotions_at_once_leave_one_story() {
+async fn concurrent_promotions_have_a_consistent_history() {
     let (database, _) = database().await;
     let models = database.models();
     let mut versions = Vec::new();
@@ -139,32 +139,37 @@ async fn promotions_at_once_leave_one_story() {
 }
 
 #[tokio::test]
-async fn listeners_hear_of_changes_and_survive_a_cut() {
-    let (database, inside) = database().await;
+async fn listeners_are_notified_and_reconnect() {
+    let (database, pool) = database().await;
     let models = database.models();
     let mut changes = models.listen();
-    let soon = Duration::from_secs(20);
-    tokio::time::timeout(soon, changes.changed()).await.expect("the first return says that listening has begun");
-    assert!(tokio::time::timeout(Duration::from_millis(100), changes.changed()).await.is_err(), "nothing happened yet");
+    let timeout = Duration::from_secs(20);
+    tokio::time::timeout(timeout, changes.changed())
+        .await
+        .expect("the first notification means that listening has started");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), changes.changed()).await.is_err(),
+        "nothing has changed yet"
+    );
     let version = register(&models, 1).await;
     models.promote(version, "ann").await.unwrap();
-    tokio::time::timeout(soon, changes.changed()).await.expect("a promotion is told");
+    tokio::time::timeout(timeout, changes.changed()).await.expect("a promotion is notified");
 
     sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND query LIKE 'LISTEN%'",
     )
-    .execute(&inside)
+    .execute(&pool)
     .await
     .unwrap();
-    tokio::time::timeout(soon, changes.changed()).await.expect("a cut connection is made again, and told");
+    tokio::time::timeout(timeout, changes.changed()).await.expect("a lost connection is reestablished and notified");
     let version = register(&models, 2).await;
     models.promote(version, "ann").await.unwrap();
-    tokio::time::timeout(soon, changes.changed()).await.expect("changes are told after a cut");
+    tokio::time::timeout(timeout, changes.changed()).await.expect("changes are notified after reconnecting");
 }
 
 #[tokio::test]
-async fn a_champion_is_told_by_its_hash_as_well() {
+async fn the_champion_is_identified_by_version_and_hash() {
     let (database, _) = database().await;
     let models = database.models();
     assert_eq!(models.champion_file().await.unwrap(), None);
@@ -180,7 +185,7 @@ async fn a_champion_is_told_by_its_hash_as_well() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_not_registered() {
+async fn oversized_models_are_rejected() {
     let (database, _) = database().await;
     let bytes = vec![0; usize::try_from(MAX_MODEL_BYTES).unwrap() + 1];
     let model = NewModel { run_id: None, bytes, signature: json!({}), card: json!({}) };

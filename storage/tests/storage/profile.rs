@@ -1,4 +1,4 @@
-//! The figures of the data report, on rows that can be counted by hand.
+//! Figures of the data report, on a few rows.
 
 use domain::{Cell, Column, Listing, PricedListing};
 use storage::profile::{Check, Period, Sample};
@@ -6,7 +6,7 @@ use storage::{Database, Import, Snapshot};
 
 use crate::sandbox::{database, day};
 
-/// A Kia of a model, year, mileage, price, day of March and source.
+/// A Kia with this model, year, mileage, price, day in March and source.
 fn car(model: &str, year: f64, mileage: f64, price: f64, listed: Option<u32>, source: Option<&str>) -> PricedListing {
     let mut cells = vec![
         (Column::Brand, Cell::Text("Kia")),
@@ -54,7 +54,7 @@ async fn rows_sources_and_months_are_counted() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_told_by_source() {
+async fn missing_values_are_counted_by_source() {
     let (database, _) = database().await;
     let mut snapshot = snapshot(&database, &five_cars()).await;
     let all = snapshot.sources(10).await.unwrap();
@@ -72,7 +72,7 @@ async fn what_is_missing_is_told_by_source() {
 }
 
 #[tokio::test]
-async fn columns_are_profiled_and_wholly_missing_ones_too() {
+async fn columns_are_profiled_even_if_entirely_missing() {
     let (database, _) = database().await;
     let mut snapshot = snapshot(&database, &five_cars()).await;
     let models = snapshot.text_profile(&[Column::Brand, Column::Model], 1).await.unwrap();
@@ -92,7 +92,7 @@ async fn columns_are_profiled_and_wholly_missing_ones_too() {
 }
 
 #[tokio::test]
-async fn far_out_numbers_are_counted_and_shown() {
+async fn outliers_are_counted_and_listed() {
     let (database, _) = database().await;
     let mut rows: Vec<_> =
         (0..40).map(|number| car("Rio", 2018.0, 50_000.0 + f64::from(number), 1e6, Some(1), None)).collect();
@@ -107,8 +107,8 @@ async fn far_out_numbers_are_counted_and_shown() {
 }
 
 #[tokio::test]
-async fn repetitions_and_contradictions_are_found() {
-    let (database, inside) = database().await;
+async fn duplicates_and_contradictions_are_found() {
+    let (database, pool) = database().await;
     let mut snapshot = snapshot(&database, &five_cars()).await;
     let repeats = snapshot.repeats().await.unwrap();
     assert_eq!((repeats.exact, repeats.rejected, repeats.cars, repeats.rows), (1, 2, 1, 2));
@@ -124,22 +124,22 @@ async fn repetitions_and_contradictions_are_found() {
     assert_eq!(rows(Check::MadeAfterListing), 0);
     assert_eq!(rows(Check::HardlyDriven), 0);
 
-    // The same description as cars of different groups, one of them in another split.
+    // Cars of different groups with the same description, one of them in another split.
     sqlx::query("UPDATE listings SET listing_group = gen_random_uuid(), bucket = 95 WHERE price = 600000")
-        .execute(&inside)
+        .execute(&pool)
         .await
         .unwrap();
-    sqlx::query("UPDATE listings SET bucket = 5 WHERE price = 900000").execute(&inside).await.unwrap();
+    sqlx::query("UPDATE listings SET bucket = 5 WHERE price = 900000").execute(&pool).await.unwrap();
     let repeats = Snapshot::begin(&database).await.unwrap().repeats().await.unwrap();
     assert_eq!((repeats.same_description, repeats.same_description_other_split), (2, 2));
 }
 
 #[tokio::test]
-async fn like_cars_are_compared_between_periods_only() {
-    let (database, inside) = database().await;
+async fn only_cells_in_several_periods_are_compared() {
+    let (database, pool) = database().await;
     let mut snapshot = snapshot(&database, &five_cars()).await;
     assert!(snapshot.cell_levels(Period::Month).await.unwrap().is_empty());
-    sqlx::query("UPDATE listings SET listing_date = '2026-07-05' WHERE price = 600000").execute(&inside).await.unwrap();
+    sqlx::query("UPDATE listings SET listing_date = '2026-07-05' WHERE price = 600000").execute(&pool).await.unwrap();
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     for period in [Period::Month, Period::Quarter] {
         let levels = snapshot.cell_levels(period).await.unwrap();
@@ -151,7 +151,7 @@ async fn like_cars_are_compared_between_periods_only() {
 }
 
 #[tokio::test]
-async fn a_sample_is_the_same_every_time_and_knows_its_sources() {
+async fn samples_are_deterministic_and_include_sources() {
     let (database, _) = database().await;
     let mut snapshot = snapshot(&database, &five_cars()).await;
     let Sample { listings, sources } = snapshot.sample(3).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_sample_is_the_same_every_time_and_knows_its_sources() {
 }
 
 #[tokio::test]
-async fn an_empty_table_gives_empty_figures() {
+async fn an_empty_table_has_empty_figures() {
     let (database, _) = database().await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     assert_eq!(snapshot.overview().await.unwrap().rows, 0);

@@ -9,7 +9,7 @@ fn new_run() -> NewRun {
 }
 
 #[tokio::test]
-async fn a_run_is_written_down_from_beginning_to_end() {
+async fn runs_are_recorded() {
     let (database, _) = database().await;
     let runs = database.runs();
     let id = runs.create(&new_run()).await.unwrap();
@@ -37,11 +37,11 @@ async fn a_run_is_written_down_from_beginning_to_end() {
 }
 
 #[tokio::test]
-async fn a_silent_run_reads_as_interrupted_and_can_be_resumed() {
-    let (database, inside) = database().await;
+async fn a_run_without_heartbeat_is_interrupted_and_can_be_resumed() {
+    let (database, pool) = database().await;
     let runs = database.runs();
     let id = runs.create(&new_run()).await.unwrap();
-    sqlx::query("UPDATE runs SET heartbeat_at = now() - interval '61 seconds'").execute(&inside).await.unwrap();
+    sqlx::query("UPDATE runs SET heartbeat_at = now() - interval '61 seconds'").execute(&pool).await.unwrap();
     assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Interrupted);
     runs.heartbeat(id).await.unwrap();
     assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Running);
@@ -53,7 +53,7 @@ async fn a_silent_run_reads_as_interrupted_and_can_be_resumed() {
 }
 
 #[tokio::test]
-async fn a_run_that_does_not_exist_is_told_so() {
+async fn missing_runs_are_errors() {
     let (database, _) = database().await;
     let runs = database.runs();
     assert_eq!(runs.get(7).await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! The cluster that the tests share, and rows to put into it.
+//! The cluster shared by the tests, and sample rows.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,27 +11,27 @@ use postgres::Cluster;
 use sqlx::{Connection, PgConnection, PgPool};
 use storage::Database;
 
-/// Nobody asks the tests to stop.
-pub static GO_ON: AtomicBool = AtomicBool::new(false);
+/// Never set: tests are not stopped.
+pub static NEVER_STOP: AtomicBool = AtomicBool::new(false);
 
-/// The cluster, and a shell that stops it and removes its folder when this process has ended,
-/// however it ends: statics are never dropped.
+/// The cluster, and a shell that stops it and removes its folder after this process has exited: statics are never
+/// dropped.
 struct Sandbox {
     cluster: Cluster,
-    _caretaker: Child,
+    _cleanup: Child,
 }
 
 fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX.get_or_init(|| {
         let home = public_folder().keep();
-        let cluster = Cluster::open(&home, None, &GO_ON).unwrap();
-        Sandbox { cluster, _caretaker: caretaker(&home) }
+        let cluster = Cluster::open(&home, None, &NEVER_STOP).unwrap();
+        Sandbox { cluster, _cleanup: spawn_cleanup(&home) }
     })
 }
 
-/// Reads its input until that ends with this process, which alone holds the other end.
-fn caretaker(home: &Path) -> Child {
+/// Waits until its standard input is closed by the exit of this process.
+fn spawn_cleanup(home: &Path) -> Child {
     let script = r#"
         trap '' INT TERM
         cat > /dev/null
@@ -43,7 +43,7 @@ fn caretaker(home: &Path) -> Child {
     shell.arg("-c").arg(script).arg(home).stdin(Stdio::piped()).spawn().unwrap()
 }
 
-/// A folder that the server's user may enter, wherever the tests run from.
+/// A folder that the server's user may enter.
 pub fn public_folder() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
@@ -51,15 +51,15 @@ pub fn public_folder() -> tempfile::TempDir {
     folder
 }
 
-/// A database of its own, with tables, and a way to look into it.
+/// A new database with tables, and a pool for direct queries.
 pub async fn database() -> (Database, PgPool) {
     let url = empty_database().await;
     let database = Database::connect(&url, 4).await.unwrap();
-    let inside = PgPool::connect(&url).await.unwrap();
-    (database, inside)
+    let pool = PgPool::connect(&url).await.unwrap();
+    (database, pool)
 }
 
-/// The address of a database of its own, without tables.
+/// The URL of a new database without tables.
 pub async fn empty_database() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -70,7 +70,7 @@ pub async fn empty_database() -> String {
     sandbox.cluster.url_of(&name)
 }
 
-/// A listing with most columns, different for each number.
+/// A listing with most columns filled in, distinct for each number.
 pub fn row(number: u32) -> PricedListing {
     let model = format!("Модель {}", number % 7);
     let mut cells = vec![

@@ -18,7 +18,7 @@ fn mileage(chunk: &ListingChunk, row: usize) -> u32 {
 }
 
 #[tokio::test]
-async fn blocks_and_splits_hold_every_row_once_and_as_it_was_written() {
+async fn blocks_and_splits_contain_every_row_once() {
     let (database, _) = database().await;
     import(&database, 0..3000).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
@@ -59,12 +59,12 @@ fn check_row(chunk: &ListingChunk, row: usize, number: u32) {
 }
 
 #[tokio::test]
-async fn a_snapshot_does_not_see_what_comes_later() {
-    let (database, inside) = database().await;
+async fn a_snapshot_does_not_see_later_changes() {
+    let (database, pool) = database().await;
     import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     import(&database, 100..300).await;
-    sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&inside).await.unwrap();
+    sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&pool).await.unwrap();
     let mut count = 0;
     for block in snapshot.blocks(1) {
         count += snapshot.read_block(block, Part::All).await.unwrap().len();
@@ -72,19 +72,19 @@ async fn a_snapshot_does_not_see_what_comes_later() {
     assert_eq!(count, 100);
 }
 
-/// Every second of the rows is dated, evenly over the days 1, 3, 5 to 27 of a month.
+/// Every second row is dated, uniformly over the odd days 1 to 27 of a month.
 #[tokio::test]
-async fn the_newest_days_are_set_apart() {
+async fn the_newest_days_are_separated() {
     let (database, _) = database().await;
     import(&database, 0..2800).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     assert_eq!(snapshot.newest_day(0.05).await.unwrap(), Some(day(27)));
     assert_eq!(snapshot.newest_day(0.1).await.unwrap(), Some(day(25)));
-    assert_eq!(snapshot.newest_day(1.0).await.unwrap(), None, "nothing would be left");
+    assert_eq!(snapshot.newest_day(1.0).await.unwrap(), None, "no rows would remain");
     assert_eq!(snapshot.rows([Part::Since(day(27)), Part::All]).await.unwrap(), [100, 2800]);
     let before = [Split::Train, Split::Validation, Split::Test].map(|split| Part::Before(split, day(27)));
     let before = snapshot.rows(before).await.unwrap();
-    assert_eq!(before.iter().sum::<u64>(), 2700, "without a date is not new");
+    assert_eq!(before.iter().sum::<u64>(), 2700, "undated rows are not new");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn an_empty_table_has_no_blocks() {
     assert_eq!(snapshot.newest_day(0.05).await.unwrap(), None);
 }
 
-/// The numbers of all rows, block by block.
+/// The numbers of all rows, in block order.
 async fn numbers(snapshot: &mut Snapshot) -> Vec<u32> {
     let mut numbers = Vec::new();
     for block in snapshot.blocks(1) {
@@ -107,53 +107,53 @@ async fn numbers(snapshot: &mut Snapshot) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn an_abandoned_read_leaves_no_rows_to_the_next() {
-    let (database, inside) = database().await;
+async fn an_abandoned_read_does_not_affect_the_next() {
+    let (database, pool) = database().await;
     import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     let block = snapshot.blocks(1000)[0];
     let server: i32 = sqlx::query_scalar(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'",
     )
-    .fetch_one(&inside)
+    .fetch_one(&pool)
     .await
     .unwrap();
     let signal = |signal: &str| {
         let sent = std::process::Command::new("kill").args([signal, server.to_string().as_str()]).status().unwrap();
         assert!(sent.success());
     };
-    // A server that stands still answers nothing, however fast it is otherwise.
+    // A suspended server cannot respond.
     signal("-STOP");
-    let patience = std::time::Duration::from_millis(50);
-    let abandoned = tokio::time::timeout(patience, snapshot.read_block(block, Part::All)).await;
+    let read_timeout = std::time::Duration::from_millis(50);
+    let abandoned = tokio::time::timeout(read_timeout, snapshot.read_block(block, Part::All)).await;
     signal("-CONT");
     assert!(abandoned.is_err());
     assert_eq!(snapshot.read_block(block, Part::All).await.unwrap().len(), 100);
 }
 
-async fn terminate_readers(inside: &sqlx::PgPool) {
+async fn terminate_readers(pool: &sqlx::PgPool) {
     sqlx::query(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND state = 'idle in transaction'",
     )
-    .execute(inside)
+    .execute(pool)
     .await
     .unwrap();
 }
 
 #[tokio::test]
-async fn without_retries_a_server_that_goes_away_is_told() {
-    let (database, inside) = database().await;
+async fn without_retries_a_lost_connection_is_an_error() {
+    let (database, pool) = database().await;
     import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
-    terminate_readers(&inside).await;
+    terminate_readers(&pool).await;
     let error = snapshot.read_block(snapshot.blocks(1000)[0], Part::All).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
 }
 
 #[tokio::test]
-async fn what_was_imported_since_stays_out_whoever_reads_on() {
-    let (database, inside) = database().await;
+async fn readers_that_reconnect_do_not_see_later_imports() {
+    let (database, pool) = database().await;
     import(&database, 0..2000).await;
     let snapshot = Snapshot::begin(&database).await.unwrap();
     let mut snapshot = snapshot.retrying(std::time::Duration::from_secs(10));
@@ -163,7 +163,7 @@ async fn what_was_imported_since_stays_out_whoever_reads_on() {
     assert_eq!(numbers(&mut reader).await, before);
     import(&database, 2000..3000).await;
     assert_eq!(numbers(&mut reader).await, before);
-    terminate_readers(&inside).await;
+    terminate_readers(&pool).await;
     assert_eq!(numbers(&mut reader).await, before);
     assert_eq!(numbers(&mut snapshot).await, before);
     assert_eq!(snapshot.rows([Part::All]).await.unwrap(), [2000]);
@@ -173,24 +173,24 @@ async fn what_was_imported_since_stays_out_whoever_reads_on() {
 }
 
 #[tokio::test]
-async fn rows_that_were_moved_are_told() {
-    let (database, inside) = database().await;
+async fn moved_rows_are_detected() {
+    let (database, pool) = database().await;
     import(&database, 0..100).await;
     let extent = Snapshot::begin(&database).await.unwrap().extent();
-    sqlx::query("VACUUM FULL listings").execute(&inside).await.unwrap();
+    sqlx::query("VACUUM FULL listings").execute(&pool).await.unwrap();
     let error = Snapshot::again(&database, extent).rows([Part::All]).await.unwrap_err();
     assert!(matches!(error, storage::Error::ListingsMoved), "{error}");
 }
 
 #[tokio::test]
 async fn a_block_reads_only_its_own_pages() {
-    let (database, inside) = database().await;
+    let (database, pool) = database().await;
     import(&database, 0..3000).await;
     let plan: Vec<String> = sqlx::query_scalar(
         "EXPLAIN SELECT brand FROM listings
          WHERE ctid >= '(2,0)'::tid AND ctid < '(4,0)'::tid AND bucket BETWEEN 0 AND 79",
     )
-    .fetch_all(&inside)
+    .fetch_all(&pool)
     .await
     .unwrap();
     assert!(plan[0].contains("Tid Range Scan"), "{plan:?}");

@@ -2,7 +2,7 @@ use domain::feature::{CATEGORICAL, NUMERIC};
 use proptest::prelude::*;
 use storage::{Spool, SpoolWriter, TabularBatch};
 
-/// Rows with any numbers, missing ones too.
+/// Rows with arbitrary numbers, including missing ones.
 fn rows() -> impl Strategy<Value = TabularBatch> {
     (0..40_usize).prop_flat_map(|rows| {
         let numbers = prop_oneof![any::<f32>(), Just(f32::NAN)];
@@ -15,7 +15,7 @@ fn rows() -> impl Strategy<Value = TabularBatch> {
     })
 }
 
-/// Bit by bit, which is how NaN equals itself.
+/// The bits of the numbers, so that NaN equals itself.
 fn bits(rows: &TabularBatch) -> (Vec<i32>, Vec<u32>, Vec<u32>) {
     let bits = |numbers: &[f32]| numbers.iter().map(|number| number.to_bits()).collect();
     (rows.ids.clone(), bits(&rows.numbers), bits(&rows.log_prices))
@@ -25,9 +25,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn blocks_come_back_as_they_were_written_in_any_order(
+    fn blocks_round_trip_in_any_order(
         blocks in prop::collection::vec(rows(), 1..12),
-        places in prop::collection::vec(any::<prop::sample::Index>(), 1..30),
+        indices in prop::collection::vec(any::<prop::sample::Index>(), 1..30),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool.arrow");
@@ -37,17 +37,17 @@ proptest! {
         }
         let mut spool = writer.finish().unwrap();
         let mut opened = Spool::open(&path).unwrap().unwrap();
-        for place in places {
-            let place = place.index(blocks.len());
-            prop_assert_eq!(bits(&spool.read_block(place).unwrap()), bits(&blocks[place]));
-            prop_assert_eq!(bits(&opened.read_block(place).unwrap()), bits(&blocks[place]));
+        for index in indices {
+            let index = index.index(blocks.len());
+            prop_assert_eq!(bits(&spool.read_block(index).unwrap()), bits(&blocks[index]));
+            prop_assert_eq!(bits(&opened.read_block(index).unwrap()), bits(&blocks[index]));
         }
         prop_assert!(spool.read_block(blocks.len()).is_err());
     }
 }
 
 #[test]
-fn a_spool_that_is_not_finished_was_never_there() {
+fn an_unfinished_spool_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.arrow");
     let mut writer = SpoolWriter::create(&path).unwrap();
@@ -58,7 +58,7 @@ fn a_spool_that_is_not_finished_was_never_there() {
 }
 
 #[test]
-fn a_file_that_is_no_spool_is_told_by_name() {
+fn errors_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.arrow");
     std::fs::write(&path, b"ARROW1 but nothing else").unwrap();
@@ -69,7 +69,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn rows_that_rotted_on_the_disk_are_never_given_back(
+    fn corrupted_rows_are_never_returned(
         blocks in prop::collection::vec(rows(), 1..4),
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0..8_u8), 50),
     ) {
@@ -81,14 +81,14 @@ proptest! {
         }
         writer.finish().unwrap();
         let whole = std::fs::read(&path).unwrap();
-        for (place, bit) in flips {
+        for (position, bit) in flips {
             let mut bytes = whole.clone();
-            bytes[place.index(whole.len())] ^= 1 << bit;
+            bytes[position.index(whole.len())] ^= 1 << bit;
             std::fs::write(&path, bytes).unwrap();
             let Ok(Some(mut spool)) = Spool::open(&path) else { continue };
-            for (place, block) in blocks.iter().enumerate() {
-                // Some bits mean nothing, as those between two columns.
-                if let Ok(read) = spool.read_block(place) {
+            for (index, block) in blocks.iter().enumerate() {
+                // Some bits are unused, such as the padding between columns.
+                if let Ok(read) = spool.read_block(index) {
                     prop_assert_eq!(bits(&read), bits(block));
                 }
             }
@@ -97,7 +97,7 @@ proptest! {
 }
 
 #[test]
-fn a_block_that_rotted_says_so() {
+fn corrupted_blocks_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("spool.arrow");
     let mut writer = SpoolWriter::create(&path).unwrap();

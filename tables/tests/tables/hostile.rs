@@ -1,4 +1,4 @@
-//! Files that would cost too much or that lie.
+//! Malicious files: excessive or inconsistent.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use domain::Cell;
 use proptest::prelude::*;
 use tables::{Limits, Row, TableError};
 
-use crate::made::{SHEET, many, open, parts_of, row, rows, sheet_xml, with_part, workbook, zip_of};
+use crate::fixtures::{SHEET, open, parts_of, repeat, row, rows, sheet_xml, with_part, workbook, zip_of};
 
-fn refused(bytes: &[u8]) -> TableError {
+fn reject(bytes: &[u8]) -> TableError {
     let started = Instant::now();
     let error = rows("cars.xlsx", bytes, Limits::default()).unwrap_err();
     assert!(error.is_users_fault(), "{error}");
@@ -25,20 +25,20 @@ fn sheet(rows: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_cell_in_the_last_corner_costs_nothing() {
-    let error = refused(&sheet("<row r=\"1048576\"><c r=\"XFD1048576\"><v>1</v></c></row>"));
+fn a_cell_in_the_last_corner_is_rejected_cheaply() {
+    let error = reject(&sheet("<row r=\"1048576\"><c r=\"XFD1048576\"><v>1</v></c></row>"));
     assert!(error.is_too_large());
     assert!(error.to_string().contains("the cell XFD1048576 lies beyond 256 columns"), "{error}");
-    // a cell that is only formatted is none
+    // A cell with only a format is ignored.
     let bytes = sheet("<row r=\"1048576\"><c r=\"XFD1048576\" s=\"1\"/></row>");
     assert_eq!(rows("cars.xlsx", &bytes, Limits::default()).unwrap().len(), 0);
 }
 
 #[test]
-fn bombs_are_counted_while_they_inflate() {
+fn zip_bombs_are_detected_while_inflating() {
     let bomb = with_part("xl/worksheets/sheet2.xml", format!("<a>{}</a>", "<b/>".repeat(2_000_000)).as_bytes());
     assert!(bomb.len() < 50_000);
-    let error = refused(&bomb);
+    let error = reject(&bomb);
     assert!(error.is_too_large() && error.to_string().contains("inflates more than 200 times"), "{error}");
 
     let limits = Limits { max_inflated_bytes: 10_000, ..Limits::default() };
@@ -48,13 +48,13 @@ fn bombs_are_counted_while_they_inflate() {
 }
 
 #[test]
-fn too_many_parts_texts_and_cells() {
+fn parts_texts_and_cells_are_limited() {
     let mut parts = vec![("xl/workbook.xml".to_owned(), Vec::new())];
     parts.extend((0..5_000).map(|number| (format!("xl/media/{number}"), Vec::new())));
-    assert!(refused(&zip_of(&parts)).to_string().contains("has 5001 parts, 2000 are accepted"));
+    assert!(reject(&zip_of(&parts)).to_string().contains("has 5001 parts, 2000 are accepted"));
 
     let long = format!("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is><t>{}</t></is></c></row>", "ab1 ".repeat(10_000));
-    let error = refused(&sheet(&long));
+    let error = reject(&sheet(&long));
     assert!(error.is_too_large() && error.to_string().contains("A2 holds more than 32767 characters"), "{error}");
 
     let limits = Limits { max_cells: 5, ..Limits::default() };
@@ -63,98 +63,104 @@ fn too_many_parts_texts_and_cells() {
 }
 
 #[test]
-fn a_table_of_texts_that_claims_too_many_reserves_nothing() {
-    let claim = |count: &str| {
+fn a_false_text_count_does_not_allocate() {
+    let claim_count = |count: &str| {
         let texts = format!("<sst uniqueCount=\"{count}\"><si><t>brand</t></si></sst>");
         with_part("xl/sharedStrings.xml", texts.as_bytes())
     };
-    let error = refused(&claim("18446744073709551615"));
+    let error = reject(&claim_count("18446744073709551615"));
     assert!(!error.is_too_large() && error.to_string().contains("impossible number of texts"), "{error}");
-    assert!(refused(&claim("4294967295")).to_string().contains("refers to a text that is not there"));
+    assert!(reject(&claim_count("4294967295")).to_string().contains("refers to a text that is not there"));
 }
 
 #[test]
-fn what_readers_see_differently_is_damage() {
-    let damaged = |bytes: &[u8], how: &str| {
-        let error = refused(bytes);
-        assert!(!error.is_too_large() && error.to_string().contains(how), "{error}");
+fn ambiguous_packages_are_damaged() {
+    let assert_damaged = |bytes: &[u8], message: &str| {
+        let error = reject(bytes);
+        assert!(!error.is_too_large() && error.to_string().contains(message), "{error}");
     };
-    damaged(&with_part("xl/sharedStrings.xml", b"<sst \x0ccount=\"1\"></sst>"), "has a name that XML does not allow");
-    damaged(&with_part("xl/styles.xml", b"<styleSheet><x/:xf/></styleSheet>"), "has a name that XML does not allow");
-    damaged(&with_part("xl/theme/theme1.xml", b"<a b='1' b='2'/>"), "has a tag with one attribute twice");
-    damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has a prefix that is not declared");
-    damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has an attribute that is not well-formed");
-    damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "breaks off in the middle");
-    damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
-    damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "has two parts of the name");
+    assert_damaged(
+        &with_part("xl/sharedStrings.xml", b"<sst \x0ccount=\"1\"></sst>"),
+        "has a name that XML does not allow",
+    );
+    assert_damaged(
+        &with_part("xl/styles.xml", b"<styleSheet><x/:xf/></styleSheet>"),
+        "has a name that XML does not allow",
+    );
+    assert_damaged(&with_part("xl/theme/theme1.xml", b"<a b='1' b='2'/>"), "has a tag with one attribute twice");
+    assert_damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has a prefix that is not declared");
+    assert_damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has an attribute that is not well-formed");
+    assert_damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "breaks off in the middle");
+    assert_damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
+    assert_damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "has two parts of the name");
     let twice = "<workbook xmlns:b=\"b\" xmlns:c=\"c\"><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
-    damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
+    assert_damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
     let workbook = "<Relationship Id=\"r\" Type=\"a/officeDocument\" Target=\"xl/workbook.xml\"/>";
     let twice = format!("<Relationships>{workbook}{}</Relationships>", workbook.replace("\"r\"", "\"s\""));
-    damaged(&with_part("_rels/.rels", twice.as_bytes()), "not one workbook is named");
+    assert_damaged(&with_part("_rels/.rels", twice.as_bytes()), "not one workbook is named");
     let sheet = "<Relationship Id=\"rId1\" Type=\"a/worksheet\" Target=\"worksheets/sheet1.xml\"/>";
     let twice = format!("<Relationships>{sheet}{sheet}</Relationships>");
-    damaged(&with_part("xl/_rels/workbook.xml.rels", twice.as_bytes()), "has one name for two parts");
-    let deep = refused(&with_part("docProps/app.xml", "<a>".repeat(300).as_bytes()));
+    assert_damaged(&with_part("xl/_rels/workbook.xml.rels", twice.as_bytes()), "has one name for two parts");
+    let deep = reject(&with_part("docProps/app.xml", "<a>".repeat(300).as_bytes()));
     assert!(deep.is_too_large() && deep.to_string().contains("nested more than 256 deep"), "{deep}");
 }
 
-/// The directory of a ZIP file may name a part twice, and a part may call itself otherwise.
+/// A ZIP directory may list a name twice, and a local header may disagree with it.
 #[test]
-fn parts_with_two_names_and_names_with_two_parts() {
+fn conflicting_part_names_are_rejected() {
     let good = zip_of(&[("xl/workbook.xml".to_owned(), Vec::new()), ("xl/workbook.xmm".to_owned(), Vec::new())]);
-    let rename = |places: &[usize]| {
+    let rename = |entries: &[usize]| {
         let mut bytes = good.clone();
         let names: Vec<usize> = (0..bytes.len() - 3).filter(|at| bytes[*at..].starts_with(b"xmm")).collect();
-        for place in places {
-            bytes[names[*place] + 2] = b'l';
+        for entry in entries {
+            bytes[names[*entry] + 2] = b'l';
         }
         bytes
     };
-    let error = refused(&rename(&[0, 1])).to_string();
+    let error = reject(&rename(&[0, 1])).to_string();
     assert!(error.contains("it has two parts of one name"), "{error}");
-    let error = refused(&rename(&[0])).to_string();
+    let error = reject(&rename(&[0])).to_string();
     assert!(error.contains("a part has two names"), "{error}");
 }
 
 #[test]
-fn a_list_in_what_calls_itself_a_sheet_is_still_a_list() {
+fn list_limits_apply_in_any_part() {
     let name = |id: usize| format!("<definedName name=\"n{id}\">{:x}</definedName>", id.wrapping_mul(0x9E37_79B9));
     let names: String = (0..40_000).map(name).collect();
     let workbook = format!("<worksheet><workbook><sheets/><definedNames>{names}</definedNames></workbook></worksheet>");
-    let error = refused(&with_part("xl/workbook.xml", workbook.as_bytes()));
+    let error = reject(&with_part("xl/workbook.xml", workbook.as_bytes()));
     assert!(error.is_too_large() && error.to_string().contains("larger than a megabyte"), "{error}");
 }
 
 #[test]
-fn what_is_held_in_memory_is_limited() {
+fn memory_is_limited() {
     let noise = |seed: usize| format!("{:x}", seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let refused_with = |bytes: &[u8], limits: Limits| {
+    let reject_with = |bytes: &[u8], limits: Limits| {
         let error = rows("cars.xlsx", bytes, limits).unwrap_err();
         assert!(error.is_too_large(), "{error}");
         error.to_string()
     };
-    let texts = many(200_000, |id| format!("<si><t>{}</t></si>", noise(id)));
+    let texts = repeat(200_000, |id| format!("<si><t>{}</t></si>", noise(id)));
     let texts = with_part("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes());
-    let error = refused_with(&texts, Limits { max_shared_bytes: 2 << 20, ..Limits::default() });
+    let error = reject_with(&texts, Limits { max_shared_bytes: 2 << 20, ..Limits::default() });
     assert!(error.contains("texts take more than"), "{error}");
-    let formats = many(150_000, |id| format!("<xf numFmtId=\"{id}\"/>"));
+    let formats = repeat(150_000, |id| format!("<xf numFmtId=\"{id}\"/>"));
     let formats = format!("<styleSheet><cellXfs>{formats}</cellXfs></styleSheet>");
-    let error = refused_with(&with_part("xl/styles.xml", formats.as_bytes()), Limits::default());
+    let error = reject_with(&with_part("xl/styles.xml", formats.as_bytes()), Limits::default());
     assert!(error.contains("more than 100000 formats"), "{error}");
-    let comment = format!("<!-- {} -->", many(20_000, |id| format!("<{}>", noise(id))));
-    let error = refused_with(&with_part(SHEET, &sheet_xml(&comment)), Limits::default());
+    let comment = format!("<!-- {} -->", repeat(20_000, |id| format!("<{}>", noise(id))));
+    let error = reject_with(&with_part(SHEET, &sheet_xml(&comment)), Limits::default());
     assert!(error.contains("a comment of more than 64 kilobytes"), "{error}");
-    let runs = many(60_000, |id| format!("<r><t>{}</t></r>", noise(id)));
+    let runs = repeat(60_000, |id| format!("<r><t>{}</t></r>", noise(id)));
     let runs = sheet(&format!("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is>{runs}</is></c></row>"));
-    assert!(refused_with(&runs, Limits::default()).contains("A2 holds more than 32767 characters"));
+    assert!(reject_with(&runs, Limits::default()).contains("A2 holds more than 32767 characters"));
     let elements = with_part("xl/a.xml", format!("<a>{}</a>", "<b/>".repeat(1000)).as_bytes());
-    let error = refused_with(&elements, Limits { max_elements: 1000, ..Limits::default() });
+    let error = reject_with(&elements, Limits { max_elements: 1000, ..Limits::default() });
     assert!(error.contains("holds more elements than are accepted"), "{error}");
 }
 
 #[test]
-fn sheets_that_are_one_part_or_none() {
+fn sheets_must_be_distinct_parts() {
     let workbook = |sheets: &str| {
         format!(
             "<workbook xmlns:r=\"http://schemas.openxmlformats.org/officeDocument/2006/relationships\"><sheets>{sheets}\
@@ -162,18 +168,18 @@ fn sheets_that_are_one_part_or_none() {
         )
     };
     let twice = "<sheet name=\"a\" sheetId=\"1\" r:id=\"rId1\"/><sheet name=\"b\" sheetId=\"2\" r:id=\"rId1\"/>";
-    let error = refused(&with_part("xl/workbook.xml", workbook(twice).as_bytes()));
+    let error = reject(&with_part("xl/workbook.xml", workbook(twice).as_bytes()));
     assert!(error.to_string().contains("two sheets are the same part"), "{error}");
-    let sheets = many(600, |id| format!("<sheet name=\"{id}\" sheetId=\"{id}\" r:id=\"rId{id}\"/>"));
-    let error = refused(&with_part("xl/workbook.xml", workbook(&sheets).as_bytes()));
+    let sheets = repeat(600, |id| format!("<sheet name=\"{id}\" sheetId=\"{id}\" r:id=\"rId{id}\"/>"));
+    let error = reject(&with_part("xl/workbook.xml", workbook(&sheets).as_bytes()));
     assert!(error.to_string().contains("more than 512 sheets"), "{error}");
     let picture = "<Relationships><Relationship Id=\"rId1\" Type=\"worksheet\" Target=\"worksheets/sheet1.PNG\"/></Relationships>";
-    let error = refused(&with_part("xl/_rels/workbook.xml.rels", picture.as_bytes()));
+    let error = reject(&with_part("xl/_rels/workbook.xml.rels", picture.as_bytes()));
     assert!(error.to_string().contains("a sheet is not XML"), "{error}");
 }
 
 #[test]
-fn overlapping_parts_and_a_lying_directory() {
+fn inconsistent_directories_are_rejected() {
     let mut bytes = zip_of(&[
         ("xl/workbook.xml".to_owned(), b"<workbook/>".to_vec()),
         (
@@ -185,25 +191,25 @@ fn overlapping_parts_and_a_lying_directory() {
             (0..100_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect(),
         ),
     ]);
-    // Half of the bytes go; the directory, which stays, still counts them.
+    // Remove half of the bytes, which the directory still counts.
     let directory = bytes.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     bytes.drain(directory / 2..directory);
-    assert!(refused(&bytes).to_string().contains("damaged"));
+    assert!(reject(&bytes).to_string().contains("damaged"));
     let end = bytes.len() - 22;
     bytes[end + 10..end + 12].copy_from_slice(&u16::MAX.to_le_bytes());
-    assert!(refused(&bytes).to_string().contains("has 65535 parts"));
+    assert!(reject(&bytes).to_string().contains("has 65535 parts"));
 }
 
-/// Found by fuzzing: four bytes of a picture are no end record.
+/// Found by fuzzing: the signature of an end record may occur elsewhere.
 #[test]
-fn what_only_looks_like_an_end_record_is_none() {
+fn a_stray_end_record_signature_is_ignored() {
     let good = workbook(|sheet| row(sheet, 0, &["brand", "year", "mileage"]));
     let mut parts = parts_of(&good);
     parts.push(("xl/PK\u{5}\u{6}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}.png".to_owned(), vec![1]));
     assert!(open("cars.xlsx", &zip_of(&parts)).is_ok());
 }
 
-/// The brand of a row whose cell holds this number, in the format of a date or in none.
+/// A row whose first cell contains this number, formatted as a date or not.
 fn number_cell(number: &str, is_date: bool) -> Row {
     let styles = "<styleSheet><cellXfs><xf numFmtId=\"0\"/><xf numFmtId=\"14\"/></cellXfs></styleSheet>";
     let style = u8::from(is_date);
@@ -216,34 +222,34 @@ fn number_cell(number: &str, is_date: bool) -> Row {
     rows.remove(0)
 }
 
-/// Days beyond which no sheet has dates, and those before the leap day of 1900 that Excel made up.
-const DATES: std::ops::Range<f64> = 61.0..2_958_466.0;
+/// Serial numbers that are dates: after the fictitious leap day of 1900 and up to the year 9999.
+const DATE_NUMBERS: std::ops::Range<f64> = 61.0..2_958_466.0;
 
 fn check_number_cell(number: f64, is_date: bool) {
     let row = number_cell(&format!("{number:?}"), is_date);
     match row.cell(0) {
-        Cell::Number(read) => {
-            assert!(read.to_bits() == number.to_bits() || (read.is_nan() && number.is_nan()), "{read} {number}");
-            assert!(!is_date || !DATES.contains(&number), "{number} is a date");
+        Cell::Number(actual) => {
+            assert!(actual.to_bits() == number.to_bits() || (actual.is_nan() && number.is_nan()), "{actual} {number}");
+            assert!(!is_date || !DATE_NUMBERS.contains(&number), "{number} is a date");
         }
-        Cell::Date(date) if is_date && DATES.contains(&number) => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a day of the range above")]
+        Cell::Date(date) if is_date && DATE_NUMBERS.contains(&number) => {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range above")]
             let days = Days::new((number + 1e-8).floor() as u64);
             assert_eq!(date, NaiveDate::from_ymd_opt(1899, 12, 30).unwrap() + days);
         }
-        Cell::Date(_) => assert!(is_date && (1.0..DATES.start).contains(&number), "{number} is no date"),
+        Cell::Date(_) => assert!(is_date && (1.0..DATE_NUMBERS.start).contains(&number), "{number} is not a date"),
         other => panic!("{number} is read as {other:?}"),
     }
 }
 
 #[test]
-fn extreme_numbers_are_read_as_numbers() {
+fn extreme_numbers_are_numbers() {
     for number in [1e300, -1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MIN_POSITIVE, -5.0, 0.0, 2_958_466.0]
     {
         check_number_cell(number, false);
         check_number_cell(number, true);
     }
-    // Beyond double precision.
+    // Overflows double precision.
     assert!(matches!(number_cell("1e999", true).cell(0), Cell::Number(number) if number.is_infinite()));
 }
 
@@ -251,14 +257,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn cells_of_any_number_with_any_format(number in any::<f64>(), day in 0.5..2_958_470.0_f64, is_date: bool) {
+    fn numbers_are_read_in_any_format(number in any::<f64>(), day in 0.5..2_958_470.0_f64, is_date: bool) {
         check_number_cell(number, is_date);
         check_number_cell(day, is_date);
     }
 }
 
 #[test]
-fn long_texts_where_nobody_looks_cost_nothing() {
+fn long_texts_are_truncated_in_rows() {
     let long = "ж".repeat(30_000);
     let bytes = workbook(|sheet| {
         row(sheet, 0, &["brand", "year", "mileage", "note"]);
@@ -266,44 +272,44 @@ fn long_texts_where_nobody_looks_cost_nothing() {
     });
     let rows = rows("cars.xlsx", &bytes, Limits::default()).unwrap();
     assert_eq!(rows.len(), 499);
-    let kept: usize = rows.iter().map(|row| format!("{row:?}").len()).sum();
-    assert!(kept < 499 * 1000, "{kept}");
+    let size: usize = rows.iter().map(|row| format!("{row:?}").len()).sum();
+    assert!(size < 499 * 1000, "{size}");
 }
 
 #[test]
-fn a_message_repeats_no_flood_of_headers() {
-    let headers: Vec<String> = (0..250).map(|place| format!("{place}{}", "x".repeat(5_000))).collect();
+fn error_messages_truncate_headers() {
+    let headers: Vec<String> = (0..250).map(|column| format!("{column}{}", "x".repeat(5_000))).collect();
     let bytes = workbook(|sheet| row(sheet, 0, &headers.iter().map(String::as_str).collect::<Vec<_>>()));
-    assert!(refused(&bytes).to_string().len() < 5_000);
+    assert!(reject(&bytes).to_string().len() < 5_000);
 }
 
 #[test]
-fn a_document_type_is_refused() {
+fn document_types_are_rejected() {
     let xml = "<?xml version=\"1.0\"?><!DOCTYPE w [<!ENTITY a \"b\">]><worksheet><sheetData/></worksheet>";
-    let error = refused(&with_part(SHEET, xml.as_bytes()));
+    let error = reject(&with_part(SHEET, xml.as_bytes()));
     assert!(error.to_string().contains("xl/worksheets/sheet1.xml holds a document type definition"), "{error}");
 }
 
 #[test]
-fn damage_is_told_as_damage() {
+fn damaged_files_are_reported_as_such() {
     let good = workbook(|sheet| row(sheet, 0, &["brand", "year", "mileage"]));
     for cut in [good.len() / 2, good.len() - 10, 30] {
-        assert!(refused(&good[..cut]).to_string().contains("damaged"));
+        assert!(reject(&good[..cut]).to_string().contains("damaged"));
     }
     let no_workbook = zip_of(&[("xl/worksheets/sheet1.xml".to_owned(), sheet_xml(""))]);
-    assert!(refused(&no_workbook).to_string().contains("without its part xl/workbook.xml"));
-    let disorder = sheet("<row r=\"5\"><c r=\"A5\"><v>1</v></c></row><row r=\"3\"><c r=\"A3\"><v>1</v></c></row>");
-    assert!(refused(&disorder).to_string().contains("out of order at row 3"));
-    assert!(refused(&with_part(SHEET, b"<worksheet><sheetData><row><c>")).to_string().contains("damaged"));
+    assert!(reject(&no_workbook).to_string().contains("without its part xl/workbook.xml"));
+    let out_of_order = sheet("<row r=\"5\"><c r=\"A5\"><v>1</v></c></row><row r=\"3\"><c r=\"A3\"><v>1</v></c></row>");
+    assert!(reject(&out_of_order).to_string().contains("out of order at row 3"));
+    assert!(reject(&with_part(SHEET, b"<worksheet><sheetData><row><c>")).to_string().contains("damaged"));
     let zip = zip_of(&[("readme.txt".to_owned(), Vec::new())]);
-    assert!(refused(&zip).to_string().contains("a ZIP archive that holds no workbook"));
+    assert!(reject(&zip).to_string().contains("a ZIP archive that holds no workbook"));
 }
 
 #[test]
-fn a_formula_without_a_value_is_no_value() {
+fn formulas_without_a_value_are_errors() {
     let bytes = sheet("<row r=\"2\"><c r=\"A2\"><f>1+1</f></c></row>");
     let table = open("cars.xlsx", &bytes).unwrap();
     let row = rows("cars.xlsx", &bytes, Limits::default()).unwrap().remove(0);
-    let rejections = row.listing(table.header(), crate::made::today()).unwrap_err();
+    let rejections = row.listing(table.header(), crate::fixtures::today()).unwrap_err();
     assert_eq!(rejections[0].reason, "contains an error instead of a value");
 }

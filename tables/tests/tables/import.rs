@@ -1,4 +1,4 @@
-//! Tables become listings.
+//! Reading listings from tables.
 
 use std::io::Write;
 
@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use rust_xlsxwriter::{Format, Formula, Workbook};
 use tables::{Encoding, Limits, Options, Rejection, Source, Table};
 
-use crate::made::{open, row, rows, today, workbook};
+use crate::fixtures::{open, row, rows, today, workbook};
 
-type Outcome = (u64, Result<PricedListing, Vec<Rejection>>);
+type RowResult = (u64, Result<PricedListing, Vec<Rejection>>);
 
-fn import_with(name: &str, bytes: &[u8], encoding: Option<&str>) -> Vec<Outcome> {
+fn import_with(name: &str, bytes: &[u8], encoding: Option<&str>) -> Vec<RowResult> {
     let encoding = encoding.map(|label| label.parse::<Encoding>().unwrap());
     let options = Options { encoding, price_required: true, ..Options::default() };
     let mut table = Table::open(Source::bytes(name, bytes), options).unwrap();
@@ -23,54 +23,54 @@ fn import_with(name: &str, bytes: &[u8], encoding: Option<&str>) -> Vec<Outcome>
     rows.map(|row| (row.number(), row.priced(&header, today()))).collect()
 }
 
-fn import(name: &str, bytes: &[u8]) -> Vec<Outcome> {
+fn import(name: &str, bytes: &[u8]) -> Vec<RowResult> {
     import_with(name, bytes, None)
 }
 
-fn good(outcome: &Outcome) -> &PricedListing {
-    outcome.1.as_ref().unwrap()
+fn accepted(result: &RowResult) -> &PricedListing {
+    result.1.as_ref().unwrap()
 }
 
 #[test]
-fn a_russian_table_with_people_s_numbers() {
+fn russian_tables_are_parsed() {
     let text = "Отчёт за март;;;;;\n\
                 Марка;Год выпуска;Пробег, км;Объём;Цена;Дата;Car_Group;заметка\n\
                 Kia;2018;83 000 км;1,6;1 250 000 ₽;17.03.2026;a1;\"=1+1\"\n\
                 ;;;;;;;\n\
                 Лада;;150.000;1598 см³;;;;x\n\
                 Kia;2018;83000\n";
-    let outcomes = import("cars.csv", text.as_bytes());
-    let first = good(&outcomes[0]);
-    assert_eq!(outcomes[0].0, 3);
+    let results = import("cars.csv", text.as_bytes());
+    let first = accepted(&results[0]);
+    assert_eq!(results[0].0, 3);
     assert_eq!(first.listing.number(Column::Mileage), Some(83_000.0));
     assert_eq!(first.listing.number(Column::EngineVolume), Some(1.6));
     assert_eq!(first.listing.date(), NaiveDate::from_ymd_opt(2026, 3, 17));
     assert_eq!((first.price, first.car_group.as_deref()), (1_250_000.0, Some("a1")));
-    let (line, second) = &outcomes[1];
+    let (line, second) = &results[1];
     let columns: Vec<_> = second.as_ref().unwrap_err().iter().map(|rejection| rejection.column).collect();
     assert_eq!((*line, columns), (5, vec!["mileage", "year", "price"]));
-    let (line, third) = &outcomes[2];
+    let (line, third) = &results[2];
     assert_eq!(*line, 6);
     assert_eq!(third.as_ref().unwrap_err()[0].to_string(), "the row has 3 fields, the header has 8");
-    assert_eq!(outcomes.len(), 3);
+    assert_eq!(results.len(), 3);
 }
 
 #[test]
-fn columns_of_one_meaning_must_agree_but_a_city_lies_in_a_region() {
+fn columns_with_the_same_meaning_must_agree() {
     let text = "Город,Марка,Год,Год выпуска,Пробег,Регион,Объём,\"Объем, л\",Цена,КПП,коробка\n\
                 Тверь,Kia,2018,,83000,Тверская область,1598,1.6,1350000,АКПП,автомат\n\
                 Тверь,Kia,н/д,2018 г.,83000,,,,1350000,,\n\
                 ,Kia,2018,2019,много,,,,1350000,АКПП,МКПП\n";
-    let outcomes = import("cars.csv", text.as_bytes());
-    let listing = &good(&outcomes[0]).listing;
+    let results = import("cars.csv", text.as_bytes());
+    let listing = &accepted(&results[0]).listing;
     assert_eq!(listing.text(Column::Region), Some("Тверская область"));
     assert_eq!(
         (listing.number(Column::EngineVolume), listing.text(Column::Transmission)),
         (Some(1.6), Some("автомат"))
     );
-    let listing = &good(&outcomes[1]).listing;
+    let listing = &accepted(&results[1]).listing;
     assert_eq!((listing.text(Column::Region), listing.number(Column::Year)), (Some("Тверь"), Some(2018.0)));
-    let reasons: Vec<_> = outcomes[2].1.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
+    let reasons: Vec<_> = results[2].1.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
     assert_eq!(
         reasons,
         [
@@ -82,7 +82,7 @@ fn columns_of_one_meaning_must_agree_but_a_city_lies_in_a_region() {
 }
 
 #[test]
-fn encodings_and_gzip_of_several_members() {
+fn encodings_and_multi_member_gzip_are_supported() {
     let text = "Марка;Год;Пробег;Цена\r\nЛада;2015;90000;400000\r\n";
     let (windows, _, _) = encoding_rs::WINDOWS_1251.encode(text);
     let utf16: Vec<u8> = [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
@@ -94,7 +94,7 @@ fn encodings_and_gzip_of_several_members() {
     }
     let marked = format!("\u{feff}{text}");
     let expected = import("cars.csv", text.as_bytes());
-    assert_eq!(good(&expected[0]).listing.text(Column::Brand), Some("Лада"));
+    assert_eq!(accepted(&expected[0]).listing.text(Column::Brand), Some("Лада"));
     assert_eq!(import("cars.csv", marked.as_bytes()), expected);
     assert_eq!(import("cars.csv", &utf16), expected);
     assert_eq!(import("cars.csv.gz", &gzip), expected);
@@ -107,7 +107,7 @@ fn encodings_and_gzip_of_several_members() {
 }
 
 #[test]
-fn a_workbook_with_titles_dates_formulas_and_errors() {
+fn workbooks_with_titles_dates_formulas_and_errors_are_parsed() {
     let mut book = Workbook::new();
     book.add_worksheet().set_name("Титул").unwrap().write_string(0, 0, "Отчёт").unwrap();
     let sheet = book.add_worksheet().set_name("Авто").unwrap();
@@ -123,14 +123,14 @@ fn a_workbook_with_titles_dates_formulas_and_errors() {
     sheet.write_formula(9, 6, Formula::new("=1/0").set_result("#DIV/0!")).unwrap();
     let bytes = book.save_to_buffer().unwrap();
 
-    let outcomes = import("cars.xlsx", &bytes);
-    let listing = &good(&outcomes[0]).listing;
-    assert_eq!(outcomes[0].0, 4);
+    let results = import("cars.xlsx", &bytes);
+    let listing = &accepted(&results[0]).listing;
+    assert_eq!(results[0].0, 4);
     assert_eq!(listing.text(Column::Model), Some("2114"));
     assert_eq!(listing.number(Column::Mileage), Some(83_000.0));
     assert_eq!(listing.date(), Some(day));
-    assert!((good(&outcomes[0]).price - 1_250_000.0).abs() < 1e-6);
-    let (number, rejected) = &outcomes[1];
+    assert!((accepted(&results[0]).price - 1_250_000.0).abs() < 1e-6);
+    let (number, rejected) = &results[1];
     let reasons: Vec<_> = rejected.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
     assert_eq!(
         (*number, reasons),
@@ -143,7 +143,7 @@ fn a_workbook_with_titles_dates_formulas_and_errors() {
 }
 
 #[test]
-fn a_table_without_its_columns_says_what_it_has() {
+fn missing_columns_are_reported_with_the_headers_found() {
     let bytes = workbook(|sheet| row(sheet, 1, &["brand", "год", "km"]));
     let error = open("cars.xlsx", &bytes).err().unwrap();
     assert!(error.is_users_fault() && !error.is_too_large());
@@ -153,7 +153,7 @@ fn a_table_without_its_columns_says_what_it_has() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_no_fault_of_the_file() {
+fn a_missing_file_is_not_an_input_error() {
     let error = Table::open(Source::file("/nonexistent/cars.csv"), Options::default()).err().unwrap();
     assert!(!error.is_users_fault());
     assert!(error.to_string().starts_with("/nonexistent/cars.csv: the file could not be read"), "{error}");
@@ -161,7 +161,7 @@ fn a_file_that_is_not_there_is_no_fault_of_the_file() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(
+    fn csv_round_trips(
         cells in prop::collection::vec(prop::collection::vec("[^\r\0]{0,12}", 2), 1..20),
         delimiter in prop::sample::select(vec![b',', b';', b'\t']),
     ) {
@@ -177,8 +177,8 @@ proptest! {
         for (row, cell) in read.iter().zip(&cells) {
             prop_assert_eq!(row.number(), line);
             line += 1 + cell.iter().map(|text| text.matches('\n').count() as u64).sum::<u64>();
-            for (place, text) in (3..).zip(cell) {
-                let cell = row.cell(place);
+            for (column, text) in (3..).zip(cell) {
+                let cell = row.cell(column);
                 prop_assert_eq!(cell.display(), text.as_str());
             }
         }

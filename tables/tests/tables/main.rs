@@ -1,10 +1,10 @@
-//! Tables as files: read, refused, valued and written.
+//! Reading, rejecting, valuing and writing tables.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
+mod fixtures;
 mod hostile;
 mod import;
-mod made;
 mod splice;
 mod template;
 mod value;

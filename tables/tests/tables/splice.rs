@@ -1,18 +1,18 @@
-//! The XML of a valued sheet: the user's, to the byte, and the new cells in their places.
+//! The XML of a valued sheet: unchanged to the byte except for the new cells.
 
 use std::io::Cursor;
 
 use quick_xml::events::Event;
 use tables::{Options, Source, value_table};
 
-use crate::made::{SHEET, many, parts_of, with_part, zip_of};
+use crate::fixtures::{SHEET, parts_of, repeat, with_part, zip_of};
 use crate::value::{price, valued, valuer};
 
 const HEADER: &str = "<c t=\"inlineStr\"><is><t>brand</t></is></c><c t=\"inlineStr\"><is><t>year</t></is></c>\
     <c t=\"inlineStr\"><is><t>mileage</t></is></c>";
 const KIA: &str = "<c t=\"inlineStr\"><is><t>Kia</t></is></c><c><v>2018</v></c><c><v>5</v></c>";
 
-/// The XML of the sheet once it is valued, which is well-formed.
+/// Values a sheet and returns its XML, asserting that it is well-formed.
 fn spliced(sheet: &str) -> String {
     let (output, _) = valued("cars.xlsx", &with_part(SHEET, sheet.as_bytes()));
     let (_, xml) = parts_of(&output).into_iter().find(|(name, _)| name == SHEET).unwrap();
@@ -27,8 +27,8 @@ fn spliced(sheet: &str) -> String {
     }
 }
 
-/// Why a sheet is refused.
-fn refused(sheet: &str) -> String {
+/// The error for an invalid sheet.
+fn reject(sheet: &str) -> String {
     let input = with_part(SHEET, sheet.as_bytes());
     let source = Source::bytes("cars.xlsx", &input);
     let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&price)).unwrap_err();
@@ -66,7 +66,7 @@ fn widths(columns: std::ops::Range<usize>) -> String {
 }
 
 #[test]
-fn all_else_stays_as_it_was() {
+fn other_content_is_unchanged() {
     let output = spliced(&format!(
         "<?xml version=\"1.0\"?>\n<worksheet a='\"'><!-- & --><dimension b='\"' ref=\"A1:C5\"/><sheetData>\n\
          <row r=\"1\" spans=\"1:3\" ht='\"20&quot;'><c r=\"A1\" t='str'  ><v>a&#x41;<![CDATA[<]]></v></c><c r=\"E1\" s=\"9\"/></row>\
@@ -89,7 +89,7 @@ fn all_else_stays_as_it_was() {
 }
 
 #[test]
-fn titles_look_like_the_headers_beside_them() {
+fn titles_copy_the_format_of_adjacent_headers() {
     let header = HEADER.replacen("<c ", "<c s='3' ", 3);
     let output = spliced(&sheet(&format!("<row>{header}</row><row>{KIA}</row>")));
     assert!(output.contains(&titles(1, " s=\"3\"")), "{output}");
@@ -101,18 +101,18 @@ fn titles_look_like_the_headers_beside_them() {
 }
 
 #[test]
-fn prefixes_are_kept() {
+fn namespace_prefixes_are_kept() {
     let header =
         format!("<row>{HEADER}</row><row>{KIA}</row>").replace("</", "</x:").replace('<', "<x:").replace("<x:/", "</");
     let output = spliced(&format!("<x:worksheet xmlns:x=\"y\"><x:sheetData>{header}</x:sheetData></x:worksheet>"));
     assert!(output.contains("<x:c r=\"D2\"><x:v>50</x:v></x:c>"), "{output}");
     assert_eq!(output.matches("<x:col ").count(), 4);
-    let mixed = refused(&sheet(&format!("<row>{HEADER}</row><y:row xmlns:y=\"y\">{KIA}</y:row>")));
+    let mixed = reject(&sheet(&format!("<row>{HEADER}</row><y:row xmlns:y=\"y\">{KIA}</y:row>")));
     assert!(mixed.contains("rows of its sheet have several namespaces"), "{mixed}");
 }
 
 #[test]
-fn the_new_columns_are_seen_whatever_is_hidden() {
+fn new_columns_are_never_hidden() {
     let with = |cols: &str| {
         spliced(&format!(
             "<worksheet><cols>{cols}</cols><sheetData><row>{HEADER}</row><row>{KIA}</row></sheetData></worksheet>"
@@ -142,7 +142,7 @@ fn the_new_columns_are_seen_whatever_is_hidden() {
 }
 
 #[test]
-fn the_new_columns_stand_clear_of_merged_cells_below_the_headers() {
+fn new_columns_avoid_merged_cells_below_the_headers() {
     let with = |merged: &str| {
         let merged = format!("<mergeCells><mergeCell ref=\"{merged}\"/></mergeCells>");
         spliced(&format!(
@@ -156,7 +156,7 @@ fn the_new_columns_stand_clear_of_merged_cells_below_the_headers() {
 }
 
 #[test]
-fn a_price_stands_in_the_row_of_its_car_or_nowhere() {
+fn inconsistent_row_numbers_are_rejected() {
     let rav4 = KIA.replace("Kia", "Toyota").replace('5', "9");
     for rows in [
         format!("<row r=\"2\">{KIA}</row><row r=\"2\">{rav4}</row>"),
@@ -167,21 +167,21 @@ fn a_price_stands_in_the_row_of_its_car_or_nowhere() {
         format!("<row r=\"2\" r=\"3\">{KIA}</row>"),
         format!("<row r=\"2\" a=\"<\">{KIA}</row>"),
     ] {
-        let error = refused(&sheet(&format!("<row r=\"1\">{HEADER}</row>{rows}")));
+        let error = reject(&sheet(&format!("<row r=\"1\">{HEADER}</row>{rows}")));
         assert!(error.contains("damaged"), "{error}");
     }
 }
 
 #[test]
-fn values_within_cdata_are_valued() {
+fn cdata_is_supported() {
     let kia = KIA.replace("Kia", "<![CDATA[Kia]]>").replace("<v>5</v>", "<v><![CDATA[5]]></v>");
     let output = spliced(&sheet(&format!("<row>{HEADER}</row><row>{kia}</row>")));
     assert!(output.contains(&format!("{kia}{}", prices(2))), "{output}");
 }
 
-/// Some programs write the names of parts as paths of Windows.
+/// Some programs write part names with backslashes.
 #[test]
-fn parts_whose_names_have_backslashes_are_found_and_keep_them() {
+fn backslashes_in_part_names_are_supported_and_kept() {
     let input = with_part(SHEET, sheet(&format!("<row>{HEADER}</row><row>{KIA}</row>")).as_bytes());
     let parts: Vec<_> = parts_of(&input).into_iter().map(|(name, bytes)| (name.replace('/', "\\"), bytes)).collect();
     let (output, summary) = valued("cars.xlsx", &zip_of(&parts));
@@ -190,14 +190,14 @@ fn parts_whose_names_have_backslashes_are_found_and_keep_them() {
 }
 
 #[test]
-fn a_row_that_could_not_be_held_is_refused() {
-    let noise = many(4_000, |id| format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+fn oversized_rows_are_rejected() {
+    let noise = repeat(4_000, |id| format!("{:x}", id.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let comment = format!("<!-- {noise} -->");
     let long = format!("<row>{}</row>", comment.repeat(80));
-    let error = refused(&sheet(&format!("<row>{HEADER}</row>{long}")));
+    let error = reject(&sheet(&format!("<row>{HEADER}</row>{long}")));
     assert!(error.contains("a row of its sheet takes more than four megabytes"), "{error}");
     let between = format!("<row>{HEADER}</row>{}<row>{KIA}</row>", comment.repeat(80));
-    assert!(refused(&sheet(&between)).contains("more than four megabytes"));
+    assert!(reject(&sheet(&between)).contains("more than four megabytes"));
     let behind = format!("{}{}", "<a>b</a>".repeat(100_000), "</worksheet>");
     let output = spliced(&sheet(&format!("<row>{HEADER}</row><row>{KIA}</row>")).replace("</worksheet>", &behind));
     assert!(output.ends_with(&format!("</sheetData>{behind}")));

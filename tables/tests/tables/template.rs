@@ -1,14 +1,14 @@
-//! The template is a table like any other.
+//! The template can be read as a table.
 
 use std::io::{Cursor, Read};
 
 use domain::Column;
 use tables::template;
 
-use crate::made::{open, today};
+use crate::fixtures::{open, today};
 
 #[test]
-fn the_template_s_example_can_be_valued() {
+fn the_example_of_the_template_is_a_valid_listing() {
     let models: Vec<String> = (0..500).map(|number| format!("модель, {number}")).collect();
     let vocabulary = [(Column::Brand, vec!["=kia".to_owned(), "lada (ваз)".to_owned()]), (Column::Model, models)];
     let bytes = template(&vocabulary, today()).unwrap();

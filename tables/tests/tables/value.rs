@@ -1,4 +1,4 @@
-//! Tables come back with prices.
+//! Valuing tables.
 
 use std::convert::Infallible;
 use std::io::{Cursor, Seek, SeekFrom, Write};
@@ -10,10 +10,10 @@ use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
 use tables::{Limits, Options, Source, ValueError, ValuedCounts, Valuer, value_table};
 
-use crate::made::{read_sheet, row, today, with_part, workbook};
+use crate::fixtures::{read_sheet, row, today, with_part, workbook};
 
-/// A price that tells its row: the mileage times ten.
-#[expect(clippy::unnecessary_wraps, reason = "a valuation may fail")]
+/// A price that identifies its row: ten times the mileage.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a valuer")]
 pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     assert!(listings.len() <= 1024);
     let value = |listing: Listing| {
@@ -59,7 +59,7 @@ fn dealers_workbook() -> Vec<u8> {
 }
 
 #[test]
-fn a_workbook_comes_back_as_it_was_with_prices() {
+fn workbooks_are_returned_with_prices() {
     let input = dealers_workbook();
     let (output, summary) = valued("cars.xlsx", &input);
     assert_eq!(summary, ValuedCounts { rows: 4, valued: 2 });
@@ -84,7 +84,7 @@ fn a_workbook_comes_back_as_it_was_with_prices() {
 }
 
 #[test]
-fn the_other_parts_and_formulas_are_untouched() {
+fn other_parts_and_formulas_are_unchanged() {
     let input = dealers_workbook();
     let (output, _) = valued("cars.xlsx", &input);
     let mut workbook = Xlsx::new(Cursor::new(&output)).unwrap();
@@ -95,9 +95,9 @@ fn the_other_parts_and_formulas_are_untouched() {
     assert_eq!(read_sheet(&input, "Титул"), read_sheet(&output, "Титул"));
     let parts = |bytes: &[u8]| -> Vec<(String, u32)> {
         let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
-        let places = 0..archive.len();
-        places
-            .map(|place| archive.by_index(place).map(|e| (e.name().unwrap().into_owned(), e.crc32())).unwrap())
+        let indices = 0..archive.len();
+        indices
+            .map(|index| archive.by_index(index).map(|e| (e.name().unwrap().into_owned(), e.crc32())).unwrap())
             .collect()
     };
     let changed: Vec<_> =
@@ -106,7 +106,7 @@ fn the_other_parts_and_formulas_are_untouched() {
 }
 
 #[test]
-fn many_rows_stay_in_order() {
+fn rows_stay_in_order() {
     let input = workbook(|sheet| {
         row(sheet, 0, &["brand", "year", "mileage"]);
         for number in 1..3_000 {
@@ -123,7 +123,7 @@ fn many_rows_stay_in_order() {
 }
 
 #[test]
-fn a_csv_keeps_its_delimiter_lines_and_texts() {
+fn csv_keeps_its_delimiter_lines_and_text() {
     let text = "Отчёт\n\nМарка;Год;Пробег;Заметка\r\nKia;2018;1 000;\"a;\nb\"\r\n;;;\nKia;2018\n\nLada;2018;5;=1+1\n";
     let (output, summary) = valued("cars.csv", text.as_bytes());
     assert_eq!(summary, ValuedCounts { rows: 3, valued: 2 });
@@ -136,14 +136,14 @@ fn a_csv_keeps_its_delimiter_lines_and_texts() {
 }
 
 #[test]
-fn a_csv_of_another_encoding_comes_back_marked_as_utf_8() {
+fn csv_in_another_encoding_is_returned_as_utf_8() {
     let utf16: Vec<u8> = "\u{feff}brand,year,mileage\nKia,2018,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let (output, _) = valued("cars.csv", &utf16);
     assert!(output.starts_with("\u{feff}brand,".as_bytes()));
 }
 
 #[test]
-fn a_failed_valuation_is_told_apart_from_a_bad_table() {
+fn valuation_errors_are_distinct_from_table_errors() {
     let fail = |_: Vec<Listing>| Err("the model is gone".to_owned());
     let input = b"brand,year,mileage\nKia,2018,1\n";
     let source = Source::bytes("cars.csv", input);
@@ -156,7 +156,7 @@ fn a_failed_valuation_is_told_apart_from_a_bad_table() {
 }
 
 #[test]
-fn a_valuation_that_fails_ends_the_reading_too() {
+fn a_failed_valuation_stops_reading() {
     let input = workbook(|sheet| {
         row(sheet, 0, &["brand", "year", "mileage"]);
         (1..20_000).for_each(|number| row(sheet, number, &["Kia", "2018", "5"]));
@@ -188,7 +188,7 @@ fn the_first_visible_sheet_is_valued() {
 }
 
 #[test]
-fn a_hidden_table_is_not_valued_behind_people_s_backs() {
+fn hidden_sheets_are_not_valued() {
     let mut book = Workbook::new();
     row(book.add_worksheet(), 0, &["Привет"]);
     let hidden = book.add_worksheet().set_name("Данные").unwrap();
@@ -201,7 +201,7 @@ fn a_hidden_table_is_not_valued_behind_people_s_backs() {
 }
 
 #[test]
-fn headers_stand_far_below_a_letterhead_or_are_told_to_be_missing() {
+fn headers_are_found_in_the_first_hundred_rows() {
     let book = |header: u32| {
         workbook(|sheet| {
             row(sheet, 0, &["ООО «Автосалон»"]);
@@ -218,7 +218,7 @@ fn headers_stand_far_below_a_letterhead_or_are_told_to_be_missing() {
 }
 
 #[test]
-fn too_many_rows_are_refused_before_any_is_valued() {
+fn excess_rows_are_rejected_before_valuing() {
     let input = |rows: u32| {
         workbook(|sheet| {
             row(sheet, 2, &["brand", "year", "mileage"]);
@@ -243,9 +243,9 @@ fn too_many_rows_are_refused_before_any_is_valued() {
     assert_eq!(value(600, &calls).unwrap(), ValuedCounts { rows: 600, valued: 600 });
 }
 
-/// Counts the bytes that are written.
-struct Counting<'c>(Cursor<Vec<u8>>, &'c AtomicU64);
-impl Write for Counting<'_> {
+/// Counts written bytes.
+struct CountingWriter<'c>(Cursor<Vec<u8>>, &'c AtomicU64);
+impl Write for CountingWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.1.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         self.0.write(bytes)
@@ -255,13 +255,13 @@ impl Write for Counting<'_> {
     }
 }
 
-impl Seek for Counting<'_> {
-    fn seek(&mut self, place: SeekFrom) -> std::io::Result<u64> {
-        self.0.seek(place)
+impl Seek for CountingWriter<'_> {
+    fn seek(&mut self, position: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(position)
     }
 }
 
-/// The memory of a request must not grow with its rows: what is valued is written while others are still being read.
+/// Memory must not grow with the rows: valued rows are written while others are still being read.
 #[test]
 fn rows_are_written_while_others_are_read() {
     let noise = |seed: u32| format!("{:x}", u64::from(seed).wrapping_mul(0x9E37_79B9_7F4A_7C15)).repeat(10);
@@ -275,7 +275,7 @@ fn rows_are_written_while_others_are_read() {
         seen.fetch_max(written.load(Ordering::Relaxed), Ordering::Relaxed);
         price(listings)
     };
-    let output = Counting(Cursor::new(Vec::new()), &written);
+    let output = CountingWriter(Cursor::new(Vec::new()), &written);
     let valuer = Valuer { today: today(), threads: 1, value: &value };
     value_table(Source::bytes("cars.xlsx", &input), output, Options::default(), &valuer).unwrap();
     let (seen, written) = (seen.into_inner(), written.into_inner());

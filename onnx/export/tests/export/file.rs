@@ -1,4 +1,4 @@
-//! The file itself: names, types, metadata, and the same bytes each time.
+//! The exported file: names, types, metadata and determinism.
 
 use burn::prelude::*;
 use onnx_export::{Graph, export};
@@ -8,7 +8,7 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value as Size;
 use tract_onnx::pb::type_proto::Value;
 use tract_onnx::pb::{ModelProto, ValueInfoProto};
 
-use crate::network::{Network, through};
+use crate::network::{Network, forward_of};
 use crate::runtimes::{GRAPH, export_forward};
 
 fn model(file: &[u8]) -> ModelProto {
@@ -22,7 +22,7 @@ fn signature(info: &ValueInfoProto) -> (&str, i32, Vec<Size>) {
 }
 
 #[test]
-fn inputs_and_output_have_their_names_types_and_the_symbolic_batch() {
+fn inputs_and_output_have_names_types_and_a_symbolic_batch() {
     let file = export_forward(&|ids, numbers| {
         let table = Tensor::<2>::from_data([[1.0], [2.0], [3.0], [4.0], [5.0]], &numbers.device());
         let rows: Tensor<1, Int> = ids.reshape([-1]);
@@ -41,10 +41,10 @@ fn inputs_and_output_have_their_names_types_and_the_symbolic_batch() {
 }
 
 #[test]
-fn metadata_and_producer_travel_with_the_graph() {
+fn metadata_and_producer_are_written() {
     let metadata = [("first", "{\"a\": 1}".to_owned()), ("second", "марка".to_owned())];
     let graph = Graph { metadata: &metadata, ..GRAPH };
-    let file = export(&graph, through(&Network::new())).unwrap();
+    let file = export(&graph, forward_of(&Network::new())).unwrap();
     let model = model(&file);
     let pairs: Vec<_> = model.metadata_props.iter().map(|entry| (&*entry.key, entry.value.clone())).collect();
     assert_eq!(pairs, metadata);
@@ -53,14 +53,14 @@ fn metadata_and_producer_travel_with_the_graph() {
 }
 
 #[test]
-fn the_same_module_gives_the_same_bytes() {
+fn export_is_deterministic() {
     let network = Network::new();
-    let file = || export(&GRAPH, through(&network)).unwrap();
+    let file = || export(&GRAPH, forward_of(&network)).unwrap();
     assert!(file() == file());
 }
 
 #[test]
-fn what_the_output_does_not_need_is_left_out() {
+fn unused_nodes_are_removed() {
     let file = export_forward(&|_, numbers| {
         let _ = numbers.clone().exp() * 3.5;
         numbers * 2.0
@@ -70,15 +70,15 @@ fn what_the_output_does_not_need_is_left_out() {
 }
 
 #[test]
-fn a_clamp_is_one_node_where_nan_is_filled() {
+fn a_clamp_without_nan_is_a_single_node() {
     let file = export_forward(&|_, x| x.clone().mask_fill(x.is_nan(), 0.0).clamp(0.0, 1.0));
     let nodes = model(&file.unwrap()).graph.unwrap().node;
     assert_eq!(nodes.iter().map(|node| &*node.op_type).collect::<Vec<_>>(), ["IsNaN", "Where", "Clip"]);
 }
 
 #[test]
-fn no_node_computes_a_shape() {
-    let graph = model(&export(&GRAPH, through(&Network::new())).unwrap()).graph.unwrap();
+fn shapes_are_constant() {
+    let graph = model(&export(&GRAPH, forward_of(&Network::new())).unwrap()).graph.unwrap();
     let costly = ["Shape", "ConstantOfShape", "Expand", "Tile", "Identity"];
     assert!(!graph.node.iter().any(|node| costly.contains(&&*node.op_type)));
 }

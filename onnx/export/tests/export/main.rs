@@ -1,11 +1,11 @@
-//! What is exported computes what burn computes, in the runtimes that run it.
+//! Exported files compute the same as burn, in tract and in ort.
 
 #![expect(
     clippy::unwrap_used,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
-    reason = "a test stops at the first failure, and its numbers are small"
+    reason = "tests may panic, and numbers are small"
 )]
 
 mod errors;

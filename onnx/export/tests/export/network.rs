@@ -1,4 +1,4 @@
-//! A network of the kind that is exported: categories and numbers with gaps in, quantiles out.
+//! A network like the exported one: categories and numbers with missing values in, quantiles out.
 
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
@@ -22,7 +22,7 @@ pub struct Network {
     edges: Tensor<3>,
     inverse_widths: Tensor<3>,
     offsets: Tensor<2, Int>,
-    /// Adds each output to those behind it, so that no quantile crosses another.
+    /// Cumulative sum of the outputs, so that quantiles do not cross.
     cumulative: Tensor<2>,
     members: Vec<Member>,
 }
@@ -38,8 +38,8 @@ struct Member {
 impl Network {
     pub fn new() -> Self {
         let device = Device::flex();
-        let edges: Vec<f32> = (0..FEATURES * BINS).map(|place| (place % BINS) as f32 * 1.5 - 4.0).collect();
-        let cell = |place: usize| if place / QUANTILES <= place % QUANTILES { 1.0 } else { 0.0 };
+        let edges: Vec<f32> = (0..FEATURES * BINS).map(|index| (index % BINS) as f32 * 1.5 - 4.0).collect();
+        let cell = |index: usize| if index / QUANTILES <= index % QUANTILES { 1.0 } else { 0.0 };
         let cumulative: Vec<f32> = (0..QUANTILES * QUANTILES).map(cell).collect();
         Self {
             edges: Tensor::from_data(TensorData::new(edges, [1, FEATURES, BINS]), &device),
@@ -52,7 +52,7 @@ impl Network {
 
     /// `[N, IDS]` and `[N, NUMBERS]` to `[N, QUANTILES]`.
     pub fn forward(&self, ids: Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2> {
-        let numbers = derived(numbers); // [N, FEATURES]
+        let numbers = derive_features(numbers); // [N, FEATURES]
         let missing = numbers.clone().is_nan();
         let numbers = numbers.mask_fill(missing, -100.0);
         let ids: Tensor<1, Int> = (ids + self.offsets.clone()).flatten(0, 1); // [N * IDS]
@@ -63,15 +63,15 @@ impl Network {
         (mean.matmul(self.cumulative.clone()) + 10.0).exp()
     }
 
-    /// How much of each bin lies below the number.
+    /// The fraction of each bin that lies below the number.
     fn piecewise_linear(&self, numbers: Tensor<2>) -> Tensor<3> {
         ((numbers.unsqueeze_dim::<3>(2) - self.edges.clone()) * self.inverse_widths.clone()).clamp(0.0, 1.0)
     }
 }
 
-/// The first number less the second in years, and the logarithm of the third.
-fn derived(numbers: &Tensor<2>) -> Tensor<2> {
-    let column = |place: usize| numbers.clone().slice_dim(1, place..=place);
+/// The difference of the first two numbers in years, and the logarithm of the third.
+fn derive_features(numbers: &Tensor<2>) -> Tensor<2> {
+    let column = |index: usize| numbers.clone().slice_dim(1, index..=index);
     let age = (column(0) - column(1) * 365.25) / 365.25;
     let logarithm = column(2).clamp(0.0, 1e6).log1p();
     let rest = numbers.clone().select(1, Tensor::from_data([0, 1, 3], &numbers.device()));
@@ -96,24 +96,24 @@ impl Member {
         let numbers = relu(bins.swap_dims(0, 1).matmul(self.numbers.val()).swap_dims(0, 1)).flatten(1, 2);
         let hidden = self.hidden.forward(Tensor::cat(vec![categories, numbers], 1));
         let heads = self.head.forward(relu(hidden));
-        // The lowest quantile and steps above it, in the form of a softplus.
+        // The lowest quantile, and the steps above it through a softplus.
         let steps = heads.clone().slice(s![.., 1..]).clamp_max(30.0).exp().log1p();
         Tensor::cat(vec![heads.slice(s![.., 0..1]), steps], 1)
     }
 }
 
-/// The network's forward as the exporter calls it.
-pub fn through(network: &Network) -> impl Fn(&Device, &[Traced]) -> Tensor<2> {
+/// The forward function passed to the exporter.
+pub fn forward_of(network: &Network) -> impl Fn(&Device, &[Traced]) -> Tensor<2> {
     |device, inputs| {
-        let [Traced::Int(ids), Traced::Float(numbers)] = inputs else { unreachable!("as in GRAPH") };
+        let [Traced::Int(ids), Traced::Float(numbers)] = inputs else { unreachable!("the inputs of GRAPH") };
         network.clone().to_device(device).forward(ids.clone(), numbers)
     }
 }
 
 #[test]
-fn a_whole_network_agrees_with_burn() {
+fn a_whole_network_matches_burn() {
     let network = Network::new();
-    let file = export(&GRAPH, through(&network)).unwrap();
+    let file = export(&GRAPH, forward_of(&network)).unwrap();
     assert_file_same("network", &file, &|batch| {
         let (ids, numbers) = batch.tensors();
         network.forward(ids, &numbers).into_data().try_to_vec().unwrap()

@@ -1,4 +1,4 @@
-//! A small forward for each lowering.
+//! A small forward function for each lowering.
 
 use burn::nn::LinearConfig;
 use burn::prelude::*;
@@ -12,46 +12,46 @@ fn assert_all(cases: &[(&str, Forward<'_>)]) {
     }
 }
 
-/// A `[rows, columns]` tensor of small numbers where `like` lives.
+/// A tensor of small numbers on the device of `like`.
 fn table<const D: usize>(dims: [usize; D], like: &Tensor<2>) -> Tensor<D> {
-    let values = (0..dims.iter().product()).map(|place: usize| (place * 29 % 23) as f32 / 10.0 - 1.0).collect();
+    let values = (0..dims.iter().product()).map(|index: usize| (index * 29 % 23) as f32 / 10.0 - 1.0).collect();
     Tensor::from_data(TensorData::new::<f32, _>(values, dims), &like.device())
 }
 
-/// The numbers without NaN.
-fn known(x: Tensor<2>) -> Tensor<2> {
+/// Replaces NaN.
+fn fill_nan(x: Tensor<2>) -> Tensor<2> {
     let missing = x.clone().is_nan();
     x.mask_fill(missing, 0.25)
 }
 
 /// 1 where the mask is true, 0 elsewhere.
 fn indicator(mask: Tensor<2, Bool>, like: &Tensor<2>) -> Tensor<2> {
-    known(like.clone()).mask_fill(mask, 100.0).clamp(99.0, 100.0) - 99.0
+    fill_nan(like.clone()).mask_fill(mask, 100.0).clamp(99.0, 100.0) - 99.0
 }
 
 #[test]
 fn arithmetic() {
     assert_all(&[
-        ("add", &|_, x| x.clone() + known(x)),
+        ("add", &|_, x| x.clone() + fill_nan(x)),
         ("add scalar", &|_, x| x + 1.5),
         ("add a row", &|_, x| x.clone() + table([1, NUMBERS], &x)),
-        ("sub", &|_, x| x.clone() - known(x) * 0.5),
+        ("sub", &|_, x| x.clone() - fill_nan(x) * 0.5),
         ("sub scalar", &|_, x| x - 19000.25),
-        ("mul", &|_, x| x.clone() * known(x)),
+        ("mul", &|_, x| x.clone() * fill_nan(x)),
         ("mul scalar", &|_, x| x * 0.3),
         ("div scalar", &|_, x| x / 365.25),
         ("exp", &|_, x| (x * 0.5).exp()),
-        ("log1p", &|_, x| (known(x).clamp(0.0, 9.0) * 1000.0).log1p()),
-        ("mean", &|_, x| known(x).mean_dim(1)),
+        ("log1p", &|_, x| (fill_nan(x).clamp(0.0, 9.0) * 1000.0).log1p()),
+        ("mean", &|_, x| fill_nan(x).mean_dim(1)),
     ]);
 }
 
 #[test]
 fn bounds() {
     assert_all(&[
-        ("relu", &|_, x| activation::relu(known(x))),
-        ("clamp", &|_, x| known(x).clamp(-1.0, 2.0)),
-        ("clamp max", &|_, x| known(x).clamp_max(2.0)),
+        ("relu", &|_, x| activation::relu(fill_nan(x))),
+        ("clamp", &|_, x| fill_nan(x).clamp(-1.0, 2.0)),
+        ("clamp max", &|_, x| fill_nan(x).clamp_max(2.0)),
         ("clamp of nan", &|_, x| x.clamp(-1.0, 2.0)),
         ("clamp max of nan", &|_, x| (x * 2.0).clamp_max(1.0)),
         ("relu of nan", &|_, x| activation::relu(x)),
@@ -84,7 +84,7 @@ fn masks() {
             let low = x.clone().lower(table([1, NUMBERS], &x));
             x.mask_fill(low, f32::NAN)
         }),
-        ("mask where", &|_, x| x.clone().mask_where(x.clone().is_nan(), known(x) * 2.0)),
+        ("mask where", &|_, x| x.clone().mask_where(x.clone().is_nan(), fill_nan(x) * 2.0)),
         ("mask where, a row", &|_, x| {
             let row = table([1, NUMBERS], &x);
             x.clone().mask_where(x.is_nan(), row)
@@ -121,7 +121,7 @@ fn layout() {
             x.select(1, columns)
         }),
         ("cat columns", &|_, x| Tensor::cat(vec![x.clone(), x * 2.0], 1)),
-        ("as it is", &|_, x| x),
+        ("identity", &|_, x| x),
     ]);
 }
 
@@ -133,9 +133,9 @@ fn tables() {
             let rows: Tensor<1, Int> = (ids + offsets).reshape([-1]);
             table([15, 6], &x).select(0, rows).reshape([-1, (IDS * 6) as i32])
         }),
-        ("rows by integers that are computed", &|ids, x| {
-            // Clamped numbers cut to integers, and ids of which one is replaced.
-            let numbers = known(x.clone()).slice(s![.., 0..1]).clamp(0.0, 4.0).int();
+        ("rows by computed integers", &|ids, x| {
+            // Clamped numbers truncated to integers, and ids of which one is replaced.
+            let numbers = fill_nan(x.clone()).slice(s![.., 0..1]).clamp(0.0, 4.0).int();
             let first = ids.clone().slice(s![.., 0..1]);
             let first = first.clone().mask_where(first.equal_elem(2), numbers);
             let rows: Tensor<1, Int> = Tensor::cat(vec![first, ids.slice(s![.., 1..])], 1).reshape([-1]);
@@ -147,26 +147,26 @@ fn tables() {
 #[test]
 fn linear_maps() {
     assert_all(&[
-        ("matmul", &|_, x| known(x.clone()).matmul(table([NUMBERS, 5], &x))),
+        ("matmul", &|_, x| fill_nan(x.clone()).matmul(table([NUMBERS, 5], &x))),
         ("matmul of three", &|_, x| {
             // [N, F] -> [F, N, B] x [F, B, D] -> [F, N, D] -> [N, F, D] -> [N, F * D]
-            let wide = known(x.clone()).unsqueeze_dim::<3>(2) * table([1, NUMBERS, 5], &x);
+            let wide = fill_nan(x.clone()).unsqueeze_dim::<3>(2) * table([1, NUMBERS, 5], &x);
             wide.swap_dims(0, 1).matmul(table([NUMBERS, 5, 3], &x)).swap_dims(0, 1).flatten(1, 2)
         }),
         ("matmul of members", &|_, x| {
             // [1, N, F] x [K, F, D] -> [K, N, D] -> [1, N, D]
-            let members = known(x.clone()).unsqueeze::<3>().matmul(table([3, NUMBERS, 5], &x));
+            let members = fill_nan(x.clone()).unsqueeze::<3>().matmul(table([3, NUMBERS, 5], &x));
             members.mean_dim(0).squeeze_dim(0)
         }),
         ("linear", &|_, x| {
-            let linear = filled(LinearConfig::new(NUMBERS, 6).init(&Device::flex()), &x);
-            linear.forward(known(x))
+            let linear = with_fixed_parameters(LinearConfig::new(NUMBERS, 6).init(&Device::flex()), &x);
+            linear.forward(fill_nan(x))
         }),
     ]);
 }
 
-/// The layer with parameters that are the same at each call, on the device of the input.
-fn filled<M: Module>(module: M, like: &Tensor<2>) -> M {
+/// The module with fixed parameters, on the device of the input.
+fn with_fixed_parameters<M: Module>(module: M, like: &Tensor<2>) -> M {
     struct Fill;
     impl burn::module::ModuleMapper for Fill {
         fn map_float<const D: usize>(

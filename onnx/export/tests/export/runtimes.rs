@@ -1,4 +1,4 @@
-//! Running a file through tract and through ort, and comparing with burn.
+//! Runs files with tract and ort and compares the results with burn.
 
 use std::sync::OnceLock;
 
@@ -12,10 +12,10 @@ use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable, IntoTValue
 
 pub const IDS: usize = 3;
 pub const NUMBERS: usize = 4;
-/// One row, a few, and more than fit the blocks of a matrix multiplication.
+/// One row, a few, and more than a block of a matrix multiplication.
 const SIZES: [usize; 4] = [1, 2, 64, 257];
 
-/// A graph of the inputs `ids` and `numbers` and the output `result`.
+/// A graph with the inputs `ids` and `numbers` and the output `result`.
 pub const GRAPH: Graph<'_> = Graph {
     name: "test",
     producer: ("onnx-export", "test"),
@@ -24,12 +24,12 @@ pub const GRAPH: Graph<'_> = Graph {
     metadata: &[],
 };
 
-/// A forward over the inputs of [`GRAPH`].
+/// A forward function of the inputs of [`GRAPH`].
 pub type Forward<'a> = &'a dyn Fn(Tensor<2, Int>, Tensor<2>) -> Tensor<2>;
 
 pub fn export_forward(forward: Forward<'_>) -> Result<Vec<u8>, ExportError> {
     export(&GRAPH, |_, inputs| {
-        let [Traced::Int(ids), Traced::Float(numbers)] = inputs else { unreachable!("as in GRAPH") };
+        let [Traced::Int(ids), Traced::Float(numbers)] = inputs else { unreachable!("the inputs of GRAPH") };
         forward(ids.clone(), numbers.clone())
     })
 }
@@ -37,20 +37,20 @@ pub fn export_forward(forward: Forward<'_>) -> Result<Vec<u8>, ExportError> {
 /// Exports `forward` and compares both runtimes with burn on batches of every size.
 pub fn assert_same(name: &str, forward: Forward<'_>) {
     let file = export_forward(forward).unwrap_or_else(|error| panic!("{name}: {error}"));
-    assert_file_same(name, &file, &|batch| batch.through_burn(forward));
+    assert_file_same(name, &file, &|batch| batch.run_burn(forward));
 }
 
-/// The same for a file that is exported already.
+/// The same for an exported file.
 pub fn assert_file_same(name: &str, file: &[u8], burn: &dyn Fn(&Batch) -> Vec<f32>) {
     for rows in SIZES {
         let batch = Batch::of(rows);
         let expected = burn(&batch);
-        assert_close(&format!("{name}, tract, {rows} rows"), &batch.through_tract(file), &expected);
-        assert_close(&format!("{name}, ort, {rows} rows"), &batch.through_ort(file), &expected);
+        assert_close(&format!("{name}, tract, {rows} rows"), &batch.run_tract(file), &expected);
+        assert_close(&format!("{name}, ort, {rows} rows"), &batch.run_ort(file), &expected);
     }
 }
 
-/// Inputs that a seedless formula makes: ids from 0 to 4, numbers from -8 to 8, each seventh of them NaN.
+/// Deterministic inputs: ids from 0 to 4, numbers from -8 to 8, every seventh NaN.
 pub struct Batch {
     rows: usize,
     ids: Vec<i64>,
@@ -59,9 +59,9 @@ pub struct Batch {
 
 impl Batch {
     pub fn of(rows: usize) -> Self {
-        let ids = (0..rows * IDS).map(|place| (place * 7 + place / IDS) as i64 % 5).collect();
-        let number = |place: usize| {
-            if place % 7 == 3 { f32::NAN } else { ((place * 37) % 160) as f32 / 10.0 - 8.0 }
+        let ids = (0..rows * IDS).map(|index| (index * 7 + index / IDS) as i64 % 5).collect();
+        let number = |index: usize| {
+            if index % 7 == 3 { f32::NAN } else { ((index * 37) % 160) as f32 / 10.0 - 8.0 }
         };
         Self { rows, ids, numbers: (0..rows * NUMBERS).map(number).collect() }
     }
@@ -75,12 +75,12 @@ impl Batch {
         )
     }
 
-    fn through_burn(&self, forward: Forward<'_>) -> Vec<f32> {
+    fn run_burn(&self, forward: Forward<'_>) -> Vec<f32> {
         let (ids, numbers) = self.tensors();
         forward(ids, numbers).into_data().try_to_vec().unwrap()
     }
 
-    fn through_tract(&self, mut file: &[u8]) -> Vec<f32> {
+    fn run_tract(&self, mut file: &[u8]) -> Vec<f32> {
         let model = tract_onnx::onnx().model_for_read(&mut file).unwrap();
         let runnable = model.into_optimized().unwrap().into_runnable().unwrap();
         let ids = tract_ndarray::Array2::from_shape_vec((self.rows, IDS), self.ids.clone()).unwrap();
@@ -89,7 +89,7 @@ impl Batch {
         result[0].to_plain_array_view::<f32>().unwrap().iter().copied().collect()
     }
 
-    fn through_ort(&self, file: &[u8]) -> Vec<f32> {
+    fn run_ort(&self, file: &[u8]) -> Vec<f32> {
         let mut session = Session::builder(environment())
             .unwrap()
             .with_optimization_level(GraphOptimizationLevel::Level3)
@@ -103,7 +103,7 @@ impl Batch {
     }
 }
 
-/// ort with the pure-Rust runtime behind it.
+/// ort with the pure-Rust runtime.
 fn environment() -> &'static Environment {
     static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
     ENVIRONMENT.get_or_init(|| {
@@ -112,12 +112,12 @@ fn environment() -> &'static Environment {
     })
 }
 
-/// To 1e-5 relative; NaN equals NaN.
+/// Compares with a relative tolerance of 1e-5; NaN equals NaN.
 fn assert_close(name: &str, actual: &[f32], expected: &[f32]) {
     assert_eq!(actual.len(), expected.len(), "{name}");
-    for (place, (a, e)) in actual.iter().zip(expected).enumerate() {
+    for (index, (a, e)) in actual.iter().zip(expected).enumerate() {
         let same = a.to_bits() == e.to_bits() || (a.is_nan() && e.is_nan());
         let close = same || (a - e).abs() <= 1e-5 * e.abs().max(0.1);
-        assert!(close, "{name}: {a} instead of {e} at {place}");
+        assert!(close, "{name}: {a} instead of {e} at {index}");
     }
 }

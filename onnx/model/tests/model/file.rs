@@ -1,4 +1,4 @@
-//! How the files of the tests are made.
+//! Sample model files.
 
 use std::sync::OnceLock;
 
@@ -11,14 +11,14 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::proto::{QUANTILES, int, model_proto, node, node_with, signature, tensor, value};
 
-/// The one runtime of the process.
+/// The runtime shared by all tests.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| Runtime::load(None).unwrap())
 }
 
-/// A graph that embeds all ids in one table, as the exported ones do, and a signature that fits it.
-pub fn sound() -> (pb::GraphProto, Signature) {
+/// A graph that embeds all ids in one table, like exported ones, and a matching signature.
+pub fn valid_model() -> (pb::GraphProto, Signature) {
     let mut signature = signature();
     let graph = graph(&signature.schema);
     let mut golden = Golden {
@@ -26,7 +26,7 @@ pub fn sound() -> (pb::GraphProto, Signature) {
         numeric: vec![Some(0.0); 2 * NUMERIC.len()],
         price_quantiles: Vec::new(),
     };
-    // Most features know no value.
+    // Most vocabularies are empty.
     for (id, feature) in golden.categorical.iter_mut().zip(&signature.schema.categorical) {
         *id = i64::from(!feature.values.is_empty());
     }
@@ -45,12 +45,12 @@ fn graph(schema: &FeatureSchema) -> pb::GraphProto {
     let offsets: Vec<i64> =
         sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap()))).collect();
     let rows: usize = schema.categorical.iter().map(|feature| feature.values.len() + 1).sum();
-    // Nothing for what is unknown, which is the first row of each category.
+    // Zero for unknown values, the first row of each category.
     let table: Vec<f32> =
         (0..rows).map(|row| if offsets.contains(&i64::try_from(row).unwrap()) { 0.0 } else { 0.1 }).collect();
-    let of_number: Vec<f32> = (0..NUMERIC.len()).map(|place| if place == 0 { 1e-10 } else { 0.0 }).collect();
+    let of_number: Vec<f32> = (0..NUMERIC.len()).map(|index| if index == 0 { 1e-10 } else { 0.0 }).collect();
     pb::GraphProto {
-        name: "by hand".to_owned(),
+        name: "test".to_owned(),
         node: vec![
             node("Add", &["categorical", "offsets"], "rows"),
             node("Reshape", &["rows", "all"], "flat"),

@@ -1,15 +1,15 @@
-//! Model files of a few nodes, whole and spoilt: whatever a file holds, it is a model or an error.
+//! Small model files, valid and invalid.
 //!
-//! The logarithm of the median is 14, a tenth for each kilo of the first number, and what a table holds for each of the
-//! ids; a quantile is a tenth from the next.
+//! The logarithm of the median is 14, plus `1e-10` times the first number, plus 0.1 for each known id. Adjacent quantiles
+//! differ by 0.1 on the log scale.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
 mod file;
 #[path = "../fixtures/proto.rs"]
 mod proto;
 
-use file::{file, list, runtime, sound};
+use file::{file, list, runtime, valid_model};
 use onnx_model::signature::{Golden, Signature};
 use onnx_model::{Error, Model, Sessions};
 use proto::{QUANTILES, int, model_proto, node, node_with, tensor, value};
@@ -21,29 +21,29 @@ fn open(file: &[u8]) -> Result<Model, Error> {
     Model::open(runtime(), file, Sessions::bulk(1))
 }
 
-/// Why a file is refused, at the latest when it is to prove itself.
-fn refusal(file: &[u8]) -> String {
-    let proven = open(file).and_then(|model| model.prove());
-    proven.expect_err("it must be refused").to_string()
+/// The error from opening or verifying a file.
+fn error_of_file(file: &[u8]) -> String {
+    let result = open(file).and_then(|model| model.prove());
+    result.expect_err("the file must be rejected").to_string()
 }
 
-/// The same of a graph that was changed.
-fn refusal_of_graph(change: impl FnOnce(&mut GraphProto)) -> String {
-    let (mut graph, signature) = sound();
+/// The error for a changed graph.
+fn error_of_graph(change: impl FnOnce(&mut GraphProto)) -> String {
+    let (mut graph, signature) = valid_model();
     change(&mut graph);
-    refusal(&file(graph, &signature))
+    error_of_file(&file(graph, &signature))
 }
 
-/// The same of a signature that was changed.
-fn refusal_of_signature(change: impl FnOnce(&mut Signature)) -> String {
-    let (graph, mut signature) = sound();
+/// The error for a changed signature.
+fn error_of_signature(change: impl FnOnce(&mut Signature)) -> String {
+    let (graph, mut signature) = valid_model();
     change(&mut signature);
-    refusal(&file(graph, &signature))
+    error_of_file(&file(graph, &signature))
 }
 
 #[test]
-fn a_sound_file_proves_itself() {
-    let (graph, signature) = sound();
+fn valid_files_pass_verification() {
+    let (graph, signature) = valid_model();
     let model = open(&file(graph, &signature)).unwrap();
     model.prove().unwrap();
     let prices = model.run_graph(&[0; 13], &[0.0; 6]).unwrap();
@@ -51,26 +51,26 @@ fn a_sound_file_proves_itself() {
 }
 
 #[test]
-fn a_vocabulary_that_does_not_fit_the_table_is_refused() {
-    let more = |place: usize| {
-        refusal_of_signature(|signature| {
+fn vocabularies_must_match_the_embedding_table() {
+    let with_extra_key = |feature: usize| {
+        error_of_signature(|signature| {
             let mut schema = signature.schema.clone();
-            let key = schema.categorical[place].columns.iter().map(|_| "new".to_owned()).collect();
-            schema.categorical[place].values.push(key);
+            let key = schema.categorical[feature].columns.iter().map(|_| "new".to_owned()).collect();
+            schema.categorical[feature].values.push(key);
             signature.schema = schema.with_fingerprint();
         })
     };
-    // Beyond the table, and within the part of the next category.
-    for place in [12, 0] {
-        assert!(more(place).contains("19 rows for 20 ids"), "{}", more(place));
+    // Beyond the table, and in the part of the next category.
+    for feature in [12, 0] {
+        assert!(with_extra_key(feature).contains("19 rows for 20 ids"), "{}", with_extra_key(feature));
     }
 }
 
 #[test]
-fn look_ups_that_may_miss_their_table_are_refused() {
-    // A table for the brands alone, of which the last has the id 2.
+fn lookups_that_may_exceed_their_table_are_rejected() {
+    // A table of brands only, whose last id is 2.
     let of_brands = |rows: usize| {
-        refusal_of_graph(|graph| {
+        error_of_graph(|graph| {
             graph.node.retain(|node| node.output[0] != "effect");
             graph.node.insert(0, node("Slice", &["categorical", "nothing", "one", "one"], "brand"));
             graph.node.insert(1, node("Gather", &["brands", "brand"], "embedded"));
@@ -82,13 +82,13 @@ fn look_ups_that_may_miss_their_table_are_refused() {
     };
     assert!(of_brands(2).contains("may look up rows 0 to 2 of `brands`, which has 2"), "{}", of_brands(2));
     assert!(of_brands(3).contains("its prices differ"), "{}", of_brands(3));
-    // A row that depends on a number: of any size, bounded, and bounded too late.
+    // A row that depends on a number: unbounded, bounded too widely, and by NaN.
     let of_number = |bounds: Option<[f32; 2]>| {
-        refusal_of_graph(|graph| {
+        error_of_graph(|graph| {
             let last = graph.node.len() - 1;
             let bounded = ["filled", "low", "high"];
             let row = node("Clip", if bounds.is_some() { &bounded } else { &bounded[..1] }, "bounded");
-            let cast = node_with("Cast", &["bounded"], "row", vec![int_to()]);
+            let cast = node_with("Cast", &["bounded"], "row", vec![to_int64()]);
             graph.node.splice(last..last, [row, cast, node("Gather", &["spread", "row"], "looked_up")]);
             let [low, high] = bounds.unwrap_or_default();
             graph.initializer.extend([tensor("low", &[], &[low]), tensor("high", &[], &[high])]);
@@ -102,26 +102,26 @@ fn look_ups_that_may_miss_their_table_are_refused() {
 }
 
 #[test]
-fn a_bound_that_is_reached_by_rounding_counts() {
-    // As 64 bits the sum is just below 7, as the 32 bits of the graph it is 7.
-    let refused = refusal_of_graph(|graph| {
+fn bounds_account_for_rounding() {
+    // In double precision the sum is just below 7; in the graph's single precision it is 7.
+    let error = error_of_graph(|graph| {
         let last = graph.node.len() - 1;
         let bounded = node("Clip", &["filled", "low", "high"], "bounded");
         let sum = node("Add", &["bounded", "little"], "sum");
-        let cast = node_with("Cast", &["sum"], "row", vec![int_to()]);
+        let cast = node_with("Cast", &["sum"], "row", vec![to_int64()]);
         graph.node.splice(last..last, [bounded, sum, cast, node("Gather", &["spread", "row"], "looked_up")]);
         graph.initializer.extend([tensor("low", &[], &[0.0]), tensor("high", &[], &[6.999_999_5])]);
         graph.initializer.push(tensor("little", &[], &[4e-7]));
     });
-    assert!(refused.contains("may look up rows 0 to 7 of `spread`"), "{refused}");
+    assert!(error.contains("may look up rows 0 to 7 of `spread`"), "{error}");
 }
 
 #[test]
-fn a_table_of_the_rows_themselves_is_as_short_as_the_smallest_session() {
-    let (mut graph, signature) = sound();
+fn lookups_in_the_batch_are_bounded_by_the_smallest_session() {
+    let (mut graph, signature) = valid_model();
     let last = graph.node.len() - 1;
     let bounded = node("Clip", &["filled", "low", "high"], "bounded");
-    let cast = node_with("Cast", &["bounded"], "row", vec![int_to()]);
+    let cast = node_with("Cast", &["bounded"], "row", vec![to_int64()]);
     graph.node.splice(last..last, [bounded, cast, node("Gather", &["shift", "row"], "looked_up")]);
     graph.initializer.extend([tensor("low", &[], &[0.0]), tensor("high", &[], &[200.0])]);
     let file = file(graph, &signature);
@@ -130,35 +130,35 @@ fn a_table_of_the_rows_themselves_is_as_short_as_the_smallest_session() {
 }
 
 #[test]
-fn divisions_of_whole_numbers_are_refused() {
-    let divided = refusal_of_graph(|graph| graph.node.insert(0, node("Div", &["categorical", "offsets"], "more")));
+fn integer_divisions_are_rejected() {
+    let divided = error_of_graph(|graph| graph.node.insert(0, node("Div", &["categorical", "offsets"], "more")));
     assert!(divided.contains("divides whole numbers"), "{divided}");
 }
 
 #[test]
-fn what_only_the_runtime_finds_wrong_is_an_error() {
-    let unfit = refusal_of_graph(|graph| {
+fn runtime_errors_are_reported() {
+    let error = error_of_graph(|graph| {
         let weights = graph.initializer.iter_mut().find(|tensor| tensor.name == "of_number").unwrap();
         weights.dims.reverse();
     });
-    assert!(unfit.starts_with("the ONNX runtime"), "{unfit}");
+    assert!(error.starts_with("the ONNX runtime"), "{error}");
 }
 
 #[test]
-fn what_is_no_onnx_file_is_refused() {
-    let (graph, signature) = sound();
+fn invalid_files_are_rejected() {
+    let (graph, signature) = valid_model();
     let whole = file(graph, &signature);
-    assert!(refusal(b"").contains("empty"));
-    assert!(refusal(b"PK\x03\x04").contains("not an ONNX file"));
+    assert!(error_of_file(b"").contains("empty"));
+    assert!(error_of_file(b"PK\x03\x04").contains("not an ONNX file"));
     for part in 1..16 {
-        refusal(&whole[..whole.len() * part / 16]);
+        error_of_file(&whole[..whole.len() * part / 16]);
     }
 }
 
 #[test]
-fn loops_branches_and_foreign_operations_are_refused() {
-    let refused = |op_type: &str, domain: &str, attribute: Vec<AttributeProto>| {
-        refusal_of_graph(|graph| {
+fn loops_branches_and_foreign_operations_are_rejected() {
+    let error_of_node = |op_type: &str, domain: &str, attribute: Vec<AttributeProto>| {
+        error_of_graph(|graph| {
             let node = NodeProto { domain: domain.to_owned(), ..node_with(op_type, &["shift"], "more", attribute) };
             graph.node.insert(graph.node.len() - 1, node);
         })
@@ -176,21 +176,21 @@ fn loops_branches_and_foreign_operations_are_refused() {
         ..AttributeProto::default()
     };
     for op_type in ["Loop", "Scan", "If"] {
-        assert!(refused(op_type, "", vec![body()]).contains("not accepted"));
+        assert!(error_of_node(op_type, "", vec![body()]).contains("not accepted"));
     }
-    assert!(refused("ConstantOfShape", "", vec![constant]).contains("not accepted"));
-    assert!(refused("RandomNormal", "", vec![]).contains("not accepted"));
-    assert!(refused("Exp", "com.example", vec![]).contains("not accepted"));
-    let (graph, signature) = sound();
+    assert!(error_of_node("ConstantOfShape", "", vec![constant]).contains("not accepted"));
+    assert!(error_of_node("RandomNormal", "", vec![]).contains("not accepted"));
+    assert!(error_of_node("Exp", "com.example", vec![]).contains("not accepted"));
+    let (graph, signature) = valid_model();
     let mut model = model_proto(graph, &signature);
     model.functions.push(tract_onnx::pb::FunctionProto::default());
-    assert!(refusal(&prost::Message::encode_to_vec(&model)).contains("functions"));
+    assert!(error_of_file(&prost::Message::encode_to_vec(&model)).contains("functions"));
 }
 
 #[test]
-fn graphs_that_ask_for_more_than_a_machine_has_are_refused() {
+fn expensive_graphs_are_rejected() {
     let bomb = |op_type: &str, numbers: &[i64]| {
-        refusal_of_graph(|graph| {
+        error_of_graph(|graph| {
             graph.initializer.push(list("huge", numbers));
             graph.node.push(node(op_type, &["shift", "huge"], "bomb"));
         })
@@ -199,7 +199,7 @@ fn graphs_that_ask_for_more_than_a_machine_has_are_refused() {
     assert!(bomb("Tile", &[1 << 30, 1 << 33]).contains("too much work"));
     assert!(bomb("Reshape", &[i64::MAX, i64::MAX]).contains("too much work"));
     // Twenty doublings, none of them large by itself.
-    let doubled = refusal_of_graph(|graph| {
+    let doubled = error_of_graph(|graph| {
         graph.node.push(node("Identity", &["numeric"], "d0"));
         for step in 0..20 {
             let (from, to) = (format!("d{step}"), format!("d{}", step + 1));
@@ -207,7 +207,7 @@ fn graphs_that_ask_for_more_than_a_machine_has_are_refused() {
         }
     });
     assert!(doubled.contains("too much work"));
-    let products = refusal_of_graph(|graph| {
+    let products = error_of_graph(|graph| {
         graph.initializer.push(tensor("wide", &[1, 3000], &[0.0; 3000]));
         graph.initializer.push(tensor("narrower", &[3000, 1000], &vec![0.0; 3_000_000]));
         graph.initializer.push(tensor("back", &[1000, 3000], &vec![0.0; 3_000_000]));
@@ -219,15 +219,15 @@ fn graphs_that_ask_for_more_than_a_machine_has_are_refused() {
         }
     });
     assert!(products.contains("too much work"));
-    let many = refusal_of_graph(|graph| {
+    let many = error_of_graph(|graph| {
         (0..5000).for_each(|step| graph.node.push(node("Exp", &["shift"], &format!("n{step}"))));
     });
     assert!(many.contains("nodes"));
 }
 
 #[test]
-fn tensors_that_are_not_in_the_file_are_refused() {
-    let tensor = |change: fn(&mut TensorProto)| refusal_of_graph(|graph| change(&mut graph.initializer[0]));
+fn invalid_tensors_are_rejected() {
+    let tensor = |change: fn(&mut TensorProto)| error_of_graph(|graph| change(&mut graph.initializer[0]));
     let outside = tensor(|tensor| {
         tensor.data_location = Some(tract_onnx::pb::tensor_proto::DataLocation::External as i32);
         let location = ("location".to_owned(), "/etc/passwd".to_owned());
@@ -243,61 +243,61 @@ fn tensors_that_are_not_in_the_file_are_refused() {
 }
 
 #[test]
-fn other_inputs_and_outputs_are_refused() {
-    let last = |graph: &mut GraphProto, node: NodeProto| {
-        let place = graph.node.len() - 1;
-        graph.node[place] = node;
+fn inputs_and_outputs_are_checked() {
+    let replace_last = |graph: &mut GraphProto, node: NodeProto| {
+        let index = graph.node.len() - 1;
+        graph.node[index] = node;
     };
-    assert!(refusal_of_graph(|graph| graph.input[0].name = "ids".to_owned()).contains("inputs"));
-    assert!(refusal_of_graph(|graph| graph.input.swap(0, 1)).contains("inputs"));
-    assert!(refusal_of_graph(|graph| graph.input[1] = value("numeric", DataType::Float, 5)).contains("inputs"));
-    assert!(refusal_of_graph(|graph| graph.output.clear()).contains("outputs"));
-    assert!(refusal_of_graph(|graph| graph.output.push(graph.output[0].clone())).contains("outputs"));
-    let int = refusal_of_graph(|graph| graph.output[0] = value("price_quantiles", DataType::Int64, QUANTILES));
+    assert!(error_of_graph(|graph| graph.input[0].name = "ids".to_owned()).contains("inputs"));
+    assert!(error_of_graph(|graph| graph.input.swap(0, 1)).contains("inputs"));
+    assert!(error_of_graph(|graph| graph.input[1] = value("numeric", DataType::Float, 5)).contains("inputs"));
+    assert!(error_of_graph(|graph| graph.output.clear()).contains("outputs"));
+    assert!(error_of_graph(|graph| graph.output.push(graph.output[0].clone())).contains("outputs"));
+    let int = error_of_graph(|graph| graph.output[0] = value("price_quantiles", DataType::Int64, QUANTILES));
     assert!(int.contains("outputs"));
-    let narrow = refusal_of_graph(|graph| last(graph, node("Exp", &["shift"], "price_quantiles")));
+    let narrow = error_of_graph(|graph| replace_last(graph, node("Exp", &["shift"], "price_quantiles")));
     assert!(narrow.contains("its output is Some([256, 1])"), "{narrow}");
-    let other = refusal_of_graph(|graph| {
-        last(graph, node_with("Cast", &["log_price"], "price_quantiles", vec![int_to()]));
+    let other = error_of_graph(|graph| {
+        replace_last(graph, node_with("Cast", &["log_price"], "price_quantiles", vec![to_int64()]));
     });
     assert!(other.contains("it answers") && other.contains("is expected"), "{other}");
 }
 
-/// To whole numbers.
-fn int_to() -> AttributeProto {
+/// The attribute of a cast to integers.
+fn to_int64() -> AttributeProto {
     int("to", DataType::Int64 as i64)
 }
 
 #[test]
-fn prices_that_are_none_are_refused() {
+fn invalid_prices_are_rejected() {
     let spread = |values: [f32; QUANTILES]| {
-        let (mut graph, mut signature) = sound();
+        let (mut graph, mut signature) = valid_model();
         graph.initializer.iter_mut().filter(|tensor| tensor.name == "spread").for_each(|tensor| {
             tensor.raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         });
-        // It answers as it did, and all the same it makes no sense.
+        // The golden rows match, but the prices are invalid.
         let mut golden = signature.golden.take().unwrap();
         let model = open(&file(graph.clone(), &signature)).unwrap();
         golden.price_quantiles = model.run_graph(&golden.categorical, &[0.0; 12]).unwrap();
         if golden.price_quantiles.iter().all(|price| price.is_finite()) {
             signature.golden = Some(golden);
         }
-        refusal(&file(graph, &signature))
+        error_of_file(&file(graph, &signature))
     };
     assert!(spread([14.3, 14.2, 14.1, 14.0, 13.9, 13.8, 13.7]).contains("not rising prices"));
     assert!(spread([14.0, 14.1, 14.2, 14.3, 14.4, 14.5, f32::NAN]).contains("golden"));
-    let (mut graph, mut signature) = sound();
+    let (mut graph, mut signature) = valid_model();
     graph.initializer.iter_mut().filter(|tensor| tensor.name == "spread").for_each(|tensor| {
         tensor.raw_data = f32::INFINITY.to_le_bytes().repeat(QUANTILES);
     });
     signature.golden.as_mut().unwrap().price_quantiles.fill(f32::MAX);
-    assert!(refusal(&file(graph, &signature)).contains("its prices differ"));
+    assert!(error_of_file(&file(graph, &signature)).contains("its prices differ"));
 }
 
 #[test]
-fn golden_rows_must_be_there_and_be_true() {
-    let golden = |change: fn(&mut Golden)| refusal_of_signature(|it| change(it.golden.as_mut().unwrap()));
-    assert!(refusal_of_signature(|signature| signature.golden = None).contains("missing"));
+fn golden_rows_are_checked() {
+    let golden = |change: fn(&mut Golden)| error_of_signature(|signature| change(signature.golden.as_mut().unwrap()));
+    assert!(error_of_signature(|signature| signature.golden = None).contains("missing"));
     assert!(golden(|golden| *golden = Golden::default()).contains("0 rows"));
     assert!(golden(|golden| golden.price_quantiles[3] *= 1.01).contains("its prices differ"));
     assert!(golden(|golden| golden.price_quantiles.truncate(QUANTILES)).contains("are not rows of"));
@@ -308,9 +308,9 @@ fn golden_rows_must_be_there_and_be_true() {
 }
 
 #[test]
-fn schemas_that_contradict_themselves_are_refused() {
+fn inconsistent_schemas_are_rejected() {
     let schema = |change: fn(&mut domain::feature::FeatureSchema)| {
-        refusal_of_signature(|signature| {
+        error_of_signature(|signature| {
             let mut schema = signature.schema.clone();
             change(&mut schema);
             signature.schema = schema.with_fingerprint();
@@ -323,6 +323,6 @@ fn schemas_that_contradict_themselves_are_refused() {
     assert!(schema(|schema| schema.numeric.clear()).contains("no categorical or no numeric"));
     assert!(schema(|schema| schema.numeric[0].name = "wings".to_owned()).contains("wings"));
     let reference = onnx_model::reference::Reference::default();
-    assert!(refusal_of_signature(|signature| signature.reference = Some(reference)).contains("probeg.reference"));
-    assert!(refusal_of_signature(|signature| signature.quantiles.fill(0.5)).contains("rise"));
+    assert!(error_of_signature(|signature| signature.reference = Some(reference)).contains("probeg.reference"));
+    assert!(error_of_signature(|signature| signature.quantiles.fill(0.5)).contains("rise"));
 }

@@ -41,7 +41,7 @@ impl Keys {
         if given == [None, None] {
             return Err(Problem::Unauthorized { admin: false });
         }
-        let known = self.secrets.iter().position(|(key, _)| given.iter().flatten().any(|given| key.is(given)));
+        let known = self.secrets.iter().position(|(key, _)| given.iter().flatten().any(|given| key.matches(given)));
         self.record(address, known.map(|place| &self.secrets[place].0))?;
         let place = known.ok_or(Problem::Unauthorized { admin: false })?;
         let admitted = self.secrets[place].1.as_ref().map_or(Ok(()), RateLimit::admit);
@@ -60,7 +60,7 @@ impl Keys {
     pub(crate) fn admit_admin(&self, headers: &HeaderMap, address: IpAddr) -> Result<String, Problem> {
         let token = self.admin.as_ref().ok_or(Problem::AdminOff)?;
         let given = bearer(headers).ok_or(Problem::Unauthorized { admin: true })?;
-        let known = Some(token).filter(|token| token.is(given));
+        let known = Some(token).filter(|token| token.matches(given));
         self.record(address, known)?;
         known.map(Secret::name).ok_or(Problem::Unauthorized { admin: true })
     }

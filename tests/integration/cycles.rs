@@ -1,13 +1,12 @@
-//! Circles between the files of a crate: files of which each imports, over others, itself. Whoever reads one of them
-//! has to read them all.
+//! Detects import cycles between the files of a crate.
 //!
-//! Paths are read from the text, tests left out, and followed through modules and re-exports to the file that a name
-//! comes from. Naming a module is no import, and neither is a re-export that the file itself does not use.
+//! Paths are parsed from the source text without tests, and resolved through modules and re-exports to the file that
+//! defines a name. Naming a module does not count as an import, nor does a re-export that the file itself does not use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The sources of all crates.
+/// The source folders of all crates.
 const SOURCES: &[&str] = &[
     "domain/src",
     "files/src",
@@ -27,25 +26,25 @@ const SOURCES: &[&str] = &[
 type Module = Vec<String>;
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn there_are_no_import_cycles() {
     for folder in SOURCES {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let mut texts = BTreeMap::new();
         read_folder(&folder, &folder, &mut texts);
         assert!(!texts.is_empty(), "{} has no sources", folder.display());
-        let circles = find_circles(&texts);
-        assert!(circles.is_empty(), "circles in {}:{}", folder.display(), describe(&circles));
+        let cycles = find_cycles(&texts);
+        assert!(cycles.is_empty(), "cycles in {}:{}", folder.display(), describe(&cycles));
     }
 }
 
-fn describe(circles: &[BTreeMap<PathBuf, BTreeSet<PathBuf>>]) -> String {
+fn describe(cycles: &[BTreeMap<PathBuf, BTreeSet<PathBuf>>]) -> String {
     let import = |(file, imported): (&PathBuf, &BTreeSet<PathBuf>)| {
         let imported: Vec<_> = imported.iter().map(|file| file.display().to_string()).collect();
         format!("\n  {} imports {}", file.display(), imported.join(", "))
     };
-    let circle =
-        |circle: &BTreeMap<_, _>| format!("\n{} files:", circle.len()) + &circle.iter().map(import).collect::<String>();
-    circles.iter().map(circle).collect()
+    let cycle =
+        |cycle: &BTreeMap<_, _>| format!("\n{} files:", cycle.len()) + &cycle.iter().map(import).collect::<String>();
+    cycles.iter().map(cycle).collect()
 }
 
 fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>) {
@@ -59,42 +58,41 @@ fn read_folder(root: &Path, folder: &Path, texts: &mut BTreeMap<PathBuf, String>
     }
 }
 
-/// The circles among files, which are named from the folder of the sources: each with those of its own that a file
-/// imports.
-fn find_circles(texts: &BTreeMap<PathBuf, String>) -> Vec<BTreeMap<PathBuf, BTreeSet<PathBuf>>> {
+/// Finds the import cycles among files, given by their paths in the source folder. Each cycle maps its files to the files
+/// of the cycle that they import.
+fn find_cycles(texts: &BTreeMap<PathBuf, String>) -> Vec<BTreeMap<PathBuf, BTreeSet<PathBuf>>> {
     let sources: BTreeMap<Module, Source> =
-        texts.iter().map(|(file, text)| (module_of(file), Source::read(file, text))).collect();
-    let for_tests: BTreeSet<Module> =
+        texts.iter().map(|(file, text)| (module_of(file), Source::parse(file, text))).collect();
+    let test_modules: BTreeSet<Module> =
         sources.iter().flat_map(|(module, source)| source.tests.iter().map(|name| child(module, name))).collect();
     let sources: BTreeMap<_, _> =
-        sources.into_iter().filter(|(module, _)| !for_tests.iter().any(|test| module.starts_with(test))).collect();
+        sources.into_iter().filter(|(module, _)| !test_modules.iter().any(|test| module.starts_with(test))).collect();
     let tree = Tree(sources);
     let imports: BTreeMap<&Module, BTreeSet<Module>> =
         tree.0.keys().map(|module| (module, tree.imports(module))).collect();
-    let reached: BTreeMap<&Module, BTreeSet<Module>> =
-        tree.0.keys().map(|module| (module, reach(&imports, module))).collect();
-    let mut circles = Vec::new();
+    let reachable: BTreeMap<&Module, BTreeSet<Module>> =
+        tree.0.keys().map(|module| (module, transitive_imports(&imports, module))).collect();
+    let mut cycles = Vec::new();
     let mut seen = BTreeSet::new();
-    for (module, others) in &reached {
-        let circle: BTreeSet<&Module> = others.iter().filter(|other| reached[other].contains(*module)).collect();
-        if circle.is_empty() || !seen.insert(circle.clone()) {
+    for (module, others) in &reachable {
+        let cycle: BTreeSet<&Module> = others.iter().filter(|other| reachable[other].contains(*module)).collect();
+        if cycle.is_empty() || !seen.insert(cycle.clone()) {
             continue;
         }
         let file = |module: &Module| tree.0[module].file.clone();
-        let within =
-            |module: &Module| imports[module].iter().filter(|other| circle.contains(other)).map(file).collect();
-        circles.push(circle.iter().map(|module| (file(module), within(module))).collect());
+        let within = |module: &Module| imports[module].iter().filter(|other| cycle.contains(other)).map(file).collect();
+        cycles.push(cycle.iter().map(|module| (file(module), within(module))).collect());
     }
-    circles
+    cycles
 }
 
-/// What is imported by a file, by those that it imports, and so on.
-fn reach(imports: &BTreeMap<&Module, BTreeSet<Module>>, from: &Module) -> BTreeSet<Module> {
+/// All direct and indirect imports of a module.
+fn transitive_imports(imports: &BTreeMap<&Module, BTreeSet<Module>>, from: &Module) -> BTreeSet<Module> {
     let mut reached = BTreeSet::new();
-    let mut left: Vec<&Module> = imports[from].iter().collect();
-    while let Some(module) = left.pop() {
+    let mut pending: Vec<&Module> = imports[from].iter().collect();
+    while let Some(module) = pending.pop() {
         if reached.insert(module.clone()) {
-            left.extend(&imports[module]);
+            pending.extend(&imports[module]);
         }
     }
     reached
@@ -114,45 +112,45 @@ fn child(module: &Module, name: &str) -> Module {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
-/// A path as it is written, and the name that it goes by in the file where it is imported.
+/// A path in the source text, and the name under which it is imported.
 #[derive(Clone, Debug)]
-struct Written {
+struct ImportPath {
     segments: Vec<String>,
     alias: String,
 }
 
-/// What matters of a file.
+/// The imports and exports of a file.
 struct Source {
     file: PathBuf,
-    /// Modules that are only for tests.
+    /// Test-only modules.
     tests: Vec<String>,
-    /// All paths but those of re-exports.
-    paths: Vec<Written>,
-    /// What `use` brings into the file.
-    imported: Vec<Written>,
-    /// What `pub use` hands on, and whether the file itself uses it.
-    exported: Vec<(Written, bool)>,
+    /// All paths except re-exports.
+    paths: Vec<ImportPath>,
+    /// Paths imported by `use`.
+    imported: Vec<ImportPath>,
+    /// Paths re-exported by `pub use`, and whether the file itself uses them.
+    exported: Vec<(ImportPath, bool)>,
 }
 
 impl Source {
-    fn read(file: &Path, text: &str) -> Self {
-        let (tokens, tests) = without_tests(&tokens(text));
+    fn parse(file: &Path, text: &str) -> Self {
+        let (tokens, tests) = strip_tests(&tokenize(text));
         let (mut paths, mut imported, mut exported) = (Vec::new(), Vec::new(), Vec::new());
         let mut at = 0;
         while at < tokens.len() {
             let is_start = is_name(&tokens[at]) && (at == 0 || !["::", "."].contains(&tokens[at - 1].as_str()));
             if tokens[at] == "use" {
                 let is_public = at > 0 && (tokens[at - 1] == "pub" || tokens[at - 1] == ")");
-                let found = read_tree(&tokens, &mut { at + 1 }, &[]);
+                let parsed = parse_use_tree(&tokens, &mut { at + 1 }, &[]);
                 at = tokens[at..].iter().position(|token| token == ";").map_or(tokens.len(), |end| at + end);
                 if is_public {
-                    exported.extend(found);
+                    exported.extend(parsed);
                 } else {
-                    paths.extend(found.clone());
-                    imported.extend(found);
+                    paths.extend(parsed.clone());
+                    imported.extend(parsed);
                 }
             } else if is_start && tokens.get(at + 1).is_some_and(|next| next == "::") {
-                paths.extend(read_tree(&tokens, &mut { at }, &[]));
+                paths.extend(parse_use_tree(&tokens, &mut { at }, &[]));
             }
             at += 1;
         }
@@ -162,15 +160,15 @@ impl Source {
     }
 }
 
-/// Reads `a::b::{c, d as e}` from a place on.
-fn read_tree(tokens: &[String], at: &mut usize, prefix: &[String]) -> Vec<Written> {
+/// Parses `a::b::{c, d as e}` at a position.
+fn parse_use_tree(tokens: &[String], at: &mut usize, prefix: &[String]) -> Vec<ImportPath> {
     let mut segments = prefix.to_vec();
     let mut found = Vec::new();
     while let Some(token) = tokens.get(*at) {
         *at += 1;
         if token == "{" {
             while tokens.get(*at).is_some_and(|token| token != "}") {
-                found.extend(read_tree(tokens, at, &segments));
+                found.extend(parse_use_tree(tokens, at, &segments));
                 if tokens.get(*at).is_some_and(|token| token == ",") {
                     *at += 1;
                 }
@@ -179,7 +177,7 @@ fn read_tree(tokens: &[String], at: &mut usize, prefix: &[String]) -> Vec<Writte
             return found;
         }
         if token == "*" {
-            return vec![Written { alias: String::new(), segments }];
+            return vec![ImportPath { alias: String::new(), segments }];
         }
         if !is_name(token) {
             *at -= 1;
@@ -198,53 +196,53 @@ fn read_tree(tokens: &[String], at: &mut usize, prefix: &[String]) -> Vec<Writte
         alias = tokens.get(*at + 1).cloned().unwrap_or_default();
         *at += 2;
     }
-    // What cannot be read must not be read for ever.
+    // Always advance, or invalid input would loop forever.
     if segments.len() == prefix.len() && !tokens.get(*at).is_some_and(|token| [",", "}"].contains(&token.as_str())) {
         *at += 1;
     }
-    vec![Written { segments, alias }]
+    vec![ImportPath { segments, alias }]
 }
 
-/// The files of a crate by their modules.
+/// The files of a crate by module.
 struct Tree(BTreeMap<Module, Source>);
 
-/// Where a path leads.
+/// The target of a path.
 enum Target {
     Module(Module),
-    /// Something in the file of a module.
-    Within(Module),
+    /// An item in the file of a module.
+    Item(Module),
 }
 
 impl Tree {
-    /// The modules whose files a file imports from.
+    /// The modules that a module imports items from.
     fn imports(&self, module: &Module) -> BTreeSet<Module> {
         let source = &self.0[module];
         let used = source.exported.iter().filter(|(_, is_used)| *is_used).map(|(path, _)| path);
-        let targets = source.paths.iter().chain(used).filter_map(|path| self.follow(module, &path.segments, 0));
+        let targets = source.paths.iter().chain(used).filter_map(|path| self.resolve(module, &path.segments, 0));
         let files = targets.filter_map(|target| match target {
-            Target::Within(file) => Some(file),
+            Target::Item(file) => Some(file),
             Target::Module(_) => None,
         });
         files.filter(|file| file != module).collect()
     }
 
-    /// Follows a path that is written in a module; `None` where it leads out of the crate.
-    fn follow(&self, module: &Module, segments: &[String], depth: usize) -> Option<Target> {
+    /// Resolves a path in a module; `None` if it leads out of the crate.
+    fn resolve(&self, module: &Module, segments: &[String], depth: usize) -> Option<Target> {
         let (first, rest) = segments.split_first()?;
         let start = match first.as_str() {
             "crate" => Vec::new(),
             "self" => module.clone(),
             "super" => {
                 let above = module.split_last()?.1.to_vec();
-                let goes_on = rest.first().is_some_and(|next| next == "super");
-                return if goes_on { self.follow(&above, rest, depth) } else { self.descend(above, rest, depth) };
+                let has_more = rest.first().is_some_and(|next| next == "super");
+                return if has_more { self.resolve(&above, rest, depth) } else { self.descend(above, rest, depth) };
             }
             name if self.0.contains_key(&child(module, name)) => child(module, name),
             name => {
                 let source = &self.0[module];
-                let is_named = |path: &&Written| path.alias == name && path.segments != segments;
+                let is_named = |path: &&ImportPath| path.alias == name && path.segments != segments;
                 let path = source.imported.iter().find(is_named).filter(|_| depth < 8)?;
-                let Target::Module(named) = self.follow(module, &path.segments, depth + 1)? else { return None };
+                let Target::Module(named) = self.resolve(module, &path.segments, depth + 1)? else { return None };
                 named
             }
         };
@@ -252,19 +250,19 @@ impl Tree {
     }
 
     fn descend(&self, mut module: Module, segments: &[String], depth: usize) -> Option<Target> {
-        for (place, name) in segments.iter().enumerate() {
+        for (index, name) in segments.iter().enumerate() {
             let below = child(&module, name);
             if self.0.contains_key(&below) {
                 module = below;
                 continue;
             }
             let exported = self.0.get(&module)?.exported.iter().find(|(path, _)| path.alias == *name);
-            let Some((path, _)) = exported.filter(|_| depth < 8) else { return Some(Target::Within(module)) };
-            return match self.follow(&module, &path.segments, depth + 1) {
-                Some(Target::Module(named)) => self.descend(named, &segments[place + 1..], depth + 1),
-                Some(within) => Some(within),
-                // Something of another crate that is handed on.
-                None => Some(Target::Within(module)),
+            let Some((path, _)) = exported.filter(|_| depth < 8) else { return Some(Target::Item(module)) };
+            return match self.resolve(&module, &path.segments, depth + 1) {
+                Some(Target::Module(named)) => self.descend(named, &segments[index + 1..], depth + 1),
+                Some(item) => Some(item),
+                // A re-export of another crate.
+                None => Some(Target::Item(module)),
             };
         }
         Some(Target::Module(module))
@@ -275,8 +273,8 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// Names, `::`, and single marks, without comments and literals.
-fn tokens(text: &str) -> Vec<String> {
+/// Splits source text into names, `::` and punctuation, without comments and literals.
+fn tokenize(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     let is_word = |character: &char| character.is_alphanumeric() || *character == '_';
     let (mut tokens, mut at) = (Vec::new(), 0);
@@ -317,7 +315,7 @@ fn string_length(text: &[char]) -> usize {
     at + 1
 }
 
-/// `r"…"`, `r#"…"#` and so on, also of bytes.
+/// Raw strings, such as `r"…"` and `br#"…"#`.
 fn raw_string_length(text: &[char]) -> Option<usize> {
     let start = text.iter().take(2).take_while(|character| ['b', 'r'].contains(*character)).count();
     if start == 0 || text[start - 1] != 'r' {
@@ -334,7 +332,7 @@ fn raw_string_length(text: &[char]) -> Option<usize> {
     Some(start + marks + 1 + length + end.len())
 }
 
-/// A character, or else a lifetime, of which only the mark is passed over.
+/// A character literal, or only the quote of a lifetime.
 fn quoted_length(text: &[char]) -> usize {
     match text {
         ['\'', '\\', ..] => text[3.min(text.len())..].iter().position(|end| *end == '\'').map_or(1, |end| end + 4),
@@ -343,8 +341,8 @@ fn quoted_length(text: &[char]) -> usize {
     }
 }
 
-/// Leaves out what is compiled for tests only, and names the modules among it that are files.
-fn without_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
+/// Removes test-only items; also returns the names of test-only module files.
+fn strip_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut tests, mut at) = (Vec::new(), Vec::new(), 0);
     while at < tokens.len() {
@@ -367,10 +365,10 @@ fn without_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
 
 fn block_length(tokens: &[String]) -> usize {
     let mut depth = 0_usize;
-    for (place, token) in tokens.iter().enumerate() {
+    for (index, token) in tokens.iter().enumerate() {
         match token.as_str() {
             "{" => depth += 1,
-            "}" if depth == 1 => return place + 1,
+            "}" if depth == 1 => return index + 1,
             "}" => depth -= 1,
             _ => {}
         }
@@ -379,17 +377,17 @@ fn block_length(tokens: &[String]) -> usize {
 }
 
 mod tests {
-    use super::{BTreeMap, PathBuf, find_circles};
+    use super::{BTreeMap, PathBuf, find_cycles};
 
-    /// The circles of a made-up crate, each as the names of its files.
-    fn circles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
+    /// The cycles of a fictitious crate, each as a list of file names.
+    fn cycles(files: &[(&str, &str)]) -> Vec<Vec<String>> {
         let texts: BTreeMap<PathBuf, String> = files.iter().map(|(file, text)| (file.into(), (*text).into())).collect();
         let name = |file: &PathBuf| file.display().to_string();
-        find_circles(&texts).iter().map(|circle| circle.keys().map(name).collect()).collect()
+        find_cycles(&texts).iter().map(|cycle| cycle.keys().map(name).collect()).collect()
     }
 
     #[test]
-    fn a_circle_is_found_through_modules_braces_and_re_exports() {
+    fn cycles_are_found_through_modules_braces_and_re_exports() {
         let files = [
             ("lib.rs", "mod a; mod b; mod c; pub use a::Alpha;"),
             ("a.rs", "use crate::{b::{self, Beta}, c::Gamma}; pub struct Alpha;"),
@@ -398,21 +396,21 @@ mod tests {
             ("c.rs", "pub mod inner; pub struct Gamma;"),
             ("c/inner.rs", "pub fn g() -> crate::Alpha { crate::Alpha }"),
         ];
-        assert_eq!(circles(&files), [["a.rs", "b/deep.rs", "c/inner.rs"]]);
+        assert_eq!(cycles(&files), [["a.rs", "b/deep.rs", "c/inner.rs"]]);
     }
 
     #[test]
-    fn a_parent_and_a_child_that_use_each_other_are_a_circle() {
+    fn a_parent_and_child_can_form_a_cycle() {
         let files = [
             ("main.rs", "mod parent;"),
             ("parent.rs", "mod child; pub(crate) use child::Child; struct Parent(Child);"),
             ("parent/child.rs", "use super::Parent as P; pub struct Child;"),
         ];
-        assert_eq!(circles(&files), [["parent/child.rs", "parent.rs"]]);
+        assert_eq!(cycles(&files), [["parent/child.rs", "parent.rs"]]);
     }
 
     #[test]
-    fn tests_comments_literals_and_modules_that_are_named_only_are_no_imports() {
+    fn tests_comments_literals_and_module_names_are_not_imports() {
         let files = [
             ("lib.rs", "mod a; mod b; #[cfg(test)] mod tests; pub use b::B;"),
             (
@@ -423,6 +421,6 @@ mod tests {
             ("b.rs", "use crate::a::A; pub struct B; #[cfg(test)] #[allow(unused)] use crate::tests::Fixture;"),
             ("tests.rs", "use crate::{a::A, b::B}; pub struct Fixture;"),
         ];
-        assert!(circles(&files).is_empty(), "{:?}", circles(&files));
+        assert!(cycles(&files).is_empty(), "{:?}", cycles(&files));
     }
 }

@@ -1,4 +1,4 @@
-//! Files that the tests make.
+//! Sample files.
 
 use std::io::{Cursor, Read, Write};
 
@@ -13,7 +13,7 @@ pub fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
 }
 
-/// A workbook of one sheet.
+/// A workbook with one sheet.
 pub fn workbook(fill: impl FnOnce(&mut Worksheet)) -> Vec<u8> {
     let mut workbook = Workbook::new();
     fill(workbook.add_worksheet());
@@ -22,17 +22,17 @@ pub fn workbook(fill: impl FnOnce(&mut Worksheet)) -> Vec<u8> {
 
 /// Writes texts as a row.
 pub fn row(sheet: &mut Worksheet, number: u32, texts: &[&str]) {
-    for (place, text) in (0..).zip(texts) {
-        sheet.write_string(number, place, *text).unwrap();
+    for (column, text) in (0..).zip(texts) {
+        sheet.write_string(number, column, *text).unwrap();
     }
 }
 
-/// So many pieces of XML, one after the other.
-pub fn many(count: usize, piece: impl Fn(usize) -> String) -> String {
+/// Concatenates generated pieces of XML.
+pub fn repeat(count: usize, piece: impl Fn(usize) -> String) -> String {
     (0..count).map(piece).collect()
 }
 
-/// A good workbook of one row, one of its parts replaced, or a part added.
+/// A valid workbook of one row with one part added or replaced.
 pub fn with_part(name: &str, content: &[u8]) -> Vec<u8> {
     let good = workbook(|sheet| {
         row(sheet, 0, &["brand", "year", "mileage"]);
@@ -44,17 +44,17 @@ pub fn with_part(name: &str, content: &[u8]) -> Vec<u8> {
     zip_of(&parts)
 }
 
-/// The parts of a ZIP file with their names.
+/// The names and contents of the parts of a ZIP file.
 pub fn parts_of(zip: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut archive = ZipArchive::new(Cursor::new(zip)).unwrap();
-    let places = 0..archive.len();
-    let part = |place| {
-        let mut entry = archive.by_index(place).unwrap();
+    let indices = 0..archive.len();
+    let part = |index| {
+        let mut entry = archive.by_index(index).unwrap();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
         (entry.name().unwrap().into_owned(), bytes)
     };
-    places.map(part).collect()
+    indices.map(part).collect()
 }
 
 pub fn zip_of(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
@@ -66,7 +66,7 @@ pub fn zip_of(parts: &[(String, Vec<u8>)]) -> Vec<u8> {
     writer.finish().unwrap().into_inner()
 }
 
-/// The XML of a sheet, given the inside of its `sheetData`.
+/// The XML of a sheet with this content of `sheetData`.
 pub fn sheet_xml(data: &str) -> Vec<u8> {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
@@ -81,13 +81,13 @@ pub fn open<'a>(name: &str, bytes: &'a [u8]) -> Result<Table<'a>, TableError> {
     Table::open(Source::bytes(name, bytes), Options::default())
 }
 
-/// All rows, or the first error on the way to them.
+/// All rows, or the first error.
 pub fn rows(name: &str, bytes: &[u8], limits: Limits) -> Result<Vec<Row>, TableError> {
     let options = Options { limits, ..Options::default() };
     Table::open(Source::bytes(name, bytes), options)?.rows()?.collect()
 }
 
-/// A sheet as another program would read it.
+/// Reads a sheet with calamine.
 pub fn read_sheet(bytes: &[u8], sheet: &str) -> Range<Data> {
     let mut workbook = Xlsx::new(Cursor::new(bytes)).unwrap();
     workbook.worksheet_range(sheet).unwrap()
