@@ -66,7 +66,7 @@ fn several_columns_of_one_meaning_are_read_as_one() {
     let file = home.write("cars.csv", cars);
     let told = home.ok(&["import", &file]);
     assert!(told.contains("3 rows, 2 added"), "{told}");
-    assert!(told.contains("\"Регион\", \"Город\" all mean region: the first that is filled counts"), "{told}");
+    assert!(told.contains("\"Регион\", \"Город\" all denote region: the first nonempty one is used"), "{told}");
     let reason = "price differs between the columns \"Цена\" and \"Стоимость\" (got \"1350000 / 1400000\")";
     assert!(told.contains(&format!("row 4: {reason}")), "{told}");
     assert!(told.contains("columns left out: PK"), "{told}");

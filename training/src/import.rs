@@ -69,8 +69,8 @@ pub async fn import_file(
         });
     };
     let counts = import.finish(rejected).await?;
-    let left_out = header.unrecognised().into_iter().map(str::to_owned).collect();
-    Ok(Imported { counts, rejected, first_rejected, left_out, shared: header.shared() })
+    let left_out = header.unrecognized().into_iter().map(str::to_owned).collect();
+    Ok(Imported { counts, rejected, first_rejected, left_out, shared: header.describe_shared() })
 }
 
 /// What the reader found besides good rows.

@@ -116,7 +116,7 @@ impl WorkbookValuation {
 
     /// Values the rows of the workbook.
     pub(crate) fn run(&self, upload: &Upload, quota: Quota) -> Result<StoredFile, Problem> {
-        let source = upload.source().until(Arc::clone(&self.cancelled));
+        let source = upload.source().cancelled_by(Arc::clone(&self.cancelled));
         if Format::detect(&source).map_err(|error| table_problem(&error))? != Format::Xlsx {
             let detail = format!(
                 "{}: this is not an Excel workbook; save it as .xlsx, or use `probeg predict` for CSV",
@@ -165,7 +165,7 @@ impl WorkbookValuation {
 fn table_problem(error: &TableError) -> Problem {
     if error.is_too_large() {
         Problem::TableTooLarge { detail: error.to_string() }
-    } else if error.is_users_fault() {
+    } else if error.is_invalid_file() {
         Problem::UnreadableTable { detail: error.to_string() }
     } else if let Fault::Write(error) = &error.fault {
         write_error(error)

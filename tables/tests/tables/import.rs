@@ -136,14 +136,14 @@ fn a_workbook_with_titles_dates_formulas_and_errors() {
 
     let table = open("cars.xlsx", &bytes).unwrap();
     assert_eq!(table.header().sheet.as_deref(), Some("Авто"));
-    assert_eq!(table.header().unrecognised(), ["Комментарий"]);
+    assert_eq!(table.header().unrecognized(), ["Комментарий"]);
 }
 
 #[test]
 fn a_table_without_its_columns_says_what_it_has() {
     let bytes = workbook(|sheet| row(sheet, 1, &["brand", "год", "km"]));
     let error = open("cars.xlsx", &bytes).err().unwrap();
-    assert!(error.is_users_fault() && !error.is_too_large());
+    assert!(error.is_invalid_file() && !error.is_too_large());
     assert!(error.to_string().ends_with("the headers found in the first 100 rows are brand, год, km"), "{error}");
     let message = open("cars.csv", b"\n\n").err().unwrap().to_string();
     assert!(message.contains("no row of headers was found"), "{message}");
@@ -152,7 +152,7 @@ fn a_table_without_its_columns_says_what_it_has() {
 #[test]
 fn a_file_that_is_not_there_is_no_fault_of_the_file() {
     let error = Table::open(Source::file("/nonexistent/cars.csv"), Options::default()).err().unwrap();
-    assert!(!error.is_users_fault());
+    assert!(!error.is_invalid_file());
     assert!(error.to_string().starts_with("/nonexistent/cars.csv: the file could not be read"), "{error}");
 }
 

@@ -54,7 +54,7 @@ impl IntoResponses for WorkbookProblems {
         let missing = Problem::missing_file();
         let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
         let table = Problem::UnreadableTable {
-            detail: "cars.xlsx: no column for mileage (its header may be mileage / пробег); the headers found in \
+            detail: "cars.xlsx: missing required column mileage (accepted headers: mileage / пробег); the headers found in \
                      the first 100 rows are brand, year"
                 .to_owned(),
         };
