@@ -197,11 +197,11 @@ async fn find(state: &State, name: &str) -> Result<ModelRecord, Problem> {
 }
 
 fn read_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
-    let json::Value::Object(fields) = body else { return Err(Problem::version_needed()) };
+    let json::Value::Object(fields) = body else { return Err(Problem::missing_version()) };
     let [Field::Known((), json::Value::Number(version))] = fields.as_slice() else {
-        return Err(Problem::version_needed());
+        return Err(Problem::missing_version());
     };
-    read_whole(version).filter(|version| *version > 0).ok_or_else(Problem::version_needed)
+    read_whole(version).filter(|version| *version > 0).ok_or_else(Problem::missing_version)
 }
 
 /// A whole number, which JSON may write with a point.

@@ -81,7 +81,7 @@ async fn wrong_fields_of_body_and_query_are_told_together() {
     let answer = post(&service(), "/v1/valuations?levle=0.9", car).await;
     assert_eq!(answer.problem(), (422, "invalid-fields".to_owned()));
     let expected = json!([
-        { "loc": ["query", "levle"], "msg": "levle is not a parameter of this path",
+        { "loc": ["query", "levle"], "msg": "levle is not a parameter of this endpoint",
           "type": "unknown_parameter" },
         { "pointer": "/mileage", "loc": ["body", "mileage"], "msg": "mileage must be a number (got \"5\")",
           "type": "not_a_number" },

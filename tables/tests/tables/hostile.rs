@@ -28,7 +28,7 @@ fn sheet(rows: &str) -> Vec<u8> {
 fn a_cell_in_the_last_corner_costs_nothing() {
     let error = refused(&sheet("<row r=\"1048576\"><c r=\"XFD1048576\"><v>1</v></c></row>"));
     assert!(error.is_too_large());
-    assert!(error.to_string().contains("the cell XFD1048576 lies beyond 256 columns"), "{error}");
+    assert!(error.to_string().contains("cell XFD1048576 is beyond the limit of 256 columns"), "{error}");
     // a cell that is only formatted is none
     let bytes = sheet("<row r=\"1048576\"><c r=\"XFD1048576\" s=\"1\"/></row>");
     assert_eq!(rows("cars.xlsx", &bytes, Limits::default()).unwrap().len(), 0);
@@ -39,7 +39,7 @@ fn bombs_are_counted_while_they_inflate() {
     let bomb = with_part("xl/worksheets/sheet2.xml", format!("<a>{}</a>", "<b/>".repeat(2_000_000)).as_bytes());
     assert!(bomb.len() < 50_000);
     let error = refused(&bomb);
-    assert!(error.is_too_large() && error.to_string().contains("inflates more than 200 times"), "{error}");
+    assert!(error.is_too_large() && error.to_string().contains("compression ratio above 200"), "{error}");
 
     let limits = Limits { max_inflated_bytes: 10_000, ..Limits::default() };
     let good = workbook(|sheet| row(sheet, 0, &["brand", "year", "mileage"]));
@@ -51,11 +51,11 @@ fn bombs_are_counted_while_they_inflate() {
 fn too_many_parts_texts_and_cells() {
     let mut parts = vec![("xl/workbook.xml".to_owned(), Vec::new())];
     parts.extend((0..5_000).map(|number| (format!("xl/media/{number}"), Vec::new())));
-    assert!(refused(&zip_of(&parts)).to_string().contains("has 5001 parts, 2000 are accepted"));
+    assert!(refused(&zip_of(&parts)).to_string().contains("has 5001 parts; at most 2000 are accepted"));
 
     let long = format!("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is><t>{}</t></is></c></row>", "ab1 ".repeat(10_000));
     let error = refused(&sheet(&long));
-    assert!(error.is_too_large() && error.to_string().contains("A2 holds more than 32767 characters"), "{error}");
+    assert!(error.is_too_large() && error.to_string().contains("A2 has more than 32767 characters"), "{error}");
 
     let limits = Limits { max_cells: 5, ..Limits::default() };
     let cells = "<row r=\"2\"><c r=\"A2\"/><c r=\"B2\"/><c r=\"C2\"/></row>";
@@ -69,34 +69,34 @@ fn a_table_of_texts_that_claims_too_many_reserves_nothing() {
         with_part("xl/sharedStrings.xml", texts.as_bytes())
     };
     let error = refused(&claim("18446744073709551615"));
-    assert!(!error.is_too_large() && error.to_string().contains("impossible number of texts"), "{error}");
-    assert!(refused(&claim("4294967295")).to_string().contains("refers to a text that is not there"));
+    assert!(!error.is_too_large() && error.to_string().contains("count of shared strings is not a number"), "{error}");
+    assert!(refused(&claim("4294967295")).to_string().contains("refers to a missing shared string"));
 }
 
 #[test]
-fn what_readers_see_differently_is_damage() {
+fn ambiguous_xml_is_rejected() {
     let damaged = |bytes: &[u8], how: &str| {
         let error = refused(bytes);
         assert!(!error.is_too_large() && error.to_string().contains(how), "{error}");
     };
     damaged(&with_part("xl/sharedStrings.xml", b"<sst \x0ccount=\"1\"></sst>"), "has a name that XML does not allow");
     damaged(&with_part("xl/styles.xml", b"<styleSheet><x/:xf/></styleSheet>"), "has a name that XML does not allow");
-    damaged(&with_part("xl/theme/theme1.xml", b"<a b='1' b='2'/>"), "has a tag with one attribute twice");
-    damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has a prefix that is not declared");
-    damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has an attribute that is not well-formed");
-    damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "breaks off in the middle");
+    damaged(&with_part("xl/theme/theme1.xml", b"<a b='1' b='2'/>"), "has a tag with a duplicate attribute");
+    damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has an undeclared namespace prefix");
+    damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has a malformed attribute");
+    damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "is truncated");
     damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
     damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "has two parts of the name");
     let twice = "<workbook xmlns:b=\"b\" xmlns:c=\"c\"><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
     damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
     let workbook = "<Relationship Id=\"r\" Type=\"a/officeDocument\" Target=\"xl/workbook.xml\"/>";
     let twice = format!("<Relationships>{workbook}{}</Relationships>", workbook.replace("\"r\"", "\"s\""));
-    damaged(&with_part("_rels/.rels", twice.as_bytes()), "not one workbook is named");
+    damaged(&with_part("_rels/.rels", twice.as_bytes()), "there must be exactly one workbook part");
     let sheet = "<Relationship Id=\"rId1\" Type=\"a/worksheet\" Target=\"worksheets/sheet1.xml\"/>";
     let twice = format!("<Relationships>{sheet}{sheet}</Relationships>");
-    damaged(&with_part("xl/_rels/workbook.xml.rels", twice.as_bytes()), "has one name for two parts");
+    damaged(&with_part("xl/_rels/workbook.xml.rels", twice.as_bytes()), "has a duplicate id");
     let deep = refused(&with_part("docProps/app.xml", "<a>".repeat(300).as_bytes()));
-    assert!(deep.is_too_large() && deep.to_string().contains("nested more than 256 deep"), "{deep}");
+    assert!(deep.is_too_large() && deep.to_string().contains("nested more than 256 levels deep"), "{deep}");
 }
 
 /// The directory of a ZIP file may name a part twice, and a part may call itself otherwise.
@@ -112,9 +112,9 @@ fn parts_with_two_names_and_names_with_two_parts() {
         bytes
     };
     let error = refused(&rename(&[0, 1])).to_string();
-    assert!(error.contains("it has two parts of one name"), "{error}");
+    assert!(error.contains("two parts have the same name"), "{error}");
     let error = refused(&rename(&[0])).to_string();
-    assert!(error.contains("a part has two names"), "{error}");
+    assert!(error.contains("disagree on the name of a part"), "{error}");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_list_in_what_calls_itself_a_sheet_is_still_a_list() {
     let names: String = (0..40_000).map(name).collect();
     let workbook = format!("<worksheet><workbook><sheets/><definedNames>{names}</definedNames></workbook></worksheet>");
     let error = refused(&with_part("xl/workbook.xml", workbook.as_bytes()));
-    assert!(error.is_too_large() && error.to_string().contains("larger than a megabyte"), "{error}");
+    assert!(error.is_too_large() && error.to_string().contains("larger than 1 MiB"), "{error}");
 }
 
 #[test]
@@ -137,20 +137,20 @@ fn what_is_held_in_memory_is_limited() {
     let texts = many(200_000, |id| format!("<si><t>{}</t></si>", noise(id)));
     let texts = with_part("xl/sharedStrings.xml", format!("<sst>{texts}</sst>").as_bytes());
     let error = refused_with(&texts, Limits { max_shared_bytes: 2 << 20, ..Limits::default() });
-    assert!(error.contains("texts take more than"), "{error}");
+    assert!(error.contains("shared strings take more than"), "{error}");
     let formats = many(150_000, |id| format!("<xf numFmtId=\"{id}\"/>"));
     let formats = format!("<styleSheet><cellXfs>{formats}</cellXfs></styleSheet>");
     let error = refused_with(&with_part("xl/styles.xml", formats.as_bytes()), Limits::default());
     assert!(error.contains("more than 100000 formats"), "{error}");
     let comment = format!("<!-- {} -->", many(20_000, |id| format!("<{}>", noise(id))));
     let error = refused_with(&with_part(SHEET, &sheet_xml(&comment)), Limits::default());
-    assert!(error.contains("a comment of more than 64 kilobytes"), "{error}");
+    assert!(error.contains("a comment longer than 64 KiB"), "{error}");
     let runs = many(60_000, |id| format!("<r><t>{}</t></r>", noise(id)));
     let runs = sheet(&format!("<row r=\"2\"><c r=\"A2\" t=\"inlineStr\"><is>{runs}</is></c></row>"));
-    assert!(refused_with(&runs, Limits::default()).contains("A2 holds more than 32767 characters"));
+    assert!(refused_with(&runs, Limits::default()).contains("A2 has more than 32767 characters"));
     let elements = with_part("xl/a.xml", format!("<a>{}</a>", "<b/>".repeat(1000)).as_bytes());
     let error = refused_with(&elements, Limits { max_elements: 1000, ..Limits::default() });
-    assert!(error.contains("holds more elements than are accepted"), "{error}");
+    assert!(error.contains("has too many elements"), "{error}");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn a_message_repeats_no_flood_of_headers() {
 fn a_document_type_is_refused() {
     let xml = "<?xml version=\"1.0\"?><!DOCTYPE w [<!ENTITY a \"b\">]><worksheet><sheetData/></worksheet>";
     let error = refused(&with_part(SHEET, xml.as_bytes()));
-    assert!(error.to_string().contains("xl/worksheets/sheet1.xml holds a document type definition"), "{error}");
+    assert!(error.to_string().contains("xl/worksheets/sheet1.xml has a document type definition"), "{error}");
 }
 
 #[test]
@@ -296,7 +296,7 @@ fn damage_is_told_as_damage() {
     assert!(refused(&disorder).to_string().contains("out of order at row 3"));
     assert!(refused(&with_part(SHEET, b"<worksheet><sheetData><row><c>")).to_string().contains("damaged"));
     let zip = zip_of(&[("readme.txt".to_owned(), Vec::new())]);
-    assert!(refused(&zip).to_string().contains("a ZIP archive that holds no workbook"));
+    assert!(refused(&zip).to_string().contains("a ZIP archive without a workbook"));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn encodings_and_gzip_of_several_members() {
     let message = open("cars.csv", &windows).err().unwrap().to_string();
     assert!(message.starts_with("cars.csv: line 1 is not UTF-8 and looks like Windows-1251"), "{message}");
     let message = rows("cars.csv.gz", &gzip[..gzip.len() - 20], Limits::default()).unwrap_err().to_string();
-    assert!(message.contains("it is cut off"), "{message}");
+    assert!(message.contains("it is truncated"), "{message}");
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_table_without_its_columns_says_what_it_has() {
     assert!(error.is_invalid_file() && !error.is_too_large());
     assert!(error.to_string().ends_with("the headers found in the first 100 rows are brand, год, km"), "{error}");
     let message = open("cars.csv", b"\n\n").err().unwrap().to_string();
-    assert!(message.contains("no row of headers was found"), "{message}");
+    assert!(message.contains("no header row was found"), "{message}");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn a_row_that_could_not_be_held_is_refused() {
     let error = refused(&sheet(&format!("<row>{HEADER}</row>{long}")));
     assert!(error.contains("a row of the sheet is larger than 4 MiB"), "{error}");
     let between = format!("<row>{HEADER}</row>{}<row>{KIA}</row>", comment.repeat(80));
-    assert!(refused(&sheet(&between)).contains("more than four megabytes"));
+    assert!(refused(&sheet(&between)).contains("larger than 4 MiB"));
     let behind = format!("{}{}", "<a>b</a>".repeat(100_000), "</worksheet>");
     let output = spliced(&sheet(&format!("<row>{HEADER}</row><row>{KIA}</row>")).replace("</worksheet>", &behind));
     assert!(output.ends_with(&format!("</sheetData>{behind}")));
