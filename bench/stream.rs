@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let stop = AtomicBool::new(false);
     let snapshot = tokio.block_on(async { Snapshot::begin(&Database::connect(url, 2).await?).await })?;
     let mut stream = ListingStream::new(snapshot, 0, false, tokio.handle(), &stop)?;
-    let rows = usize::try_from(stream.rows()?.train)?;
+    let rows = usize::try_from(stream.count_rows()?.train)?;
     let order = Order { seed: 0, epoch: 0, shuffle_rows: 1 << 18, batch_size: 512, is_shuffled: true };
     let mut read = 0;
     let seconds = match mode.as_str() {
@@ -39,10 +39,10 @@ fn main() -> Result<()> {
             let encoder = encoder(&mut stream)?;
             let folder = tempfile::tempdir()?;
             if mode == "spool" {
-                stream.encode(Split::Train, &encoder, Some(&folder.path().join("train.arrow")), |_| {})?;
+                stream.encode_split(Split::Train, &encoder, Some(&folder.path().join("train.arrow")), |_| {})?;
             }
             let started = Instant::now();
-            stream.shuffled(order, Position::default(), rows, &encoder, |batch, _| {
+            stream.for_each_shuffled_batch(order, Position::default(), rows, &encoder, |batch, _| {
                 read += batch.len();
                 true
             })?;

@@ -1,4 +1,4 @@
-//! HTTP itself: connections, request bodies, access, limits and problems. Knows no cars and no models.
+//! HTTP: connections, request bodies, access control, limits and problems, independent of cars and models.
 
 pub(crate) mod access;
 pub(crate) mod body;

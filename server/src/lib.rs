@@ -1,7 +1,7 @@
 //! The HTTP service: valuations, the model registry, runs, and the pages.
 //!
-//! A request takes the model in service once and keeps it to its end, while the champion of the registry is swapped in
-//! behind an atomic pointer. Knows nothing of training.
+//! Each request uses the model that was in service when it arrived; a new champion replaces it by an atomic pointer swap.
+//! Independent of training.
 
 mod config;
 mod http;

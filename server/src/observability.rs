@@ -1,4 +1,4 @@
-//! What is observed of requests and valued cars.
+//! Metrics and drift detection.
 
 pub(crate) mod drift;
 pub(crate) mod metrics;

@@ -1,4 +1,4 @@
-//! What operators ask for: liveness, readiness, metrics.
+//! Endpoints for operators: liveness, readiness and metrics.
 
 pub(crate) mod exposition;
 pub(crate) mod health;

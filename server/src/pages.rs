@@ -22,18 +22,18 @@ const SCRIPT: &str = include_str!("../assets/probeg.js");
 const WORDS: &str = include_str!("../assets/words.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
-/// The script that tells the form its fields.
+/// The script with the fields of the form.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = Column::descriptive().iter().map(|column| describe(*column)).collect();
     format!("\"use strict\";\nconst COLUMNS = {};\n", serde_json::Value::from(columns))
 });
 
-/// The policy of the form: load from this server only, nothing inline.
+/// The content security policy of the form: same origin only, nothing inline.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
-/// The policy of Swagger UI, which has inline styles and icons in data URLs.
+/// The content security policy of Swagger UI, which has inline styles and icons in data URLs.
 const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -63,7 +63,7 @@ pub(crate) fn routes(document: OpenApi) -> Router {
 /// Swagger UI returns an empty response for unknown files.
 async fn explain_not_found(response: Response) -> Response {
     if response.status() == StatusCode::NOT_FOUND {
-        Problem::NotFound { detail: "there is no such file; see /docs".to_owned() }.into_response()
+        Problem::NotFound { detail: "the file does not exist; see /docs".to_owned() }.into_response()
     } else {
         response
     }

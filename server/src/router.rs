@@ -1,4 +1,4 @@
-//! All routes on one page, each with its entry in the document.
+//! All routes, each with its entry in the OpenAPI document.
 
 use std::time::Duration;
 
@@ -46,12 +46,12 @@ use crate::valuations::{batch, jobs, listing, one, predecessor, vocabulary, work
 )]
 struct Document;
 
-/// One car: small bodies, short work.
+/// Valuations of one car: small bodies, short timeouts.
 fn single() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(one::value_one)).routes(routes!(predecessor::value_one))
 }
 
-/// Reads.
+/// Lookups.
 fn lookups() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(workbook::get_template))
@@ -67,7 +67,7 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(runs::get_run_metrics))
 }
 
-/// Many cars: large bodies, long work.
+/// Valuations of many cars: large bodies, long timeouts.
 fn bulk() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(batch::value_batch))
@@ -81,7 +81,7 @@ fn admin() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(routes!(models::promote_model)).routes(routes!(models::rollback_model))
 }
 
-/// Open to everyone.
+/// Without authentication.
 fn open() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(health::get_live))
@@ -146,10 +146,10 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 
 async fn not_found(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(200).collect();
-    Problem::NotFound { detail: format!("there is no path {path}; see /docs") }
+    Problem::NotFound { detail: format!("the path {path} does not exist; see /docs") }
 }
 
-/// The ways to authenticate. Without configured keys, none is required.
+/// The security schemes. Without configured keys, none is required.
 struct Security;
 
 impl Modify for Security {

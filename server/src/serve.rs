@@ -13,10 +13,10 @@ const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long requests in progress may take to finish after that.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves until `shutdown` completes, and then stops without losing a request. The server first reports itself as not
-/// ready but goes on serving. After [`crate::Config::drain`], or once no one is connected, it stops accepting connections,
-/// closes each one after its next response, and waits for requests in progress. If it closed connections at once, all
-/// clients would reconnect, and those that do so while the listener is being closed are reset.
+/// Serves until `shutdown` completes, then stops without losing a request. The server first reports that it is not ready but
+/// still serves requests. After [`crate::Config::drain`], or once there are no connections, it stops accepting connections,
+/// closes each one after its next response, and waits for requests in progress. If it closed connections immediately, all
+/// clients would reconnect, and those that reconnect while the listener is being closed would be reset.
 ///
 /// # Errors
 /// The listener cannot be used.
@@ -32,7 +32,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
         () = async {
             shutdown.await;
             state.shutdown().start_draining();
-            tracing::info!("The server is shutting down and not ready any more.");
+            tracing::info!("The server is shutting down and no longer ready.");
             connections.wait_until_closed(config.drain).await;
         } => {}
     }
@@ -47,7 +47,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
     Ok(())
 }
 
-/// Removes at once what killed servers left on disk, instead of with the first large upload.
+/// Removes the scratch files of killed servers now rather than on the first large upload.
 async fn remove_leftovers(state: &State) {
     let buffers = state.buffers().clone();
     match tokio::task::spawn_blocking(move || buffers.scratch()).await {

@@ -1,4 +1,4 @@
-//! The served model: loaded, swapped, and run for single cars and for many.
+//! The served model: loading, swapping and inference.
 
 pub(crate) mod bulk;
 pub(crate) mod cache;

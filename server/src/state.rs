@@ -1,4 +1,4 @@
-//! What every request may reach.
+//! The state shared by all requests.
 
 use std::sync::Arc;
 

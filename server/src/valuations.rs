@@ -1,4 +1,4 @@
-//! What a car is worth: one, many, or a workbook of them.
+//! Valuations of one car, many cars, or a workbook of cars.
 
 pub(crate) mod batch;
 mod capacity;

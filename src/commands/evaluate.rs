@@ -37,7 +37,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         None => (model.signature().accuracy.clone().context("this version has no accuracy card")?, 0),
         Some(file) => {
             let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: true };
-            let source = Source::file(file).until(Arc::clone(context.stop.flag()));
+            let source = Source::file(file).cancelled_by(Arc::clone(context.stop.flag()));
             let evaluation = context.compute(move || Ok(evaluate_file(&model, source, options, today())?))?;
             (evaluation.card, evaluation.rejected)
         }

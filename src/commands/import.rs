@@ -69,8 +69,8 @@ fn summarize(file: &Path, imported: &Imported, rejects: &Path) -> Result<()> {
         HumanCount(counts.already_known),
         HumanCount(imported.rejected),
     )?;
-    if !imported.left_out.is_empty() {
-        say!("  columns left out: {}", imported.left_out.join(", "))?;
+    if !imported.ignored.is_empty() {
+        say!("  ignored columns: {}", imported.ignored.join(", "))?;
     }
     for sentence in &imported.shared {
         say!("  {sentence}")?;

@@ -39,7 +39,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let failed = || format!("{} cannot be written", arguments.output.display());
     let file = AtomicFile::create(&arguments.output).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
-    let source = Source::file(&arguments.file).until(Arc::clone(context.stop.flag()));
+    let source = Source::file(&arguments.file).cancelled_by(Arc::clone(context.stop.flag()));
     let summary = context.compute(move || {
         let day = today();
         let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);

@@ -1,4 +1,4 @@
-//! Rows of a CSV file, with the lines on which they stand.
+//! The rows of a CSV file with their line numbers.
 
 use std::io::{Cursor, Read};
 
@@ -7,19 +7,19 @@ use csv::{ByteRecord, ReaderBuilder, StringRecord, Terminator};
 use crate::encoding::{Encoding, looks_like_windows_1251};
 use crate::error::Fault;
 use crate::format::Format;
-use crate::header::recognised;
-use crate::limits::{Limits, SEARCHED_ROWS};
+use crate::header::recognized;
+use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::source::Source;
 use crate::text::Text;
 
-/// A row of fields and the line on which it begins, counted from 1.
+/// A row of fields and the number of its first line.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) line: u64,
     pub(crate) fields: StringRecord,
 }
 
-/// The rows of a CSV file, in order. Lines without a character are passed over.
+/// The rows of a CSV file in order. Empty lines are skipped.
 pub(crate) struct Delimited<'a> {
     reader: csv::Reader<Text<'a>>,
     bytes: ByteRecord,
@@ -38,9 +38,9 @@ impl<'a> Delimited<'a> {
         Ok(Self { reader: reader(text, delimiter), bytes: ByteRecord::new(), limits: limits.clone() })
     }
 
-    /// Whether the file says itself, by a byte order mark, what it is encoded in, or had to be decoded.
-    pub(crate) fn is_marked(&self) -> bool {
-        self.reader.get_ref().marked
+    /// Whether the file has a byte order mark or an encoding other than UTF-8.
+    pub(crate) fn needs_byte_order_mark(&self) -> bool {
+        self.reader.get_ref().needs_byte_order_mark
     }
 
     pub(crate) fn next_record(&mut self) -> Result<Option<Record>, Fault> {
@@ -48,8 +48,8 @@ impl<'a> Delimited<'a> {
             return Ok(None);
         }
         self.reader.get_mut().row_bytes = 0;
-        // Every line ends with a line feed here, so the lines that a row takes are its own line
-        // feeds and one more. The reader's own position would count blank lines above as the row.
+        // Every line ends with a line feed here, so a row spans one line more than it has line feeds. The position of the
+        // reader before the row would be that of any blank lines above.
         let lines = self.bytes.as_slice().split(|byte| *byte == b'\n').count() as u64;
         let line = self.reader.position().line().saturating_sub(lines);
         let fields = self.decode(line)?;
@@ -73,14 +73,14 @@ impl<'a> Delimited<'a> {
         }
         let too_long = |field: &str| field.len() > max_text && field.chars().count() > max_text;
         if fields.iter().any(too_long) {
-            let what = format!("line {line} has a text longer than {max_text} characters; is a quote left open?");
+            let what = format!("line {line} has a field longer than {max_text} characters; is a quote unclosed?");
             return Err(Fault::TooLarge(what));
         }
         Ok(())
     }
 }
 
-/// The delimiter under which the header is best recognised.
+/// The delimiter with which most headers are recognized.
 pub(crate) fn detect_delimiter(
     source: &Source<'_>,
     format: Format,
@@ -93,7 +93,7 @@ pub(crate) fn detect_delimiter(
     text.take(SAMPLE).read_to_end(&mut sample).map_err(Fault::from_read)?;
     let mut best = (0, 0, b',');
     for delimiter in *b",;\t" {
-        let (columns, fields) = promise(&sample, delimiter);
+        let (columns, fields) = score_delimiter(&sample, delimiter);
         if (columns, fields) > (best.0, best.1) {
             best = (columns, fields, delimiter);
         }
@@ -101,19 +101,19 @@ pub(crate) fn detect_delimiter(
     Ok(best.2)
 }
 
-/// How many columns the best of the first rows names under a delimiter, and its number of fields.
-fn promise(sample: &[u8], delimiter: u8) -> (usize, usize) {
+/// The numbers of recognized columns and of fields in the best of the first rows with a delimiter.
+fn score_delimiter(sample: &[u8], delimiter: u8) -> (usize, usize) {
     let mut reader = reader(Cursor::new(sample), delimiter);
-    let searched = usize::try_from(SEARCHED_ROWS).unwrap_or(usize::MAX);
-    let rows = reader.byte_records().take(searched).filter_map(Result::ok);
+    let max_rows = usize::try_from(MAX_HEADER_ROW).unwrap_or(usize::MAX);
+    let rows = reader.byte_records().take(max_rows).filter_map(Result::ok);
     let counts = rows.map(|row| {
         let row = StringRecord::from_byte_record_lossy(row);
-        (recognised(row.iter()).count(), row.len())
+        (recognized(row.iter()).count(), row.len())
     });
     counts.max().unwrap_or_default()
 }
 
-/// A carriage return before the end of a line belongs to the line's end.
+/// A CSV reader for lines that end with a line feed; [`trim_carriage_return`] handles the rest.
 fn reader<R: Read>(input: R, delimiter: u8) -> csv::Reader<R> {
     ReaderBuilder::new()
         .has_headers(false)
@@ -134,10 +134,10 @@ fn trim_carriage_return(record: &mut ByteRecord) {
 }
 
 fn from_csv(error: csv::Error) -> Fault {
-    let told = error.to_string();
+    let message = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(error) => Fault::from_read(error),
-        _ => Fault::Damaged(told),
+        _ => Fault::Damaged(message),
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_those_an_editor_shows() {
+    fn line_numbers_are_those_of_an_editor() {
         let expected = [row(1, &["a", "b"]), row(3, &["c\nc", "d"]), row(5, &["e", "f"])];
         assert_eq!(rows("a,b\n\n\"c\nc\",d\ne,f"), expected);
         let expected = [row(1, &["a", "b"]), row(2, &[""]), row(3, &["c\r\nc", "d"]), row(5, &["e", "f"])];
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_delimiter_is_told_by_the_header() {
+    fn the_delimiter_is_detected_from_the_header() {
         for (text, delimiter) in [
             ("brand,year,mileage", b','),
             ("brand;year;mileage, km", b';'),
@@ -181,12 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn a_quote_left_open_is_told() {
+    fn an_unclosed_quote_is_reported() {
         let text = format!("a,b\n\"c,{}", "d\n".repeat(200_000));
         let source = Source::bytes("t", text.as_bytes());
         let mut delimited = Delimited::open(&source, Format::Csv, b',', None, &Limits::default()).unwrap();
         delimited.next_record().unwrap();
         let fault = delimited.next_record().unwrap_err();
-        assert!(fault.to_string().contains("is a quote left open?"), "{fault}");
+        assert!(fault.to_string().contains("is a quote unclosed?"), "{fault}");
     }
 }

@@ -2,15 +2,13 @@
 
 use std::str::FromStr;
 
-/// The encoding of a text, by any of its usual names, such as `utf-8` or `windows-1251`.
+/// A character encoding, by any of its common labels, such as `utf-8` or `windows-1251`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Encoding(pub(crate) &'static encoding_rs::Encoding);
 
-/// The name is not that of an encoding.
+/// An unknown encoding label.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} names no encoding; known are utf-8, windows-1251, koi8-r, ibm866, utf-16le and others of the WHATWG list"
-)]
+#[error("unknown encoding {0:?}; use a WHATWG label such as utf-8, windows-1251, koi8-r, ibm866 or utf-16le")]
 pub struct UnknownEncoding(String);
 
 impl FromStr for Encoding {
@@ -22,7 +20,7 @@ impl FromStr for Encoding {
     }
 }
 
-/// Whether most bytes beyond ASCII would be Russian letters in Windows-1251.
+/// Whether most non-ASCII bytes are Russian letters in Windows-1251.
 pub(crate) fn looks_like_windows_1251(bytes: &[u8]) -> bool {
     let (mut letters, mut others) = (0_usize, 0_usize);
     for byte in bytes.iter().filter(|byte| !byte.is_ascii()) {
@@ -39,13 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn encodings_go_by_their_usual_names() {
+    fn encodings_are_found_by_label() {
         assert_eq!("CP1251".parse(), Ok(Encoding(encoding_rs::WINDOWS_1251)));
         assert!("klingon".parse::<Encoding>().is_err());
     }
 
     #[test]
-    fn russian_bytes_are_told_from_noise() {
+    fn russian_text_is_recognized() {
         let (bytes, _, _) = encoding_rs::WINDOWS_1251.encode("Марка;Год выпуска;Объём");
         assert!(looks_like_windows_1251(&bytes));
         assert!(!looks_like_windows_1251(&[0x80, 0x81, 0x9F, 0xC0]));

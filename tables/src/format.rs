@@ -1,4 +1,4 @@
-//! The format of a file, detected from its content and checked against its name.
+//! The format of a file, detected from its content and checked against its extension.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,12 +8,12 @@ use zip::ZipArchive;
 use crate::error::{Fault, TableError};
 use crate::limits::Limits;
 use crate::source::{Source, Stream, read_head};
-use crate::workbook::{check_directory, plain_name};
+use crate::workbook::{check_directory, normalized_name};
 
 /// The formats of tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Text with `,`, `;` or tabs between the fields.
+    /// Text with fields separated by `,`, `;` or tabs.
     Csv,
     /// The same, compressed with gzip.
     CsvGz,
@@ -22,25 +22,25 @@ pub enum Format {
 }
 
 impl Format {
-    /// Tells the format by the content.
+    /// Detects the format from the content.
     ///
     /// # Errors
-    /// The file is empty, is of another kind, or its name says another format; or it cannot be read.
+    /// The file is empty, is not a table, does not match its extension, or cannot be read.
     pub fn detect(source: &Source<'_>) -> Result<Self, TableError> {
-        Self::of_content(source).map_err(|fault| fault.in_file(source.name()))
+        Self::detect_content(source).map_err(|fault| fault.in_file(source.name()))
     }
 
-    pub(crate) fn of_content(source: &Source<'_>) -> Result<Self, Fault> {
+    pub(crate) fn detect_content(source: &Source<'_>) -> Result<Self, Fault> {
         let mut stream = source.open()?;
-        let head = read_head(&mut stream, HEAD).map_err(Fault::Read)?;
+        let head = read_head(&mut stream, HEAD_BYTES).map_err(Fault::Read)?;
         let format = if head.is_empty() {
             return Err(Fault::Empty);
         } else if is_zip(&head) {
-            workbook_in(stream)?
+            detect_workbook(stream)?
         } else if head.starts_with(&GZIP) {
             Self::CsvGz
         } else {
-            refuse_foreign(&head)?;
+            reject_other_formats(&head)?;
             Self::Csv
         };
         format.check_name(source.name())?;
@@ -55,29 +55,29 @@ impl Format {
         }
     }
 
-    /// A name without a known extension fits any format.
+    /// Checks the extension; an unknown one fits any format.
     fn check_name(self, name: &str) -> Result<(), Fault> {
         let extension = Path::new(name).extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        let promised = match extension.as_str() {
+        let expected = match extension.as_str() {
             "xlsx" | "xlsm" | "xls" => Self::Xlsx,
             "gz" => Self::CsvGz,
             "csv" | "tsv" => Self::Csv,
             _ => return Ok(()),
         };
-        if promised == self {
+        if expected == self {
             return Ok(());
         }
         let (found, extension) = self.describe();
-        Err(Fault::WrongName { promised: promised.describe().0, found, extension })
+        Err(Fault::WrongName { expected: expected.describe().0, found, extension })
     }
 }
 
-/// How many bytes are inspected.
-pub(crate) const HEAD: usize = 4096;
+/// The number of bytes to inspect.
+pub(crate) const HEAD_BYTES: usize = 4096;
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
-/// What a ZIP archive begins with: the header of its first file, its end where it holds none, or the mark of a part of
-/// one. A text may well begin with the letters PK, but not with the bytes behind them.
+/// The signatures at the start of a ZIP archive: a local file header, the end-of-central-directory record of an empty
+/// archive, or the marker of a split one. A CSV may start with the letters PK, but not with these bytes.
 const ZIP: [&[u8]; 3] = [b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"];
 
 fn is_zip(head: &[u8]) -> bool {
@@ -86,8 +86,8 @@ fn is_zip(head: &[u8]) -> bool {
 
 const SAVE_AS: &str = "open it in a spreadsheet program and save it as .xlsx or .csv";
 
-/// Full signatures of other file formats, so that no header of a CSV is taken for one.
-const FOREIGN: [(&[u8], &str); 14] = [
+/// The full signatures of other file formats, so that no CSV header is mistaken for one.
+const OTHER_FORMATS: [(&[u8], &str); 14] = [
     (&[0xD0, 0xCF, 0x11, 0xE0], "an old Excel workbook (.xls) or one protected by a password"),
     (b"%PDF-", "a PDF"),
     (b"{\\rtf1", "a rich text document (RTF)"),
@@ -104,40 +104,40 @@ const FOREIGN: [(&[u8], &str); 14] = [
     (b"MZ\x90", "a program"),
 ];
 
-/// Rejects content that a text table never begins with.
-pub(crate) fn refuse_foreign(head: &[u8]) -> Result<(), Fault> {
-    let refuse = |found| Err(Fault::NotATable { found, advice: SAVE_AS });
-    if let Some((_, found)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return refuse(found);
+/// Rejects content that is not a CSV.
+pub(crate) fn reject_other_formats(head: &[u8]) -> Result<(), Fault> {
+    let reject = |found| Err(Fault::NotATable { found, advice: SAVE_AS });
+    if let Some((_, found)) = OTHER_FORMATS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return reject(found);
     }
     if is_zip(head) || head.starts_with(&GZIP) {
-        return refuse("an archive within a gzip file");
+        return reject("an archive compressed with gzip");
     }
     let utf16 = head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]);
     if head.contains(&0) && !utf16 {
-        return refuse("a binary file");
+        return reject("a binary file");
     }
     let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_lowercase();
     if text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<table") {
-        return refuse("a web page (HTML)");
+        return reject("a web page (HTML)");
     }
     if text.starts_with("<?xml") {
-        return refuse("an XML document");
+        return reject("an XML document");
     }
     let is_object = |text: &str| text.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']));
     if is_object(&text) || text.strip_prefix('[').is_some_and(|rest| is_object(rest.trim_start())) {
-        return refuse("JSON");
+        return reject("JSON");
     }
     Ok(())
 }
 
 /// Distinguishes a workbook from other ZIP archives.
-fn workbook_in(mut stream: Stream<'_>) -> Result<Format, Fault> {
-    // Before the directory is read, which may be long.
+fn detect_workbook(mut stream: Stream<'_>) -> Result<Format, Fault> {
+    // The limits apply before the directory is read.
     check_directory(&mut stream, &Limits::default())?;
     let mut archive = ZipArchive::new(stream)
-        .map_err(|_| Fault::Damaged("it begins as a ZIP archive or workbook, but its end is missing".to_owned()))?;
-    let names: Vec<String> = archive.file_names().flatten().map(|name| plain_name(&name)).collect();
+        .map_err(|_| Fault::Damaged("it starts like a ZIP archive or workbook, but its end is missing".to_owned()))?;
+    let names: Vec<String> = archive.file_names().flatten().map(|name| normalized_name(&name)).collect();
     let has = |prefix: &str, suffix: &str| names.iter().any(|name| name.starts_with(prefix) && name.ends_with(suffix));
     if has("xl/workbook", ".xml") {
         return Ok(Format::Xlsx);
@@ -149,9 +149,9 @@ fn workbook_in(mut stream: Stream<'_>) -> Result<Format, Fault> {
     } else if is_open_document(&mut archive) {
         "an OpenDocument file (.ods)"
     } else if has("xl/", "") {
-        return Err(Fault::Damaged("it is an Excel file without its part xl/workbook.xml".to_owned()));
+        return Err(Fault::Damaged("it is an Excel file without the part xl/workbook.xml".to_owned()));
     } else {
-        "a ZIP archive that holds no workbook"
+        "a ZIP archive without a workbook"
     };
     Err(Fault::NotATable { found, advice: SAVE_AS })
 }
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn content_decides() {
+    fn the_format_is_detected_from_the_content() {
         let detect = |name: &str, bytes: &[u8]| Format::detect(&Source::bytes(name, bytes)).unwrap();
         assert_eq!(detect("cars", b"brand,year"), Format::Csv);
         assert_eq!(detect("cars.txt", b"\xFF\xFEb\0"), Format::Csv);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_called_by_their_name() {
+    fn other_formats_are_named() {
         assert_eq!(message("cars.csv", b""), "cars.csv: the file is empty");
         assert!(message("cars.xls", &[0xD0, 0xCF, 0x11, 0xE0, 0]).contains("old Excel workbook (.xls)"));
         assert!(message("cars.xls", b"<html><table>").contains("a web page (HTML)"));
@@ -199,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_says_otherwise_is_told() {
+    fn a_wrong_extension_is_reported() {
         assert_eq!(
             message("cars.xlsx", b"brand,year\n"),
-            "cars.xlsx: this is not an Excel workbook: it looks like CSV; rename it to end in .csv"
+            "cars.xlsx: this is CSV, not an Excel workbook; rename it to end in .csv"
         );
         assert!(message("cars.csv.gz", b"brand,year\n").contains("rename it to end in .csv"));
     }

@@ -1,4 +1,4 @@
-//! The row of headers: which column of the table means which column of a listing.
+//! The header: which column of the table is which column of a listing.
 
 use std::ops::RangeInclusive;
 
@@ -7,14 +7,14 @@ use domain::fold::fold_header;
 
 use crate::error::Fault;
 
-/// What the columns of a table mean.
+/// The header of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     /// The sheet of a workbook; `None` for CSV.
     pub sheet: Option<String>,
-    /// The row or line in which the headers stand, counted from 1.
+    /// The number of its row or line.
     pub row: u64,
-    /// The headers as they are written, from the first column on.
+    /// The headers as written, starting at the first column.
     pub headers: Vec<String>,
     meanings: Vec<Meaning>,
     columns: Vec<(Column, Vec<usize>)>,
@@ -25,68 +25,67 @@ enum Meaning {
     Column(Column),
     CarGroup,
     Source,
-    Nothing,
+    Unknown,
 }
 
 impl Header {
-    /// The columns of a listing that the table has, each with its place from 0, or its places where several headers
-    /// mean it: that of the most specific header first.
+    /// The columns of a listing that the table has, each with the indices of its headers, the most specific one first.
     pub fn columns(&self) -> impl Iterator<Item = (Column, &[usize])> {
-        self.columns.iter().map(|(column, places)| (*column, places.as_slice()))
+        self.columns.iter().map(|(column, indices)| (*column, indices.as_slice()))
     }
 
-    /// A sentence for each column of a listing that several headers mean.
+    /// A sentence for each column with more than one header.
     #[must_use]
-    pub fn shared(&self) -> Vec<String> {
-        let shared = self.columns().filter(|(_, places)| places.len() > 1);
-        let sentence = |(column, places): (Column, &[usize])| {
-            let names: Vec<String> = places.iter().map(|place| format!("{:?}", self.headers[*place].trim())).collect();
+    pub fn describe_shared(&self) -> Vec<String> {
+        let shared = self.columns().filter(|(_, indices)| indices.len() > 1);
+        let sentence = |(column, indices): (Column, &[usize])| {
+            let names: Vec<String> = indices.iter().map(|index| format!("{:?}", self.headers[*index].trim())).collect();
             let name = column.name();
-            let rule = if may_differ(column) { "the first that is filled counts" } else { "they must agree" };
-            format!("{} all mean {name}: {rule}", names.join(", "))
+            let rule = if may_differ(column) { "the first nonempty one is used" } else { "they must agree" };
+            format!("{} all denote {name}: {rule}", names.join(", "))
         };
         shared.map(sentence).collect()
     }
 
-    /// The place of the column that says which rows are the same car.
+    /// The index of the column that identifies listings of the same car.
     #[must_use]
     pub fn car_group(&self) -> Option<usize> {
         self.meanings.iter().position(|meaning| *meaning == Meaning::CarGroup)
     }
 
-    /// The place of the column that says where a row came from.
+    /// The index of the column with the source of the row.
     #[must_use]
     pub fn source(&self) -> Option<usize> {
         self.meanings.iter().position(|meaning| *meaning == Meaning::Source)
     }
 
-    /// The headers that are not recognised: an import ignores these columns.
+    /// The unrecognized headers, whose columns are ignored.
     #[must_use]
-    pub fn unrecognised(&self) -> Vec<&str> {
+    pub fn unrecognized(&self) -> Vec<&str> {
         let headers = self.headers.iter().zip(&self.meanings);
-        let unknown = headers.filter(|(header, meaning)| **meaning == Meaning::Nothing && !header.trim().is_empty());
+        let unknown = headers.filter(|(header, meaning)| **meaning == Meaning::Unknown && !header.trim().is_empty());
         unknown.map(|(header, _)| header.as_str()).collect()
     }
 
-    /// For each column whether it means anything.
-    pub(crate) fn wanted(&self) -> Vec<bool> {
-        self.meanings.iter().map(|meaning| *meaning != Meaning::Nothing).collect()
+    /// For each column, whether it is recognized.
+    pub(crate) fn selected(&self) -> Vec<bool> {
+        self.meanings.iter().map(|meaning| *meaning != Meaning::Unknown).collect()
     }
 
-    /// How many fields a line may have: up to the last header that is not empty, up to the last.
+    /// The range of the number of fields in a line: up to the last nonempty header, or up to the last header.
     pub(crate) fn width(&self) -> RangeInclusive<usize> {
         let named = self.headers.iter().rposition(|header| !header.trim().is_empty());
         named.map_or(0, |last| last + 1)..=self.headers.len()
     }
 
-    /// Reads a row of headers.
-    pub(crate) fn new(found: Candidate, sheet: Option<String>, price_required: bool) -> Result<Self, Fault> {
-        let meanings: Vec<Meaning> = found.headers.iter().map(|header| meaning(header)).collect();
-        let columns = places(&found.headers, &meanings);
-        let header = Self { sheet, row: found.row, headers: found.headers, meanings, columns };
+    /// Interprets a candidate row as the header.
+    pub(crate) fn new(candidate: Candidate, sheet: Option<String>, price_required: bool) -> Result<Self, Fault> {
+        let meanings: Vec<Meaning> = candidate.headers.iter().map(|header| meaning(header)).collect();
+        let columns = column_indices(&candidate.headers, &meanings);
+        let header = Self { sheet, row: candidate.row, headers: candidate.headers, meanings, columns };
         header.check_missing(price_required)?;
         if price_required {
-            header.check_twice()?;
+            header.check_duplicates()?;
         }
         Ok(header)
     }
@@ -102,17 +101,17 @@ impl Header {
         Err(Fault::MissingColumns { missing, found })
     }
 
-    /// Two columns for the source or the car group are ambiguous.
-    fn check_twice(&self) -> Result<(), Fault> {
-        for (place, meaning) in self.meanings.iter().enumerate() {
+    /// Rejects more than one column for the source or the car group.
+    fn check_duplicates(&self) -> Result<(), Fault> {
+        for (index, meaning) in self.meanings.iter().enumerate() {
             let column = match meaning {
                 Meaning::CarGroup => CAR_GROUP,
                 Meaning::Source => SOURCE,
-                Meaning::Column(_) | Meaning::Nothing => continue,
+                Meaning::Column(_) | Meaning::Unknown => continue,
             };
-            if let Some(earlier) = self.meanings[..place].iter().position(|other| other == meaning) {
-                let (first, second) = (self.headers[earlier].clone(), self.headers[place].clone());
-                return Err(Fault::SameColumn { column, first, second });
+            if let Some(earlier) = self.meanings[..index].iter().position(|other| other == meaning) {
+                let (first, second) = (self.headers[earlier].clone(), self.headers[index].clone());
+                return Err(Fault::DuplicateColumn { column, first, second });
             }
         }
         Ok(())
@@ -122,71 +121,71 @@ impl Header {
 const CAR_GROUP: &str = "car_group";
 const SOURCE: &str = "source";
 
-/// Whether two headers of the column say different things that are both right: a city lies in a region.
+/// Whether several headers of the column may have different values: a city is in a region.
 pub(crate) fn may_differ(column: Column) -> bool {
     column == Column::Region
 }
 
-/// The places of each column, in the order in which the columns come first.
-fn places(headers: &[String], meanings: &[Meaning]) -> Vec<(Column, Vec<usize>)> {
+/// The indices of each column, in the order in which the columns first occur.
+fn column_indices(headers: &[String], meanings: &[Meaning]) -> Vec<(Column, Vec<usize>)> {
     let mut columns: Vec<(Column, Vec<usize>)> = Vec::new();
-    for (place, meaning) in meanings.iter().enumerate() {
+    for (index, meaning) in meanings.iter().enumerate() {
         let Meaning::Column(column) = meaning else { continue };
         match columns.iter_mut().find(|(other, _)| other == column) {
-            Some((_, places)) => places.push(place),
-            None => columns.push((*column, vec![place])),
+            Some((_, indices)) => indices.push(index),
+            None => columns.push((*column, vec![index])),
         }
     }
-    for (column, places) in &mut columns {
-        places.sort_by_key(|place| column.header_rank(&headers[*place]));
+    for (column, indices) in &mut columns {
+        indices.sort_by_key(|index| column.header_rank(&headers[*index]));
     }
     columns
 }
 
-/// A row that may be the headers.
+/// A row that may be the header.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) row: u64,
     pub(crate) headers: Vec<String>,
 }
 
-/// The search for the row of headers from the top of a table downwards.
+/// A top-down search for the header.
 #[derive(Debug, Default)]
 pub(crate) struct Search {
     best: Candidate,
-    recognised: usize,
+    recognized: usize,
 }
 
 impl Search {
-    /// Looks at a row; true once the required columns are found and the search is over.
-    pub(crate) fn look<'a>(&mut self, row: u64, headers: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
-        let columns: Vec<Column> = recognised(headers.clone()).collect();
+    /// Inspects a row; true if it has the required columns, which ends the search.
+    pub(crate) fn inspect<'a>(&mut self, row: u64, headers: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
+        let columns: Vec<Column> = recognized(headers.clone()).collect();
         let count = columns.len();
-        if count > self.recognised || self.best.headers.is_empty() {
-            self.recognised = count;
+        if count > self.recognized || self.best.headers.is_empty() {
+            self.recognized = count;
             self.best = Candidate { row, headers: headers.clone().map(str::to_owned).collect() };
         }
         Column::REQUIRED.iter().all(|required| columns.contains(required))
     }
 
-    /// Whether no row was looked at.
-    pub(crate) fn is_unused(&self) -> bool {
+    /// Whether no row has been inspected.
+    pub(crate) fn is_empty(&self) -> bool {
         self.best.headers.is_empty()
     }
 
-    /// How many headers the best row has that are known.
-    pub(crate) fn recognised(&self) -> usize {
-        self.recognised
+    /// The number of recognized headers in the best row.
+    pub(crate) fn recognized(&self) -> usize {
+        self.recognized
     }
 
-    /// The row in which most headers were known.
-    pub(crate) fn into_best(self) -> Candidate {
+    /// The row with the most recognized headers.
+    pub(crate) fn into_candidate(self) -> Candidate {
         self.best
     }
 }
 
-/// The columns that headers mean, unknown headers passed over.
-pub(crate) fn recognised<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = Column> {
+/// The columns that the recognized headers denote.
+pub(crate) fn recognized<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = Column> {
     headers.filter_map(|header| match meaning(header) {
         Meaning::Column(column) => Some(column),
         _ => None,
@@ -194,9 +193,9 @@ pub(crate) fn recognised<'a>(headers: impl Iterator<Item = &'a str>) -> impl Ite
 }
 
 fn meaning(header: &str) -> Meaning {
-    // A long text is not a header, and folding it would be slow.
+    // A long text is not a header, and folding it is slow.
     if header.len() > 200 || header.trim().is_empty() {
-        return Meaning::Nothing;
+        return Meaning::Unknown;
     }
     let folded = fold_header(header);
     if folded == fold_header(CAR_GROUP) {
@@ -204,7 +203,7 @@ fn meaning(header: &str) -> Meaning {
     } else if folded == SOURCE {
         Meaning::Source
     } else {
-        Column::from_header(header).map_or(Meaning::Nothing, Meaning::Column)
+        Column::from_header(header).map_or(Meaning::Unknown, Meaning::Column)
     }
 }
 
@@ -223,23 +222,23 @@ mod tests {
         let columns: Vec<_> = header.columns().collect();
         assert_eq!(columns, [(Column::Brand, &[0][..]), (Column::Year, &[2]), (Column::Mileage, &[3])]);
         assert_eq!((header.car_group(), header.source()), (Some(4), Some(5)));
-        assert_eq!(header.unrecognised(), ["note"]);
+        assert_eq!(header.unrecognized(), ["note"]);
     }
 
     #[test]
-    fn a_missing_column_is_told_with_its_headers() {
+    fn a_missing_column_is_reported_with_its_headers() {
         let message = header(&["brand", "год", "km"], false).unwrap_err().to_string();
         assert_eq!(
             message,
-            "no column for mileage (its header may be mileage / пробег / пробег, км / пробег (км)); \
+            "missing required column mileage (accepted headers: mileage / пробег / пробег, км / пробег (км)); \
              the headers found in the first 100 rows are brand, год, km"
         );
         let message = header(&["brand", "year", "mileage"], true).unwrap_err().to_string();
-        assert!(message.starts_with("no column for price"), "{message}");
+        assert!(message.starts_with("missing required column price"), "{message}");
     }
 
     #[test]
-    fn headers_of_one_column_come_by_how_much_they_say() {
+    fn headers_of_a_column_are_ordered_by_specificity() {
         let header =
             header(&["город", "brand", "год", "mileage", "Регион", "YEAR", "Цена", "Стоимость"], false).unwrap();
         let columns: Vec<_> = header.columns().collect();
@@ -252,21 +251,21 @@ mod tests {
         ];
         assert_eq!(columns, expected);
         assert_eq!(
-            header.shared()[..2],
+            header.describe_shared()[..2],
             [
-                "\"Регион\", \"город\" all mean region: the first that is filled counts",
-                "\"YEAR\", \"год\" all mean year: they must agree"
+                "\"Регион\", \"город\" all denote region: the first nonempty one is used",
+                "\"YEAR\", \"год\" all denote year: they must agree"
             ]
         );
     }
 
     #[test]
-    fn two_columns_of_groups_are_refused_where_groups_matter() {
+    fn duplicate_car_groups_are_rejected_in_an_import() {
         let headers = ["brand", "year", "mileage", "price", "car_group", "Car Group"];
         let message = header(&headers, true).unwrap_err().to_string();
         assert_eq!(
             message,
-            "the headers \"car_group\" and \"Car Group\" both mean the column car_group; rename or remove one of them"
+            "the headers \"car_group\" and \"Car Group\" both denote the column car_group; rename or remove one of them"
         );
         assert!(header(&headers, false).is_ok());
     }

@@ -1,4 +1,4 @@
-//! Tables in and out: CSV, CSV.gz and XLSX, streamed under limits, their columns recognised.
+//! Tables in and out: CSV, CSV.gz and XLSX, streamed under limits, their columns recognized.
 //!
 //! Serves the import, the prediction of files and the server. Knows no database and no model; all
 //! of it is synchronous.

@@ -1,28 +1,28 @@
-//! How much of a file is read before it is refused.
+//! Limits on files.
 
-/// The headers must stand within this many rows from the top.
-pub(crate) const SEARCHED_ROWS: u64 = 100;
+/// The last row in which to look for the header.
+pub(crate) const MAX_HEADER_ROW: u64 = 100;
 
-/// Bounds on what a file may ask of the machine. The defaults suit uploads from strangers.
+/// Limits on the resources that a file may use. The defaults suit untrusted uploads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most rows below the header that hold anything. Default 1,048,576.
+    /// The maximum number of non-empty rows below the header. Default 1,048,576.
     pub max_rows: u64,
-    /// Most columns, counted from the first of the sheet. Default 256.
+    /// The maximum number of columns. Default 256.
     pub max_columns: usize,
-    /// Most cells of a sheet, empty ones that are only formatted included. Default 8 million.
+    /// The maximum number of cells in a sheet, including empty cells with a format. Default 8 million.
     pub max_cells: u64,
-    /// Most bytes after inflation, over all parts of a workbook or all of a CSV. Default 192 MiB.
+    /// The maximum inflated size in bytes of a CSV or of all parts of a workbook. Default 192 MiB.
     pub max_inflated_bytes: u64,
-    /// Most elements of all parts of a workbook that are XML, comments included. Default 16 million.
+    /// The maximum number of XML elements and comments in all parts of a workbook. Default 16 million.
     pub max_elements: u64,
-    /// Most bytes of memory that a workbook's shared texts take. Default 48 MiB.
+    /// The maximum memory for the shared strings of a workbook in bytes. Default 48 MiB.
     pub max_shared_bytes: u64,
-    /// Most inflated bytes a compressed byte, once a part is over 1 MiB. Default 200.
+    /// The maximum compression ratio of a part larger than 1 MiB. Default 200.
     pub max_ratio: u64,
-    /// Most parts in a workbook's ZIP container. Default 2,000.
+    /// The maximum number of parts in the ZIP container of a workbook. Default 2,000.
     pub max_entries: usize,
-    /// Longest text of a cell, in characters: Excel's own limit. Default 32,767.
+    /// The maximum length of a cell in characters, which is Excel's limit. Default 32,767.
     pub max_text: usize,
 }
 
@@ -43,7 +43,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// For files of the operator's own: as many rows as fit on the disk, the other bounds as they are.
+    /// Limits for trusted files, whose number of rows is unlimited.
     #[must_use]
     pub fn trusted() -> Self {
         Self {

@@ -9,8 +9,8 @@ use files::AtomicFile;
 use crate::error::{Fault, TableError};
 use crate::row::Rejection;
 
-/// A CSV of what was rejected: `file,row,column,value,reason`, a line for each thing that is wrong. It is started with
-/// the first rejection, so that without one there is no file. UTF-8 with a byte order mark, as Excel wants it.
+/// A CSV of rejections with the columns `file,row,column,value,reason`, in UTF-8 with a byte order mark for Excel. It is
+/// created with the first rejection.
 #[derive(Debug)]
 pub struct RejectsFile {
     path: PathBuf,
@@ -19,20 +19,19 @@ pub struct RejectsFile {
 }
 
 impl RejectsFile {
-    /// A file that is to be written at this path, or beside it: a file that is there stays as it is, and this one is
-    /// numbered, as in `rejects.2.csv`.
+    /// A file at this path. An existing file is never overwritten: the new one is numbered, as in `rejects.2.csv`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), writer: None, rows: 0 }
     }
 
-    /// Where the file is, once it was published.
+    /// The path of the published file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes what is wrong with one row.
+    /// Writes the rejections of a row.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -41,7 +40,7 @@ impl RejectsFile {
         self.write_lines(file, row, rejections).map_err(|error| self.failed(error))
     }
 
-    /// Gives the file its name, with everything written so far, and tells how many rows were rejected. More may follow.
+    /// Publishes everything written so far under the final name, and returns the number of rejected rows. More may follow.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -61,10 +60,10 @@ impl RejectsFile {
     fn write_lines(&mut self, file: &str, row: u64, rejections: &[Rejection]) -> io::Result<()> {
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            empty => empty.insert(start(AtomicFile::create(&self.path)?)?),
+            empty => empty.insert(start_csv(AtomicFile::create(&self.path)?)?),
         };
         for rejection in rejections {
-            let value = disarm(&rejection.value);
+            let value = escape_formula(&rejection.value);
             writer.write_record([file, &row.to_string(), rejection.column, &value, &rejection.reason])?;
         }
         Ok(())
@@ -75,17 +74,17 @@ impl RejectsFile {
     }
 }
 
-fn start(mut file: AtomicFile) -> io::Result<csv::Writer<AtomicFile>> {
+fn start_csv(mut file: AtomicFile) -> io::Result<csv::Writer<AtomicFile>> {
     file.write_all("\u{feff}".as_bytes())?;
     let mut writer = csv::Writer::from_writer(file);
     writer.write_record(["file", "row", "column", "value", "reason"])?;
     Ok(writer)
 }
 
-/// Escapes values that a spreadsheet program would take for a formula, since they come from untrusted files.
-fn disarm(value: &str) -> Cow<'_, str> {
-    let formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']) && value.parse::<f64>().is_err();
-    if formula { Cow::Owned(format!("'{value}")) } else { Cow::Borrowed(value) }
+/// Escapes values that a spreadsheet program would interpret as a formula, since they come from untrusted files.
+fn escape_formula(value: &str) -> Cow<'_, str> {
+    let is_formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']) && value.parse::<f64>().is_err();
+    if is_formula { Cow::Owned(format!("'{value}")) } else { Cow::Borrowed(value) }
 }
 
 #[cfg(test)]
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_rejection_makes_no_file() {
+    fn without_rejections_there_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rejects.csv");
         assert_eq!(RejectsFile::new(&path).publish().unwrap(), 0);
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_a_line_and_no_formula() {
+    fn every_rejection_is_a_line_and_formulas_are_escaped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rejects.csv");
         let mut rejects = RejectsFile::new(&path);
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_stays() {
+    fn an_existing_file_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cars.rejects.csv");
         let write = |row| {
@@ -137,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_told() {
+    fn a_missing_folder_is_reported() {
         let mut rejects = RejectsFile::new("/nonexistent/rejects.csv");
         let error = rejects.write("a", 1, &[]).unwrap_err();
-        assert!(!error.is_users_fault());
+        assert!(!error.is_invalid_file());
         assert!(error.to_string().starts_with("/nonexistent/rejects.csv: the result could not be written"));
     }
 }

@@ -1,4 +1,4 @@
-//! A row of a table, and how it becomes a listing.
+//! A row of a table, and its conversion to a listing.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell}
 use crate::header::{Header, may_differ};
 use crate::workbook::{SheetCell, SheetRow};
 
-/// One row below the headers.
+/// A row below the header.
 #[derive(Clone, Debug)]
 pub struct Row {
     number: u64,
@@ -20,51 +20,51 @@ pub struct Row {
 
 #[derive(Clone, Debug)]
 enum Cells {
-    /// The fields of a line, and how many there may be.
+    /// The fields of a line, and the range of their number.
     Line(StringRecord, RangeInclusive<usize>),
-    /// The cells of a sheet that mean something, each with its column.
+    /// The cells of a sheet in recognized columns, with their column indices.
     Sheet(Vec<(u32, SheetCell)>),
 }
 
-/// Why a row was not taken: one of its cells, or the row as a whole.
+/// The reason why a row was rejected: one of its cells or the whole row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejection {
-    /// The name of the column; empty for the row as a whole.
+    /// The name of the column; empty for the whole row.
     pub column: &'static str,
-    /// The value as it was given.
+    /// The value as written.
     pub value: String,
     /// What is wrong with it.
     pub reason: String,
 }
 
 impl Row {
-    pub(crate) fn of_line(line: u64, fields: StringRecord, header: &Header) -> Self {
+    pub(crate) fn from_line(line: u64, fields: StringRecord, header: &Header) -> Self {
         Self { number: line, cells: Cells::Line(fields, header.width()) }
     }
 
-    pub(crate) fn of_sheet(row: SheetRow) -> Self {
+    pub(crate) fn from_sheet(row: SheetRow) -> Self {
         Self { number: row.number.into(), cells: Cells::Sheet(row.cells) }
     }
 
-    /// The row of the sheet, or the line on which the row begins, counted from 1.
+    /// The row number in the sheet, or the number of its first line.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The cell in a place counted from 0; beyond the last one cells are empty.
+    /// The cell at a column index; empty after the last column.
     #[must_use]
-    pub fn cell(&self, place: usize) -> Cell<'_> {
+    pub fn cell(&self, index: usize) -> Cell<'_> {
         match &self.cells {
-            Cells::Line(fields, _) => fields.get(place).map_or(Cell::Empty, Cell::Text),
+            Cells::Line(fields, _) => fields.get(index).map_or(Cell::Empty, Cell::Text),
             Cells::Sheet(cells) => {
-                let cell = cells.iter().find(|(column, _)| *column as usize == place);
+                let cell = cells.iter().find(|(column, _)| *column as usize == index);
                 cell.map_or(Cell::Empty, |(_, cell)| cell.as_cell())
             }
         }
     }
 
-    /// Whether there is nothing in the row but blanks. Of a sheet, only rows that hold something are read.
+    /// Whether the row is blank. Blank rows of a sheet are not read at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match &self.cells {
@@ -73,39 +73,40 @@ impl Row {
         }
     }
 
-    /// The car, to be valued as of its own date or another.
+    /// The listing, which is valued as of its own date or `today`.
     ///
     /// # Errors
-    /// Everything that is wrong with the row.
+    /// All rejections of the row.
     pub fn listing(&self, header: &Header, today: NaiveDate) -> Result<Listing, Vec<Rejection>> {
         self.check_width().map_err(|rejection| vec![rejection])?;
         let mut rejections = Vec::new();
         let mut cells = Vec::with_capacity(Column::ALL.len());
-        for (column, places) in header.columns().filter(|(column, _)| *column != Column::Price) {
-            match self.agreed_cell(header, column, places, today) {
+        for (column, indices) in header.columns().filter(|(column, _)| *column != Column::Price) {
+            match self.resolve_cell(header, column, indices, today) {
                 Ok(cell) => cells.push((column, cell)),
                 Err(rejection) => rejections.push(rejection),
             }
         }
         let listing = Listing::from_cells(cells, today);
         let problems = listing.as_ref().err().into_iter().flatten();
-        let told: Vec<&str> = rejections.iter().map(|rejection| rejection.column).collect();
-        let untold = problems.filter(|problem| !told.contains(&problem.column.name())).cloned();
-        let untold: Vec<Rejection> = untold.map(Rejection::from).collect();
-        rejections.extend(untold);
+        let reported: Vec<&str> = rejections.iter().map(|rejection| rejection.column).collect();
+        let others = problems.filter(|problem| !reported.contains(&problem.column.name())).cloned();
+        let others: Vec<Rejection> = others.map(Rejection::from).collect();
+        rejections.extend(others);
         listing.ok().filter(|_| rejections.is_empty()).ok_or(rejections)
     }
 
-    /// The car with its asking price.
+    /// The listing with its asking price.
     ///
     /// # Errors
-    /// Everything that is wrong with the row, a missing price included.
+    /// All rejections of the row; a missing price is one.
     pub fn priced(&self, header: &Header, today: NaiveDate) -> Result<PricedListing, Vec<Rejection>> {
         let mut rejections = Vec::new();
-        let listing = keep(self.listing(header, today), &mut rejections);
-        let price = keep(self.price(header, today).map_err(|rejection| vec![rejection]), &mut rejections);
-        let car_group = keep(self.label(header.car_group(), "car_group").map_err(|r| vec![r]), &mut rejections);
-        let source = keep(self.label(header.source(), "source").map_err(|r| vec![r]), &mut rejections);
+        let listing = collect_rejections(self.listing(header, today), &mut rejections);
+        let price = collect_rejections(self.price(header, today).map_err(|rejection| vec![rejection]), &mut rejections);
+        let car_group =
+            collect_rejections(self.label(header.car_group(), "car_group").map_err(|r| vec![r]), &mut rejections);
+        let source = collect_rejections(self.label(header.source(), "source").map_err(|r| vec![r]), &mut rejections);
         match (listing, price, car_group, source) {
             (Some(listing), Some(price), Some(car_group), Some(source)) => {
                 Ok(PricedListing { listing, price, car_group, source })
@@ -116,36 +117,35 @@ impl Row {
 
     fn price(&self, header: &Header, today: NaiveDate) -> Result<f64, Rejection> {
         let (column, year) = (Column::Price, today.year());
-        let places = header.columns().find(|(other, _)| *other == column).map(|(_, places)| places);
-        let cell = self.agreed_cell(header, column, places.unwrap_or_default(), today)?;
+        let indices = header.columns().find(|(other, _)| *other == column).map(|(_, indices)| indices);
+        let cell = self.resolve_cell(header, column, indices.unwrap_or_default(), today)?;
         match cell::parse_cell(column, &cell, year)? {
             Some(Value::Number(price)) => Ok(price),
             _ => Err(Problem { column, value: String::new(), reason: Reason::Missing }.into()),
         }
     }
 
-    /// The cell of a column: where there are several, the first one that says anything. What the others say must be
-    /// the same, as nobody could tell which is right.
-    fn agreed_cell(
+    /// The cell of a column. If it has several headers, this is the first nonempty cell, and the others must agree with it.
+    fn resolve_cell(
         &self,
         header: &Header,
         column: Column,
-        places: &[usize],
+        indices: &[usize],
         today: NaiveDate,
     ) -> Result<Cell<'_>, Rejection> {
-        if let [place] = places {
-            return Ok(self.cell(*place));
+        if let [index] = indices {
+            return Ok(self.cell(*index));
         }
-        let read = |place: &usize| cell::parse_cell(column, &self.cell(*place), today.year());
-        let mut filled = places.iter().filter(|place| !matches!(read(place), Ok(None)));
+        let read = |index: &usize| cell::parse_cell(column, &self.cell(*index), today.year());
+        let mut filled = indices.iter().filter(|index| !matches!(read(index), Ok(None)));
         let Some(first) = filled.next() else { return Ok(Cell::Empty) };
         let cell = self.cell(*first);
         let Ok(value) = read(first) else { return Ok(cell) };
         if may_differ(column) {
             return Ok(cell);
         }
-        let differs = |place: &&usize| {
-            read(place).map(|value| value.map(canonical_value(column)))
+        let differs = |index: &&usize| {
+            read(index).map(|value| value.map(canonical_value(column)))
                 != Ok(value.clone().map(canonical_value(column)))
         };
         match filled.find(differs) {
@@ -161,10 +161,10 @@ impl Row {
         }
     }
 
-    /// A text that is kept as it is; `None` where the cell or the column is empty.
-    fn label(&self, place: Option<usize>, column: &'static str) -> Result<Option<String>, Rejection> {
-        let Some(place) = place else { return Ok(None) };
-        let cell = self.cell(place);
+    /// A text that is stored as is; `None` if the cell or the column is missing.
+    fn label(&self, index: Option<usize>, column: &'static str) -> Result<Option<String>, Rejection> {
+        let Some(index) = index else { return Ok(None) };
+        let cell = self.cell(index);
         let text = cell.display();
         let text = text.trim();
         let reason = if matches!(cell, Cell::Error(_)) {
@@ -179,11 +179,11 @@ impl Row {
         Err(Rejection { column, value: text.chars().take(60).collect(), reason: reason.to_string() })
     }
 
-    /// A line with more or fewer fields than the header has cells in the wrong columns. Empty
-    /// fields behind the last header are harmless.
+    /// Rejects a line with more or fewer fields than the header, since they may be in the wrong columns. Empty fields after
+    /// the last header are harmless.
     fn check_width(&self) -> Result<(), Rejection> {
         let Cells::Line(fields, width) = &self.cells else { return Ok(()) };
-        let used = (0..fields.len()).rfind(|place| !fields[*place].trim().is_empty()).map_or(0, |last| last + 1);
+        let used = (0..fields.len()).rfind(|index| !fields[*index].trim().is_empty()).map_or(0, |last| last + 1);
         if fields.len() >= *width.start() && used <= *width.end() {
             return Ok(());
         }
@@ -208,7 +208,7 @@ impl std::fmt::Display for Rejection {
     }
 }
 
-/// A value in the form in which it is compared.
+/// Converts a value to the form in which it is compared.
 fn canonical_value(column: Column) -> impl Fn(Value) -> Value {
     move |value| match value {
         Value::Text(text) => Value::Text(canonical(column, &text)),
@@ -216,7 +216,8 @@ fn canonical_value(column: Column) -> impl Fn(Value) -> Value {
     }
 }
 
-fn keep<T>(result: Result<T, Vec<Rejection>>, rejections: &mut Vec<Rejection>) -> Option<T> {
+/// Returns the value, or adds the rejections to those of the row.
+fn collect_rejections<T>(result: Result<T, Vec<Rejection>>, rejections: &mut Vec<Rejection>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(found) => {

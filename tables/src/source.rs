@@ -1,4 +1,4 @@
-//! Where a table is read from: a file, or bytes in memory under a file's name.
+//! The source of a table: a file, or bytes in memory with a file name.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::Fault;
 
-/// A table's file, which may be read more than once.
+/// The file of a table, which may be read more than once.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
     name: String,
     content: Content<'a>,
-    abandoned: Option<Arc<AtomicBool>>,
+    cancelled: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Clone, Debug)]
@@ -23,32 +23,32 @@ enum Content<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// A file on the disk.
+    /// A file on disk.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self { name: path.display().to_string(), content: Content::File(path), abandoned: None }
+        Self { name: path.display().to_string(), content: Content::File(path), cancelled: None }
     }
 
-    /// Bytes in memory, and the name of the file they came as.
+    /// Bytes in memory with a file name.
     #[must_use]
     pub fn bytes(name: impl Into<String>, bytes: &'a [u8]) -> Self {
-        Self { name: name.into(), content: Content::Bytes(bytes), abandoned: None }
+        Self { name: name.into(), content: Content::Bytes(bytes), cancelled: None }
     }
 
-    /// The same file under another name.
+    /// The same file with another name.
     #[must_use]
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
 
-    /// The same file, which fails to read once the flag is set, so that work on it ends soon.
+    /// The same file, but reading it fails once the flag is set.
     #[must_use]
-    pub fn until(self, abandoned: Arc<AtomicBool>) -> Self {
-        Self { abandoned: Some(abandoned), ..self }
+    pub fn cancelled_by(self, cancelled: Arc<AtomicBool>) -> Self {
+        Self { cancelled: Some(cancelled), ..self }
     }
 
-    /// The file's name in messages.
+    /// The file name for messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -62,7 +62,7 @@ impl<'a> Source<'a> {
             }
             Content::Bytes(bytes) => Open::Bytes(Cursor::new(bytes)),
         };
-        Ok(Stream { content, abandoned: self.abandoned.clone() })
+        Ok(Stream { content, cancelled: self.cancelled.clone() })
     }
 }
 
@@ -70,7 +70,7 @@ impl<'a> Source<'a> {
 #[derive(Debug)]
 pub(crate) struct Stream<'a> {
     content: Open<'a>,
-    abandoned: Option<Arc<AtomicBool>>,
+    cancelled: Option<Arc<AtomicBool>>,
 }
 
 #[derive(Debug)]
@@ -81,8 +81,8 @@ enum Open<'a> {
 
 impl Read for Stream<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Ordering::Relaxed)) {
-            return Err(io::Error::other(Fault::Abandoned));
+        if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::Relaxed)) {
+            return Err(io::Error::other(Fault::Cancelled));
         }
         match &mut self.content {
             Open::File(file) => file.read(buffer),
@@ -100,7 +100,7 @@ impl Seek for Stream<'_> {
     }
 }
 
-/// Reads until the buffer is full or the stream ends, and returns how many bytes were read.
+/// Reads the first bytes of a stream, at most `size`.
 pub(crate) fn read_head(stream: &mut impl Read, size: usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     stream.take(size as u64).read_to_end(&mut head)?;

@@ -1,27 +1,27 @@
-//! A table that is open: its header, and its rows one after the other.
+//! An open table: its header and a stream of its rows.
 
 use crate::delimited::{Delimited, detect_delimiter};
 use crate::encoding::Encoding;
 use crate::error::{Fault, TableError};
 use crate::format::Format;
 use crate::header::{Candidate, Header, Search};
-use crate::limits::{Limits, SEARCHED_ROWS};
+use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::row::Row;
 use crate::source::Source;
 use crate::workbook::{SheetRows, Workbook, too_many_rows};
 
-/// How a table is read.
+/// The options for reading a table.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// What is refused as too large.
+    /// The limits on the file.
     pub limits: Limits,
-    /// The encoding of a CSV; without one UTF-8, or UTF-16 with a byte order mark.
+    /// The encoding of a CSV; by default UTF-8, or UTF-16 with a byte order mark.
     pub encoding: Option<Encoding>,
-    /// Whether a table without a column of prices is refused, as an import does.
+    /// Whether the price column is required, as for an import.
     pub price_required: bool,
 }
 
-/// A table in CSV or XLSX whose required columns are there.
+/// A CSV or XLSX table with all required columns.
 pub struct Table<'a> {
     source: Source<'a>,
     options: Options,
@@ -35,18 +35,17 @@ pub(crate) enum Content<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Opens a table and finds its header: in a workbook, on the first sheet that has one, hidden sheets left out.
+    /// Opens a table and finds its header; in a workbook, on the first visible sheet that has one.
     ///
     /// # Errors
-    /// The file is no table, is damaged or too large, has not all required columns or has one
-    /// twice; or it cannot be read.
+    /// The file is not a table, is damaged or too large, lacks a required column or has a duplicate one, or cannot be read.
     pub fn open(source: Source<'a>, options: Options) -> Result<Self, TableError> {
         let opened = open(&source, &options);
         let (header, content) = opened.map_err(|fault| fault.in_file(source.name()))?;
         Ok(Self { source, options, header, content })
     }
 
-    /// What the columns mean.
+    /// The header of the table.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
@@ -71,21 +70,20 @@ impl<'a> Table<'a> {
         &self.options
     }
 
-    /// The rows below the header, from the first one on; rows of nothing but blanks are left out.
-    /// An item is an error when the file is at fault; nothing comes after it.
+    /// The rows below the header, without blank rows. After an error, the iteration ends.
     ///
     /// # Errors
-    /// As [`Table::open`].
+    /// The same as for [`Table::open`].
     pub fn rows(&mut self) -> Result<Rows<'_, 'a>, TableError> {
         let file = self.source.name().to_owned();
         let opened = match &mut self.content {
             Content::Delimited { format, delimiter } => {
                 let Options { encoding, limits, .. } = &self.options;
                 Delimited::open(&self.source, *format, *delimiter, *encoding, limits)
-                    .map(|rows| RowsOf::Delimited(Box::new(rows)))
+                    .map(|rows| RowSource::Delimited(Box::new(rows)))
             }
             Content::Workbook { workbook, sheet } => {
-                workbook.rows(*sheet, self.header.wanted()).map(|rows| RowsOf::Sheet(Box::new(rows)))
+                workbook.rows(*sheet, self.header.selected()).map(|rows| RowSource::Sheet(Box::new(rows)))
             }
         };
         let content = opened.map_err(|fault| fault.in_file(&file))?;
@@ -96,7 +94,7 @@ impl<'a> Table<'a> {
 
 /// The rows of a table.
 pub struct Rows<'t, 'a> {
-    content: RowsOf<'t, 'a>,
+    content: RowSource<'t, 'a>,
     header: &'t Header,
     file: String,
     count: u64,
@@ -104,7 +102,7 @@ pub struct Rows<'t, 'a> {
     ended: bool,
 }
 
-enum RowsOf<'t, 'a> {
+enum RowSource<'t, 'a> {
     Delimited(Box<Delimited<'a>>),
     Sheet(Box<SheetRows<'t, 'a>>),
 }
@@ -116,14 +114,14 @@ impl Iterator for Rows<'_, '_> {
         if self.ended {
             return None;
         }
-        let next = self.next_filled().map_err(|fault| fault.in_file(&self.file));
+        let next = self.next_nonempty().map_err(|fault| fault.in_file(&self.file));
         self.ended = !matches!(next, Ok(Some(_)));
         next.transpose()
     }
 }
 
 impl Rows<'_, '_> {
-    fn next_filled(&mut self) -> Result<Option<Row>, Fault> {
+    fn next_nonempty(&mut self) -> Result<Option<Row>, Fault> {
         while let Some(row) = self.next_row()? {
             if row.number() <= self.header.row || row.is_empty() {
                 continue;
@@ -139,20 +137,20 @@ impl Rows<'_, '_> {
 
     fn next_row(&mut self) -> Result<Option<Row>, Fault> {
         match &mut self.content {
-            RowsOf::Delimited(rows) => {
+            RowSource::Delimited(rows) => {
                 let record = rows.next_record()?;
-                Ok(record.map(|record| Row::of_line(record.line, record.fields, self.header)))
+                Ok(record.map(|record| Row::from_line(record.line, record.fields, self.header)))
             }
-            RowsOf::Sheet(rows) => {
+            RowSource::Sheet(rows) => {
                 let row = rows.next_row()?;
-                Ok(row.map(Row::of_sheet))
+                Ok(row.map(Row::from_sheet))
             }
         }
     }
 }
 
 fn open<'a>(source: &Source<'a>, options: &Options) -> Result<(Header, Content<'a>), Fault> {
-    let format = Format::of_content(source)?;
+    let format = Format::detect_content(source)?;
     if format == Format::Xlsx {
         let mut workbook = Workbook::open(source, &options.limits)?;
         let (sheet, candidate) = workbook.find_header()?;
@@ -171,11 +169,11 @@ fn open<'a>(source: &Source<'a>, options: &Options) -> Result<(Header, Content<'
 
 fn find_header(mut rows: Delimited<'_>) -> Result<Candidate, Fault> {
     let mut search = Search::default();
-    for _ in 0..SEARCHED_ROWS {
+    for _ in 0..MAX_HEADER_ROW {
         let Some(record) = rows.next_record()? else { break };
-        if search.look(record.line, &record.fields.iter()) {
+        if search.inspect(record.line, &record.fields.iter()) {
             break;
         }
     }
-    Ok(search.into_best())
+    Ok(search.into_candidate())
 }

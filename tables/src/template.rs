@@ -1,4 +1,4 @@
-//! An empty workbook for people to fill in.
+//! The template: an empty workbook to fill in.
 
 use chrono::{Datelike, NaiveDate};
 use domain::{Column, Kind};
@@ -9,18 +9,18 @@ use rust_xlsxwriter::{
 use crate::error::{Fault, TableError};
 use crate::workbook::column_letters;
 
-/// The template: the headers with notes on what they mean, an example row, drop-downs of the
-/// known values, and bounds on numbers and dates. A text that is not among the known values brings
-/// a warning only, since it may be valued all the same.
+/// The template: headers with explanatory notes, an example row, drop-downs of the known values, and limits on numbers
+/// and dates. An unknown text only causes a warning, since the car can still be valued.
 ///
 /// # Errors
-/// The workbook cannot be built: a note or a list is beyond what Excel takes.
+/// The workbook cannot be built, since a note or a list exceeds a limit of Excel.
 pub fn template(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u8>, TableError> {
     build(vocabulary, today).map_err(|error| Fault::Write(std::io::Error::other(error)).in_file("template.xlsx"))
 }
 
-/// The rows for which drop-downs and bounds hold, the header not counted.
+/// The number of rows with drop-downs and limits, without the header.
 const ROWS: u32 = 10_000;
+/// The name of the sheet with the known values.
 const VALUES: &str = "values";
 
 fn build(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u8>, XlsxError> {
@@ -28,68 +28,68 @@ fn build(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u
     let cars = workbook.add_worksheet();
     cars.set_name("cars")?;
     cars.set_freeze_panes(1, 0)?;
-    for (place, column) in (0..).zip(Column::descriptive()) {
-        write_header(cars, place, *column)?;
-        write_example(cars, place, *column)?;
+    for (index, column) in (0..).zip(Column::descriptive()) {
+        write_header(cars, index, *column)?;
+        write_example(cars, index, *column)?;
         let known = vocabulary.iter().position(|(other, values)| other == column && !values.is_empty());
         let list = known.map(|known| (known, vocabulary[known].1.len()));
         if let Some(validation) = validation(*column, list, today)? {
-            cars.add_data_validation(1, place, ROWS, place, &validation)?;
+            cars.add_data_validation(1, index, ROWS, index, &validation)?;
         }
     }
     write_values(workbook.add_worksheet(), vocabulary)?;
     workbook.save_to_buffer()
 }
 
-fn write_header(cars: &mut Worksheet, place: u16, column: Column) -> Result<(), XlsxError> {
+fn write_header(cars: &mut Worksheet, index: u16, column: Column) -> Result<(), XlsxError> {
     let required = Column::REQUIRED.contains(&column);
     let need = if required { "Required." } else { "May be left empty." };
     let headers = match column.headers() {
         [] => String::new(),
-        headers => format!(" Also called {}.", headers.join(" / ")),
+        headers => format!(" Also accepted: {}.", headers.join(" / ")),
     };
     let note = Note::new(format!("{}. {need}{headers}", column.description())).add_author_prefix(false);
     let bold = Format::new().set_bold();
-    cars.write_string_with_format(0, place, column.name(), &bold)?;
-    cars.insert_note(0, place, &note)?;
-    cars.set_column_width(place, 18)?;
+    cars.write_string_with_format(0, index, column.name(), &bold)?;
+    cars.insert_note(0, index, &note)?;
+    cars.set_column_width(index, 18)?;
     Ok(())
 }
 
-fn write_example(cars: &mut Worksheet, place: u16, column: Column) -> Result<(), XlsxError> {
+fn write_example(cars: &mut Worksheet, index: u16, column: Column) -> Result<(), XlsxError> {
     let example = column.example();
     match column.kind() {
         Kind::Integer { .. } | Kind::Decimal { .. } if example.parse::<f64>().is_ok() => {
-            cars.write_number(1, place, example.parse::<f64>().unwrap_or_default())?;
+            cars.write_number(1, index, example.parse::<f64>().unwrap_or_default())?;
         }
         Kind::Date => {
             let format = Format::new().set_num_format("yyyy-mm-dd");
-            cars.set_column_format(place, &format)?;
+            cars.set_column_format(index, &format)?;
             match example.parse::<NaiveDate>() {
-                Ok(date) => cars.write_date_with_format(1, place, date, &format)?,
-                Err(_) => cars.write_string(1, place, example)?,
+                Ok(date) => cars.write_date_with_format(1, index, date, &format)?,
+                Err(_) => cars.write_string(1, index, example)?,
             };
         }
         _ => {
-            cars.write_string(1, place, example)?;
+            cars.write_string(1, index, example)?;
         }
     }
     Ok(())
 }
 
-/// The rule for the cells of a column. `list` is the place of its known values on the second
-/// sheet and how many there are: within the rule itself Excel takes 255 characters only.
+/// The validation rule for a column. `list` is the column index of its known values on the second sheet, and their number:
+/// a list within the rule itself is limited to 255 characters.
 fn validation(
     column: Column,
     list: Option<(usize, usize)>,
     today: NaiveDate,
 ) -> Result<Option<DataValidation>, XlsxError> {
-    if let Some((place, count)) = list {
-        let letters = column_letters(u32::try_from(place).unwrap_or_default());
+    if let Some((index, count)) = list {
+        let letters = column_letters(u32::try_from(index).unwrap_or_default());
         let range = Formula::new(format!("={VALUES}!${letters}$2:${letters}${}", count + 1));
         let rule = DataValidation::new().allow_list_formula(range);
         let rule = rule.set_error_style(DataValidationErrorStyle::Warning);
-        return rule.set_error_message("The value is not among the known ones: its price is less sure.").map(Some);
+        return rule.set_error_message("The value is unknown to the model, so the price is less certain.").map(Some);
     }
     let bounds = column.bounds(today.year());
     match (column.kind(), bounds) {
@@ -105,23 +105,23 @@ fn validation(
         (Kind::Date, _) => {
             let Some(first) = NaiveDate::from_ymd_opt(1990, 1, 1) else { return Ok(None) };
             let rule = DataValidation::new().allow_date(DataValidationRule::GreaterThanOrEqualTo(first));
-            rule.set_error_message("A date such as 2026-03-17 is expected.").map(Some)
+            rule.set_error_message("Enter a date such as 2026-03-17.").map(Some)
         }
         _ => Ok(None),
     }
 }
 
 fn between(rule: DataValidation, min: f64, max: f64) -> Result<DataValidation, XlsxError> {
-    rule.set_error_message(format!("A number between {min} and {max} is expected."))
+    rule.set_error_message(format!("Enter a number between {min} and {max}."))
 }
 
 fn write_values(sheet: &mut Worksheet, vocabulary: &[(Column, Vec<String>)]) -> Result<(), XlsxError> {
     sheet.set_name(VALUES)?;
-    for (place, (column, values)) in (0..).zip(vocabulary) {
-        sheet.write_string(0, place, column.name())?;
-        sheet.set_column_width(place, 24)?;
+    for (index, (column, values)) in (0..).zip(vocabulary) {
+        sheet.write_string(0, index, column.name())?;
+        sheet.set_column_width(index, 24)?;
         for (row, value) in (1..).zip(values) {
-            sheet.write_string(row, place, value)?;
+            sheet.write_string(row, index, value)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The text of a CSV file: inflated under a limit, decoded to UTF-8, its last line always ended.
+//! The text of a CSV file, inflated within limits, decoded to UTF-8, and always ending with a line feed.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -7,27 +7,27 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::encoding::Encoding;
 use crate::error::Fault;
-use crate::format::{Format, HEAD, refuse_foreign};
+use crate::format::{Format, HEAD_BYTES, reject_other_formats};
 use crate::limits::Limits;
 use crate::source::{Source, read_head};
 
 type Bytes<'a> = BufReader<Box<dyn Read + 'a>>;
 
-/// A reader of UTF-8. Whether the text is valid is checked by the caller, who knows the line.
+/// A reader of UTF-8. The caller validates it, since it knows the line number.
 pub(crate) struct Text<'a> {
     bytes: Bytes<'a>,
     decoder: Option<Decoder>,
     encoding: &'static str,
-    /// Decoded text that is not yet read: a character may not fit the caller's buffer.
+    /// Decoded text that has not been read yet.
     decoded: Cursor<Vec<u8>>,
-    /// Whether the file begins with a byte order mark or had to be decoded.
-    pub(crate) marked: bool,
-    /// Bytes read since the last row ended; the reader of rows resets it.
+    /// Whether the file has a byte order mark or an encoding other than UTF-8.
+    pub(crate) needs_byte_order_mark: bool,
+    /// The number of bytes since the start of the row; the row reader resets it.
     pub(crate) row_bytes: u64,
     max_row_bytes: u64,
     inflated: u64,
     max_inflated: u64,
-    last: u8,
+    last_byte: u8,
     ended: bool,
 }
 
@@ -43,24 +43,24 @@ impl<'a> Text<'a> {
             Format::CsvGz => Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, stream))),
             Format::Csv | Format::Xlsx => Box::new(stream),
         };
-        let head = read_head(&mut bytes, HEAD).map_err(Fault::from_read)?;
+        let head = read_head(&mut bytes, HEAD_BYTES).map_err(Fault::from_read)?;
         if head.is_empty() {
             return Err(Fault::Empty);
         }
-        refuse_foreign(&head)?;
-        let encoding = encoding_of(&head, encoding);
+        reject_other_formats(&head)?;
+        let encoding = choose_encoding(&head, encoding);
         Ok(Self {
             decoder: (encoding != UTF_8).then(|| encoding.new_decoder()),
             encoding: encoding.name(),
             decoded: Cursor::default(),
-            marked: encoding != UTF_8 || head.starts_with(b"\xEF\xBB\xBF"),
+            needs_byte_order_mark: encoding != UTF_8 || head.starts_with(b"\xEF\xBB\xBF"),
             bytes: BufReader::with_capacity(1 << 16, Box::new(Cursor::new(head).chain(bytes))),
             row_bytes: 0,
-            // four bytes a character, and twice that for the quotes within
+            // Up to four bytes per character, twice that with quotes doubled.
             max_row_bytes: (limits.max_text as u64).saturating_mul(8).saturating_add(1 << 20),
             inflated: 0,
             max_inflated: limits.max_inflated_bytes,
-            last: b'\n',
+            last_byte: b'\n',
             ended: false,
         })
     }
@@ -77,7 +77,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Decodes some more of the bytes; false when there are none left.
+    /// Decodes more of the input; false at the end.
     fn decode_more(&mut self) -> io::Result<bool> {
         let Some(decoder) = &mut self.decoder else { return Ok(false) };
         let mut text = vec![0; 1 << 13];
@@ -101,11 +101,11 @@ impl<'a> Text<'a> {
         self.inflated += bytes;
         self.row_bytes += bytes;
         if self.inflated > self.max_inflated {
-            let what = format!("it holds more than {} bytes of text", self.max_inflated);
+            let what = format!("it has more than {} bytes of text", self.max_inflated);
             return Err(io::Error::other(Fault::TooLarge(what)));
         }
         if self.row_bytes > self.max_row_bytes {
-            let what = format!("a row has more than {} bytes; is a quote left open?", self.max_row_bytes);
+            let what = format!("a row has more than {} bytes; is a quote unclosed?", self.max_row_bytes);
             return Err(io::Error::other(Fault::TooLarge(what)));
         }
         Ok(())
@@ -120,11 +120,11 @@ impl Read for Text<'_> {
         let size = self.decode(buffer)?;
         self.count(size as u64)?;
         if size > 0 {
-            self.last = buffer[size - 1];
+            self.last_byte = buffer[size - 1];
             return Ok(size);
         }
         self.ended = true;
-        if self.last == b'\n' {
+        if self.last_byte == b'\n' {
             return Ok(0);
         }
         buffer[0] = b'\n';
@@ -132,7 +132,7 @@ impl Read for Text<'_> {
     }
 }
 
-fn encoding_of(head: &[u8], named: Option<Encoding>) -> &'static encoding_rs::Encoding {
+fn choose_encoding(head: &[u8], specified: Option<Encoding>) -> &'static encoding_rs::Encoding {
     if head.starts_with(&[0xFF, 0xFE]) {
         UTF_16LE
     } else if head.starts_with(&[0xFE, 0xFF]) {
@@ -140,7 +140,7 @@ fn encoding_of(head: &[u8], named: Option<Encoding>) -> &'static encoding_rs::En
     } else if head.starts_with(b"\xEF\xBB\xBF") {
         UTF_8
     } else {
-        named.map_or(UTF_8, |named| named.0)
+        specified.map_or(UTF_8, |specified| specified.0)
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_become_utf_8() {
+    fn other_encodings_are_decoded() {
         assert_eq!(read(b"a,b", None).unwrap(), "a,b\n");
         assert_eq!(read(b"\xFF\xFEa\0\x4F\x04", None).unwrap(), "aя\n");
         assert_eq!(read(b"\xFE\xFF\x04\x4F", None).unwrap(), "я\n");
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_named_encoding_is_refused() {
+    fn text_invalid_in_its_encoding_is_rejected() {
         assert!(matches!(read(b"\x8F\x8F\xFF", Some("euc-jp")), Err(Fault::NotInEncoding { encoding: "EUC-JP" })));
     }
 }

@@ -1,4 +1,4 @@
-//! Valuing a table: a copy of it with prices beside its rows.
+//! Values a table: writes a copy with prices added to its rows.
 
 mod delimited;
 mod outcome;
@@ -13,23 +13,23 @@ use crate::header::Header;
 use crate::source::Source;
 use crate::table::{Content, Options, Table};
 use crate::workbook::Workbook;
-use outcome::Stop;
+use outcome::WorkbookError;
 pub use outcome::{ValueError, ValuedCounts, Valuer};
 use pipeline::ValuedSheet;
 use splice::Additions;
 
-/// Writes the table of `source` to `output` in its own format (CSV.gz as CSV) with the columns
-/// `predict_value`, `predict_low`, `predict_high` and `predict_status` behind its last one.
+/// Writes the table of `source` to `output` in the same format (CSV.gz as CSV) with the columns
+/// `predict_value`, `predict_low`, `predict_high` and `predict_status` appended.
 ///
-/// In a workbook the first visible sheet with the required headers is valued, and nothing else changes: other sheets,
-/// formats, formulas and texts stay, byte for byte. A row that cannot be valued says why in `predict_status`; an empty
-/// row stays empty.
+/// In a workbook the first visible sheet with the required headers is valued. Everything else, such as other sheets,
+/// formats and formulas, is copied byte for byte. If a row cannot be valued, `predict_status` says why; an empty row
+/// stays empty.
 ///
 /// # Errors
-/// The table cannot be read or written, or `value` failed. `output` then holds nothing of use.
+/// The table cannot be read or written, or `value` failed. The output is then incomplete.
 ///
 /// # Panics
-/// `value` returns another number of valuations than it was given listings.
+/// `value` returns a different number of valuations than listings.
 pub fn value_table<E: Send>(
     source: Source<'_>,
     mut output: impl Write + Seek + Send,
@@ -43,8 +43,8 @@ pub fn value_table<E: Send>(
     value_workbook(&mut table, &mut output, valuer)
 }
 
-/// Values the sheet of a workbook. Once the sheet is validated, its XML is copied row by row with the results added, so
-/// that nothing else differs from the user's workbook.
+/// Values the sheet of a workbook. After validation, its XML is copied row by row with the results added, so that
+/// everything else stays the same.
 fn value_workbook<E: Send>(
     table: &mut Table<'_>,
     output: &mut (impl Write + Seek + Send),
@@ -55,18 +55,18 @@ fn value_workbook<E: Send>(
     let limits = table.options().limits.clone();
     let Content::Workbook { workbook, sheet } = &mut table.content else { return Ok(ValuedCounts::default()) };
     let additions =
-        measure(workbook, *sheet, &header).map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
+        plan_additions(workbook, *sheet, &header).map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
     let sheet = ValuedSheet { workbook, sheet: *sheet, header: &header, additions: &additions };
-    package::write(&source, sheet, &limits, output, valuer).map_err(|stop| match stop {
-        Stop::Fault(fault) => ValueError::Table(fault.in_file(source.name())),
-        Stop::Value(error) => ValueError::Value(error),
+    package::write(&source, sheet, &limits, output, valuer).map_err(|error| match error {
+        WorkbookError::Fault(fault) => ValueError::Table(fault.in_file(source.name())),
+        WorkbookError::Value(error) => ValueError::Value(error),
     })
 }
 
-fn measure(workbook: &mut Workbook<'_>, sheet: usize, header: &Header) -> Result<Additions, Fault> {
+fn plan_additions(workbook: &mut Workbook<'_>, sheet: usize, header: &Header) -> Result<Additions, Fault> {
     if workbook.has_macros() {
         let found = "a workbook with macros";
-        return Err(Fault::NotATable { found, advice: "save it as .xlsx, without them" });
+        return Err(Fault::NotATable { found, advice: "save it as .xlsx without macros" });
     }
     let row = u32::try_from(header.row).unwrap_or(u32::MAX);
     Additions::new(header, workbook.measure(sheet, row)?)

@@ -1,31 +1,30 @@
-//! An XLSX workbook, read strictly: its container checked, its sheets a row at a time.
+//! An XLSX workbook, read strictly: the container is validated, and sheets are streamed row by row.
 
 mod cell;
 mod container;
 mod count;
-mod namespaces;
 mod package;
 mod sheet;
 mod styles;
 mod text;
 mod xml;
 
-pub(crate) use cell::SheetCell;
+pub(crate) use cell::{SheetCell, SheetRow};
 pub use container::inflated_size;
-pub(crate) use container::{Container, Part, check_directory, plain_name};
-pub(crate) use sheet::{EXCEL_COLUMNS, SheetReader, SheetRow, Step, column_letters};
+pub(crate) use container::{Container, Part, check_directory, normalized_name};
+pub(crate) use sheet::{EXCEL_COLUMNS, SheetEvent, SheetReader, column_letters};
 pub(crate) use xml::{attribute, attributes, is_xml_character};
 
 use quick_xml::events::Event;
 
 use crate::error::Fault;
 use crate::header::{Candidate, Search};
-use crate::limits::{Limits, SEARCHED_ROWS};
+use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::source::Source;
-use container::Spent;
-use count::{SHORTEST_ROW, has_more_rows};
+use container::Usage;
+use count::{MIN_ROW_BYTES, has_more_rows};
 use package::Package;
-use sheet::{References, cell_reference};
+use sheet::{References, cell_name, cell_reference};
 use styles::Formats;
 use text::SharedTexts;
 
@@ -36,16 +35,16 @@ pub(crate) struct Workbook<'a> {
     texts: SharedTexts,
     formats: Formats,
     limits: Limits,
-    spent: Spent,
+    usage: Usage,
 }
 
-/// The most cells that are searched for a header, over all sheets.
-const SEARCHED_CELLS: u64 = 50_000;
+/// The maximum number of cells to search for a header, over all sheets.
+const MAX_SEARCHED_CELLS: u64 = 50_000;
 
-/// How far the rows of a sheet reach.
+/// The used range of a sheet.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Extent {
-    /// The columns of all rows, and of the merged cells below the headers.
+    /// The number of columns of all rows and of the merged cells below the header.
     pub(crate) columns: u32,
     /// The number of the last row.
     pub(crate) last_row: u32,
@@ -54,61 +53,61 @@ pub(crate) struct Extent {
 impl<'a> Workbook<'a> {
     pub(crate) fn open(source: &Source<'a>, limits: &Limits) -> Result<Self, Fault> {
         let mut container = Container::open(source, limits)?;
-        let mut spent = Spent::default();
-        let package = Package::read(&mut container, limits, &mut spent)?;
+        let mut usage = Usage::default();
+        let package = Package::read(&mut container, limits, &mut usage)?;
         let mut formats = Formats::default();
         if let Some(part) = package.formats {
-            let mut xml = container.xml(part, limits, spent)?;
+            let mut xml = container.xml(part, limits, usage)?;
             formats = Formats::read(&mut xml)?;
-            spent.add(&xml);
+            usage.add(&xml);
         }
         let mut texts = SharedTexts::default();
         if let Some(part) = package.texts {
-            let mut xml = container.xml(part, limits, spent)?;
+            let mut xml = container.xml(part, limits, usage)?;
             texts = SharedTexts::read(&mut xml, limits)?;
-            spent.add(&xml);
+            usage.add(&xml);
         }
-        Ok(Self { container, package, texts, formats, limits: limits.clone(), spent })
+        Ok(Self { container, package, texts, formats, limits: limits.clone(), usage })
     }
 
-    /// The first visible sheet with the required columns, or else the best row of headers found.
+    /// The index of the first visible sheet with the required columns and its header; otherwise the best candidate.
     pub(crate) fn find_header(&mut self) -> Result<(Option<usize>, Candidate), Fault> {
-        let mut nearest = Search::default();
+        let mut best = Search::default();
         let mut cells = 0;
         let (hidden, visible): (Vec<usize>, Vec<usize>) =
             (0..self.package.sheets.len()).partition(|sheet| self.package.sheets[*sheet].is_hidden);
         for sheet in visible.into_iter().chain(hidden) {
             let mut search = Search::default();
-            let found = self.search(sheet, &mut search, &mut cells)?;
+            let found = self.search_sheet(sheet, &mut search, &mut cells)?;
             let is_hidden = self.package.sheets[sheet].is_hidden;
             if found && is_hidden {
                 return Err(Fault::HiddenSheet { sheet: self.name(sheet).to_owned() });
             }
             if found {
-                return Ok((Some(sheet), search.into_best()));
+                return Ok((Some(sheet), search.into_candidate()));
             }
-            if cells > SEARCHED_CELLS {
+            if cells > MAX_SEARCHED_CELLS {
                 break;
             }
-            if !is_hidden && (search.recognised() > nearest.recognised() || nearest.is_unused()) {
-                nearest = search;
+            if !is_hidden && (search.recognized() > best.recognized() || best.is_empty()) {
+                best = search;
             }
         }
-        Ok((None, nearest.into_best()))
+        Ok((None, best.into_candidate()))
     }
 
-    fn search(&mut self, sheet: usize, search: &mut Search, cells_before: &mut u64) -> Result<bool, Fault> {
-        let wanted = vec![true; self.limits.max_columns];
+    fn search_sheet(&mut self, sheet: usize, search: &mut Search, cells_before: &mut u64) -> Result<bool, Fault> {
+        let selected = vec![true; self.limits.max_columns];
         let (mut reader, references) = self.reader(sheet)?;
-        reader.begin(|_, _| Ok(()))?;
+        reader.start(|_, _| Ok(()))?;
         let mut found = false;
-        while let Some(row) = reader.next_row(references, &wanted, |_, _| Ok(()))? {
+        while let Some(row) = reader.next_row(references, &selected, |_, _| Ok(()))? {
             let number = u64::from(row.number);
-            if number > SEARCHED_ROWS || *cells_before + reader.cells() > SEARCHED_CELLS {
+            if number > MAX_HEADER_ROW || *cells_before + reader.cells() > MAX_SEARCHED_CELLS {
                 break;
             }
             let headers = headers(row.cells);
-            if search.look(number, &headers.iter().map(String::as_str)) {
+            if search.inspect(number, &headers.iter().map(String::as_str)) {
                 found = true;
                 break;
             }
@@ -122,23 +121,23 @@ impl<'a> Workbook<'a> {
         self.package.sheets.get(sheet).map_or("", |sheet| &sheet.name)
     }
 
-    /// Whether it runs code, which a workbook of another type than .xlsx may.
+    /// Whether the workbook contains macros (VBA).
     pub(crate) fn has_macros(&self) -> bool {
         self.container.names().iter().any(|name| name.to_lowercase().ends_with("vbaproject.bin"))
     }
 
-    /// Checks all parts but one sheet, which is read anyway.
+    /// Validates all parts except those that are parsed anyway.
     pub(crate) fn check_others(&mut self, sheet: usize) -> Result<(), Fault> {
         let read = [Some(self.part(sheet)?), self.package.texts, self.package.formats];
         for part in 0..self.container.names().len() {
             if !read.contains(&Some(part)) {
-                self.container.check(part, &self.limits, &mut self.spent)?;
+                self.container.check(part, &self.limits, &mut self.usage)?;
             }
         }
         Ok(())
     }
 
-    /// Validates and measures a sheet, with its headers in a row counted from 1.
+    /// Validates a sheet and returns its used range.
     pub(crate) fn measure(&mut self, sheet: usize, header_row: u32) -> Result<Extent, Fault> {
         let Limits { max_rows, max_columns, .. } = self.limits;
         if self.has_too_many_rows(sheet, header_row)? {
@@ -147,7 +146,7 @@ impl<'a> Workbook<'a> {
         let (mut reader, references) = self.reader(sheet)?;
         let mut extent = Extent { columns: 0, last_row: header_row };
         let mut rows = 0;
-        reader.begin(|_, _| Ok(()))?;
+        reader.start(|_, _| Ok(()))?;
         while let Some(row) = reader.next_row(references, &[], |_, _| Ok(()))? {
             check_columns(&row, max_columns)?;
             extent = Extent { columns: extent.columns.max(row.columns), last_row: row.number };
@@ -172,52 +171,53 @@ impl<'a> Workbook<'a> {
         Ok(extent)
     }
 
-    /// Whether a sheet has too many rows, as far as a quick count can tell.
+    /// Whether a quick count finds too many rows.
     fn has_too_many_rows(&mut self, sheet: usize, header_row: u32) -> Result<bool, Fault> {
         let max_rows = self.limits.max_rows;
         let part = self.part(sheet)?;
-        let (bytes, size) = self.container.bytes(part, &self.limits, self.spent)?;
-        if size / SHORTEST_ROW <= max_rows {
+        let (bytes, size) = self.container.bytes(part, &self.limits, self.usage)?;
+        if size / MIN_ROW_BYTES <= max_rows {
             return Ok(false);
         }
         has_more_rows(bytes, max_rows.saturating_add(header_row.into())).map_err(Fault::from_read)
     }
 
-    /// A sheet from its beginning, and what its cells refer to.
+    /// A reader at the start of a sheet, and the parts that its cells refer to.
     pub(crate) fn reader(&mut self, sheet: usize) -> Result<(SheetReader<Part<'_, 'a>>, References<'_>), Fault> {
         let part = self.part(sheet)?;
-        let xml = self.container.xml(part, &self.limits, self.spent)?;
-        let references = References { texts: &self.texts, formats: &self.formats, is_1904: self.package.is_1904 };
+        let xml = self.container.xml(part, &self.limits, self.usage)?;
+        let references =
+            References { texts: &self.texts, formats: &self.formats, uses_1904_dates: self.package.uses_1904_dates };
         Ok((SheetReader::new(xml, &self.limits), references))
     }
 
-    /// The rows of a sheet, from the top, with what they hold in the wanted columns.
-    pub(crate) fn rows(&mut self, sheet: usize, wanted: Vec<bool>) -> Result<SheetRows<'_, 'a>, Fault> {
+    /// The rows of a sheet, with their cells in the selected columns.
+    pub(crate) fn rows(&mut self, sheet: usize, selected: Vec<bool>) -> Result<SheetRows<'_, 'a>, Fault> {
         let max_columns = self.limits.max_columns;
         let (mut reader, references) = self.reader(sheet)?;
-        reader.begin(|_, _| Ok(()))?;
-        Ok(SheetRows { reader, references, wanted, max_columns })
+        reader.start(|_, _| Ok(()))?;
+        Ok(SheetRows { reader, references, selected, max_columns })
     }
 
-    /// The place of the part of a sheet in the container.
+    /// The index of a sheet's part in the container.
     pub(crate) fn part(&self, sheet: usize) -> Result<usize, Fault> {
         let sheet = self.package.sheets.get(sheet);
-        sheet.map(|sheet| sheet.part).ok_or_else(|| Fault::Damaged("it has no such sheet".to_owned()))
+        sheet.map(|sheet| sheet.part).ok_or_else(|| Fault::Damaged("the sheet is missing".to_owned()))
     }
 }
 
-/// The rows of a sheet as they stream by.
+/// Streams the rows of a sheet.
 pub(crate) struct SheetRows<'w, 'a> {
     reader: SheetReader<Part<'w, 'a>>,
     references: References<'w>,
-    wanted: Vec<bool>,
+    selected: Vec<bool>,
     max_columns: usize,
 }
 
 impl SheetRows<'_, '_> {
-    /// The next row that is not empty. At the end, the rest of the sheet is validated.
+    /// The next row that is not empty. After the last row, the rest of the sheet is validated.
     pub(crate) fn next_row(&mut self) -> Result<Option<SheetRow>, Fault> {
-        while let Some(row) = self.reader.next_row(self.references, &self.wanted, |_, _| Ok(()))? {
+        while let Some(row) = self.reader.next_row(self.references, &self.selected, |_, _| Ok(()))? {
             check_columns(&row, self.max_columns)?;
             if row.is_filled {
                 return Ok(Some(row));
@@ -228,7 +228,7 @@ impl SheetRows<'_, '_> {
     }
 }
 
-/// The texts of a row, from the first column on.
+/// The texts of a row, starting at the first column.
 fn headers(cells: Vec<(u32, SheetCell)>) -> Vec<String> {
     let mut headers = Vec::new();
     for (column, cell) in cells {
@@ -242,8 +242,8 @@ fn check_columns(row: &SheetRow, max_columns: usize) -> Result<(), Fault> {
     if row.columns as usize <= max_columns {
         return Ok(());
     }
-    let cell = sheet::name(row.number, row.columns - 1);
-    Err(Fault::TooLarge(format!("the cell {cell} lies beyond {max_columns} columns")))
+    let cell = cell_name(row.number, row.columns - 1);
+    Err(Fault::TooLarge(format!("cell {cell} is beyond the limit of {max_columns} columns")))
 }
 
 pub(crate) fn too_many_rows(max_rows: u64) -> Fault {

@@ -18,7 +18,7 @@ fn a_russian_table_is_imported_once() {
     let rejects = home.path("rejected.csv");
     let output = home.ok(&["import", &file, "--rejects", rejects.to_str().unwrap()]);
     assert!(output.contains("5 rows, 2 added, 1 repeated in the file, 0 known before, 2 rejected"), "{output}");
-    assert!(output.contains("columns left out: Комментарий"), "{output}");
+    assert!(output.contains("ignored columns: Комментарий"), "{output}");
 
     let rejected = std::fs::read_to_string(&rejects).unwrap();
     let lines: Vec<&str> = rejected.lines().collect();
@@ -66,10 +66,10 @@ fn columns_with_the_same_meaning_are_merged() {
     let file = home.write("cars.csv", cars);
     let output = home.ok(&["import", &file]);
     assert!(output.contains("3 rows, 2 added"), "{output}");
-    assert!(output.contains("\"Регион\", \"Город\" all mean region: the first that is filled counts"), "{output}");
+    assert!(output.contains("\"Регион\", \"Город\" all denote region: the first nonempty one is used"), "{output}");
     let reason = "price differs between the columns \"Цена\" and \"Стоимость\" (got \"1350000 / 1400000\")";
     assert!(output.contains(&format!("row 4: {reason}")), "{output}");
-    assert!(output.contains("columns left out: PK"), "{output}");
+    assert!(output.contains("ignored columns: PK"), "{output}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Measuring accuracy: from outcomes to an accuracy card.
+//! Computes accuracy cards from outcomes.
 
 mod bootstrap;
 mod outcome;
@@ -14,12 +14,12 @@ use bootstrap::bootstrap;
 pub(crate) use outcome::Outcome;
 use outcome::average;
 
-/// Segments with fewer rows say more about chance than about the model.
-const SMALLEST_SEGMENT: usize = 30;
-/// Bands of predicted price, with as many rows each.
+/// The minimum number of rows of a segment: with fewer, its accuracy is mostly noise.
+const MIN_SEGMENT_ROWS: usize = 30;
+/// The number of equal-sized bands of predicted price.
 const PRICE_BANDS: usize = 5;
 
-/// The card of outcomes; `None` when there are none.
+/// The accuracy card of outcomes; `None` without outcomes.
 pub(crate) fn measure_card(outcomes: &[Outcome], surface: Surface) -> Option<AccuracyCard> {
     let overall = measure_accuracy(&outcomes.iter().collect::<Vec<_>>())?;
     let mut grouped: BTreeMap<&str, BTreeMap<String, Vec<&Outcome>>> = BTreeMap::new();
@@ -39,25 +39,25 @@ pub(crate) fn measure_card(outcomes: &[Outcome], surface: Surface) -> Option<Acc
     Some(card)
 }
 
-/// Adds the accuracy of some rows under a family and a name, unless they are too few to tell.
+/// Adds the accuracy of a segment, unless it has too few rows.
 pub(crate) fn add_segment(card: &mut AccuracyCard, family: &str, name: String, rows: &[&Outcome]) {
-    if rows.len() >= SMALLEST_SEGMENT
+    if rows.len() >= MIN_SEGMENT_ROWS
         && let Some(accuracy) = measure_accuracy(rows)
     {
         card.segments.entry(family.to_owned()).or_default().insert(name, accuracy);
     }
 }
 
-/// The outcomes in bands of predicted price. The asked price would not do: among cars that turn out
-/// to be dear, those that the model took for cheap are over-represented.
+/// The outcomes in bands of predicted price. Bands of asking price would be biased: among expensive cars, those that the
+/// model underestimates are over-represented.
 fn price_bands(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
     let mut rows: Vec<&Outcome> = outcomes.iter().collect();
     rows.sort_by(|a, b| a.predicted.total_cmp(&b.predicted));
     let size = rows.len().div_ceil(PRICE_BANDS).max(1);
     let mut bands = BTreeMap::new();
-    for (place, band) in rows.chunks(size).enumerate() {
+    for (index, band) in rows.chunks(size).enumerate() {
         let (Some(first), Some(last)) = (band.first(), band.last()) else { continue };
-        bands.insert(format!("{}. {:.0} to {:.0}", place + 1, first.predicted, last.predicted), band.to_vec());
+        bands.insert(format!("{}. {:.0} to {:.0}", index + 1, first.predicted, last.predicted), band.to_vec());
     }
     bands
 }
@@ -90,7 +90,7 @@ fn measure_accuracy(outcomes: &[&Outcome]) -> Option<Accuracy> {
     })
 }
 
-/// The segments of a listing: brand, age and how many of its fields are filled in.
+/// The segments of a listing: brand, age and the number of nonempty fields.
 pub(crate) fn segments(listing: &Listing, age: f64) -> Vec<(&'static str, String)> {
     let filled = Column::descriptive().iter().filter(|column| listing.get(**column).is_some()).count();
     let mut segments = vec![
@@ -104,15 +104,15 @@ pub(crate) fn segments(listing: &Listing, age: f64) -> Vec<(&'static str, String
 }
 
 fn band(value: f64, edges: &[f64], unit: &str) -> String {
-    let place = edges.iter().position(|edge| value < *edge).unwrap_or(edges.len());
-    match place {
+    let index = edges.iter().position(|edge| value < *edge).unwrap_or(edges.len());
+    match index {
         0 => format!("1. below {} {unit}", edges[0]),
-        _ if place == edges.len() => format!("{}. {} {unit} and more", place + 1, edges[place - 1]),
-        _ => format!("{}. {}–{} {unit}", place + 1, edges[place - 1], edges[place]),
+        _ if index == edges.len() => format!("{}. {} {unit} and more", index + 1, edges[index - 1]),
+        _ => format!("{}. {}–{} {unit}", index + 1, edges[index - 1], edges[index]),
     }
 }
 
-/// Of values that there are.
+/// The median of values, of which there is at least one.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_follow_their_definitions() {
+    fn metrics_match_their_definitions() {
         let card =
             measure_card(&[outcome(100.0, 110.0), outcome(200.0, 150.0), outcome(50.0, 50.0)], Surface::default())
                 .unwrap();
@@ -150,7 +150,7 @@ mod tests {
         // Ratios of 1.1, 0.75 and 1: the median is 1, the mean 0.95, that of the sums 310 / 350.
         assert!((accuracy.cod - 0.35 / 3.0).abs() < 1e-12);
         assert!((accuracy.prd - 0.95 / (310.0 / 350.0)).abs() < 1e-12);
-        assert!(card.segments["brand"].is_empty(), "three rows are no segment");
+        assert!(card.segments["brand"].is_empty(), "three rows are too few");
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_surround_their_figure_and_narrow_with_rows() {
+    fn intervals_contain_the_metric_and_narrow_with_more_rows() {
         let sample = |rows: u32| -> Vec<Outcome> {
             (0..rows).map(|row| outcome(100.0, 80.0 + f64::from(row * 7 % 40))).collect()
         };
@@ -179,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_no_card() {
+    fn without_outcomes_there_is_no_card() {
         assert_eq!(measure_card(&[], Surface::default()), None);
     }
 
     #[test]
-    fn bands_read_in_order() {
+    fn bands_are_numbered_in_order() {
         assert_eq!(band(1.0, &[3.0, 7.0], "years"), "1. below 3 years");
         assert_eq!(band(5.0, &[3.0, 7.0], "years"), "2. 3–7 years");
         assert_eq!(band(50.0, &[3.0, 7.0], "years"), "3. 7 years and more");

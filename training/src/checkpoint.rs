@@ -1,8 +1,7 @@
-//! The files from which a run is resumed after it was stopped, killed or cut off: one folder per run under
-//! `PROBEG_HOME/runs`, removed when the run is complete.
+//! Checkpoints to resume an interrupted run: one folder per run under `PROBEG_HOME/runs`, removed when the run is complete.
 //!
-//! A run is a sequence of stages, and everything in it follows from its configuration, the listings and the day it
-//! started. So a resumed run repeats the same steps, and only training resumes from the checkpoint of its stage.
+//! A run is a sequence of stages, and is determined by its configuration, the listings and its date. So a resumed run repeats
+//! the same steps, except that training resumes from the checkpoint of its stage.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Write};
@@ -25,52 +24,52 @@ use crate::config::TrainConfig;
 use crate::learner::{LearnerState, MemberState};
 use crate::model::Statistics;
 
-/// A part of a run in which a network is trained.
+/// A stage of a run that trains a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// On the training split, with early stopping.
-    Learning,
-    /// On all but the newest listings.
+    /// Trains on the training split with early stopping.
+    Training,
+    /// Trains on all but the newest listings.
     Backtest,
-    /// On the training and the validation split.
+    /// Trains on the training and validation splits.
     Refit,
 }
 
 impl Stage {
     fn name(self) -> &'static str {
         match self {
-            Self::Learning => "learning",
+            Self::Training => "learning",
             Self::Backtest => "backtest",
             Self::Refit => "refit",
         }
     }
 }
 
-/// What a run was started with, and is resumed with.
+/// The inputs of a run, with which it is resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunManifest {
     /// The configuration.
     pub config: TrainConfig,
-    /// The day of the run.
+    /// The date of the run.
     pub today: NaiveDate,
-    /// The listings.
+    /// The snapshot of the listings.
     pub extent: Extent,
-    /// How many they are.
+    /// The number of listings by split.
     pub rows: SplitCounts,
 }
 
-/// What a stage is trained with.
+/// The preprocessing that a stage has fitted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Prepared {
-    /// Vocabularies.
+pub struct PreparedData {
+    /// The vocabularies.
     pub schema: FeatureSchema,
-    /// Bins, generations, the scale of the prices.
+    /// The bins, the generations and the scale of the prices.
     pub statistics: Statistics,
     /// The distribution of the values in the training data.
     pub reference: Reference,
 }
 
-/// The files of a run, locked against other processes while this lives.
+/// The folder of a run, locked against other processes until it is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -81,20 +80,20 @@ const RUNS: &str = "runs";
 const MANIFEST: &str = "run";
 const PREPARED: &str = "prepared";
 const LEARNER: &str = "learner";
-/// The records of a member: the live weights, the optimizer, the averaged weights, the best of these.
+/// The records of a member: the current weights, the optimizer state, the averaged weights, and the best averaged weights.
 const RECORDS: [&str; 4] = ["weights", "optimizer", "average", "best"];
 
 impl RunFolder {
     /// Creates the parent folder of all runs.
     ///
     /// # Errors
-    /// A folder that cannot be written to.
+    /// The folder is not writable.
     pub fn prepare(home: &Path) -> Result<(), Error> {
         let path = home.join(RUNS);
         fs::create_dir_all(&path).map_err(failed("create", &path))
     }
 
-    /// Whether a run was started here.
+    /// Whether the run has a folder here.
     pub fn exists(home: &Path, run: &Run) -> bool {
         folder(home, run).exists()
     }
@@ -102,7 +101,7 @@ impl RunFolder {
     /// Opens the folder of a run, or creates it.
     ///
     /// # Errors
-    /// A folder that cannot be written to, or [`Error::RunIsBusy`].
+    /// The folder is not writable, or [`Error::RunIsBusy`].
     pub fn open(home: &Path, run: &Run) -> Result<Self, Error> {
         let path = folder(home, run);
         fs::create_dir_all(&path).map_err(failed("create", &path))?;
@@ -115,8 +114,8 @@ impl RunFolder {
         }
     }
 
-    /// The manifest; `None` if the run was killed before it was written, or was started elsewhere.
-    pub fn manifest(&self) -> Result<Option<RunManifest>, Error> {
+    /// Reads the manifest; `None` if the run was killed before writing it, or was started elsewhere.
+    pub fn read_manifest(&self) -> Result<Option<RunManifest>, Error> {
         let path = self.path.join(MANIFEST);
         match File::open(&path) {
             Ok(file) => Ok(Some(read_value(&path, BufReader::new(file))?)),
@@ -126,16 +125,16 @@ impl RunFolder {
     }
 
     /// Writes the manifest.
-    pub fn begin(&self, manifest: &RunManifest) -> Result<(), Error> {
+    pub fn write_manifest(&self, manifest: &RunManifest) -> Result<(), Error> {
         let path = self.path.join(MANIFEST);
         let mut file = AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?;
         write_value(&path, manifest, &mut file)?;
         file.finish().map_err(failed("write", &path))
     }
 
-    /// The checkpoint of a stage; `None` before its vocabularies are fitted.
-    pub fn load(&self, stage: Stage) -> Result<Option<(Prepared, Option<LearnerState>)>, Error> {
-        let path = self.checkpoint(stage);
+    /// Loads the checkpoint of a stage; `None` if its preprocessing has not been fitted.
+    pub fn load(&self, stage: Stage) -> Result<Option<(PreparedData, Option<LearnerState>)>, Error> {
+        let path = self.checkpoint_path(stage);
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
@@ -143,7 +142,7 @@ impl RunFolder {
         };
         let damaged = |cause: zip::result::ZipError| damaged(&path, cause);
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
-        let prepared: Prepared = read_value(&path, archive.by_name(PREPARED).map_err(damaged)?)?;
+        let prepared: PreparedData = read_value(&path, archive.by_name(PREPARED).map_err(damaged)?)?;
         if archive.index_for_name(LEARNER).is_none() {
             return Ok(Some((prepared, None)));
         }
@@ -161,9 +160,9 @@ impl RunFolder {
         Ok(Some((prepared, Some(learner))))
     }
 
-    /// Writes the checkpoint of a stage. The previous one stays until the new one is complete and on disk.
-    pub fn save(&self, stage: Stage, prepared: &Prepared, learner: Option<&LearnerState>) -> Result<(), Error> {
-        let path = self.checkpoint(stage);
+    /// Saves the checkpoint of a stage, replacing the previous one atomically.
+    pub fn save(&self, stage: Stage, prepared: &PreparedData, learner: Option<&LearnerState>) -> Result<(), Error> {
+        let path = self.checkpoint_path(stage);
         let failed_zip = |cause: zip::result::ZipError| failed("write", &path)(cause.into());
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
         let mut archive = ZipWriter::new(AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?);
@@ -183,32 +182,32 @@ impl RunFolder {
         archive.finish().map_err(failed_zip)?.finish().map_err(failed("write", &path))
     }
 
-    fn checkpoint(&self, stage: Stage) -> PathBuf {
+    fn checkpoint_path(&self, stage: Stage) -> PathBuf {
         self.path.join(format!("{}.checkpoint", stage.name()))
     }
 
-    /// The file that a stage spools a split to.
-    pub fn spool(&self, stage: Stage, split: Split) -> PathBuf {
+    /// The path of the spool of a split in a stage.
+    pub fn spool_path(&self, stage: Stage, split: Split) -> PathBuf {
         self.path.join(format!("{}.{}.arrow", stage.name(), split.name()))
     }
 
-    /// Removes what a stage has spooled.
+    /// Removes the spools of a stage.
     pub fn remove_spools(&self, stage: Stage) {
         for split in [Split::Train, Split::Validation] {
-            // At worst it takes up space until the run is complete.
-            let _ = fs::remove_file(self.spool(stage, split));
+            // Otherwise it is removed with the folder.
+            let _ = fs::remove_file(self.spool_path(stage, split));
         }
     }
 
-    /// Removes the folder: the run is complete.
+    /// Removes the folder after the run is complete.
     pub fn remove(self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(%error, "{} is no longer needed but could not be removed.", self.path.display());
+            tracing::warn!(%error, "{} could not be removed; it is no longer needed.", self.path.display());
         }
     }
 }
 
-/// The time distinguishes runs with the same number in several databases.
+/// The path of a run's folder. The start time distinguishes runs with the same number in different databases.
 fn folder(home: &Path, run: &Run) -> PathBuf {
     home.join(RUNS).join(format!("{}-{}", run.id, run.started_at.format("%Y%m%dT%H%M%S%6f")))
 }
@@ -217,12 +216,12 @@ fn record_name(member: usize, record: &str) -> String {
     format!("member-{member}/{record}")
 }
 
-fn read_value<T: DeserializeOwned>(path: &Path, from: impl Read) -> Result<T, Error> {
-    ciborium::from_reader(from).map_err(|cause| damaged(path, cause))
+fn read_value<T: DeserializeOwned>(path: &Path, reader: impl Read) -> Result<T, Error> {
+    ciborium::from_reader(reader).map_err(|cause| damaged(path, cause))
 }
 
-fn write_value(path: &Path, value: &impl Serialize, into: impl Write) -> Result<(), Error> {
-    ciborium::into_writer(value, into).map_err(|cause| match cause {
+fn write_value(path: &Path, value: &impl Serialize, writer: impl Write) -> Result<(), Error> {
+    ciborium::into_writer(value, writer).map_err(|cause| match cause {
         ciborium::ser::Error::Io(cause) => failed("write", path)(cause),
         ciborium::ser::Error::Value(cause) => damaged(path, cause),
     })

@@ -1,71 +1,70 @@
-//! The configuration of a run: every number that a result depends on.
+//! The configuration of a run, which determines its result.
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-/// Hyper-parameters, named as in the paper of `TabM` (arXiv 2410.24210) where it has them.
+/// Hyperparameters, named as in the `TabM` paper (arXiv 2410.24210) where possible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "each turns another part of a run off")]
+#[expect(clippy::struct_excessive_bools, reason = "each disables a different part of a run")]
 pub struct TrainConfig {
-    /// Seed of initial weights, order, masks and dropout.
+    /// The seed of the initial weights, the shuffling, the masking and the dropout.
     pub seed: u64,
-    /// Ensemble members: independent networks, averaged in the graph.
+    /// The number of ensemble members: independent networks, averaged in the graph.
     pub k: usize,
-    /// Hidden layers of a member.
+    /// The number of hidden layers per member.
     pub n_blocks: usize,
-    /// Width of a hidden layer.
+    /// The width of a hidden layer.
     pub d_block: usize,
-    /// Width of a category's embedding.
+    /// The width of a category embedding.
     pub d_embedding: usize,
-    /// Bins of the piecewise-linear encoding of a number.
+    /// The number of bins of the piecewise-linear encoding of a number.
     pub n_bins: usize,
-    /// Width of a number's embedding.
+    /// The width of a numeric embedding.
     pub d_numeric: usize,
-    /// Share of hidden units dropped at a training step.
+    /// The dropout rate of the hidden layers.
     pub dropout: f64,
-    /// Share of known values that are hidden from the network at a training step, so that it learns to do without them.
+    /// The share of rows with randomly masked values in a training step, so that the network learns to handle missing values.
     pub mask: f64,
-    /// Share of categories that are unknown to the network at a training step, each on its own.
+    /// The share of categories that are independently replaced by unknown in a training step.
     pub category_dropout: f64,
-    /// Decoupled weight decay of `AdamW`.
+    /// The decoupled weight decay of `AdamW`.
     pub weight_decay: f32,
-    /// Peak of the learning rate, reached after the warm-up, falling to 0 as a cosine.
+    /// The peak learning rate, reached after the warm-up; cosine annealing then reduces it to 0.
     pub learning_rate: f64,
-    /// Share of all steps over which the learning rate rises.
+    /// The share of all steps for the linear warm-up of the learning rate.
     pub warmup: f64,
-    /// Largest norm of a parameter's gradient.
+    /// The maximum norm of the gradient of a parameter.
     pub gradient_clip: f32,
-    /// Decay per step of the averaged weights (EMA), which are the ones exported.
+    /// The decay per step of the exponential moving average of the weights, which is what is exported.
     pub ema: f64,
-    /// Listings per step.
+    /// The number of listings per step.
     pub batch_size: usize,
-    /// The most passes over the training split.
+    /// The maximum number of epochs.
     pub epochs: usize,
-    /// Epochs without a better validation loss after which training stops.
+    /// The number of epochs without a better validation loss after which training stops.
     pub patience: usize,
-    /// How often a text must occur to get an id.
+    /// The minimum number of occurrences of a text for the vocabulary.
     pub min_count: u64,
-    /// The most ids of a categorical feature, for its most frequent texts.
+    /// The maximum vocabulary size of a categorical feature; the most frequent texts are kept.
     pub max_vocabulary: usize,
-    /// Memory that the process may take, such as `"512MiB"`. It decides how many listings are shuffled together, so
-    /// another budget is another order.
+    /// The memory budget of the process, such as `"512MiB"`. It determines the size of the shuffle buffer, so a different budget
+    /// gives a different order.
     pub memory: ByteSize,
-    /// Listings in the shuffle buffer; by default as many as fit into the memory and make a difference.
+    /// The number of listings in the shuffle buffer; by default as many as fit into the memory, up to a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle_rows: Option<usize>,
-    /// Whether training listings are shuffled. Without, they come in the order of the table: a control to compare the
-    /// shuffle with.
+    /// Whether training listings are shuffled; otherwise they are in table order, as a control experiment.
     pub shuffle: bool,
-    /// Whether encoded listings are kept in a file on the local disk, so that the database need not be read in every
-    /// epoch. Changes nothing about the result.
+    /// Whether encoded listings are cached in a local file, so that the database is not read in every epoch. The result is the
+    /// same.
     pub spool: bool,
-    /// Whether the network is trained again, for as many epochs as were best, on the training and the validation split
-    /// together, once the latter has served for early stopping and calibration.
+    /// Whether the final network is trained again on the training and validation splits together, for the best number of
+    /// epochs, after early stopping and calibration on the validation split.
     pub refit: bool,
-    /// Whether a smaller model is also trained without the newest listings and measured on them.
+    /// Whether a smaller model is also trained without the newest listings and evaluated on them.
     pub backtest: bool,
-    /// Levels of the predicted quantiles: rising, symmetric around 0.5.
+    /// The levels of the predicted quantiles, ascending and symmetric around 0.5.
     pub quantiles: Vec<f64>,
 }
 
@@ -103,10 +102,10 @@ impl Default for TrainConfig {
     }
 }
 
-/// Why a configuration cannot be used.
+/// An invalid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file or a setting is not TOML or has an unknown key or a value of the wrong type.
+    /// The file or a setting is not valid TOML, or has an unknown key or a value of the wrong type.
     #[error("the training configuration cannot be read: {0}")]
     Syntax(#[from] toml::de::Error),
     /// A setting without `=`.
@@ -115,21 +114,20 @@ pub enum ConfigError {
     /// A value outside its bounds.
     #[error("`{key}` must be {bounds}, but is {value}")]
     OutOfRange {
-        /// The hyper-parameter.
+        /// The hyperparameter.
         key: &'static str,
-        /// What it may be.
+        /// The accepted values.
         bounds: &'static str,
-        /// What it is.
+        /// The actual value.
         value: String,
     },
 }
 
 impl TrainConfig {
-    /// Reads a configuration: defaults, overlaid with the text of a TOML file, overlaid with
-    /// settings of the form `key=value`.
+    /// Reads a configuration: settings of the form `key=value` override a TOML file, which overrides the defaults.
     ///
     /// # Errors
-    /// On unknown keys, values of the wrong type, and values outside their bounds.
+    /// Unknown keys, values of the wrong type, and values out of range.
     pub fn read(file: Option<&str>, settings: &[String]) -> Result<Self, ConfigError> {
         let mut table: toml::Table = toml::from_str(file.unwrap_or_default())?;
         for setting in settings {
@@ -143,9 +141,9 @@ impl TrainConfig {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let count = |key, value: usize, most: usize| {
-            let bounds = "a whole number of at least 1 and of a sensible size";
-            require(key, bounds, &value, (1..=most).contains(&value))
+        let count = |key, value: usize, max: usize| {
+            let bounds = "a positive integer within a reasonable limit";
+            require(key, bounds, &value, (1..=max).contains(&value))
         };
         count("k", self.k, 64)?;
         count("n_blocks", self.n_blocks, 16)?;
@@ -175,16 +173,16 @@ impl TrainConfig {
 
     fn check_quantiles(&self) -> Result<(), ConfigError> {
         let levels = &self.quantiles;
-        let inside = levels.iter().all(|level| *level > 0.0 && *level < 1.0);
-        let rising = levels.windows(2).all(|pair| pair[0] < pair[1]);
-        let symmetric = levels.iter().zip(levels.iter().rev()).all(|(low, high)| (low + high - 1.0).abs() < 1e-9);
-        // Accuracy cards and answers are for the 80 % interval.
+        let is_inside = levels.iter().all(|level| *level > 0.0 && *level < 1.0);
+        let is_ascending = levels.windows(2).all(|pair| pair[0] < pair[1]);
+        let is_symmetric = levels.iter().zip(levels.iter().rev()).all(|(low, high)| (low + high - 1.0).abs() < 1e-9);
+        // Accuracy cards and valuations use the 80 % interval.
         let has_80 = levels.iter().any(|level| (level - 0.1).abs() < 1e-9);
         require(
             "quantiles",
-            "rising levels between 0 and 1, symmetric around 0.5, with 0.1, 0.5 and 0.9 among them",
+            "ascending levels between 0 and 1, symmetric around 0.5, including 0.1, 0.5 and 0.9",
             &format!("{levels:?}"),
-            inside && rising && symmetric && levels.len() % 2 == 1 && has_80,
+            is_inside && is_ascending && is_symmetric && levels.len() % 2 == 1 && has_80,
         )
     }
 }
@@ -203,14 +201,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_go_over_the_file_and_the_file_over_the_defaults() {
+    fn settings_override_the_file_and_the_file_overrides_the_defaults() {
         let config = TrainConfig::read(Some("epochs = 3\nk = 2"), &["k=1".into(), "dropout=0.2".into()]).unwrap();
         assert_eq!((config.epochs, config.k, config.dropout), (3, 1, 0.2));
         assert_eq!(config.n_bins, TrainConfig::default().n_bins);
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn invalid_settings_are_reported() {
         let message = |settings: &[&str]| {
             let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
             TrainConfig::read(None, &settings).unwrap_err().to_string()
@@ -219,6 +217,6 @@ mod tests {
         assert!(message(&["epochs"]).contains("key=value"));
         assert!(message(&["k=0"]).contains("`k` must be"));
         assert!(message(&["dropout=1"]).contains("dropout"));
-        assert!(message(&["quantiles=[0.5, 0.1, 0.9]"]).contains("rising"));
+        assert!(message(&["quantiles=[0.5, 0.1, 0.9]"]).contains("ascending"));
     }
 }

@@ -8,7 +8,7 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
-    /// A table that was read or written.
+    /// Reading or writing a table.
     #[error(transparent)]
     Table(#[from] tables::TableError),
     /// The configuration.
@@ -20,10 +20,10 @@ pub enum Error {
     /// The export of the network.
     #[error("the network cannot be exported: {0}")]
     Export(#[from] onnx_export::ExportError),
-    /// Too few listings to learn anything from.
+    /// Too few listings to train on.
     #[error(
-        "there are too few listings to train on: {train} to train, {validation} to validate and {test} to test; at least \
-         {minimum} are needed in total and one in each split, and listings of the same car are in the same split; \
+        "there are too few listings to train on: {train} for training, {validation} for validation and {test} for testing; at least \
+         {minimum} in total and one in each split are required, and listings of the same car are in the same split; \
          import more with `probeg import FILE`, \
          or try a synthetic market with `probeg synth --rows 20000`"
     )]
@@ -34,57 +34,55 @@ pub enum Error {
         validation: u64,
         /// Listings in the test split.
         test: u64,
-        /// How many are needed in all.
+        /// The minimum in total.
         minimum: u64,
     },
-    /// The loss is no longer a number.
-    #[error(
-        "the loss is no longer a number in epoch {epoch}; try a lower rate, such as `--set learning_rate={suggested}`"
-    )]
+    /// The loss is not finite.
+    #[error("training diverged in epoch {epoch}; try a lower learning rate, such as `--set learning_rate={suggested}`")]
     Diverged {
-        /// The epoch, counted from 1.
+        /// The epoch, starting at 1.
         epoch: usize,
-        /// Half the rate that was used.
+        /// Half the learning rate that was used.
         suggested: f64,
     },
     /// The exported file and the network disagree.
     #[error(
-        "the exported file does not compute what the network computes: they differ by {difference:.2e} (relative), and at \
-         most {tolerance:.0e} is accepted; nothing was registered"
+        "the exported model and the network disagree: the relative difference is {difference:.2e}, the tolerance \
+         {tolerance:.0e}; nothing was registered"
     )]
     Disagreement {
-        /// The largest relative difference seen.
+        /// The largest relative difference.
         difference: f64,
-        /// The largest that is accepted.
+        /// The tolerance.
         tolerance: f64,
     },
-    /// A file to import holds no usable row.
+    /// The file to import has no valid rows.
     #[error("nothing was imported from {file}: {first}{rows}", file = file.display(), rows = rejected_rows(*rejected))]
     NothingToImport {
         /// The file.
         file: std::path::PathBuf,
-        /// Rows that could not be read.
+        /// The number of rejected rows.
         rejected: u64,
-        /// What is wrong with the first of them.
+        /// The reason for the first rejection.
         first: String,
     },
-    /// A file to evaluate on holds no usable row.
-    #[error("{file} has no row with a price that can be evaluated; {rejected} rows were rejected")]
+    /// The data to evaluate on has no valid rows.
+    #[error("{file} has no valid rows with a price; {rejected} rows were rejected")]
     NothingToEvaluate {
         /// The file, or the split.
         file: String,
-        /// Rows that could not be read.
+        /// The number of rejected rows.
         rejected: u64,
     },
-    /// Training was stopped from outside.
-    #[error("training was stopped, and nothing was registered")]
+    /// The run was interrupted.
+    #[error("training was interrupted; nothing was registered")]
     Interrupted,
     /// The run failed but can be resumed.
     #[error("{cause}; resume the run with `probeg train --resume {run}`")]
     Resumable {
         /// The run.
         run: i64,
-        /// Why it did not reach its end.
+        /// The cause.
         cause: Box<Error>,
     },
     /// Another process is executing the run.
@@ -92,30 +90,30 @@ pub enum Error {
     RunIsBusy(i64),
     /// The run is being executed on another machine or under another `PROBEG_HOME`.
     #[error(
-        "run {0} sent a heartbeat within the last minute but has no files in this PROBEG_HOME: it is running elsewhere; if it was \
+        "run {0} is running elsewhere: it sent a heartbeat within the last minute but has no files in this PROBEG_HOME; if it was \
          killed, try again in a minute"
     )]
     RunIsElsewhere(i64),
     /// The run is complete.
-    #[error("run {0} is complete: there is nothing to resume")]
+    #[error("run {0} is complete; there is nothing to resume")]
     RunIsComplete(i64),
     /// The stored configuration of a run cannot be read.
     #[error("the configuration of run {run} cannot be read: {cause}")]
     RunConfig {
         /// The run.
         run: i64,
-        /// Why not.
+        /// The cause.
         cause: serde_json::Error,
     },
-    /// The listings are no longer those that a run began with.
+    /// The listings have changed since the run started.
     #[error(
-        "the listings have changed since the run started ({expected} to train on then, {found} now), and deleted or changed \
-         rows cannot be restored: start another run"
+        "the listings have changed since the run started ({expected} training listings then, {found} now), and cannot be \
+         restored; start a new run"
     )]
     ListingsChanged {
-        /// How many there were.
+        /// The number at the start.
         expected: u64,
-        /// How many there are.
+        /// The current number.
         found: u64,
     },
     /// The network does not fit into the memory.
@@ -123,26 +121,26 @@ pub enum Error {
         "--memory {memory} is too small: this configuration needs at least {minimum}; use a larger budget or a smaller network"
     )]
     MemoryTooSmall {
-        /// What was given.
+        /// The configured memory.
         memory: bytesize::ByteSize,
-        /// What it takes.
+        /// The required memory.
         minimum: bytesize::ByteSize,
     },
     /// A checkpoint is corrupted.
-    #[error("{path} is damaged ({cause}): remove its folder, and the run can start from the beginning")]
+    #[error("{path} is damaged ({cause}); remove its folder to restart the run from the beginning")]
     DamagedCheckpoint {
         /// The file.
         path: std::path::PathBuf,
-        /// What is wrong.
+        /// The cause.
         cause: String,
     },
     /// The weights of a checkpoint do not fit the network.
     #[error("the weights of the checkpoint do not fit the network: {0}")]
     Record(#[from] burn::store::RecordError),
     /// The system has no resources for another connection or thread.
-    #[error("the system has no resources left: {0}")]
+    #[error("the system is out of resources: {0}")]
     Resources(std::io::Error),
-    /// A thread of the training ended before its work was done.
+    /// A training thread ended unexpectedly.
     #[error("a training thread stopped unexpectedly; please report this with the log")]
     ThreadStopped,
 }

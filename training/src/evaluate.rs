@@ -14,22 +14,22 @@ use crate::Error;
 use crate::accuracy::{Outcome, add_segment, measure_card, segments};
 use crate::stream::is_maskable;
 
-/// An accuracy card, and how many rows of the file could not be used.
+/// An accuracy card and the number of rejected rows.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// What was measured.
+    /// The accuracy card.
     pub card: AccuracyCard,
-    /// Rows without a usable price or listing.
+    /// The number of rejected rows.
     pub rejected: u64,
 }
 
-/// Rows that are valued together.
-const BATCH: usize = 1024;
+/// The number of rows to value together.
+const BATCH_ROWS: usize = 1024;
 
 /// Evaluates a model on a table with prices.
 ///
 /// # Errors
-/// When the table cannot be read, or no row of it has a price.
+/// The table cannot be read, or has no valid rows.
 pub fn evaluate_file(
     model: &Model,
     source: Source<'_>,
@@ -51,23 +51,23 @@ pub fn evaluate_file(
     Ok(Evaluation { card, rejected })
 }
 
-/// Measures a model on rows whose price is known, a batch at a time: as they are listed, with fields
-/// hidden, and moved a step along the axes on which a price must not rise.
+/// The evaluation of a model on rows with known prices, in batches: as listed, with fields removed, and with a higher mileage
+/// or age, which must not raise the price.
 pub(crate) struct Measurement<'a> {
     model: &'a Model,
     today: NaiveDate,
-    waiting: Vec<PricedListing>,
+    pending: Vec<PricedListing>,
     as_listed: Vec<Outcome>,
     scenarios: [Vec<Outcome>; SCENARIOS.len()],
     dearer_with_mileage: usize,
     dearer_with_age: usize,
 }
 
-/// Fields that a user may not know, by the name of the segment in the family `scenario`.
-const SCENARIOS: [Scenario; 2] = [("required fields only", keep_required_fields), ("unknown model", forget_model)];
+/// The scenarios with missing fields, by their names in the segment family `scenario`.
+const SCENARIOS: [Scenario; 2] = [("required fields only", keep_required_fields), ("unknown model", remove_model)];
 type Scenario = (&'static str, fn(&mut Listing));
 
-/// The date stays, since the asking price is of that day.
+/// Keeps the date, since the asking price is as of that day.
 fn keep_required_fields(listing: &mut Listing) {
     let is_required = |column: &Column| *column == Column::Brand || !is_maskable(*column);
     for column in Column::descriptive().iter().filter(|column| !is_required(column)) {
@@ -75,8 +75,8 @@ fn keep_required_fields(listing: &mut Listing) {
     }
 }
 
-/// A text that is missing has the same id as one that was never seen.
-fn forget_model(listing: &mut Listing) {
+/// A missing text has the same id as an unknown one.
+fn remove_model(listing: &mut Listing) {
     listing.set(Column::Model, None);
     listing.set(Column::VehicleGeneration, None);
 }
@@ -86,7 +86,7 @@ impl<'a> Measurement<'a> {
         Self {
             model,
             today,
-            waiting: Vec::new(),
+            pending: Vec::new(),
             as_listed: Vec::new(),
             scenarios: Default::default(),
             dearer_with_mileage: 0,
@@ -95,17 +95,17 @@ impl<'a> Measurement<'a> {
     }
 
     pub(crate) fn add(&mut self, row: PricedListing) -> Result<(), Error> {
-        self.waiting.push(row);
-        if self.waiting.len() == BATCH { self.measure() } else { Ok(()) }
+        self.pending.push(row);
+        if self.pending.len() == BATCH_ROWS { self.evaluate_batch() } else { Ok(()) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.as_listed.len() + self.waiting.len()
+        self.as_listed.len() + self.pending.len()
     }
 
-    /// The card of all rows so far; `None` when there were none.
+    /// The accuracy card of all rows; `None` without rows.
     pub(crate) fn card(mut self) -> Result<Option<AccuracyCard>, Error> {
-        self.measure()?;
+        self.evaluate_batch()?;
         let rows = self.as_listed.len();
         #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
         let share = |count: usize| count as f64 / rows.max(1) as f64;
@@ -123,16 +123,16 @@ impl<'a> Measurement<'a> {
         Ok(card)
     }
 
-    fn measure(&mut self) -> Result<(), Error> {
-        let rows = std::mem::take(&mut self.waiting);
+    fn evaluate_batch(&mut self) -> Result<(), Error> {
+        let rows = std::mem::take(&mut self.pending);
         let mut as_listed = self.outcomes(&rows, |_| ())?;
         for (row, outcome) in rows.iter().zip(&mut as_listed) {
             let as_of = row.listing.date().unwrap_or(self.today);
             outcome.segments = segments(&canonical_listing(&row.listing), age_on(as_of, row));
         }
-        for (place, (_, hide)) in SCENARIOS.iter().enumerate() {
-            let outcomes = self.outcomes(&rows, hide)?;
-            self.scenarios[place].extend(outcomes);
+        for (index, (_, remove_fields)) in SCENARIOS.iter().enumerate() {
+            let outcomes = self.outcomes(&rows, remove_fields)?;
+            self.scenarios[index].extend(outcomes);
         }
         let driven = self.outcomes(&rows, |listing| add(listing, Column::Mileage, Surface::ADDED_MILEAGE))?;
         let older = self.outcomes(&rows, |listing| add(listing, Column::Year, -1.0))?;
@@ -145,7 +145,7 @@ impl<'a> Measurement<'a> {
         Ok(())
     }
 
-    /// The outcomes of rows that are changed before they are valued, in no segment yet.
+    /// Values rows after a change, and returns their outcomes without segments.
     fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
         let listings: Vec<Listing> = rows
             .iter()

@@ -1,4 +1,4 @@
-//! From the network to the model file, and the proof that both compute the same.
+//! Exports the network to a model file, and checks that both compute the same.
 
 use burn::prelude::*;
 use domain::feature::{CATEGORICAL, NUMERIC};
@@ -11,13 +11,13 @@ use storage::TabularBatch;
 use crate::Error;
 use crate::model::TabularRegressor;
 
-/// The largest relative difference between burn and the exported file that is accepted.
+/// The maximum accepted relative difference between the network and the exported file.
 pub const TOLERANCE: f64 = 1e-4;
 
-/// The model file: the regressor's own forward, traced, with its signature.
+/// Exports the regressor by tracing its `forward`, with the signature as metadata.
 ///
 /// # Errors
-/// When an operation of the network has no counterpart in ONNX.
+/// An operation of the network has no ONNX equivalent.
 pub fn model_file(regressor: &TabularRegressor, signature: &Signature) -> Result<Vec<u8>, Error> {
     let metadata = signature.to_metadata()?;
     let graph = Graph {
@@ -39,20 +39,20 @@ pub fn model_file(regressor: &TabularRegressor, signature: &Signature) -> Result
     Ok(file)
 }
 
-/// Runs rows through the network and through the model, as they are, with every category unknown,
-/// and with every number missing, and compares the prices.
+/// Compares the predictions of the network and the exported model on rows, also with every category unknown and with every
+/// number missing. Returns the largest relative difference.
 ///
 /// # Errors
-/// When a price differs by more than [`TOLERANCE`], with the largest difference.
+/// The difference exceeds [`TOLERANCE`].
 pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &TabularBatch) -> Result<f64, Error> {
     let ids: Vec<i64> = rows.ids.iter().map(|id| i64::from(*id)).collect();
     let unknown = vec![0; ids.len()];
     let missing = vec![f32::NAN; rows.numbers.len()];
     let mut largest: f64 = 0.0;
     for (ids, numbers) in [(&ids, &rows.numbers), (&unknown, &rows.numbers), (&ids, &missing)] {
-        let by_file = model.run_graph(ids, numbers)?;
-        let by_network = predict(regressor, ids, numbers);
-        largest = largest.max(largest_difference(&by_file, &by_network));
+        let from_file = model.run_graph(ids, numbers)?;
+        let from_network = predict(regressor, ids, numbers);
+        largest = largest.max(largest_difference(&from_file, &from_network));
     }
     if largest <= TOLERANCE {
         Ok(largest)
@@ -61,8 +61,8 @@ pub fn check_agreement(regressor: &TabularRegressor, model: &Model, rows: &Tabul
     }
 }
 
-/// The first of these rows with the network's predictions, which a server checks before it serves the file. One row has
-/// no known category and one no known number.
+/// Golden rows with the network's predictions, which a server verifies before serving the file. One row has only unknown
+/// categories, and one only missing numbers.
 #[must_use]
 pub fn golden(regressor: &TabularRegressor, rows: &TabularBatch) -> Golden {
     let rows = rows.pick(&(0..rows.len().min(GOLDEN_ROWS)).filter_map(|row| row.try_into().ok()).collect::<Vec<u32>>());
@@ -77,7 +77,7 @@ pub fn golden(regressor: &TabularRegressor, rows: &TabularBatch) -> Golden {
     Golden { categorical, numeric, price_quantiles }
 }
 
-/// Rows that travel with the file.
+/// The number of golden rows in a file.
 const GOLDEN_ROWS: usize = 32;
 
 fn predict(regressor: &TabularRegressor, ids: &[i64], numbers: &[f32]) -> Vec<f32> {

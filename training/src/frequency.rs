@@ -1,13 +1,13 @@
-//! How often keys occur in a stream, in bounded memory.
+//! Approximate key frequencies of a stream in bounded memory.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
-/// Counts keys exactly while there are no more different ones than its capacity. Beyond that it forgets rare ones: after
-/// `n` keys in all, a count is at most `n / capacity` too low and never too high (Misra and Gries 1982, in the form that
-/// is pruned in batches). Depends on the order of the keys, and on nothing else.
+/// Counts keys exactly up to a number of distinct ones, then drops rare keys: after `n` keys, a count is at most
+/// `n / capacity` too low and never too high (Misra and Gries 1982, pruned in batches). The result depends only on the order
+/// of the keys.
 #[derive(Debug)]
 pub struct FrequencySketch<K> {
     counts: FxHashMap<K, u64>,
@@ -15,13 +15,13 @@ pub struct FrequencySketch<K> {
 }
 
 impl<K: Eq + Hash> FrequencySketch<K> {
-    /// Holds at most twice this many keys, and this many after forgetting.
+    /// A sketch with at most twice this many keys, and this many after pruning.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self { counts: FxHashMap::default(), capacity: capacity.max(1) }
     }
 
-    /// Counts a key so many times.
+    /// Adds `times` occurrences of a key.
     pub fn add<Q>(&mut self, key: &Q, times: u64)
     where
         K: Borrow<Q>,
@@ -32,25 +32,25 @@ impl<K: Eq + Hash> FrequencySketch<K> {
             return;
         }
         if self.counts.len() == 2 * self.capacity {
-            self.forget();
+            self.prune();
         }
         self.counts.insert(key.to_owned(), times);
     }
 
-    /// Lowers all counts so far that no more keys are left than there should be.
-    fn forget(&mut self) {
+    /// Reduces all counts so that at most `capacity` keys remain.
+    fn prune(&mut self) {
         let mut counts: Vec<u64> = self.counts.values().copied().collect();
-        // The highest count that does not stay.
-        let place = counts.len() - 1 - self.capacity;
-        let (_, lost, _) = counts.select_nth_unstable(place);
-        let lost = *lost;
+        // The highest count to drop.
+        let index = counts.len() - 1 - self.capacity;
+        let (_, dropped, _) = counts.select_nth_unstable(index);
+        let dropped = *dropped;
         self.counts.retain(|_, count| {
-            *count = count.saturating_sub(lost);
+            *count = count.saturating_sub(dropped);
             *count > 0
         });
     }
 
-    /// The keys and their counts, in no order.
+    /// The keys and their counts, in arbitrary order.
     pub fn into_counts(self) -> impl Iterator<Item = (K, u64)> {
         self.counts.into_iter()
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_frequent_of_many_keys_are_never_lost() {
+    fn frequent_keys_are_never_dropped() {
         let (capacity, all) = (100, 100_000_u64);
         let mut sketch = FrequencySketch::<u64>::new(capacity);
         for number in 0..all {

@@ -1,4 +1,4 @@
-//! Importing a file of listings: all of it or nothing.
+//! Imports a file of listings atomically.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,32 +11,31 @@ use tokio::sync::mpsc;
 
 use crate::Error;
 
-/// What became of a file.
+/// The result of an import.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// Its accepted rows.
+    /// The counts of accepted rows.
     pub counts: ImportCounts,
-    /// How many rows were rejected.
+    /// The number of rejected rows.
     pub rejected: u64,
-    /// The first rejected row: its number and what is wrong.
+    /// The first rejected row: its number and its rejections.
     pub first_rejected: Option<(u64, Vec<Rejection>)>,
-    /// Columns that were left out.
-    pub left_out: Vec<String>,
-    /// A sentence on each column that several headers mean.
+    /// The headers of ignored columns.
+    pub ignored: Vec<String>,
+    /// A sentence for each column with more than one header.
     pub shared: Vec<String>,
 }
 
-/// Rows that are sent to the database together.
-const BATCH: usize = 4096;
+/// The number of rows to send to the database together.
+const BATCH_ROWS: usize = 4096;
 
-/// The file of rejected rows, of one import or several.
+/// The file of rejected rows, shared by several imports.
 pub type Rejects = Arc<Mutex<RejectsFile>>;
 
 /// Imports one file. Rejected rows are written to `rejects`; `on_rows` receives the number of rows read so far.
 ///
 /// # Errors
-/// When the file cannot be read, holds no usable row, or the database fails: then nothing of it is
-/// in the database.
+/// The file cannot be read, has no valid rows, or the database fails. Nothing is imported then.
 pub async fn import_file(
     database: &Database,
     path: &Path,
@@ -51,7 +50,7 @@ pub async fn import_file(
     let mut import = None;
     let mut rows = 0;
     while let Some(batch) = received.recv().await {
-        // The import begins with the first accepted row: a refused file leaves no trace.
+        // The import starts with the first accepted row, so that a rejected file leaves no trace.
         let import = match &mut import {
             Some(import) => import,
             empty => empty.insert(Import::begin(database, &path.display().to_string()).await?),
@@ -60,7 +59,7 @@ pub async fn import_file(
         rows += batch.len() as u64;
         on_rows(rows);
     }
-    let Read { header, rejected, first_rejected } = reader.await.map_err(|_| Error::ThreadStopped)??;
+    let ReadSummary { header, rejected, first_rejected } = reader.await.map_err(|_| Error::ThreadStopped)??;
     let Some(import) = import else {
         return Err(Error::NothingToImport {
             file: path.to_owned(),
@@ -69,12 +68,12 @@ pub async fn import_file(
         });
     };
     let counts = import.finish(rejected).await?;
-    let left_out = header.unrecognised().into_iter().map(str::to_owned).collect();
-    Ok(Imported { counts, rejected, first_rejected, left_out, shared: header.shared() })
+    let ignored = header.unrecognized().into_iter().map(str::to_owned).collect();
+    Ok(Imported { counts, rejected, first_rejected, ignored, shared: header.describe_shared() })
 }
 
-/// What the reader found besides good rows.
-struct Read {
+/// The result of the reader, apart from valid rows.
+struct ReadSummary {
     header: Header,
     rejected: u64,
     first_rejected: Option<(u64, Vec<Rejection>)>,
@@ -86,13 +85,13 @@ fn read_rows(
     rejects: &Rejects,
     today: NaiveDate,
     batches: &mpsc::Sender<Vec<PricedListing>>,
-) -> Result<Read, Error> {
+) -> Result<ReadSummary, Error> {
     let file = path.display().to_string();
     let mut table = Table::open(Source::file(path), Options { price_required: true, ..options })?;
     let header = table.header().clone();
     let mut rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut rejected, mut first_rejected) = (0, None);
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut batch = Vec::with_capacity(BATCH_ROWS);
     for row in table.rows()? {
         let row = row?;
         match row.priced(&header, today) {
@@ -103,9 +102,9 @@ fn read_rows(
                 first_rejected.get_or_insert((row.number(), rejections));
             }
         }
-        // The receiver ended with an error of its own.
-        if batch.len() == BATCH
-            && batches.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
+        // The receiver is gone if it failed.
+        if batch.len() == BATCH_ROWS
+            && batches.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH_ROWS))).is_err()
         {
             break;
         }
@@ -114,10 +113,10 @@ fn read_rows(
         let _ = batches.blocking_send(batch);
     }
     rejects.publish()?;
-    Ok(Read { header, rejected, first_rejected })
+    Ok(ReadSummary { header, rejected, first_rejected })
 }
 
-/// One sentence on a rejected row.
+/// Describes a rejected row in a sentence.
 #[must_use]
 pub fn describe(rejected: Option<&(u64, Vec<Rejection>)>) -> String {
     let Some((row, rejections)) = rejected else { return "it has no rows below its header".to_owned() };

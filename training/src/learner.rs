@@ -1,13 +1,13 @@
-//! Training a network: one thread loads, each member trains in a thread of its own, and this one runs the epochs.
+//! Trains a network: a thread loads batches, each member trains on its own thread, and the current thread runs the epochs.
 //!
-//! Members are independent networks that see the same batches in the same order, so that they need not communicate and
-//! both cores are busy without a barrier at each step.
+//! Members are independent networks that train on the same batches in the same order, so they need no synchronization after
+//! each step.
 
 mod epochs;
 mod loader;
 mod masks;
-mod measures;
 mod member_thread;
+mod metrics;
 mod state;
 mod task;
 
@@ -21,25 +21,25 @@ use crate::error::Error;
 use crate::model::{Members, Preprocessing, TabularRegressor};
 use crate::stream::ListingStream;
 pub use epochs::Callbacks;
-use epochs::{Epochs, Saved};
-use loader::load;
+use epochs::{EpochLoop, LastCheckpoint};
+use loader::load_epochs;
 pub use member_thread::MemberState;
 use member_thread::MemberThread;
 pub use state::LearnerState;
-pub use task::{EpochMetrics, Step, TrainingTask, Until};
+pub use task::{EpochMetrics, Step, StoppingRule, TrainingTask};
 
 /// A trained network.
 pub struct FittedNetwork {
     /// The network, with the best averaged weights.
     pub regressor: TabularRegressor,
-    /// The epoch that these are from, counted from 1.
+    /// The epoch of these weights, starting at 1.
     pub epoch: usize,
 }
 
-/// Batches and replies that may wait between two threads.
+/// The capacity of the queues between threads.
 const QUEUE: usize = 8;
 
-/// Trains a network, from the start or from a saved state. Nothing is read where training was over already.
+/// Trains a network, from the start or from a saved state. If training had finished, nothing is read.
 pub fn fit(
     task: TrainingTask<'_>,
     stream: &mut ListingStream<'_>,
@@ -59,11 +59,11 @@ pub fn fit(
             members[number].restore(saved, state.steps)?;
         }
     }
-    let shuffle_rows = budget::shuffle_rows(task.config, task.batch_size(), members[0].weights())?;
-    let (epoch, members) = if state.is_over {
+    let shuffle_rows = budget::shuffle_rows(task.config, task.batch_size(), members[0].weight_count())?;
+    let (epoch, members) = if state.is_finished {
         (state.best_epoch, members.into_iter().map(MemberThread::into_best).collect())
     } else {
-        run_threads(task, stream, (state, members), shuffle_rows, callbacks)?
+        train_members(task, stream, (state, members), shuffle_rows, callbacks)?
     };
     Ok(FittedNetwork {
         regressor: TabularRegressor::new(preprocessing, Members::stack(&members), task.statistics),
@@ -71,7 +71,7 @@ pub fn fit(
     })
 }
 
-fn run_threads(
+fn train_members(
     task: TrainingTask<'_>,
     stream: &mut ListingStream<'_>,
     (state, members): (LearnerState, Vec<MemberThread>),
@@ -79,28 +79,28 @@ fn run_threads(
     callbacks: Callbacks<'_>,
 ) -> Result<(usize, Vec<Members>), Error> {
     std::thread::scope(|scope| {
-        let (batches_in, batches) = crossbeam_channel::bounded(QUEUE);
+        let (batch_sender, batches) = crossbeam_channel::bounded(QUEUE);
         let (epoch, position) = (state.epoch, state.position);
-        let loader = scope.spawn(move || load(&task, stream, (epoch, position), shuffle_rows, &batches_in));
-        let (replies_in, replies) = crossbeam_channel::unbounded();
-        let mut jobs = Vec::new();
+        let loader = scope.spawn(move || load_epochs(&task, stream, (epoch, position), shuffle_rows, &batch_sender));
+        let (reply_sender, replies) = crossbeam_channel::unbounded();
+        let mut commands = Vec::new();
         let mut threads = Vec::new();
         for member in members {
-            let (jobs_in, jobs_out) = crossbeam_channel::bounded(QUEUE);
-            let replies = replies_in.clone();
-            threads.push(scope.spawn(move || member.run_jobs(jobs_out, &replies)));
-            jobs.push(jobs_in);
+            let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
+            let replies = reply_sender.clone();
+            threads.push(scope.spawn(move || member.run_commands(receiver, &replies)));
+            commands.push(sender);
         }
-        drop(replies_in);
-        let saved = Saved { at: Instant::now(), took: Duration::ZERO };
-        let outcome = Epochs { task, jobs, replies, callbacks, saved }.run_epochs(state, &batches);
-        // The loader ends when nobody takes its batches.
+        drop(reply_sender);
+        let last_checkpoint = LastCheckpoint { at: Instant::now(), duration: Duration::ZERO };
+        let outcome = EpochLoop { task, commands, replies, callbacks, last_checkpoint }.run_epochs(state, &batches);
+        // The loader ends once the receiver is dropped.
         drop(batches);
-        let load = loader.join().map_err(|_| Error::ThreadStopped);
-        // All are joined, whatever the others returned: the scope would pass on a panic of a thread that is not.
+        let loading = loader.join().map_err(|_| Error::ThreadStopped);
+        // All threads are joined, since the scope would propagate the panic of any other.
         let members: Vec<Option<Members>> = threads.into_iter().map(|thread| thread.join().ok().flatten()).collect();
         let members: Option<Vec<Members>> = members.into_iter().collect();
-        load?;
+        loading?;
         Ok((outcome?, members.ok_or(Error::ThreadStopped)?))
     })
 }

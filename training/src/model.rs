@@ -1,4 +1,4 @@
-//! The network: tabular quantile regression with an ensemble of multi-layer perceptrons.
+//! The network: quantile regression on tabular data with an ensemble of multilayer perceptrons.
 
 mod derived;
 mod generations;
@@ -15,7 +15,7 @@ pub use statistics::Statistics;
 use burn::module::Module;
 use burn::prelude::*;
 
-/// The whole graph: from ids and raw numbers to quantiles of the price.
+/// The whole graph, from ids and raw numbers to price quantiles.
 #[derive(Module, Debug)]
 pub struct TabularRegressor {
     preprocessing: Preprocessing,
@@ -33,10 +33,10 @@ impl TabularRegressor {
         Self { preprocessing, members, log_mean: statistics.log_mean, log_deviation: statistics.log_deviation }
     }
 
-    /// Quantiles of the price in currency units, `[N, Q]`, rising along Q, from `categorical`
-    /// `[N, C]` (0 = unknown or missing) and `numeric` `[N, F]` (raw units, NaN = missing).
+    /// Price quantiles in currency units, `[N, Q]`, ascending along Q, from `categorical` `[N, C]` (0 = unknown or missing)
+    /// and `numeric` `[N, F]` (raw units, NaN = missing).
     ///
-    /// The members are averaged in log space, where they were trained.
+    /// The members are averaged in log space, in which they are trained.
     #[must_use]
     pub fn forward(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Tensor<2> {
         let quantiles = self.members.forward(self.preprocessing.encode(categorical, numeric), None); // [N, Q]

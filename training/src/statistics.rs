@@ -1,4 +1,4 @@
-//! Statistics of the training split, collected before training: vocabularies, generations, bin edges, the scale of the
+//! Fits the statistics of the training split before training: vocabularies, generations, bin edges and the scale of the
 //! prices.
 
 use std::path::Path;
@@ -14,20 +14,21 @@ use rand_chacha::ChaCha8Rng;
 use storage::ListingChunk;
 
 use crate::Error;
-use crate::checkpoint::Prepared;
+use crate::checkpoint::PreparedData;
 use crate::config::TrainConfig;
 use crate::model::{DERIVED, GenerationCounter, Statistics, derive};
 use crate::stream::ListingStream;
 use crate::vocabulary::VocabularyCounter;
 
-/// Rows that the bin edges are computed from: a uniform sample of all.
-const SAMPLE: usize = 65_536;
-/// Keys that are counted at a time, per key that the vocabulary may hold.
-const KEYS_COUNTED_PER_KNOWN: usize = 2;
+/// The size of the uniform sample of rows from which the bin edges are computed.
+const SAMPLE_ROWS: usize = 65_536;
+/// The number of keys to count, as a multiple of the maximum vocabulary size.
+const COUNTED_KEYS_FACTOR: usize = 2;
 
-/// Reads the training split twice, in constant memory. The second pass writes the spool, if a file is given.
-pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&Path>) -> Result<Prepared, Error> {
-    let mut counter = VocabularyCounter::new(KEYS_COUNTED_PER_KNOWN * config.max_vocabulary);
+/// Fits the preprocessing in two passes over the training split, in constant memory. The second pass writes the spool, if a
+/// path is given.
+pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&Path>) -> Result<PreparedData, Error> {
+    let mut counter = VocabularyCounter::new(COUNTED_KEYS_FACTOR * config.max_vocabulary);
     let mut sample = Reservoir::new(config.seed);
     let mut prices = Moments::default();
     stream.scan(Split::Train, |chunk| {
@@ -42,10 +43,10 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
     let encoder = Encoder::new(&schema)?;
     let mut generations = GenerationCounter::default();
     let mut keys: Vec<Vec<u64>> = schema.categorical.iter().map(|feature| vec![0; feature.values.len() + 1]).collect();
-    stream.encode(Split::Train, &encoder, spool, |batch| {
+    stream.encode_split(Split::Train, &encoder, spool, |batch| {
         generations.add(batch);
         for ids in batch.ids.chunks_exact(keys.len()) {
-            // An id is the position of a key from 1, or 0 if unknown.
+            // An id is the index of a key plus one, or 0 if unknown.
             keys.iter_mut().zip(ids).for_each(|(counts, id)| counts[id.unsigned_abs() as usize] += 1);
         }
     })?;
@@ -59,10 +60,10 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
         edges: sample.edges(config.n_bins),
         log_mean: prices.mean,
-        // Equal prices have no spread.
+        // Identical prices have no deviation.
         log_deviation: prices.deviation().max(1e-3),
     };
-    Ok(Prepared { schema, statistics, reference })
+    Ok(PreparedData { schema, statistics, reference })
 }
 
 /// A uniform sample of a stream of unknown length (Vitter 1985, algorithm R).
@@ -80,30 +81,30 @@ impl Reservoir {
     fn offer(&mut self, chunk: &ListingChunk, row: usize) {
         let numbers = NUMERIC.map(|column| chunk.number(column, row).unwrap_or(f32::NAN));
         self.seen += 1;
-        if self.seen <= SAMPLE {
+        if self.seen <= SAMPLE_ROWS {
             self.rows.extend(numbers);
             return;
         }
-        let place = self.random.random_range(0..self.seen);
-        if place < SAMPLE {
-            self.rows[place * NUMERIC.len()..(place + 1) * NUMERIC.len()].copy_from_slice(&numbers);
+        let index = self.random.random_range(0..self.seen);
+        if index < SAMPLE_ROWS {
+            self.rows[index * NUMERIC.len()..(index + 1) * NUMERIC.len()].copy_from_slice(&numbers);
         }
     }
 
     /// The distribution of each number.
     fn distributions(&self, schema: &FeatureSchema) -> Vec<NumberDistribution> {
-        let column = |place| self.rows.iter().skip(place).step_by(NUMERIC.len()).copied().collect::<Vec<_>>();
+        let column = |index| self.rows.iter().skip(index).step_by(NUMERIC.len()).copied().collect::<Vec<_>>();
         let features = schema.numeric.iter().enumerate();
-        features.map(|(place, feature)| NumberDistribution::new(&feature.name, &column(place))).collect()
+        features.map(|(index, feature)| NumberDistribution::new(&feature.name, &column(index))).collect()
     }
 
-    /// Quantiles of each derived number: at most `n_bins + 1` distinct ones.
+    /// The bin edges of each derived number: at most `n_bins + 1` distinct quantiles.
     fn edges(self, n_bins: usize) -> Vec<Vec<f32>> {
         let rows = self.rows.len() / NUMERIC.len();
         let raw = Tensor::<2>::from_data(TensorData::new(self.rows, [rows, NUMERIC.len()]), &Device::flex());
         let derived: Vec<f32> = derive(&raw).into_data().iter::<f32>().collect();
-        let column = |place: usize| derived.iter().skip(place).step_by(DERIVED).copied();
-        (0..DERIVED).map(|place| quantile_edges(column(place).collect(), n_bins)).collect()
+        let column = |index: usize| derived.iter().skip(index).step_by(DERIVED).copied();
+        (0..DERIVED).map(|index| quantile_edges(column(index).collect(), n_bins)).collect()
     }
 }
 
@@ -112,9 +113,9 @@ fn quantile_edges(mut values: Vec<f32>, n_bins: usize) -> Vec<f32> {
     values.sort_unstable_by(f32::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "a handful of bins")]
     let edge = |edge: usize| {
-        let part = edge as f64 / n_bins as f64;
-        // From 0 to 1, slow at both ends: the bins hold fewer values there, where values are far apart.
-        let level = part * part * (3.0 - 2.0 * part);
+        let position = edge as f64 / n_bins as f64;
+        // Denser quantile levels at both ends, where values are far apart.
+        let level = position * position * (3.0 - 2.0 * position);
         quantile::nearest(&values, level)
     };
     let mut edges: Vec<f32> = (0..=n_bins).filter_map(edge).collect();
@@ -122,7 +123,7 @@ fn quantile_edges(mut values: Vec<f32>, n_bins: usize) -> Vec<f32> {
     edges
 }
 
-/// Mean and variance in one pass (Welford 1962).
+/// The mean and variance in one pass (Welford 1962).
 #[derive(Default)]
 struct Moments {
     count: f64,
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn edges_are_quantiles_without_repetition() {
+    fn edges_are_distinct_quantiles() {
         let values = (0..=100_u8).map(f32::from).collect();
         assert_eq!(quantile_edges(values, 4), [0.0, 16.0, 50.0, 84.0, 100.0]);
         assert_eq!(quantile_edges(vec![1.0, 1.0, 1.0, 2.0, f32::NAN], 4), [1.0, 2.0]);
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_those_of_the_definition() {
+    fn moments_match_their_definitions() {
         let mut moments = Moments::default();
         for value in [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0] {
             moments.add(value);

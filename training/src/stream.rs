@@ -1,4 +1,4 @@
-//! Mini-batches from PostgreSQL: blocks of the table in random order, their rows shuffled in a bounded buffer
+//! Mini-batches from PostgreSQL: blocks of the table in random order, whose rows are shuffled in a bounded buffer
 //! (`CorgiPile`, SIGMOD 2022). At most two buffers and a few blocks are in memory.
 
 mod shuffle;
@@ -21,11 +21,11 @@ use storage::{Block, ListingChunk, Part, Snapshot, Spool, SpoolWriter, TabularBa
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::Error;
-use shuffle::{Buffer, Cutter};
+use shuffle::{Buffer, BufferBuilder};
 pub use shuffle::{Order, Position};
 
-/// The listings as they were when a run began, in any order and as often as needed. Its methods block: call them
-/// outside the async runtime.
+/// The listings as of the start of a run, which can be read repeatedly and in any order. Its methods block: call them outside
+/// the async runtime.
 #[derive(Debug)]
 pub struct ListingStream<'a> {
     snapshot: Snapshot,
@@ -34,13 +34,13 @@ pub struct ListingStream<'a> {
     handle: &'a Handle,
     stop: &'a AtomicBool,
     held_out_since: Option<NaiveDate>,
-    validation_is_learned_from: bool,
-    /// Spools that are read instead of the database.
+    trains_on_validation: bool,
+    /// The spools to read instead of the database.
     spools: Spools,
 }
 
-/// A connection that reads blocks. It has a runtime of its own in the reading thread: waking another thread for each
-/// packet takes longer than decoding it.
+/// A connection that reads blocks. It has its own runtime in the reading thread, since waking another thread for each packet
+/// takes longer than decoding it.
 #[derive(Debug)]
 struct Reader {
     snapshot: Snapshot,
@@ -54,7 +54,7 @@ struct Spools {
 }
 
 impl Spools {
-    fn of(&mut self, split: Split) -> Option<&mut Option<Spool>> {
+    fn get_mut(&mut self, split: Split) -> Option<&mut Option<Spool>> {
         match split {
             Split::Train => Some(&mut self.train),
             Split::Validation => Some(&mut self.validation),
@@ -63,32 +63,32 @@ impl Spools {
     }
 }
 
-/// Pages of 8 KiB that are read in one go: some three thousand listings.
+/// The number of 8 KiB pages per block: about three thousand listings.
 const PAGES_PER_BLOCK: u32 = 128;
-/// Connections that read at once.
+/// The number of connections that read in parallel.
 const CONNECTIONS: usize = 2;
-/// Blocks that each has ready.
-const BLOCKS_AHEAD: usize = 2;
-const LOOK_AT_STOP: Duration = Duration::from_millis(100);
-/// Listings of a batch that is not trained on.
+/// The maximum number of blocks that a connection reads ahead.
+const MAX_BLOCKS_AHEAD: usize = 2;
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// The number of listings in a batch that is not for training.
 const ROWS_PER_BATCH: usize = 1024;
 
 impl<'a> ListingStream<'a> {
-    /// Reads a snapshot. Unless it is to be read as it lies, the seed decides in which order [`Self::scan`] and
-    /// [`Self::batches`] go over the blocks, so that where they stop early they have seen a sample of all. All ends
-    /// with [`Error::Interrupted`] once `stop` is set.
+    /// A stream of a snapshot. Unless `in_table_order` is set, the seed determines the order of the blocks in [`Self::scan`] and
+    /// [`Self::for_each_batch`], so that stopping early gives a random sample. All methods fail with [`Error::Interrupted`] once
+    /// `stop` is set.
     ///
     /// # Errors
     /// The system has no resources for another connection.
     pub fn new(
         snapshot: Snapshot,
         seed: u64,
-        as_it_lies: bool,
+        in_table_order: bool,
         handle: &'a Handle,
         stop: &'a AtomicBool,
     ) -> Result<Self, Error> {
         let mut blocks = snapshot.blocks(PAGES_PER_BLOCK);
-        if !as_it_lies {
+        if !in_table_order {
             blocks.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
         }
         let reader = |_| {
@@ -103,53 +103,53 @@ impl<'a> ListingStream<'a> {
             handle,
             stop,
             held_out_since: None,
-            validation_is_learned_from: false,
+            trains_on_validation: false,
             spools: Spools::default(),
         })
     }
 
-    /// How many listings each split has.
+    /// Counts the listings of each split.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
-    pub fn rows(&mut self) -> Result<SplitCounts, Error> {
+    pub fn count_rows(&mut self) -> Result<SplitCounts, Error> {
         let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
-        let [train, validation, test] = wait(self.handle, self.stop, self.snapshot.rows(parts))?;
+        let [train, validation, test] = block_on(self.handle, self.stop, self.snapshot.rows(parts))?;
         Ok(SplitCounts { train, validation, test })
     }
 
-    /// Holds out the newest listings of every split from now on: as few whole days as contain this share of the dated
-    /// listings. Returns the first of those days; `None` if no listings would be left.
+    /// Holds out the newest listings of every split: the fewest whole days that contain this share of the dated listings.
+    /// Returns the first of those days; `None` if no listings would remain.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
     pub fn hold_out_newest(&mut self, share: f64) -> Result<Option<NaiveDate>, Error> {
-        self.held_out_since = wait(self.handle, self.stop, self.snapshot.newest_day(share))?;
+        self.held_out_since = block_on(self.handle, self.stop, self.snapshot.newest_day(share))?;
         self.close_spools();
         Ok(self.held_out_since)
     }
 
     /// Returns the held-out listings to their splits.
-    pub fn hold_out_nothing(&mut self) {
+    pub fn release_held_out(&mut self) {
         self.held_out_since = None;
         self.close_spools();
     }
 
-    /// Adds the validation split to the training split from now on.
-    pub fn learn_from_validation(&mut self) {
-        self.validation_is_learned_from = true;
+    /// Adds the validation split to the training split.
+    pub fn train_on_validation(&mut self) {
+        self.trains_on_validation = true;
         self.close_spools();
     }
 
     fn part(&self, split: Split) -> Part {
         match (split, self.held_out_since) {
-            (Split::Train, _) if self.validation_is_learned_from => Part::AllBut(Split::Test),
+            (Split::Train, _) if self.trains_on_validation => Part::AllBut(Split::Test),
             (_, None) => Part::Split(split),
             (_, Some(day)) => Part::Before(split, day),
         }
     }
 
-    /// Goes once over a split, chunk by chunk, until `take` says false.
+    /// Passes each chunk of a split to `take` until it returns false.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
@@ -158,7 +158,7 @@ impl<'a> ListingStream<'a> {
         self.read_blocks(&blocks, self.part(split), take)
     }
 
-    /// Goes once over the listings that are held out, chunk by chunk, until `take` says false.
+    /// Passes each chunk of the held-out listings to `take` until it returns false.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
@@ -170,18 +170,18 @@ impl<'a> ListingStream<'a> {
         }
     }
 
-    /// Goes once over a split, in batches, until `take` says false.
+    /// Passes each batch of a split to `take` until it returns false.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
-    pub fn batches(
+    pub fn for_each_batch(
         &mut self,
         split: Split,
         encoder: &Encoder,
         mut take: impl FnMut(TabularBatch) -> bool,
     ) -> Result<(), Error> {
-        let places: Vec<usize> = (0..self.blocks.len()).collect();
-        self.encoded(split, encoder, &places, |block| {
+        let indices: Vec<usize> = (0..self.blocks.len()).collect();
+        self.for_each_encoded_block(split, encoder, &indices, |block| {
             Ok((0..block.len()).step_by(ROWS_PER_BATCH).all(|first| {
                 let mut batch = TabularBatch::with_capacity(ROWS_PER_BATCH);
                 batch.extend(&block, first..block.len().min(first + ROWS_PER_BATCH));
@@ -190,43 +190,42 @@ impl<'a> ListingStream<'a> {
         })
     }
 
-    /// Goes once over a split; where a file is given, it becomes the split's spool, and the split is no longer read
-    /// from the database.
+    /// Encodes a split and passes each block to `observe`. If a path is given, the blocks are written to a spool, which is read
+    /// instead of the database from then on.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
-    pub fn encode(
+    pub fn encode_split(
         &mut self,
         split: Split,
         encoder: &Encoder,
         file: Option<&Path>,
-        mut look_at: impl FnMut(&TabularBatch),
+        mut observe: impl FnMut(&TabularBatch),
     ) -> Result<(), Error> {
-        let places: Vec<usize> = (0..self.blocks.len()).collect();
+        let indices: Vec<usize> = (0..self.blocks.len()).collect();
         let mut writer = file.map(SpoolWriter::create).transpose()?;
-        self.encoded(split, encoder, &places, |block| {
-            look_at(&block);
+        self.for_each_encoded_block(split, encoder, &indices, |block| {
+            observe(&block);
             if let Some(writer) = &mut writer {
                 writer.write(block)?;
             }
             Ok(true)
         })?;
-        if let (Some(writer), Some(spool)) = (writer, self.spools.of(split)) {
+        if let (Some(writer), Some(spool)) = (writer, self.spools.get_mut(split)) {
             *spool = Some(writer.finish()?);
         }
         Ok(())
     }
 
-    /// Makes the split's spool of a file that [`Self::encode`] has written before; false where there is none, or none
-    /// that is what was written.
+    /// Opens a spool that [`Self::encode_split`] has written; false if it does not exist or is damaged.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     pub fn open_spool(&mut self, split: Split, file: &Path) -> Result<bool, Error> {
-        let Some(spool) = self.spools.of(split) else { return Ok(false) };
+        let Some(spool) = self.spools.get_mut(split) else { return Ok(false) };
         *spool = match Spool::open(file) {
             Err(damaged @ storage::Error::Spool { .. }) => {
-                tracing::warn!("{damaged}; writing another.");
+                tracing::warn!("{damaged}; it will be written again.");
                 None
             }
             opened => opened?,
@@ -234,29 +233,29 @@ impl<'a> ListingStream<'a> {
         Ok(spool.is_some())
     }
 
-    /// Reads from the database again.
+    /// Closes the spools, so that the database is read again.
     pub fn close_spools(&mut self) {
         self.spools = Spools::default();
     }
 
-    /// Goes over the training split in the order of an epoch, from a position on, in batches, until `take` says false.
-    /// It is given each batch with the position behind it. While one buffer is given away the next one is filled.
+    /// Passes each training batch in the order of an epoch, with the position after it, to `take` until it returns false,
+    /// starting at a position. While one buffer is consumed, the next one is filled.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
-    pub fn shuffled(
+    pub fn for_each_shuffled_batch(
         &mut self,
         order: Order,
-        from: Position,
+        start: Position,
         rows: usize,
         encoder: &Encoder,
         mut take: impl FnMut(TabularBatch, Position) -> bool,
     ) -> Result<(), Error> {
         thread::scope(|scope| {
-            let (ready, buffers) = crossbeam_channel::bounded(0);
-            let filler = scope.spawn(move || self.fill(order, from, rows, encoder, &ready));
+            let (sender, buffers) = crossbeam_channel::bounded(0);
+            let filler = scope.spawn(move || self.fill_buffers(order, start, rows, encoder, &sender));
             for buffer in &buffers {
-                if !order.batches(&buffer, from).all(|(batch, behind)| take(batch, behind)) {
+                if !order.batches(&buffer, start).all(|(batch, next)| take(batch, next)) {
                     return Ok(());
                 }
             }
@@ -264,51 +263,52 @@ impl<'a> ListingStream<'a> {
         })
     }
 
-    fn fill(
+    /// Fills the shuffle buffers of an epoch.
+    fn fill_buffers(
         &mut self,
         order: Order,
-        from: Position,
+        start: Position,
         rows: usize,
         encoder: &Encoder,
-        ready: &Sender<Buffer>,
+        sender: &Sender<Buffer>,
     ) -> Result<(), Error> {
-        let places = order.blocks(self.blocks.len());
-        let mut cutter = Cutter::new(order, from, rows);
-        let mut is_wanted = true;
-        self.encoded(Split::Train, encoder, &places[from.block..], |block| {
-            is_wanted = cutter.add(&block, |buffer| ready.send(buffer).is_ok());
-            Ok(is_wanted)
+        let indices = order.blocks(self.blocks.len());
+        let mut builder = BufferBuilder::new(order, start, rows);
+        let mut has_receiver = true;
+        self.for_each_encoded_block(Split::Train, encoder, &indices[start.block..], |block| {
+            has_receiver = builder.add(&block, |buffer| sender.send(buffer).is_ok());
+            Ok(has_receiver)
         })?;
-        if let Some(rest) = cutter.rest().filter(|_| is_wanted) {
-            // The receiver may have stopped.
-            let _ = ready.send(rest);
+        if let Some(rest) = builder.finish().filter(|_| has_receiver) {
+            // The receiver may be gone.
+            let _ = sender.send(rest);
         }
         Ok(())
     }
 
-    /// Goes over blocks of a split, out of its spool or, where it has none, the database, until `take` says false.
-    fn encoded(
+    /// Passes each of these blocks of a split, from its spool or else the database, to `take` until it returns false.
+    fn for_each_encoded_block(
         &mut self,
         split: Split,
         encoder: &Encoder,
-        places: &[usize],
+        indices: &[usize],
         mut take: impl FnMut(TabularBatch) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let stop = self.stop;
-        if let Some(spool) = self.spools.of(split).and_then(Option::as_mut) {
-            for place in places {
-                check(stop)?;
-                if !take(spool.read_block(*place)?)? {
+        if let Some(spool) = self.spools.get_mut(split).and_then(Option::as_mut) {
+            for index in indices {
+                check_stop(stop)?;
+                if !take(spool.read_block(*index)?)? {
                     break;
                 }
             }
             return Ok(());
         }
-        let blocks: Vec<Block> = places.iter().map(|place| self.blocks[*place]).collect();
-        self.read_blocks(&blocks, self.part(split), |chunk| take(encode(chunk, encoder)))
+        let blocks: Vec<Block> = indices.iter().map(|index| self.blocks[*index]).collect();
+        self.read_blocks(&blocks, self.part(split), |chunk| take(encode_chunk(chunk, encoder)))
     }
 
-    /// Reads blocks over all connections at once, and hands them over in their order until `take` says false.
+    /// Reads blocks over all connections in parallel, and passes them in order to `take` until it returns false.
     fn read_blocks(
         &mut self,
         blocks: &[Block],
@@ -319,18 +319,18 @@ impl<'a> ListingStream<'a> {
         let connections = self.readers.len();
         thread::scope(|scope| {
             let queues = self.readers.iter_mut().enumerate().map(|(number, reader)| {
-                let (read, queue) = crossbeam_channel::bounded(BLOCKS_AHEAD);
+                let (sender, queue) = crossbeam_channel::bounded(MAX_BLOCKS_AHEAD);
                 scope.spawn(move || {
                     let Reader { snapshot, runtime } = reader;
                     for block in blocks.iter().skip(number).step_by(connections) {
                         let chunk = runtime.block_on(async {
                             tokio::select! {
                                 chunk = snapshot.read_block(*block, part) => chunk.map_err(Error::from),
-                                () = stopped(stop) => Err(Error::Interrupted),
+                                () = wait_for_stop(stop) => Err(Error::Interrupted),
                             }
                         });
-                        let is_over = chunk.is_err();
-                        if read.send(chunk).is_err() || is_over {
+                        let has_failed = chunk.is_err();
+                        if sender.send(chunk).is_err() || has_failed {
                             break;
                         }
                     }
@@ -338,9 +338,9 @@ impl<'a> ListingStream<'a> {
                 queue
             });
             let queues: Vec<_> = queues.collect();
-            for place in 0..blocks.len() {
-                check(stop)?;
-                let chunk = queues[place % connections].recv().map_err(|_| Error::ThreadStopped)??;
+            for index in 0..blocks.len() {
+                check_stop(stop)?;
+                let chunk = queues[index % connections].recv().map_err(|_| Error::ThreadStopped)??;
                 if !take(&chunk)? {
                     break;
                 }
@@ -350,12 +350,12 @@ impl<'a> ListingStream<'a> {
     }
 }
 
-fn check(stop: &AtomicBool) -> Result<(), Error> {
+fn check_stop(stop: &AtomicBool) -> Result<(), Error> {
     if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// Waits for the database, or until `stop` is set.
-pub(crate) fn wait<T>(
+pub(crate) fn block_on<T>(
     handle: &Handle,
     stop: &AtomicBool,
     work: impl Future<Output = storage::Result<T>>,
@@ -363,19 +363,19 @@ pub(crate) fn wait<T>(
     handle.block_on(async {
         tokio::select! {
             done = work => Ok(done?),
-            () = stopped(stop) => Err(Error::Interrupted),
+            () = wait_for_stop(stop) => Err(Error::Interrupted),
         }
     })
 }
 
 /// Resolves once `stop` is set.
-pub(crate) async fn stopped(stop: &AtomicBool) {
+pub(crate) async fn wait_for_stop(stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(LOOK_AT_STOP).await;
+        tokio::time::sleep(STOP_POLL_INTERVAL).await;
     }
 }
 
-fn encode(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {
+fn encode_chunk(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {
     let mut batch = TabularBatch::with_capacity(chunk.len());
     for row in 0..chunk.len() {
         #[expect(clippy::cast_possible_truncation, reason = "a vocabulary has at most a million keys")]
@@ -387,8 +387,7 @@ fn encode(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {
     batch
 }
 
-/// Whether a column may be hidden from the network in training: all but those that a valuation
-/// always has.
+/// Whether a column may be masked in training. The others are always present in a valuation.
 #[must_use]
 pub fn is_maskable(column: Column) -> bool {
     !matches!(column, Column::Year | Column::Mileage | Column::ListingDate)

@@ -1,7 +1,6 @@
-//! A synthetic market: made-up listings of cars that exist, deterministic by seed.
+//! A synthetic market: made-up listings of real car models, deterministic by seed.
 //!
-//! Price levels, depreciation, mileages and the rise of the market follow what is commonly known
-//! of the Russian market of 2020 to 2026; no row is a real listing.
+//! Prices, depreciation, mileages and inflation roughly follow the Russian market of 2020 to 2026; no listing is real.
 
 mod catalogue;
 
@@ -15,19 +14,20 @@ use rand_distr::{LogNormal, Normal};
 
 use catalogue::{CATALOGUE, Car, Engine};
 
-/// Stands in the `source` column of every synthetic listing.
+/// The value of the `source` column of every synthetic listing.
 pub const SOURCE: &str = "synthetic";
 
-/// An endless market. The same seed gives the same listings.
+/// An infinite sequence of listings, determined by the seed.
 #[derive(Debug)]
 pub struct Market {
     random: ChaCha8Rng,
     popularity: WeightedIndex<f64>,
-    /// The listing that may be listed again at another price.
+    /// The previous listing, which may be listed again at another price.
     last: Option<PricedListing>,
     listed: u64,
 }
 
+/// The colors with their weights.
 const COLORS: [(&str, f64); 8] = [
     ("белый", 22.0),
     ("чёрный", 22.0),
@@ -39,7 +39,7 @@ const COLORS: [(&str, f64); 8] = [
     ("зелёный", 3.0),
 ];
 
-/// Region and what its prices are compared with the country's.
+/// The regions with their weights and their price levels relative to the country.
 const REGIONS: [(&str, f64, f64); 10] = [
     ("Москва", 22.0, 1.05),
     ("Санкт-Петербург", 14.0, 1.03),
@@ -54,25 +54,23 @@ const REGIONS: [(&str, f64, f64); 10] = [
 ];
 
 impl Market {
-    /// A market of this seed.
+    /// A market with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        // Every weight of the catalogue is above 0, so the index exists; one brand in reserve
-        // keeps this free of a panic.
         let weights = CATALOGUE.iter().map(|car| car.popularity);
         let popularity = WeightedIndex::new(weights)
             .unwrap_or_else(|_| unreachable!("the weights of the catalogue are positive constants"));
         Self { random: ChaCha8Rng::seed_from_u64(seed), popularity, last: None, listed: 0 }
     }
 
-    fn car(&mut self) -> PricedListing {
+    fn new_listing(&mut self) -> PricedListing {
         let car = &CATALOGUE[self.popularity.sample(&mut self.random)];
         let engine = &car.engines[self.random.random_range(0..car.engines.len())];
         let date = listing_date(&mut self.random);
         let year = self.year(car, date);
         let age = domain::identity::age(date, f64::from(year)).max(0.0);
-        let yearly = self.draw(LogNormal::new(9.6, 0.35).ok()); // about 15,000 km
-        let mileage = (yearly * (age + 0.3)).clamp(500.0, 600_000.0);
+        let yearly_mileage = self.draw(LogNormal::new(9.6, 0.35).ok()); // about 15,000 km
+        let mileage = (yearly_mileage * (age + 0.3)).clamp(500.0, 600_000.0);
         let is_automatic = engine.automatic || self.random.random_bool(0.35);
         let (region, region_level) = weighted(&mut self.random, &REGIONS);
         let is_damaged = self.random.random_bool(0.012);
@@ -96,7 +94,7 @@ impl Market {
         let owners = 1.0 + (age / 5.0 * self.random.random::<f64>() * 2.0).floor().min(3.0);
         for (column, number) in [
             (Column::Year, f64::from(year)),
-            (Column::Mileage, round_as_people_do(mileage)),
+            (Column::Mileage, round_like_sellers(mileage)),
             (Column::EngineVolume, engine.volume),
             (Column::EnginePower, engine.power),
             (Column::OwnersCount, owners),
@@ -104,11 +102,11 @@ impl Market {
             listing.set(column, Some(Value::Number(number)));
         }
         listing.set(Column::ListingDate, Some(Value::Date(date)));
-        self.leave_out(&mut listing);
+        self.remove_fields(&mut listing);
         self.listed += 1;
         PricedListing {
             listing,
-            price: round_as_people_do(price.expected() * noise).max(15_000.0),
+            price: round_like_sellers(price.expected() * noise).max(15_000.0),
             car_group: Some(format!("synthetic-{}", self.listed)),
             source: Some(SOURCE.to_owned()),
         }
@@ -118,16 +116,16 @@ impl Market {
         use chrono::Datelike;
         let last = car.last_year.min(date.year());
         let span = f64::from(last - car.first_year + 1);
-        // Newer cars are listed more often than old ones.
-        let back = (self.random.random::<f64>().powf(1.3) * span).floor();
+        // Newer cars are listed more often than older ones.
+        let years_back = (self.random.random::<f64>().powf(1.3) * span).floor();
         #[expect(clippy::cast_possible_truncation, reason = "below the age of the automobile")]
         {
-            last - back as i32
+            last - years_back as i32
         }
     }
 
-    /// People leave fields out: some sites do not ask for them.
-    fn leave_out(&mut self, listing: &mut Listing) {
+    /// Removes fields at random, since many real listings do not have them.
+    fn remove_fields(&mut self, listing: &mut Listing) {
         for (column, share) in [
             (Column::VehicleGeneration, 0.4),
             (Column::Pts, 0.3),
@@ -145,7 +143,7 @@ impl Market {
     }
 
     fn draw<D: Distribution<f64>>(&mut self, distribution: Option<D>) -> f64 {
-        // The parameters above are constants that every distribution accepts.
+        // The parameters are valid constants, so there always is a distribution.
         distribution.map_or(1.0, |distribution| distribution.sample(&mut self.random))
     }
 }
@@ -154,28 +152,28 @@ impl Iterator for Market {
     type Item = PricedListing;
 
     fn next(&mut self) -> Option<PricedListing> {
-        // One car in twelve is listed again, some weeks later and cheaper.
-        let again = self.last.take().filter(|_| self.random.random_bool(1.0 / 12.0));
-        if let Some(mut listing) = again {
-            let later = Days::new(self.random.random_range(10..60));
-            let date = listing.listing.date().and_then(|date| date.checked_add_days(later));
+        // One car in twelve is listed again a few weeks later at a lower price.
+        let relisted = self.last.take().filter(|_| self.random.random_bool(1.0 / 12.0));
+        if let Some(mut listing) = relisted {
+            let delay = Days::new(self.random.random_range(10..60));
+            let date = listing.listing.date().and_then(|date| date.checked_add_days(delay));
             listing.listing.set(Column::ListingDate, date.map(Value::Date));
-            listing.price = round_as_people_do(listing.price * self.random.random_range(0.9..0.99));
+            listing.price = round_like_sellers(listing.price * self.random.random_range(0.9..0.99));
             return Some(listing);
         }
-        let listing = self.car();
+        let listing = self.new_listing();
         self.last = Some(listing.clone());
         Some(listing)
     }
 }
 
-/// What the expected price is made of.
+/// The components of the expected price.
 struct Price<'a> {
     car: &'a Car,
     engine: &'a Engine,
-    /// Years.
+    /// The age in years.
     age: f64,
-    /// Kilometres.
+    /// The mileage in kilometers.
     mileage: f64,
     is_automatic: bool,
     is_damaged: bool,
@@ -185,18 +183,18 @@ struct Price<'a> {
 
 impl Price<'_> {
     fn expected(&self) -> f64 {
-        // A car loses a tenth at once, then some 8 % a year, and hardly anything when it is old.
-        let kept = 0.06 + 0.84 * (-self.car.depreciation * self.age).exp();
+        // A car loses a tenth immediately, then about 8 % per year, and hardly anything when it is old.
+        let residual = 0.06 + 0.84 * (-self.car.depreciation * self.age).exp();
         let expected_mileage = 15_000.0 * (self.age + 0.3);
         let wear = (-(self.mileage - expected_mileage) / 900_000.0).exp().clamp(0.7, 1.25);
         let power = (self.engine.power / self.car.engines[0].power).powf(0.6);
         let gearbox = if self.is_automatic { 1.06 } else { 1.0 };
         let state = if self.is_damaged { 0.55 } else { 1.0 };
-        self.car.new_price * kept * wear * power * gearbox * state * market_level(self.date) * self.region_level
+        self.car.new_price * residual * wear * power * gearbox * state * market_level(self.date) * self.region_level
     }
 }
 
-/// The market's level, January 2021 = 1.
+/// The price level of the market, relative to January 2021.
 fn market_level(date: NaiveDate) -> f64 {
     const LEVELS: [(i32, f64); 7] =
         [(2020, 0.78), (2021, 1.0), (2022, 1.35), (2023, 1.55), (2024, 1.8), (2025, 2.0), (2026, 2.12)];
@@ -215,16 +213,16 @@ fn listing_date(random: &mut impl Rng) -> NaiveDate {
 
 fn generation(car: &Car, year: i32) -> &'static str {
     const NAMES: [&str; 6] = ["I", "II", "III", "IV", "V", "VI"];
-    // A generation lasts some seven years.
+    // A generation lasts about seven years.
     let number = usize::try_from((year - car.first_year) / 7).unwrap_or(0);
     NAMES[number.min(NAMES.len() - 1)]
 }
 
 fn weighted<'a>(random: &mut impl Rng, table: &[(&'a str, f64, f64)]) -> (&'a str, f64) {
-    let mut left = random.random::<f64>() * table.iter().map(|(_, weight, _)| weight).sum::<f64>();
+    let mut remaining = random.random::<f64>() * table.iter().map(|(_, weight, _)| weight).sum::<f64>();
     for (name, weight, value) in table {
-        left -= weight;
-        if left <= 0.0 {
+        remaining -= weight;
+        if remaining <= 0.0 {
             return (name, *value);
         }
     }
@@ -235,8 +233,8 @@ fn weighted_name<'a, const N: usize>(random: &mut impl Rng, table: &[(&'a str, f
     weighted(random, &table.map(|(name, weight)| (name, weight, 0.0))).0
 }
 
-/// To three significant digits: nobody asks for 1,234,567 roubles.
-fn round_as_people_do(value: f64) -> f64 {
+/// Rounds to three significant digits: no seller asks for 1,234,567 rubles.
+fn round_like_sellers(value: f64) -> f64 {
     let unit = 10_f64.powf((value.log10().floor() - 2.0).max(0.0));
     (value / unit).round() * unit
 }
@@ -254,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn every_listing_would_be_accepted_by_an_import() {
+    fn every_listing_is_valid_for_an_import() {
         for row in Market::new(1).take(5_000) {
             assert!(row.price >= 15_000.0 && row.price < 1e8, "{row:?}");
             for column in Column::REQUIRED {

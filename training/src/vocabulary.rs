@@ -1,4 +1,4 @@
-//! Vocabularies: counted in one pass over the listings, then frozen into the feature schema.
+//! Counts keys in one pass over the listings, and builds the vocabularies of the feature schema.
 
 use domain::Column;
 use domain::feature::{CATEGORICAL, FeatureSchema};
@@ -6,7 +6,7 @@ use domain::vocabulary::{SEPARATOR, write_key};
 
 use crate::frequency::FrequencySketch;
 
-/// Counts the keys of every categorical feature, in memory that does not grow with the listings.
+/// Counts the keys of every categorical feature in bounded memory.
 #[derive(Debug)]
 pub struct VocabularyCounter {
     counts: Vec<FrequencySketch<String>>,
@@ -14,13 +14,13 @@ pub struct VocabularyCounter {
 }
 
 impl VocabularyCounter {
-    /// Counts up to this many different keys a feature exactly; of more, the frequent ones nearly so.
+    /// Counts up to this many distinct keys per feature exactly, and frequent keys approximately beyond that.
     #[must_use]
     pub fn new(keys: usize) -> Self {
         Self { counts: CATEGORICAL.iter().map(|_| FrequencySketch::new(keys)).collect(), key: String::new() }
     }
 
-    /// Counts one listing, given a way to its canonical text of a column.
+    /// Counts a listing, whose canonical text of each column `text` returns.
     pub fn add<'a>(&mut self, text: impl Fn(Column) -> Option<&'a str>) {
         for (feature, counts) in CATEGORICAL.iter().zip(&mut self.counts) {
             if write_key(&mut self.key, feature.columns.iter().map(|column| text(*column))) {
@@ -29,8 +29,8 @@ impl VocabularyCounter {
         }
     }
 
-    /// Freezes what was counted at least `min_count` times, at most the `max_values` most frequent
-    /// keys a feature, in the order of their texts.
+    /// The schema with the keys that occur at least `min_count` times: at most the `max_values` most frequent keys per feature,
+    /// sorted by text.
     #[must_use]
     pub fn into_schema(self, min_count: u64, max_values: usize) -> FeatureSchema {
         let vocabularies = self.counts.into_iter().map(|counts| {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_need_all_their_texts() {
+    fn keys_require_all_their_texts() {
         let mut counter = VocabularyCounter::new(100);
         for (brand, model) in [("kia", Some("rio")), ("kia", None), ("lada (ваз)", Some("2114")), ("kia", Some("rio"))]
         {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn rare_keys_stay_unknown() {
+    fn rare_keys_are_unknown() {
         let mut counter = VocabularyCounter::new(100);
         for brand in ["a", "b", "b", "c", "c", "c"] {
             counter.add(|column| (column == Column::Brand).then_some(brand));

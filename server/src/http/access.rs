@@ -1,4 +1,4 @@
-//! Who may send requests, and how many.
+//! Authentication and rate limits.
 
 mod attempts;
 pub(crate) mod keys;

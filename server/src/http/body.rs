@@ -1,4 +1,4 @@
-//! Request bodies: none may stall or be slow for long, and what is left unread is discarded.
+//! Request bodies, which must not stall or be too slow. Unread bytes are discarded.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use futures_util::StreamExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::http::budget::{Caller, Exhausted, FREE_BYTES, Share};
+use crate::http::budget::{BudgetExceeded, Caller, FREE_BYTES, Share};
 use crate::http::buffers::Buffers;
 use crate::http::connections::Connection;
 use crate::http::problem::Problem;
 
-/// The most bytes of an unread body to discard.
+/// The maximum number of bytes of an unread body to discard.
 const MAX_DISCARDED_BYTES: usize = 64 << 20;
-/// The longest time to discard them.
+/// The time limit for discarding them.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
-/// The lowest average rate of a body, beyond one idle timeout.
+/// The minimum average rate of a body after the first idle timeout.
 const MIN_BYTES_PER_SECOND: u64 = 1 << 10;
 
 /// The caller of an admitted request, and the size limit of its body.
@@ -35,11 +35,11 @@ pub(crate) struct Admitted {
 impl Admitted {
     pub(crate) fn of(request: &Request) -> Result<Self, Problem> {
         let admitted = request.extensions().get().copied();
-        admitted.ok_or_else(|| Problem::internal(&"a body is read on a path without a gate"))
+        admitted.ok_or_else(|| Problem::internal(&"a body was read on a route without a gate"))
     }
 }
 
-/// A JSON body. While it is held, it counts against the budget of its caller.
+/// A JSON body, which counts against the memory budget of its caller until it is dropped.
 #[derive(Debug)]
 pub(crate) struct JsonBody(pub(crate) Bytes);
 
@@ -62,40 +62,40 @@ where
 async fn collect(body: Body, buffers: &Buffers, Admitted { caller, max_bytes }: Admitted) -> Result<Bytes, Problem> {
     let too_large = || Problem::TooLarge { limit: max_bytes };
     let declared = body.size_hint().upper().unwrap_or(u64::MAX);
-    let mut pieces = body.into_data_stream();
-    let Some(first) = pieces.next().await.transpose().map_err(|error| read_error(&error))? else {
+    let mut chunks = body.into_data_stream();
+    let Some(first) = chunks.next().await.transpose().map_err(|error| read_error(&error))? else {
         return Ok(Bytes::new());
     };
     if first.len() > max_bytes {
         return Err(too_large());
     }
-    // Nearly every body comes in one piece, and needs no memory but the connection's own.
-    if pieces.is_end_stream() {
+    // Almost every body comes in one chunk, and needs only the memory of the connection.
+    if chunks.is_end_stream() {
         return Ok(first);
     }
     let mut share = buffers.memory.share(caller);
-    let (mut bytes, mut piece) = (Vec::new(), first);
+    let (mut bytes, mut chunk) = (Vec::new(), first);
     loop {
-        let size = bytes.len() + piece.len();
+        let size = bytes.len() + chunk.len();
         if size > max_bytes {
             return Err(too_large());
         }
         reserve(&mut bytes, size as u64, declared.min(max_bytes as u64), &mut share)?;
-        bytes.extend_from_slice(&piece);
-        piece = match pieces.next().await {
-            Some(piece) => piece.map_err(|error| read_error(&error))?,
+        bytes.extend_from_slice(&chunk);
+        chunk = match chunks.next().await {
+            Some(chunk) => chunk.map_err(|error| read_error(&error))?,
             None => return Ok(Bytes::from_owner(WithShare(bytes, share))),
         };
     }
 }
 
 /// Reserves `size` bytes in steps of half the capacity, up to `max`, and takes them from the budget.
-fn reserve(bytes: &mut Vec<u8>, size: u64, max: u64, share: &mut Share) -> Result<(), Exhausted> {
+fn reserve(bytes: &mut Vec<u8>, size: u64, max: u64, share: &mut Share) -> Result<(), BudgetExceeded> {
     let [size, max] = [size, max].map(|size| usize::try_from(size).unwrap_or(usize::MAX));
     if size <= bytes.capacity() {
         return Ok(());
     }
-    // Neither copies the bytes too often nor leaves much memory unused.
+    // Growing by half limits both the copying and the unused memory.
     let capacity = size.max(max.min(bytes.capacity() + bytes.capacity() / 2));
     if capacity as u64 > FREE_BYTES {
         share.grow(capacity as u64 - share.held())?;
@@ -119,7 +119,7 @@ fn read_error(error: &axum::Error) -> Problem {
 
 /// The body stalled or was too slow.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the body came too slowly")]
+#[error("the body was too slow")]
 struct TooSlow {
     idle: Duration,
 }
@@ -132,9 +132,8 @@ pub(crate) fn too_slow(error: &axum::Error) -> Option<Problem> {
     Some(Problem::TooSlow { seconds: slow.idle.as_secs() })
 }
 
-/// A request body that ends with an error when it stalls or is too slow. If it is dropped early, the rest is read and
-/// discarded in the background: closing a connection with unread bytes resets it, and the client may never see the
-/// response.
+/// A request body that fails if it stalls or is too slow. If it is dropped early, the rest is read and discarded in the
+/// background: closing a connection with unread bytes resets it, and the client may never see the response.
 #[derive(Debug)]
 pub(crate) struct IncomingBody {
     /// `None` once it has ended.
@@ -148,9 +147,9 @@ pub(crate) struct IncomingBody {
 /// The wait for more of a body.
 #[derive(Debug)]
 struct Wait {
-    /// When there was nothing to read for the first time.
+    /// When reading first had to wait.
     start: Instant,
-    /// Whether there is nothing to read now.
+    /// Whether reading is waiting now.
     is_stalled: bool,
     deadline: Pin<Box<Sleep>>,
 }
@@ -164,7 +163,7 @@ impl IncomingBody {
         Body::new(Self { inner: Some(body), connection, idle, received: 0, wait: None })
     }
 
-    /// Notes that there is nothing to read; ready when the body has stalled or been slow for too long.
+    /// Records that there is nothing to read; ready once the body has stalled or been too slow.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (now, idle) = (Instant::now(), self.idle);
         let wait = self.wait.get_or_insert_with(|| Wait {
@@ -232,10 +231,10 @@ impl Drop for IncomingBody {
 }
 
 async fn discard(body: Body, idle: Duration) {
-    let mut pieces = body.into_data_stream();
+    let mut chunks = body.into_data_stream();
     let mut size = 0;
-    while let Ok(Some(Ok(piece))) = timeout(idle, pieces.next()).await {
-        size += piece.len();
+    while let Ok(Some(Ok(chunk))) = timeout(idle, chunks.next()).await {
+        size += chunk.len();
         if size > MAX_DISCARDED_BYTES {
             return;
         }
@@ -248,8 +247,8 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
@@ -258,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_has_its_own_media_types() {
+    fn json_media_types_are_recognized() {
         let headers = |value: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
         assert!(is_json(&headers("Application/JSON; charset=utf-8")));
         assert!(is_json(&headers("application/ld+json")));

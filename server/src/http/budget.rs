@@ -1,5 +1,5 @@
-//! Resources that callers share: bytes in memory, bytes on disk, places in a queue. No caller may hold more than what is
-//! left for all others, so a single caller gets at most half, and there is always something left for the next one.
+//! Shared resources such as memory, disk space and queue slots. No caller may hold more than what remains for the others, so
+//! a single caller gets at most half, and there is always something left for the next one.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::http::problem::Problem;
 
-/// Bytes of a body or a file that do not count against any budget: a connection itself takes more.
+/// The size up to which a body or a file does not count against any budget: a connection itself takes more.
 pub(crate) const FREE_BYTES: u64 = 16 << 10;
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Caller {
     /// The holder of an API key, by its index.
@@ -45,13 +45,13 @@ struct Held {
     by_caller: HashMap<Caller, u64>,
 }
 
-/// The caller cannot have more of the budget now.
+/// The caller has used up its part of the budget.
 #[derive(Debug, thiserror::Error)]
-#[error("the budget of this caller is exhausted")]
-pub(crate) struct Exhausted;
+#[error("the budget of this caller is used up")]
+pub(crate) struct BudgetExceeded;
 
-impl From<Exhausted> for Problem {
-    fn from(_: Exhausted) -> Self {
+impl From<BudgetExceeded> for Problem {
+    fn from(_: BudgetExceeded) -> Self {
         Self::NoRoom
     }
 }
@@ -66,7 +66,7 @@ impl Budget {
         Share { budget: Arc::clone(self), caller, held: 0 }
     }
 
-    /// Whether a share of the caller could grow by this much.
+    /// Whether the caller could take this much more.
     pub(crate) fn allows(&self, caller: Caller, more: u64) -> bool {
         self.lock().allows(self.total, caller, more)
     }
@@ -84,7 +84,7 @@ impl Held {
     }
 }
 
-/// What one request or job holds of a budget, returned when it is dropped.
+/// The part of a budget that a request or job holds, returned on drop.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -94,10 +94,10 @@ pub(crate) struct Share {
 
 impl Share {
     /// Takes more of the budget.
-    pub(crate) fn grow(&mut self, more: u64) -> Result<(), Exhausted> {
+    pub(crate) fn grow(&mut self, more: u64) -> Result<(), BudgetExceeded> {
         let mut held = self.budget.lock();
         if !held.allows(self.budget.total, self.caller, more) {
-            return Err(Exhausted);
+            return Err(BudgetExceeded);
         }
         held.by_all += more;
         *held.by_caller.entry(self.caller).or_default() += more;
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_caller_holds_more_than_is_left_for_others() {
+    fn a_caller_gets_at_most_what_remains_for_others() {
         let budget = Budget::new(100);
         let (mut ann, mut bob) = (budget.share(Caller::Key(0)), budget.share(Caller::Key(1)));
         assert!(ann.grow(50).is_ok() && ann.grow(1).is_err());

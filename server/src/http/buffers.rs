@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::http::budget::Budget;
 use crate::http::scratch::Scratch;
 
-/// The budgets of memory and disk, and the folder for files that do not stay in memory.
+/// The memory and disk budgets, and the folder for files that are too large for memory.
 #[derive(Debug)]
 pub(crate) struct Buffers {
     pub(crate) memory: Arc<Budget>,
@@ -33,9 +33,9 @@ impl Buffers {
     /// The folder for files, created on first use. Blocks.
     ///
     /// # Errors
-    /// The folder of the configuration is not writable.
+    /// The configured folder is not writable.
     pub(crate) fn scratch(&self) -> io::Result<Arc<Scratch>> {
-        // A panic leaves no folder or a complete one.
+        // After a panic there is either no folder or a complete one.
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(scratch) = &*scratch {
             return Ok(Arc::clone(scratch));

@@ -1,4 +1,4 @@
-//! Connections: a limited number at a time, none that stalls for ever, and none that loses a request on shutdown.
+//! Connections, limited in number and idle time. A shutdown loses no request.
 
 mod finished;
 mod registry;
@@ -33,14 +33,14 @@ use crate::http::buffers::Buffers;
 
 /// The largest request head in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
-/// How long to wait when all places are taken or the system has no room for another connection.
+/// How long to wait when all slots are taken or the system cannot accept another connection.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
-/// The fraction of the places to free at once when all are taken: finding them costs as much as finding one.
+/// One in this many slots is freed at once when all are taken, since finding several costs no more than finding one.
 const EVICTED_FRACTION: usize = 64;
-/// File descriptors to leave for uploads, results, the database and the program itself.
+/// The number of file descriptors to reserve for uploads, results, the database and the process itself.
 const RESERVED_FILES: u64 = 512;
 
-/// The address of a request's peer, as an extension. Behind a proxy it is that of the proxy.
+/// The peer address of a request, as an extension. Behind a proxy it is the address of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -50,13 +50,13 @@ pub(crate) struct Connections {
     buffers: Arc<Buffers>,
     idle_timeout: Duration,
     max: usize,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     registry: Arc<Registry>,
     graceful: GracefulShutdown,
 }
 
 impl Connections {
-    /// No connections yet. There will be at most `max` at a time, or as many as the limit on open files allows.
+    /// At most `max` connections at a time, or as many as the limit on open files allows.
     pub(crate) fn new(router: Router, buffers: Arc<Buffers>, max: usize, idle_timeout: Duration) -> Self {
         let max = limit_by_open_files(max);
         Self {
@@ -64,21 +64,22 @@ impl Connections {
             buffers,
             idle_timeout,
             max,
-            places: Arc::new(Semaphore::new(max)),
+            slots: Arc::new(Semaphore::new(max)),
             registry: Arc::default(),
             graceful: GracefulShutdown::new(),
         }
     }
 
-    /// Accepts connections for ever. When all places are taken, the connections that have been idle longest are evicted.
+    /// Accepts connections until it is dropped. When all slots are taken, the connections that have been idle longest are
+    /// evicted.
     pub(crate) async fn accept(&self, listener: &TcpListener) {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let place = self.acquire_place().await;
-                    self.serve(stream, place);
+                    let slot = self.acquire_slot().await;
+                    self.serve(stream, slot);
                 }
-                // The client was gone before it was accepted, or there are no more file descriptors.
+                // The client disconnected before it was accepted, or there are no more file descriptors.
                 Err(error) => {
                     tracing::debug!(%error, "A connection could not be accepted.");
                     self.evict();
@@ -92,8 +93,8 @@ impl Connections {
     pub(crate) fn serve_accepted(&self, streams: Vec<BlockingStream>) {
         for stream in streams {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-            if let (Ok(stream), Ok(place)) = (stream, Arc::clone(&self.places).try_acquire_owned()) {
-                self.serve(stream, place);
+            if let (Ok(stream), Ok(slot)) = (stream, Arc::clone(&self.slots).try_acquire_owned()) {
+                self.serve(stream, slot);
             }
         }
     }
@@ -101,36 +102,36 @@ impl Connections {
     /// Waits until all connections are closed, up to a limit.
     pub(crate) async fn wait_until_closed(&self, limit: Duration) {
         let closed = async {
-            while self.places.available_permits() < self.max {
+            while self.slots.available_permits() < self.max {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        // The caller goes on with the connections that are left.
+        // After the limit, the caller handles the remaining connections.
         let _ = timeout(limit, closed).await;
     }
 
-    /// Closes each connection after its response in progress, if any; false if some took longer than the limit.
+    /// Closes each connection after its response in progress, if any; false if the time limit was exceeded.
     pub(crate) async fn close(self, limit: Duration) -> bool {
-        let Self { graceful, places, max, registry, .. } = self;
-        // hyper would wait for a head of which only a part has come.
+        let Self { graceful, slots, max, registry, .. } = self;
+        // hyper would wait for an incomplete request head.
         registry.evict_unused();
         let closed = async {
             graceful.shutdown().await;
             // The last responses may still be on their way. The semaphore is never closed.
-            let _ = places.acquire_many(u32::try_from(max).unwrap_or(u32::MAX)).await;
+            let _ = slots.acquire_many(u32::try_from(max).unwrap_or(u32::MAX)).await;
         };
         timeout(limit, closed).await.is_ok()
     }
 
-    async fn acquire_place(&self) -> OwnedSemaphorePermit {
+    async fn acquire_slot(&self) -> OwnedSemaphorePermit {
         loop {
-            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-                return place;
+            if let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+                return slot;
             }
             self.evict();
             // If all are busy, one of them will finish. The semaphore is never closed.
-            if let Ok(Ok(place)) = timeout(RETRY_DELAY, Arc::clone(&self.places).acquire_owned()).await {
-                return place;
+            if let Ok(Ok(slot)) = timeout(RETRY_DELAY, Arc::clone(&self.slots).acquire_owned()).await {
+                return slot;
             }
         }
     }
@@ -139,8 +140,8 @@ impl Connections {
         self.registry.evict_longest_idle(self.max / EVICTED_FRACTION + 1);
     }
 
-    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        // Fails if the client is gone already.
+    fn serve(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+        // Fails if the client has already disconnected.
         let Ok(address) = stream.peer_addr() else { return };
         configure(&stream, self.idle_timeout);
         let peer = Peer(address.ip().to_canonical());
@@ -165,7 +166,7 @@ impl Connections {
             .serve_connection(TokioIo::new(stream), service);
         let http = self.graceful.watch(http);
         tokio::spawn(async move {
-            let _held = (place, registered);
+            let _held = (slot, registered);
             let error = run_until_evicted(http, &connection).await;
             let finished = connection.finished.lock().unwrap_or_else(PoisonError::into_inner).take();
             // Clients disconnect, stall, or send something other than HTTP.
@@ -193,8 +194,8 @@ async fn run_until_evicted(
     }
 }
 
-/// Closes the listener and returns the connections in its backlog, which would be reset otherwise. Nothing else happens
-/// in between, since a client that connects after the last look is reset.
+/// Closes the listener and returns the connections in its backlog, which would be reset otherwise. Nothing may happen
+/// between the two, since a client that connects in between is reset.
 pub(crate) fn close_listener(listener: BlockingListener) -> Vec<BlockingStream> {
     let mut streams = Vec::new();
     while let Ok((stream, _)) = listener.accept() {

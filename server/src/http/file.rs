@@ -1,4 +1,4 @@
-//! Uploaded and generated files: small ones in memory, others on disk, within the budgets of both.
+//! Uploaded and generated files: small ones in memory, others on disk, within the budgets.
 
 use std::io::{self, Cursor, ErrorKind, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -8,24 +8,25 @@ use tables::Source;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt;
 
-use crate::http::budget::{Budget, Caller, Exhausted, FREE_BYTES, Share};
+use crate::http::budget::{Budget, BudgetExceeded, Caller, FREE_BYTES, Share};
 use crate::http::buffers::Buffers;
 use crate::http::problem::Problem;
 
-/// The most bytes of an upload to keep in memory.
+/// The maximum size of an upload in memory, in bytes.
 const MAX_IN_MEMORY: u64 = 64 << 10;
 /// The memory of an upload in progress: the file, and the buffers of the connection and the form.
 const UPLOAD_MEMORY: u64 = 192 << 10;
-/// Bytes of a file to read and send at a time.
+/// The number of bytes of a file to send at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// What a file may take. It is taken while the file grows, so a stalled upload holds no more than it has sent.
+/// The memory and disk that a file may use. They are taken as the file grows, so a stalled upload holds only what it has
+/// sent.
 pub(crate) struct Quota {
     buffers: Arc<Buffers>,
     caller: Caller,
-    /// The most bytes to keep in memory.
+    /// The maximum size in memory, in bytes.
     max_in_memory: u64,
-    /// Memory that the file takes beyond its first [`FREE_BYTES`].
+    /// The memory to take once the file exceeds [`FREE_BYTES`].
     memory: u64,
     /// Frees some of the caller's disk budget; false if there is nothing left to free.
     free_disk: Option<Box<dyn Fn() -> bool + Send + Sync>>,
@@ -42,7 +43,7 @@ impl Quota {
         Self { buffers: Arc::clone(buffers), caller, max_in_memory: FREE_BYTES, memory: 0, free_disk: None }
     }
 
-    /// The same, but calls `free_disk` when the disk budget is exhausted.
+    /// The same, but calls `free_disk` when the disk budget is used up.
     pub(crate) fn freeing_disk(self, free_disk: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { free_disk: Some(Box::new(free_disk)), ..self }
     }
@@ -63,7 +64,7 @@ pub(crate) struct FileWriter {
     content: Content,
     memory: Share,
     disk: Share,
-    /// The offset of the next byte, and the number of bytes.
+    /// The offset of the next byte to write.
     position: u64,
     size: u64,
 }
@@ -151,7 +152,7 @@ impl Seek for FileWriter {
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
             SeekFrom::End(offset) => self.size.checked_add_signed(offset),
         };
-        // A gap would be bytes beyond the budget.
+        // A gap would not be counted against the budget.
         let position = position.filter(|position| *position <= self.size).ok_or(ErrorKind::InvalidInput)?;
         if let Content::Disk(file) = &self.content {
             file.as_file().seek(SeekFrom::Start(position))?;
@@ -161,7 +162,7 @@ impl Seek for FileWriter {
     }
 }
 
-fn quota_exceeded(exhausted: Exhausted) -> io::Error {
+fn quota_exceeded(exhausted: BudgetExceeded) -> io::Error {
     io::Error::new(ErrorKind::QuotaExceeded, exhausted)
 }
 
@@ -170,7 +171,7 @@ pub(crate) fn write_error(error: &io::Error) -> Problem {
     if error.kind() == ErrorKind::QuotaExceeded { Problem::NoRoom } else { Problem::internal(error) }
 }
 
-/// A finished file. If it is on disk, it is removed with this.
+/// A finished file. On disk it is removed on drop.
 #[derive(Debug)]
 pub(crate) struct StoredFile {
     content: Content,
@@ -187,7 +188,7 @@ impl StoredFile {
         }
     }
 
-    /// The size of the file, and the file as a response body, which holds it until all of it is sent.
+    /// The size of the file, and the file as a response body, which holds it until it is fully sent.
     pub(crate) async fn into_body(self: Arc<Self>) -> io::Result<(u64, Body)> {
         let file = match &self.content {
             Content::Memory(bytes) => return Ok((bytes.len() as u64, Bytes::from_owner(InMemory(self)).into())),

@@ -16,7 +16,7 @@ use crate::http::connections::Peer;
 use crate::http::problem::Problem;
 use crate::http::request_log::RequestId;
 
-/// What a request needs to reach some routes. It is one layer because each layer costs every request several
+/// The admission rules of a group of routes. It is a single layer, since each layer costs every request several
 /// allocations.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
@@ -28,18 +28,18 @@ pub(crate) struct Gate {
     pub(crate) timeout: Duration,
 }
 
-/// What a request has to bring.
+/// The credentials that a request needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Access {
-    /// Nothing.
+    /// None.
     Open,
-    /// One of the API keys, if there are any.
+    /// An API key, if any are configured.
     Key,
     /// The admin token.
     Admin,
 }
 
-/// Admits a request or refuses it before any work is done for it, and times it out.
+/// Admits or refuses a request, and limits the time of its response.
 pub(crate) async fn admit(Extracted(gate): Extracted<Gate>, mut request: Request, next: Next) -> Response {
     if let Err(problem) = gate.admit(&mut request) {
         return problem.into_response();
@@ -90,12 +90,12 @@ impl Gate {
     }
 }
 
-/// The address of the caller; the same for all requests that do not come over a network.
+/// The address of the caller; unspecified for requests that do not come over a network.
 fn peer(request: &Request) -> IpAddr {
     request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address)
 }
 
-/// Who is making a change, and in which request.
+/// The administrator who makes a change, and the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
     token: String,
@@ -103,11 +103,11 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// The name in the log and the history.
+    /// The name for the log and the history.
     pub(crate) fn who(&self) -> String {
         format!("admin {} over HTTP", self.token)
     }
 }
 
-/// The target of log records on changes and attempted changes.
+/// The log target for changes and attempted changes.
 pub(crate) const AUDIT: &str = "probeg::audit";

@@ -1,5 +1,5 @@
-//! JSON, of which only the values of known fields are kept: other fields, and the contents of lists and objects, are
-//! skipped, so that memory does not grow beyond the text.
+//! A JSON parser that keeps only the values of known fields: unknown fields and nested contents are skipped, so the result
+//! is never larger than the text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,21 +34,21 @@ pub(crate) struct Fields<'a, N> {
 /// A field of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Field<'a, N> {
-    /// A known field, with its last value, in the place of the first.
+    /// A known field with its last value, at the position of its first occurrence.
     Known(N, Value<'a, N>),
     /// A further occurrence of a known field.
     Repeated(N),
-    /// A field of another name, cut if it is long.
+    /// An unknown field; long names are truncated.
     Unknown(String),
 }
 
 /// Maps the name of a field to its meaning; `None` for unknown names.
 type Recognize<N> = fn(&str) -> Option<N>;
 
-/// The longest list to accept.
+/// The maximum length of a list.
 pub(crate) const MAX_ITEMS: usize = 10_000;
 
-/// Parses one value, nested at most `max_depth` deep.
+/// Parses a value with a nesting depth of at most `max_depth`.
 ///
 /// # Errors
 /// [`Problem::MalformedJson`] with line and column.
@@ -68,7 +68,7 @@ pub(crate) fn parse<N: Copy + PartialEq>(
 /// number of all items; `None` if the text is not a list.
 ///
 /// # Errors
-/// As [`parse`].
+/// The same as for [`parse`].
 pub(crate) fn parse_list<'a, N: Copy + PartialEq, T>(
     text: &'a [u8],
     max_depth: usize,
@@ -84,7 +84,7 @@ pub(crate) fn parse_list<'a, N: Copy + PartialEq, T>(
 
 fn check(text: &[u8], max_depth: usize) -> Result<&str, Problem> {
     if depth(text) > max_depth {
-        return Err(malformed(&format_args!("it is nested deeper than {max_depth} levels")));
+        return Err(malformed(&format_args!("the nesting is deeper than {max_depth} levels")));
     }
     std::str::from_utf8(text).map_err(|error| malformed(&error))
 }
@@ -99,7 +99,7 @@ fn parse_with<'a, S: DeserializeSeed<'a>>(text: &'a str, seed: S) -> Result<S::V
     value.map_err(|error| malformed(&error))
 }
 
-/// How deep lists and objects are nested.
+/// The nesting depth of lists and objects.
 fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let (mut in_string, mut is_escaped) = (false, false);
@@ -289,19 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn too_deep_nesting_is_refused_unread() {
+    fn too_deep_nesting_is_refused() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(nested(16).as_bytes()).is_ok());
         let text = nested(17);
         let problem = parse(text.as_bytes()).unwrap_err();
-        assert_eq!(problem, Problem::MalformedJson { detail: "it is nested deeper than 16 levels".into() });
+        assert_eq!(problem, Problem::MalformedJson { detail: "the nesting is deeper than 16 levels".into() });
         let in_a_string = format!("[\"{} \\\" {}\"]", "[".repeat(50), "{".repeat(50));
         assert_eq!(depth(in_a_string.as_bytes()), 1);
         assert!(parse(in_a_string.as_bytes()).is_ok());
     }
 
     #[test]
-    fn known_fields_are_kept_and_repeated_ones_are_noticed() {
+    fn known_fields_are_kept_and_repeated_ones_reported() {
         let fields = fields(r#"{"year": 1, "vin": [{"year": 3}], "brand": {"year": 4}, "ye\u0061r": 2.5}"#);
         let expected = [
             Field::Known("year", Value::Number(Number::from_f64(2.5).unwrap())),
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn many_invalid_fields_are_cut_and_counted() {
+    fn invalid_fields_beyond_the_limit_are_only_counted() {
         let wrong = r#""year": [], "a": {}, "#.repeat(40_000);
         let text = format!(r#"{{{wrong} "brand": "Kia"}}"#);
         let fields = fields(&text);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut() {
+    fn long_names_are_truncated() {
         let text = format!(r#"{{"{}": 1}}"#, "я".repeat(100_000));
         let fields = fields(&text);
         assert_eq!(fields.as_slice(), [Field::Unknown(format!("{}…", "я".repeat(60)))]);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn any_value_has_a_kind() {
+    fn every_value_has_a_kind() {
         for (text, kind) in
             [("[{}]", "a list"), ("\"x\"", "a text"), ("-1", "a number"), ("null", "null"), ("{}", "an object")]
         {
@@ -348,14 +348,14 @@ mod tests {
     #[test]
     fn long_lists_are_counted_and_not_kept() {
         let text = format!("[{}1]", "1,".repeat(MAX_ITEMS + 4));
-        let (items, count) = parse_list(text.as_bytes(), 16, recognize, |place, _| place).unwrap().unwrap();
+        let (items, count) = parse_list(text.as_bytes(), 16, recognize, |index, _| index).unwrap().unwrap();
         assert_eq!((items.len(), items.last(), count), (MAX_ITEMS, Some(&(MAX_ITEMS - 1)), MAX_ITEMS + 5));
         assert_eq!(parse_list(b" {}", 16, recognize, |_, _| ()).unwrap(), None);
         assert!(parse_list(b" {", 16, recognize, |_, _| ()).is_err());
     }
 
     #[test]
-    fn malformed_json_is_placed() {
+    fn malformed_json_is_reported_with_its_position() {
         let problem = parse(b"{\"year\": 2018,\n  oops}").unwrap_err();
         assert_eq!(problem, Problem::MalformedJson { detail: "key must be a string at line 2 column 3".into() });
         let problem = parse(b"{\"brand\": \"a\",\n \"brand\": \"\\ud800\"}").unwrap_err();

@@ -1,4 +1,4 @@
-//! Errors as problem details (RFC 9457): a closed list, and the one place that turns it into a response.
+//! Errors as problem details (RFC 9457): a closed list, and its conversion to responses.
 
 pub(crate) mod fields;
 pub(crate) mod openapi;
@@ -19,7 +19,7 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 /// Every reason to refuse a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Problem {
-    /// The body is not valid JSON; the detail says where.
+    /// The body is not valid JSON; the detail has the position.
     MalformedJson { detail: String },
     /// The request violates HTTP; the detail says how.
     BadRequest { detail: String },
@@ -29,7 +29,7 @@ pub(crate) enum Problem {
     Unauthorized { admin: bool },
     /// No admin token is configured, so changes are disabled.
     AdminOff,
-    /// The detail says what was not found.
+    /// Not found; the detail says what.
     NotFound { detail: String },
     /// The path exists for other methods.
     MethodNotAllowed,
@@ -51,7 +51,7 @@ pub(crate) enum Problem {
     NoModel,
     /// The API key has exceeded its rate limit.
     TooManyRequests { wait: Duration },
-    /// Too many wrong keys came from the address.
+    /// Too many wrong keys were sent from the address.
     TooManyAttempts { wait: Duration },
     /// The queue is full.
     Overloaded,
@@ -75,13 +75,13 @@ pub(crate) struct ProblemDetails {
     /// A stable identifier of the kind of problem.
     #[schema(example = "urn:probeg:problem:invalid-fields")]
     pub(crate) r#type: String,
-    /// The kind of problem in words.
+    /// A short summary of the kind of problem.
     #[schema(example = "Some fields are invalid")]
     pub(crate) title: &'static str,
     /// The HTTP status.
     #[schema(example = 422, minimum = 400, maximum = 599)]
     pub(crate) status: u16,
-    /// What went wrong, and what to do about it.
+    /// What is wrong, and how to fix it.
     #[schema(example = "mileage must be between 0 and 2000000")]
     pub(crate) detail: String,
     /// The errors by field, at most 50.
@@ -102,24 +102,24 @@ impl Problem {
 
     /// The form has no file.
     pub(crate) fn missing_file() -> Self {
-        let msg = "the form needs a field `file` with an .xlsx workbook".to_owned();
+        let msg = "the form must have a field `file` with an .xlsx workbook".to_owned();
         Self::invalid(FieldError::in_body(&["file".into()], msg, "missing"))
     }
 
     /// No job has this id.
-    pub(crate) fn no_job() -> Self {
+    pub(crate) fn unknown_job() -> Self {
         Self::NotFound {
             detail: "the job does not exist; it may have been removed or expired after an hour".to_owned(),
         }
     }
 
     /// The body does not name a version.
-    pub(crate) fn version_needed() -> Self {
-        let msg = "the body must be an object with the one field version, a whole number above 0".to_owned();
+    pub(crate) fn missing_version() -> Self {
+        let msg = "the body must be an object whose only field is version, a positive integer".to_owned();
         Self::invalid(FieldError::in_body(&["version".into()], msg, "missing"))
     }
 
-    /// An internal error: logged here with its cause, which the client is not told.
+    /// An internal error. The cause is logged here and not disclosed to the client.
     pub(crate) fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "A request failed.");
         Self::Internal
@@ -166,7 +166,7 @@ impl Problem {
         match self {
             Self::BadRequest { .. } => ("bad-request", "The request is not valid HTTP"),
             Self::MalformedJson { .. } => ("malformed-json", "The body is not JSON"),
-            Self::MalformedForm { .. } => ("malformed-form", "The body is not a form with a file"),
+            Self::MalformedForm { .. } => ("malformed-form", "The body is not a valid form"),
             Self::Unauthorized { admin: false } => ("unauthorized", "An API key is required"),
             Self::Unauthorized { admin: true } => ("unauthorized", "The admin token is required"),
             Self::AdminOff => ("admin-off", "Changes are disabled"),
@@ -183,7 +183,7 @@ impl Problem {
             Self::TooManyRequests { .. } => ("too-many-requests", "The rate limit of the key is exceeded"),
             Self::TooManyAttempts { .. } => ("too-many-attempts", "Too many wrong keys or tokens"),
             Self::Overloaded => ("overloaded", "Too many requests are waiting"),
-            Self::NoRoom => ("no-room", "Too many bytes are being uploaded"),
+            Self::NoRoom => ("no-room", "Uploads and results are using all available space"),
             Self::Stuck => ("stuck", "The server is stuck"),
             Self::Draining => ("draining", "The server is shutting down"),
             Self::TooSlow { .. } => ("too-slow", "The body was sent too slowly"),
@@ -214,20 +214,20 @@ impl Problem {
             Self::UnsupportedMediaType { expected } => format!("send it with `Content-Type: {expected}`"),
             Self::Invalid(errors) => errors.detail(),
             Self::Internal => "the cause is in the server's log under the x-request-id of this response".to_owned(),
-            Self::NoModel => "train one with `probeg train --promote`; the server will load it by itself".to_owned(),
+            Self::NoModel => "train one with `probeg train --promote`; the server will load it automatically".to_owned(),
             Self::TooManyRequests { wait } => format!("try again in {} s", whole_seconds(*wait)),
             Self::TooManyAttempts { wait } => {
-                format!("too many wrong keys or tokens came from your address; try again in {} s", whole_seconds(*wait))
+                format!("too many wrong keys or tokens were sent from your address; try again in {} s", whole_seconds(*wait))
             }
             Self::Overloaded => "try again in a second".to_owned(),
             Self::NoRoom => {
-                "the budget for uploads and results is used up; send fewer at a time, or try again later"
+                "the space for uploads and results is used up; send fewer requests at a time, or try again later"
                     .to_owned()
             }
-            Self::Stuck => "an inference thread does not return; restart the server".to_owned(),
+            Self::Stuck => "an inference thread hangs; restart the server".to_owned(),
             Self::Draining => "use another server; this one is finishing its last requests".to_owned(),
             Self::TooSlow { seconds } => {
-                format!("the body stalled for {seconds} seconds or came at less than 1 kB/s")
+                format!("the body stalled for {seconds} seconds or was slower than 1 KiB/s")
             }
             Self::TimedOut { seconds } => format!("there was no response within {seconds} seconds"),
             Self::DatabaseAway => "try again later; valuations still work".to_owned(),
@@ -275,11 +275,11 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        let is_excess = matches!(
+        let is_overload = matches!(
             self,
             Self::Overloaded | Self::NoRoom | Self::TooManyRequests { .. } | Self::TooManyAttempts { .. }
         );
-        response.extensions_mut().insert(Refused { kind: self.kind().0, is_excess });
+        response.extensions_mut().insert(Refused { kind: self.kind().0, is_overload });
         response
     }
 }
@@ -289,11 +289,11 @@ impl IntoResponse for Problem {
 pub(crate) struct Refused {
     /// The last part of the problem's type.
     pub(crate) kind: &'static str,
-    /// Whether the request was refused only because there were too many.
-    pub(crate) is_excess: bool,
+    /// Whether the request was refused because of overload or a rate limit.
+    pub(crate) is_overload: bool,
 }
 
-/// A wait in whole seconds, rounded up, at least one.
+/// The seconds to wait, rounded up, at least one.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn many_errors_are_cut_and_counted() {
+    fn errors_beyond_the_limit_are_only_counted() {
         let mut errors = FieldErrors::default();
         (0..MAX_ERRORS).for_each(|field| errors.push(|| wrong(field)));
         assert_eq!(Problem::Invalid(errors.clone()).details().errors_omitted, None);

@@ -1,4 +1,4 @@
-//! Query strings, read strictly.
+//! Strict parsing of query strings.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use domain::cell::shorten;
 
 use crate::http::problem::{FieldError, FieldErrors};
 
-/// Passes each parameter to `take` once and collects all errors; a repeated parameter is one.
+/// Passes each parameter to `take` and collects all errors. A repeated parameter is an error.
 pub(crate) fn read_pairs(
     pairs: &[(String, String)],
     mut take: impl FnMut(&str, &str) -> Result<(), FieldError>,
@@ -15,7 +15,7 @@ pub(crate) fn read_pairs(
     let mut seen = HashSet::new();
     for (name, value) in pairs {
         if !seen.insert(name) {
-            let msg = || format!("{} is given more than once", shorten(name));
+            let msg = || format!("{} is specified more than once", shorten(name));
             errors.push(|| FieldError::in_query(name, msg(), "duplicate_field"));
         } else if let Err(error) = take(name, value) {
             errors.push(|| error);

@@ -1,4 +1,4 @@
-//! Around every request: its id, its log record, its metrics, and the headers of its response.
+//! The outermost layer: request ids, log records, metrics, and common response headers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,21 +21,21 @@ use crate::http::shutdown::Shutdown;
 use crate::observability::metrics::Metrics;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest request id to accept from a client.
+/// The maximum length of a request id from a client.
 const MAX_ID_BYTES: usize = 128;
-/// The policy of responses that are not pages: a browser may load nothing.
+/// The content security policy of all responses except pages: nothing may be loaded.
 const DENY_ALL: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// What the log of requests needs.
+/// The dependencies of [`log_request`].
 #[derive(Clone, Debug)]
 pub(crate) struct RequestLog {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: Arc<Shutdown>,
-    /// How long a body may stall.
+    /// The idle timeout of request bodies.
     pub(crate) idle_timeout: Duration,
 }
 
-/// Gives a request an id, logs and counts it, and adds the headers that every response has.
+/// Assigns an id to a request, logs and counts it, and adds the common response headers.
 pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
@@ -45,7 +45,7 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
     // Formatted once for all records of the request, so it holds only what identifies it.
     let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let start = Instant::now();
-    // Only a request from a connection has the headers that the client sent.
+    // Requests that do not come from a connection have no Host header.
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
     let checked = if connection.is_some() { check_host(&request) } else { Ok(()) };
     let request = request.map(|body| IncomingBody::watch(body, connection, log.idle_timeout));
@@ -56,10 +56,10 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
     let (method, duration) = (known_method(&method), start.elapsed());
     let duration_ms = duration.as_secs_f64() * 1000.0;
     let status = response.status().as_u16();
-    log.metrics.answered(method, route, status, duration);
+    log.metrics.record_response(method, route, status, duration);
     let refused = response.extensions().get::<Refused>();
     if let Some(refused) = refused {
-        log.metrics.refused(refused.kind);
+        log.metrics.record_refusal(refused.kind);
     }
     // Attributes of the exported span, by their names in OpenTelemetry. Fields of the span itself would cost every request
     // a formatting, exported or not.
@@ -67,7 +67,7 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
     span.set_attribute("http.route", route.to_owned());
     span.set_attribute("http.response.status_code", i64::from(status));
     span.in_scope(|| {
-        if refused.is_some_and(|refused| refused.is_excess) {
+        if refused.is_some_and(|refused| refused.is_overload) {
             // Under overload these would flood the log; they are counted in the metrics.
             tracing::debug!("Refused {method} {route}.");
         } else if is_probe(route) {
@@ -91,13 +91,13 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
     response
 }
 
-/// A request of HTTP/1.1 has exactly one Host header, any other at most one: a proxy and the server might interpret
-/// several differently (RFC 9112, 3.2).
+/// An HTTP/1.1 request must have exactly one Host header, and any other request at most one: a proxy and the server might
+/// interpret several differently (RFC 9112, 3.2).
 fn check_host(request: &Request) -> Result<(), Problem> {
     let refuse = |detail: &str| Err(Problem::BadRequest { detail: detail.to_owned() });
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (Some(_), Some(_)) => refuse("send the Host header once"),
+        (Some(_), Some(_)) => refuse("send only one Host header"),
         (Some(host), None) if !host.as_bytes().iter().all(|byte| is_host_byte(*byte)) => {
             refuse("the Host header must be a host name or address with an optional port")
         }
@@ -106,7 +106,7 @@ fn check_host(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// Whether the character may occur in a host or a port (RFC 3986, 3.2.2).
+/// Whether a host or port may contain the character (RFC 3986, 3.2.2).
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
 }
@@ -126,7 +126,7 @@ impl RequestId {
     }
 }
 
-/// The name of a standard method: arbitrary ones would create a metric each.
+/// The name of a standard method: each arbitrary one would create a new time series.
 fn known_method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -154,7 +154,7 @@ fn fresh_id() -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(milliseconds, &rand::random()).into_uuid()
 }
 
-/// Headers against content sniffing, framing and leaking the referrer; a page brings its own policy.
+/// Adds headers against content sniffing, framing and referrer leaks. Pages have their own content security policy.
 fn secure(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));

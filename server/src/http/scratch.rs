@@ -1,4 +1,5 @@
-//! The folder of this process for uploads and results, removed on exit. The next server removes that of a killed one.
+//! The scratch folder of this process for uploads and results, removed on exit. If the process is killed, the next server
+//! removes it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -8,11 +9,11 @@ use tempfile::NamedTempFile;
 
 /// The prefix of the folder names.
 const PREFIX: &str = "scratch-";
-/// The file in each folder that its server keeps locked.
+/// The lock file in each folder, which its server holds.
 const LOCK: &str = "lock";
-/// The file that is locked while folders are created and removed.
+/// The lock file for creating and removing folders.
 const FOLDERS_LOCK: &str = "scratch.lock";
-/// The prefixes of the files of earlier versions, which lay next to the model.
+/// The prefixes of scratch files of earlier versions, which had no folder of their own.
 const OLD_PREFIXES: [&str; 2] = ["upload-", "result-"];
 
 /// A folder that only this process uses.
@@ -24,7 +25,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Creates a folder within another, and removes those of servers that are not running any more.
+    /// Creates a scratch folder in `folder`, and removes those of servers that no longer run.
     ///
     /// # Errors
     /// The folder is not writable.
@@ -54,7 +55,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes what killed servers left.
+/// Removes the scratch files of killed servers.
 fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let (name, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;

@@ -1,8 +1,8 @@
-//! How far the server is with stopping.
+//! The progress of a graceful shutdown.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The two steps of a graceful shutdown.
+/// The two phases of a graceful shutdown.
 #[derive(Debug, Default)]
 pub(crate) struct Shutdown {
     draining: AtomicBool,
@@ -10,7 +10,7 @@ pub(crate) struct Shutdown {
 }
 
 impl Shutdown {
-    /// The server is about to stop: it reports itself as not ready, but goes on serving.
+    /// Starts draining: the server reports that it is not ready, but still serves requests.
     pub(crate) fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -19,7 +19,7 @@ impl Shutdown {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// The server accepts no more connections: each response is the last of its connection.
+    /// Starts closing: the server accepts no more connections, and closes each one after its next response.
     pub(crate) fn start_closing(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }

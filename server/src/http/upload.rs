@@ -42,13 +42,13 @@ pub(crate) struct Upload {
 /// The name of a file without one.
 const DEFAULT_NAME: &str = "cars.xlsx";
 const FIELD: &str = "file";
-/// The longest file name, in characters.
+/// The maximum length of a file name in characters.
 const MAX_NAME_CHARS: usize = 255;
-/// The longest extension to keep when a name is cut, in characters.
+/// The maximum length of an extension that is preserved when a name is truncated, in characters.
 const MAX_EXTENSION_CHARS: usize = 10;
-/// The largest head of a part, and the largest preamble of the form, in bytes.
+/// The maximum size of a part's head, and of the form's preamble, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
-/// The longest boundary (RFC 2046, 5.1.1).
+/// The maximum length of a boundary (RFC 2046, 5.1.1).
 const MAX_BOUNDARY_CHARS: usize = 70;
 
 impl Upload {
@@ -100,7 +100,7 @@ async fn next_part<'f>(form: &mut Multipart<'f>, head: &HeadLimit) -> Result<Opt
     head.set(MAX_HEAD_BYTES);
     let part = form.next_field().await.map_err(|error| form_error(&error))?;
     head.lift();
-    // A head that came in one chunk with the previous part was not counted.
+    // A head in the same chunk as the end of the previous part has not been counted.
     let size = |part: &Field<'_>| -> usize {
         part.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
     };
@@ -120,7 +120,7 @@ async fn store(quota: Quota, mut part: Field<'_>) -> Result<(String, StoredFile)
     Ok((name, writer.finish()))
 }
 
-/// The form has an unknown part or a second file.
+/// The problem for an unknown part or a second file.
 fn unexpected_part(name: &str) -> Problem {
     let name: String = name.chars().take(60).collect();
     let (msg, code) = if name == FIELD {
@@ -146,7 +146,7 @@ fn form_error(error: &multer::Error) -> Problem {
     }
 }
 
-/// The file name without its folders, which some clients send, cut to a length that can be shown and returned.
+/// The file name without folders, which some clients send, truncated to the maximum length.
 fn file_name(given: &str) -> String {
     let name = given.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     let (stem, extension) = match name.rsplit_once('.') {
@@ -156,13 +156,13 @@ fn file_name(given: &str) -> String {
     if name.is_empty() { DEFAULT_NAME.to_owned() } else { limited_name(stem, &extension) }
 }
 
-/// A file name with this ending, with the beginning cut if it is too long.
-pub(crate) fn limited_name(beginning: &str, end: &str) -> String {
-    let room = MAX_NAME_CHARS.saturating_sub(end.chars().count());
-    beginning.chars().take(room).chain(end.chars()).collect()
+/// A file name with this suffix, its stem truncated if necessary.
+pub(crate) fn limited_name(stem: &str, suffix: &str) -> String {
+    let room = MAX_NAME_CHARS.saturating_sub(suffix.chars().count());
+    stem.chars().take(room).chain(suffix.chars()).collect()
 }
 
-/// How many more bytes may belong to the head of a part.
+/// The number of bytes that the head of a part may still have.
 #[derive(Clone, Debug)]
 struct HeadLimit(Arc<AtomicUsize>);
 
@@ -171,7 +171,7 @@ impl HeadLimit {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
-    /// What follows is not a head.
+    /// Removes the limit: the following bytes are not a head.
     fn lift(&self) {
         self.set(usize::MAX);
     }
@@ -192,20 +192,20 @@ impl Default for HeadLimit {
 #[error("the form was refused")]
 struct Refused(Problem);
 
-/// The bytes of a form. The parser buffers everything until a head is complete, so while it looks for one, it gets small
-/// chunks, and an error if the head is too long.
+/// The bytes of a form. The parser buffers everything until a head is complete, so within a head it gets small chunks, and an
+/// error if the head is too long.
 struct FormChunks {
     body: BodyDataStream,
-    /// Received, but not passed on yet.
+    /// Bytes that have been received but not passed on.
     chunk: Bytes,
     max_bytes: usize,
     received: usize,
     head: HeadLimit,
-    /// Whether the parser should process the last chunk before it gets more.
+    /// Whether the parser has yet to process the last chunk.
     has_yielded: bool,
 }
 
-/// Bytes of a head to pass to the parser at a time.
+/// The number of bytes to pass to the parser at a time within a head.
 const HEAD_CHUNK_BYTES: usize = 2 << 10;
 
 impl Stream for FormChunks {
@@ -249,13 +249,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lose_their_folders() {
+    fn folders_are_removed_from_names() {
         assert_eq!(file_name("C:\\Users\\ann\\машины.xlsx"), "машины.xlsx");
         assert_eq!(file_name("../../etc/"), DEFAULT_NAME);
     }
 
     #[test]
-    fn long_names_are_cut_before_their_extension() {
+    fn long_names_are_truncated_before_their_extension() {
         let cut = file_name(&format!("{}.xlsx", "ё".repeat(1000)));
         assert_eq!((cut.chars().count(), cut.ends_with("ё.xlsx")), (255, true));
         assert_eq!(file_name(&"x".repeat(300)), "x".repeat(255));

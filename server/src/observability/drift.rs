@@ -1,67 +1,65 @@
-//! How far recently valued cars differ from the training data.
+//! The drift of recently valued cars from the training data.
 
 use domain::stability::{SHIFT_THRESHOLD, population_stability_index};
 use onnx_model::reference::Reference;
 
-/// Smaller shares count as this, so that a single listing of a new kind does not make the index infinite.
+/// The lower bound of shares, so that a single unusual listing does not make the index infinite.
 const MIN_SHARE: f64 = 1e-4;
-/// All counts are halved once this many listings are counted: the index is that of the last 10,000 to 20,000.
+/// The number of listings after which all counts are halved: the index covers the last 10,000 to 20,000.
 const WINDOW: u64 = 20_000;
-/// The fewest values that allow a conclusion.
+/// The minimum number of values for an index.
 const MIN_VALUES: u64 = 200;
 
-/// Counts of the listings that were valued lately.
+/// The feature counts of recently valued listings.
 #[derive(Clone, Debug)]
 pub(crate) struct Drift {
     reference: Reference,
-    learned_from: u64,
+    training_rows: u64,
     categorical: Vec<Counts>,
     numeric: Vec<Counts>,
     listings: u64,
 }
 
-/// What was seen of a feature.
+/// The counts of a feature.
 #[derive(Clone, Debug)]
 struct Counts {
-    /// How often its value was in each bin.
+    /// The number of values in each bin.
     bins: Vec<u64>,
-    /// How many listings left it out.
+    /// The number of listings without the feature.
     missing: u64,
 }
 
-/// How a feature of the listings that were valued lately differs from the training data.
+/// The drift of a feature of recently valued listings from the training data.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FieldDrift {
     /// The feature.
     pub(crate) name: String,
-    /// The share of listings that leave it out. It says how callers fill in their forms, and counts as no shift.
+    /// The share of listings without the feature. It depends on how callers fill in forms, so it does not count as a shift.
     pub(crate) missing: f64,
-    /// How differently the values are distribution that were given; `None` before there are enough.
+    /// The shift of the values; `None` if there are too few.
     pub(crate) shift: Option<Shift>,
 }
 
-/// How differently the values of a feature are distribution.
+/// The shift of the values of a feature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Shift {
-    /// The population stability index of the given values that the model knows: 0 where they are distribution as those that
-    /// it has learned from.
+    /// The population stability index of the values known to the model: 0 if they are distributed as in the training data.
     pub(crate) index: f64,
-    /// What the index has to exceed to mean a shift: 0.25, and what chance alone makes of so few values once in a
-    /// thousand times.
+    /// The index above which there is a shift: 0.25 plus the 99.9th percentile of the index under chance alone.
     pub(crate) threshold: f64,
 }
 
 impl Drift {
-    /// Nothing seen yet, by a model that has learned from so many listings.
-    pub(crate) fn new(reference: Reference, learned_from: u64) -> Self {
+    /// No listings yet, for a model trained on this many.
+    pub(crate) fn new(reference: Reference, training_rows: u64) -> Self {
         let categorical =
             reference.categorical.iter().map(|distribution| Counts::new(distribution.ids.len() + 1)).collect();
         let numeric = reference.numeric.iter().map(|distribution| Counts::new(distribution.edges.len() + 1)).collect();
-        Self { reference, learned_from, categorical, numeric, listings: 0 }
+        Self { reference, training_rows, categorical, numeric, listings: 0 }
     }
 
-    /// Counts a listing: its ids and numbers in input order, `None` where it leaves one out. A text that the model does
-    /// not know has the id 0 and is in no bin.
+    /// Counts a listing: its ids and numbers in input order, `None` if missing. A text unknown to the model has the id 0 and no
+    /// bin.
     pub(crate) fn add(&mut self, ids: impl Iterator<Item = Option<i64>>, numbers: impl Iterator<Item = Option<f32>>) {
         for ((counts, distribution), id) in self.categorical.iter_mut().zip(&self.reference.categorical).zip(ids) {
             counts.add(id.map(|id| distribution.bin(id)));
@@ -76,7 +74,7 @@ impl Drift {
         }
     }
 
-    /// Every feature. Empty before there are enough listings.
+    /// The drift of every feature; empty while there are too few listings.
     pub(crate) fn fields(&self) -> Vec<FieldDrift> {
         if self.listings < MIN_VALUES {
             return Vec::new();
@@ -88,7 +86,7 @@ impl Drift {
         let fields = categorical.chain(numeric).zip(counts).map(|((name, expected), counts)| FieldDrift {
             name: name.clone(),
             missing: as_f64(counts.missing) / as_f64(self.listings),
-            shift: counts.shift(expected, self.learned_from),
+            shift: counts.shift(expected, self.training_rows),
         });
         fields.collect()
     }
@@ -102,7 +100,7 @@ impl Counts {
     fn add(&mut self, bin: Option<usize>) {
         match bin {
             None => self.missing += 1,
-            // What is unknown is behind the last bin.
+            // Unknown values are after the last bin.
             Some(bin) => self.bins.iter_mut().skip(bin).take(1).for_each(|count| *count += 1),
         }
     }
@@ -111,30 +109,30 @@ impl Counts {
         self.bins.iter_mut().chain([&mut self.missing]).for_each(|count| *count /= 2);
     }
 
-    /// The index among the values that were given.
-    fn shift(&self, expected: &[f64], learned_from: u64) -> Option<Shift> {
-        let given: u64 = self.bins.iter().sum();
+    /// The shift of the values that are present.
+    fn shift(&self, expected: &[f64], training_rows: u64) -> Option<Shift> {
+        let present: u64 = self.bins.iter().sum();
         let expected = expected.get(..self.bins.len())?;
-        let expected_given: f64 = expected.iter().sum();
-        if given < MIN_VALUES || expected_given <= 0.0 {
+        let expected_present: f64 = expected.iter().sum();
+        if present < MIN_VALUES || expected_present <= 0.0 {
             return None;
         }
         let bins = as_f64(self.bins.len() as u64);
         let shares = expected.iter().zip(&self.bins).map(|(expected, count)| {
-            let expected = expected / expected_given;
-            // As if one value a bin had been seen as expected: an empty bin of few values would say too much otherwise.
-            let found = (as_f64(*count) + bins * expected) / (as_f64(given) + bins);
-            (expected.max(MIN_SHARE), found.max(MIN_SHARE))
+            let expected = expected / expected_present;
+            // A prior of one value per bin: otherwise an empty bin would weigh too much when there are few values.
+            let observed = (as_f64(*count) + bins * expected) / (as_f64(present) + bins);
+            (expected.max(MIN_SHARE), observed.max(MIN_SHARE))
         });
-        let learned_from = (as_f64(learned_from) * expected_given).max(1.0);
+        let training_rows = (as_f64(training_rows) * expected_present).max(1.0);
         let used = expected.iter().filter(|share| **share > 0.0).count() as u64;
-        let chance = (1.0 / as_f64(given) + 1.0 / learned_from) * chi_squared(as_f64(used.saturating_sub(1)));
+        let chance = (1.0 / as_f64(present) + 1.0 / training_rows) * chi_squared_999(as_f64(used.saturating_sub(1)));
         Some(Shift { index: population_stability_index(shares), threshold: SHIFT_THRESHOLD + chance })
     }
 }
 
-/// What a chi-squared variable exceeds once in a thousand times (Wilson and Hilferty).
-fn chi_squared(degrees: f64) -> f64 {
+/// The 99.9th percentile of a chi-squared distribution (Wilson and Hilferty).
+fn chi_squared_999(degrees: f64) -> f64 {
     const DEVIATIONS: f64 = 3.09;
     if degrees < 1.0 {
         return 0.0;
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn listings_like_those_learned_from_have_no_drift() {
+    fn listings_like_the_training_data_have_no_drift() {
         let mut drift = Drift::new(reference(), 1000);
         assert!(drift.fields().is_empty());
         for listing in 0..50_000_u32 {
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn listings_of_another_kind_have_much() {
+    fn different_listings_have_a_large_drift() {
         let mut drift = Drift::new(reference(), 1000);
         (0..1000).for_each(|_| drift.add([Some(7)].into_iter(), [Some(2030.0)].into_iter()));
         for name in ["brand", "year"] {
@@ -206,10 +204,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_or_unknown_is_no_shift() {
+    fn missing_and_unknown_values_are_not_a_shift() {
         let mut drift = Drift::new(reference(), 1000);
         for listing in 0..3000_u32 {
-            // One of three tells the year, and the make that the model knows.
+            // One in three has the year and a known make.
             let (id, year) = match listing % 3 {
                 0 => (Some(i64::from(listing / 3 % 3 > 0) + 1), Some(year(listing / 3 % 100 % 40))),
                 1 => (None, None),
@@ -225,17 +223,17 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_nearly_nobody_gives_has_no_index() {
+    fn a_field_with_few_values_has_no_index() {
         let mut drift = Drift::new(reference(), 1000);
         (0..1000).for_each(|listing| drift.add([Some(1)].into_iter(), [(listing < 199).then_some(1995.0)].into_iter()));
         let year = drift.fields().pop().unwrap();
         assert_eq!((year.name.as_str(), year.missing, year.shift), ("year", 0.801, None));
     }
 
-    /// Few values are distribution unlike many by chance alone, over many bins more than over few.
+    /// The fewer values and the more bins, the larger the index by chance alone.
     #[test]
     fn chance_alone_exceeds_no_threshold() {
-        let keys: Vec<u64> = std::iter::once(0).chain((1..=60).map(|place| 6000 / place)).collect();
+        let keys: Vec<u64> = std::iter::once(0).chain((1..=60).map(|rank| 6000 / rank)).collect();
         let reference = Reference { categorical: vec![KeyDistribution::new("model", &keys)], numeric: Vec::new() };
         let ids: Vec<i64> = (0..)
             .zip(&keys)
@@ -252,7 +250,7 @@ mod tests {
                 assert!(index < threshold - SHIFT_THRESHOLD, "{listings}: {index} of {threshold}");
                 largest = f64::max(largest, index / (threshold - SHIFT_THRESHOLD));
             }
-            assert!(largest > 0.5, "{listings}: the threshold is far above what chance does: {largest}");
+            assert!(largest > 0.5, "{listings}: the threshold is far above chance: {largest}");
         }
     }
 }

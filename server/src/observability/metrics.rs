@@ -16,7 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::observability::drift::{FieldDrift, Shift};
 
-/// All metrics. Labels come from closed lists, so callers cannot make them grow.
+/// All metrics. Label values come from closed sets, so callers cannot increase their cardinality.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -117,20 +117,20 @@ impl Metrics {
         Arc::new(metrics)
     }
 
-    /// Counts a response. The route is the pattern that the path matched.
-    pub(crate) fn answered(&self, method: &str, route: &str, status: u16, duration: Duration) {
+    /// Counts a response. The route is the matched pattern.
+    pub(crate) fn record_response(&self, method: &str, route: &str, status: u16, duration: Duration) {
         let (method, route) = (method.to_owned(), route.to_owned());
         self.durations.get_or_create(&RouteLabels { route: route.clone() }).observe(duration.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
     /// Counts a refused or failed request.
-    pub(crate) fn refused(&self, reason: &'static str) {
+    pub(crate) fn record_refusal(&self, reason: &'static str) {
         self.refusals.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Counts valued cars and their unknown values.
-    pub(crate) fn valued(&self, model_version: i64, valuations: &[Valuation]) {
+    pub(crate) fn record_valuations(&self, model_version: i64, valuations: &[Valuation]) {
         self.valuations.get_or_create(&VersionLabels { model_version }).inc_by(valuations.len() as u64);
         for warning in valuations.iter().flat_map(|valuation| &valuation.warnings) {
             self.unknown_values.get_or_create(&FieldLabels { field: warning.field.clone() }).inc();
@@ -153,13 +153,13 @@ impl Metrics {
     }
 
     /// Records the size of an inference batch.
-    pub(crate) fn batch(&self, cars: usize) {
+    pub(crate) fn record_batch(&self, cars: usize) {
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
         self.batches.observe(cars as f64);
     }
 
     /// Counts an attempt to put a model into service.
-    pub(crate) fn reloaded(&self, succeeded: bool) {
+    pub(crate) fn record_reload(&self, succeeded: bool) {
         let outcome = if succeeded { "served" } else { "failed" };
         self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }

@@ -33,7 +33,7 @@ pub(crate) struct Ready {
     database: bool,
 }
 
-/// A database that takes longer is of no use to requests.
+/// A slower database counts as unavailable.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reports that the process is alive

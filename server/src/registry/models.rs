@@ -198,11 +198,11 @@ async fn find_model(state: &State, name: &str) -> Result<ModelRecord, Problem> {
 }
 
 fn parse_version(body: &json::Value<'_, ()>) -> Result<i64, Problem> {
-    let json::Value::Object(fields) = body else { return Err(Problem::version_needed()) };
+    let json::Value::Object(fields) = body else { return Err(Problem::missing_version()) };
     let [Field::Known((), json::Value::Number(version))] = fields.as_slice() else {
-        return Err(Problem::version_needed());
+        return Err(Problem::missing_version());
     };
-    parse_integer(version).filter(|version| *version > 0).ok_or_else(Problem::version_needed)
+    parse_integer(version).filter(|version| *version > 0).ok_or_else(Problem::missing_version)
 }
 
 /// An integer, which may be written with a decimal point.

@@ -1,6 +1,6 @@
-//! The queues of batches and workbooks, which run beside the threads for single cars. There is a queue for each class of
-//! size, so that small work never waits for large work; within a queue callers take turns; and the larger the work, the
-//! lower the priority of its thread.
+//! The queues for batches and workbooks, which run beside the threads for single cars. There is a queue per size class, so
+//! that small work never waits for large work. Within a queue callers take turns. The larger the work, the lower the
+//! priority of its thread.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,23 +15,23 @@ use crate::http::problem::Problem;
 
 /// Threads per batch or workbook.
 pub(crate) const BULK_THREADS: usize = 2;
-/// Requests that may wait or run. Their memory and disk have budgets of their own.
-const PLACES: u64 = 512;
-/// The classes of size.
+/// The maximum number of requests that wait or run. Their memory and disk have separate budgets.
+const MAX_REQUESTS: u64 = 512;
+/// The size classes.
 const CLASSES: [Class; 4] = [
     Class { max_bytes: 512 << 10, min_running: 4, nice: 3 },
     Class { max_bytes: 8 << 20, min_running: 2, nice: 6 },
     Class { max_bytes: 32 << 20, min_running: 1, nice: 9 },
     Class { max_bytes: u64::MAX, min_running: 1, nice: 12 },
 ];
-/// The inflated bytes of a workbook that are as much work as a byte of JSON.
+/// The number of inflated workbook bytes that take as much work as a byte of JSON.
 pub(crate) const BYTES_PER_JSON_BYTE: u64 = 8;
 
 /// Work of about the same size.
 struct Class {
-    /// The largest work, as the inflated bytes of a workbook: a megabyte takes about a tenth of a second.
+    /// The maximum size in inflated workbook bytes: 1 MB takes about 0.1 s.
     max_bytes: u64,
-    /// How many run at a time, at least.
+    /// The minimum number of works in parallel.
     min_running: usize,
     /// The niceness of their threads.
     nice: i32,
@@ -41,44 +41,44 @@ struct Class {
 #[derive(Debug)]
 pub(crate) struct BulkQueue {
     queues: [Arc<Queue>; CLASSES.len()],
-    places: Arc<Budget>,
+    slots: Arc<Budget>,
 }
 
-/// A place in one of the queues.
+/// A slot in one of the queues.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Slot {
     queues: [Arc<Queue>; CLASSES.len()],
     caller: Caller,
-    /// `None` for a job, since the number of jobs has a limit of its own.
+    /// `None` for a job, since the number of jobs has a separate limit.
     share: Option<Share>,
 }
 
 impl BulkQueue {
-    /// Queues that run at least `running` works of each class at a time.
+    /// Queues that run at least `running` works per class in parallel.
     pub(crate) fn new(running: usize) -> Self {
         let queues = CLASSES.map(|class| Arc::new(Queue::new(running.max(class.min_running))));
-        Self { queues, places: Budget::new(PLACES) }
+        Self { queues, slots: Budget::new(MAX_REQUESTS) }
     }
 
-    /// Takes a place, or refuses at once if too many are waiting.
-    pub(crate) fn enter(&self, caller: Caller) -> Result<Place, Problem> {
-        let mut share = self.places.share(caller);
+    /// Takes a slot; refused immediately if the queue is full.
+    pub(crate) fn enter(&self, caller: Caller) -> Result<Slot, Problem> {
+        let mut share = self.slots.share(caller);
         share.grow(1).map_err(|_| Problem::Overloaded)?;
-        Ok(Place { share: Some(share), ..self.enter_job(caller) })
+        Ok(Slot { share: Some(share), ..self.enter_job(caller) })
     }
 
     /// Refuses if the caller could not enter now.
-    pub(crate) fn check_place(&self, caller: Caller) -> Result<(), Problem> {
-        if self.places.allows(caller, 1) { Ok(()) } else { Err(Problem::Overloaded) }
+    pub(crate) fn check_capacity(&self, caller: Caller) -> Result<(), Problem> {
+        if self.slots.allows(caller, 1) { Ok(()) } else { Err(Problem::Overloaded) }
     }
 
-    /// A place for a job, which may wait as long as it takes.
-    pub(crate) fn enter_job(&self, caller: Caller) -> Place {
-        Place { queues: self.queues.clone(), caller, share: None }
+    /// A slot for a job, which may wait indefinitely.
+    pub(crate) fn enter_job(&self, caller: Caller) -> Slot {
+        Slot { queues: self.queues.clone(), caller, share: None }
     }
 }
 
-impl Place {
+impl Slot {
     /// Waits for a turn and runs work of this size on a thread of its own.
     pub(crate) async fn run<T: Send + 'static>(
         self,
@@ -95,9 +95,9 @@ impl Place {
             let held = (self.share, turn);
             set_niceness(nice);
             let outcome = span.in_scope(work);
-            // The place is free before the caller learns the outcome.
+            // The slot is free before the caller receives the outcome.
             drop(held);
-            // The request may be gone.
+            // The request may have been dropped.
             let _ = sender.send(outcome);
         });
         started.map_err(|error| Problem::internal(&error))?;
@@ -122,7 +122,7 @@ struct Queue {
 struct QueueState {
     free: usize,
     waiting: VecDeque<(Caller, oneshot::Sender<Turn>)>,
-    /// The number of each caller's last turn, since anyone started waiting.
+    /// The number of each caller's last turn since the queue was last empty.
     last_turns: HashMap<Caller, u64>,
     turns: u64,
 }
@@ -165,12 +165,12 @@ impl QueueState {
         self.last_turns.insert(caller, self.turns);
     }
 
-    /// Takes the next caller out of the queue, or frees the turn.
+    /// Removes the next caller from the queue, or frees the turn.
     fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
         self.waiting.retain(|(_, sender)| !sender.is_closed());
         let last_turn = |caller: &Caller| self.last_turns.get(caller).copied().unwrap_or_default();
-        let place = (0..self.waiting.len()).min_by_key(|place| last_turn(&self.waiting[*place].0));
-        let Some((caller, sender)) = place.and_then(|place| self.waiting.remove(place)) else {
+        let index = (0..self.waiting.len()).min_by_key(|index| last_turn(&self.waiting[*index].0));
+        let Some((caller, sender)) = index.and_then(|index| self.waiting.remove(index)) else {
             self.last_turns.clear();
             self.free += 1;
             return None;
@@ -184,7 +184,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let next = self.0.lock().next();
         if let Some(sender) = next {
-            // If its caller is gone, the turn is dropped and passed on again.
+            // If the caller is gone, the turn is dropped and passed on again.
             let _ = sender.send(Self(Arc::clone(&self.0)));
         }
     }
@@ -209,14 +209,14 @@ mod tests {
     const LARGE: u64 = u64::MAX;
 
     #[tokio::test]
-    async fn a_caller_leaves_places_to_others() {
+    async fn a_caller_gets_at_most_half_of_the_slots() {
         let bulk = BulkQueue::new(1);
         let mut held: Vec<_> = std::iter::from_fn(|| bulk.enter(ANN).ok()).collect();
-        assert_eq!(held.len() as u64, PLACES / 2);
-        assert_eq!(bulk.check_place(ANN), Err(Problem::Overloaded));
+        assert_eq!(held.len() as u64, MAX_REQUESTS / 2);
+        assert_eq!(bulk.check_capacity(ANN), Err(Problem::Overloaded));
         assert_eq!(bulk.enter(BOB).unwrap().run(LARGE, || Ok(1)).await, Ok(1));
         held.pop();
-        assert_eq!(bulk.check_place(ANN), Ok(()));
+        assert_eq!(bulk.check_capacity(ANN), Ok(()));
     }
 
     #[tokio::test]
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_take_turns_and_lose_them_when_they_are_gone() {
+    async fn callers_take_turns_and_cancelled_ones_are_skipped() {
         let queue = Arc::new(Queue::new(1));
         let first = queue.wait(ANN).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));

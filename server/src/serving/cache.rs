@@ -1,5 +1,5 @@
-//! The model that was served last, on disk: `served.onnx`, with its version and hash in `served.json`. The hash tells
-//! whether it is a model of this registry, since other registries have the same version numbers.
+//! The last served model on disk: `served.onnx`, with its version and hash in `served.json`. The hash identifies the registry,
+//! since other registries have the same version numbers.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -27,7 +27,7 @@ pub(crate) fn write(folder: &Path, version: i64, bytes: &[u8]) -> io::Result<()>
     fs::create_dir_all(folder)?;
     let label = serde_json::to_vec(&Label { version, sha256: Sha256::digest(bytes).to_vec() })?;
     write_atomic(&folder.join(FILE), bytes)?;
-    // In between, the label does not match the file, and neither is used.
+    // Until both are written, the hash does not match and neither is used.
     write_atomic(&folder.join(LABEL), &label)
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn read(folder: &Path) -> io::Result<Option<CachedModel>> {
     let Label { version, sha256 } = serde_json::from_slice(&label)?;
     let file = folder.join(FILE);
     if fs::metadata(&file)?.len() > MAX_MODEL_BYTES {
-        return Err(io::Error::new(ErrorKind::InvalidData, "it is larger than any model"));
+        return Err(io::Error::new(ErrorKind::InvalidData, "it exceeds the maximum model size"));
     }
     let bytes = fs::read(file)?;
     if *Sha256::digest(&bytes) == *sha256 {
@@ -87,6 +87,6 @@ mod tests {
         assert_eq!(read(&folder).unwrap_err().kind(), ErrorKind::InvalidData);
         // A sparse file, which is not read.
         fs::File::create(folder.join(FILE)).unwrap().set_len(4 << 30).unwrap();
-        assert_eq!(read(&folder).unwrap_err().to_string(), "it is larger than any model");
+        assert_eq!(read(&folder).unwrap_err().to_string(), "it exceeds the maximum model size");
     }
 }

@@ -1,4 +1,4 @@
-//! The model in service and the threads that run it: some for single cars, others for batches and workbooks.
+//! The model in service, and the threads that run it.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Engine {
         Ok(Self { models, inference, loader: Loader::start()?, bulk: BulkQueue::new(config.sessions) })
     }
 
-    /// The model in service. A request takes it once and keeps it to its end.
+    /// The model in service. A request gets it once and uses it throughout.
     pub(crate) fn served(&self) -> Result<Arc<Served>, Problem> {
         self.models.served()
     }

@@ -1,5 +1,5 @@
-//! The threads that value single cars. Each takes its share of the queue as one batch, so a busy server works at the cost
-//! of batches, and on an idle one no request waits for others.
+//! The threads that value single cars. Each takes its share of the queue as one batch, so a busy server has the efficiency of
+//! batches, and on an idle one no request waits for others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const STUCK_AFTER: Duration = Duration::from_millis(1500);
 /// The cars of a request.
 #[derive(Debug)]
 pub(crate) struct ValuationRequest {
-    /// The car to value, and variants of it to compare it with, for the same version.
+    /// The car to value, followed by variants to compare it with, all valued by the same version.
     pub(crate) listings: Vec<Listing>,
     /// The share of prices that the intervals cover.
     pub(crate) level: f64,
@@ -42,7 +42,7 @@ pub(crate) struct ValuationResponse {
 
 /// A request in the queue. It is dropped if its sender is gone.
 #[derive(Debug)]
-struct Job {
+struct QueuedRequest {
     request: Arc<ValuationRequest>,
     response: oneshot::Sender<Result<ValuationResponse, Problem>>,
 }
@@ -50,14 +50,14 @@ struct Job {
 /// The threads and their queue.
 #[derive(Debug)]
 pub(crate) struct Inference {
-    jobs: Sender<Job>,
+    sender: Sender<QueuedRequest>,
     metrics: Arc<Metrics>,
     threads: Vec<(JoinHandle<()>, Arc<Watchdog>)>,
-    /// Restarted when the first job joins the queue, and whenever a thread takes some.
+    /// Restarted when a request enters the empty queue, and when a thread takes requests.
     queue_watchdog: Arc<Watchdog>,
 }
 
-/// Notices when a thread works on one batch for too long, or a queue does not move.
+/// Detects a thread that works on a batch for too long, or a queue that is not processed.
 #[derive(Debug)]
 struct Watchdog {
     created: Instant,
@@ -76,7 +76,7 @@ impl Inference {
         models: &Arc<Models>,
         metrics: &Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let (jobs, queue) = crossbeam_channel::bounded(capacity.max(1));
+        let (sender, queue) = crossbeam_channel::bounded(capacity.max(1));
         let queue_watchdog = Arc::new(Watchdog::new());
         let start = |number| {
             let watchdog = Arc::new(Watchdog::new());
@@ -88,43 +88,45 @@ impl Inference {
             Ok((thread, watchdog))
         };
         let threads = (0..threads).map(start).collect::<std::io::Result<_>>()?;
-        Ok(Self { jobs, metrics: Arc::clone(metrics), threads, queue_watchdog })
+        Ok(Self { sender, metrics: Arc::clone(metrics), threads, queue_watchdog })
     }
 
-    /// Values cars; refused at once if the queue is full.
+    /// Values cars; refused immediately if the queue is full.
     pub(crate) async fn value(&self, request: ValuationRequest) -> Result<ValuationResponse, Problem> {
         let request = Arc::new(request);
         let (response, receiver) = oneshot::channel();
-        if self.jobs.is_empty() {
+        if self.sender.is_empty() {
             self.queue_watchdog.start();
         }
-        self.jobs.try_send(Job { request: Arc::clone(&request), response }).map_err(|error| match error {
-            TrySendError::Full(_) => Problem::Overloaded,
-            TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
-        })?;
+        self.sender.try_send(QueuedRequest { request: Arc::clone(&request), response }).map_err(
+            |error| match error {
+                TrySendError::Full(_) => Problem::Overloaded,
+                TrySendError::Disconnected(_) => Problem::internal(&"all inference threads have ended"),
+            },
+        )?;
         let response = receiver.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")));
         let mut response = response?;
         if let (Some(car), Some(valuation)) = (request.listings.first(), response.valuations.first_mut()) {
-            // Not on an inference thread, which other cars are waiting for.
+            // Not on an inference thread, since other requests are waiting for it.
             valuation.warnings = response.served.model.warnings(car);
-            self.metrics.valued(response.served.version, std::slice::from_ref(valuation));
+            self.metrics.record_valuations(response.served.version, std::slice::from_ref(valuation));
         }
         Ok(response)
     }
 
     /// Whether a request would be refused now.
     pub(crate) fn is_full(&self) -> bool {
-        self.jobs.is_full()
+        self.sender.is_full()
     }
 
     /// The number of requests in the queue.
     pub(crate) fn queue_len(&self) -> usize {
-        self.jobs.len()
+        self.sender.len()
     }
 
     /// Whether a thread has ended or hangs, or no thread takes requests from the queue.
     pub(crate) fn is_stuck(&self) -> bool {
-        let queue_is_stuck = !self.jobs.is_empty() && self.queue_watchdog.has_expired();
+        let queue_is_stuck = !self.sender.is_empty() && self.queue_watchdog.has_expired();
         queue_is_stuck || self.threads.iter().any(|(thread, watchdog)| thread.is_finished() || watchdog.has_expired())
     }
 }
@@ -150,7 +152,7 @@ impl Watchdog {
 }
 
 struct Worker {
-    queue: Receiver<Job>,
+    queue: Receiver<QueuedRequest>,
     models: Arc<Models>,
     metrics: Arc<Metrics>,
     threads: usize,
@@ -162,61 +164,62 @@ impl Worker {
     fn process_queue(self) {
         while let Ok(first) = self.queue.recv() {
             self.watchdog.start();
-            let mut jobs = self.take_batch(first);
+            let mut batch = self.take_batch(first);
             self.queue_watchdog.start();
-            // A request that is gone costs nothing more.
-            jobs.retain(|job| !job.response.is_closed());
-            if !jobs.is_empty() {
-                self.respond(jobs);
+            // Cancelled requests are skipped.
+            batch.retain(|queued| !queued.response.is_closed());
+            if !batch.is_empty() {
+                self.respond(batch);
             }
             self.watchdog.stop();
         }
     }
 
-    fn respond(&self, jobs: Vec<Job>) {
-        let responses = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &jobs)));
+    fn respond(&self, batch: Vec<QueuedRequest>) {
+        let responses = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &batch)));
         let responses = responses.unwrap_or_else(|_| {
             // The panic itself is in the log.
-            jobs.iter().map(|_| Err(Problem::Internal)).collect()
+            batch.iter().map(|_| Err(Problem::Internal)).collect()
         });
-        for (job, response) in jobs.into_iter().zip(responses) {
-            // The request may be gone.
-            let _ = job.response.send(response);
+        for (queued, response) in batch.into_iter().zip(responses) {
+            // The request may have been dropped.
+            let _ = queued.response.send(response);
         }
     }
 
-    /// Takes a fair share of the queue, so that no thread is idle while another has all the work.
-    fn take_batch(&self, first: Job) -> Vec<Job> {
+    /// Takes a fair share of the queue, so that no thread is idle while another has all requests.
+    fn take_batch(&self, first: QueuedRequest) -> Vec<QueuedRequest> {
         let share = self.queue.len().div_ceil(self.threads);
         let mut listings = first.request.listings.len();
-        let mut jobs = vec![first];
-        while jobs.len() <= share && listings < FEW {
-            let Ok(job) = self.queue.try_recv() else { break };
-            listings += job.request.listings.len();
-            jobs.push(job);
+        let mut batch = vec![first];
+        while batch.len() <= share && listings < FEW {
+            let Ok(queued) = self.queue.try_recv() else { break };
+            listings += queued.request.listings.len();
+            batch.push(queued);
         }
-        jobs
+        batch
     }
 }
 
-/// Values the cars of all jobs with one version, in one run of the graph.
-fn value(models: &Models, metrics: &Metrics, jobs: &[Job]) -> Vec<Result<ValuationResponse, Problem>> {
-    let all = |problem: &Problem| jobs.iter().map(|_| Err(problem.clone())).collect();
+/// Values the cars of all requests with one version, in a single run of the graph.
+fn value(models: &Models, metrics: &Metrics, batch: &[QueuedRequest]) -> Vec<Result<ValuationResponse, Problem>> {
+    let all = |problem: &Problem| batch.iter().map(|_| Err(problem.clone())).collect();
     let served = match models.served() {
         Ok(served) => served,
         Err(problem) => return all(&problem),
     };
-    let requests = jobs.iter().map(|job| &job.request);
+    let requests = batch.iter().map(|queued| &queued.request);
     let listings =
         requests.clone().flat_map(|request| request.listings.iter().map(move |listing| (listing, request.today)));
     let predicted = match served.model.predict(listings.collect()) {
         Ok(predicted) => predicted,
         Err(error) => return all(&Problem::internal(&error)),
     };
-    metrics.batch(predicted.len());
-    // Only the car that was asked about, not the variants that it is compared with.
-    let firsts = jobs.iter().scan(0, |next, job| Some(std::mem::replace(next, *next + job.request.listings.len())));
-    served.observe(&predicted, firsts);
+    metrics.record_batch(predicted.len());
+    // Drift counts only the requested cars, not the variants.
+    let first_rows =
+        batch.iter().scan(0, |next, queued| Some(std::mem::replace(next, *next + queued.request.listings.len())));
+    served.observe(&predicted, first_rows);
     let mut first = 0;
     let responses = requests.map(|request| {
         let rows = first..first + request.listings.len();
@@ -238,9 +241,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_accepts_requests_again() {
-        let (jobs, queue) = crossbeam_channel::bounded(1);
-        let inference =
-            Inference { jobs, metrics: Metrics::new(), threads: Vec::new(), queue_watchdog: Arc::new(Watchdog::new()) };
+        let (sender, queue) = crossbeam_channel::bounded(1);
+        let inference = Inference {
+            sender,
+            metrics: Metrics::new(),
+            threads: Vec::new(),
+            queue_watchdog: Arc::new(Watchdog::new()),
+        };
         let waiting = inference.value(request());
         tokio::pin!(waiting);
         assert!(is_pending(waiting.as_mut()).await);
@@ -267,19 +274,19 @@ mod tests {
         for _ in 0..8 {
             let (response, receiver) = oneshot::channel();
             drop(receiver);
-            inference.jobs.send(Job { request: Arc::new(request()), response }).unwrap();
+            inference.sender.send(QueuedRequest { request: Arc::new(request()), response }).unwrap();
         }
         assert_eq!(inference.value(request()).await.unwrap_err(), Problem::NoModel);
         assert!(!inference.is_stuck());
     }
 
     #[tokio::test]
-    async fn a_queue_that_does_not_move_is_stuck() {
+    async fn a_queue_that_is_not_processed_is_stuck() {
         let Some(created) = Instant::now().checked_sub(2 * STUCK_AFTER) else { return };
-        let (jobs, queue) = crossbeam_channel::bounded(2);
+        let (sender, queue) = crossbeam_channel::bounded(2);
         let queue_watchdog = Arc::new(Watchdog { created, busy_since: AtomicU64::new(1) });
         let inference = Inference {
-            jobs,
+            sender,
             metrics: Metrics::new(),
             threads: Vec::new(),
             queue_watchdog: Arc::clone(&queue_watchdog),

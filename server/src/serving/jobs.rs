@@ -11,15 +11,15 @@ use crate::http::budget::{Budget, Caller, Share};
 use crate::http::file::StoredFile;
 use crate::http::problem::Problem;
 
-/// The most jobs of all callers, of which one caller may have half. A new job replaces the caller's oldest finished one.
+/// The maximum number of jobs; a single caller may have half of them. A new job replaces the caller's oldest finished one.
 const MAX_JOBS: u64 = 128;
 
-/// The jobs of this server. They end with it.
+/// The jobs of this server, which are lost when it stops.
 #[derive(Debug)]
 pub(crate) struct Jobs {
-    /// Each with its place.
+    /// The jobs with their slots.
     by_id: Mutex<HashMap<Uuid, (Arc<JobEntry>, Share)>>,
-    places: Arc<Budget>,
+    slots: Arc<Budget>,
 }
 
 /// A job in progress or finished.
@@ -38,27 +38,27 @@ pub(crate) struct JobEntry {
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { by_id: Mutex::default(), places: Budget::new(MAX_JOBS) }
+        Self { by_id: Mutex::default(), slots: Budget::new(MAX_JOBS) }
     }
 }
 
 impl Jobs {
     /// Adds a job and returns its id.
     pub(crate) fn add(&self, job: Arc<JobEntry>) -> Result<Uuid, Problem> {
-        let mut place = self.places.share(job.caller);
-        if place.grow(1).is_err() {
+        let mut slot = self.slots.share(job.caller);
+        if slot.grow(1).is_err() {
             self.remove_oldest_finished(job.caller);
-            place.grow(1).map_err(|_| Problem::Overloaded)?;
+            slot.grow(1).map_err(|_| Problem::Overloaded)?;
         }
-        // The id must be unpredictable, since whoever knows it may fetch the result.
+        // The id must be unpredictable, since it grants access to the result.
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-        self.lock().insert(id, (job, place));
+        self.lock().insert(id, (job, slot));
         Ok(id)
     }
 
     /// Refuses if the caller could not add a job now.
-    pub(crate) fn check_place(&self, caller: Caller) -> Result<(), Problem> {
-        if self.places.allows(caller, 1) || self.oldest_finished(caller).is_some() {
+    pub(crate) fn check_capacity(&self, caller: Caller) -> Result<(), Problem> {
+        if self.slots.allows(caller, 1) || self.oldest_finished(caller).is_some() {
             Ok(())
         } else {
             Err(Problem::Overloaded)

@@ -1,5 +1,5 @@
-//! The thread that loads and drops models. A model takes tens of megabytes: memory freed by one thread is reused by its
-//! next model, while each of several threads would retain some.
+//! The thread that loads and drops models. A model takes tens of megabytes. A single thread reuses the memory of the previous
+//! model, while each of several threads would retain some.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -12,19 +12,19 @@ use tokio::time::timeout;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The thread.
+/// The loader thread.
 #[derive(Debug)]
 pub(crate) struct Loader {
     work: ArcSwap<Sender<Work>>,
 }
 
-/// Why there is no result.
+/// Why a task has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoResult {
+pub(crate) enum TaskError {
     #[error("it panicked")]
     Panicked,
     #[error("it took too long")]
-    TookTooLong,
+    TimedOut,
 }
 
 impl Loader {
@@ -34,29 +34,29 @@ impl Loader {
         Ok(Self { work: ArcSwap::from_pointee(start_thread()?) })
     }
 
-    /// Runs work after all that was submitted before, with a time limit. Work that takes longer keeps its thread, and a new
-    /// thread runs what is submitted next.
+    /// Runs work after all previously submitted work, with a time limit. Work that takes longer keeps its thread, and a new
+    /// thread runs later work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         limit: Duration,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, NoResult> {
+    ) -> Result<T, TaskError> {
         let (sender, receiver) = oneshot::channel();
         self.submit(move || {
-            // The caller may be gone.
+            // The caller may have been dropped.
             let _ = sender.send(work());
         });
         let Ok(result) = timeout(limit, receiver).await else {
-            // If no thread can be started, later work waits for this.
+            // If no thread can be started, later work waits.
             if let Ok(work) = start_thread() {
                 self.work.store(work.into());
             }
-            return Err(NoResult::TookTooLong);
+            return Err(TaskError::TimedOut);
         };
-        result.map_err(|_| NoResult::Panicked)
+        result.map_err(|_| TaskError::Panicked)
     }
 
-    /// Runs work at some time.
+    /// Runs work in the background.
     pub(crate) fn submit(&self, work: impl FnOnce() + Send + 'static) {
         // The thread runs as long as the sender exists.
         let _ = self.work.load().send(Box::new(work));
@@ -67,7 +67,7 @@ fn start_thread() -> std::io::Result<Sender<Work>> {
     let (work, queue) = crossbeam_channel::unbounded::<Work>();
     thread::Builder::new().name("models".to_owned()).spawn(move || {
         for work in queue {
-            // The panic itself is in the log; the caller learns that there is no result.
+            // The panic itself is logged; the caller gets an error.
             let _ = catch_unwind(AssertUnwindSafe(work));
         }
     })?;
@@ -83,7 +83,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_has_no_result_and_the_next_does() {
         let loader = Loader::start().unwrap();
-        assert_eq!(loader.run(LONG, || -> u8 { panic!("on purpose") }).await, Err(NoResult::Panicked));
+        assert_eq!(loader.run(LONG, || -> u8 { panic!("on purpose") }).await, Err(TaskError::Panicked));
         assert_eq!(loader.run(LONG, || 7).await, Ok(7));
     }
 
@@ -92,7 +92,7 @@ mod tests {
         let loader = Loader::start().unwrap();
         let (keep_running, end) = crossbeam_channel::bounded::<()>(0);
         let endless = loader.run(Duration::from_millis(20), move || end.recv().is_ok()).await;
-        assert_eq!(endless, Err(NoResult::TookTooLong));
+        assert_eq!(endless, Err(TaskError::TimedOut));
         assert_eq!(loader.run(LONG, || 7).await, Ok(7));
         drop(keep_running);
     }

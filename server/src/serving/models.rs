@@ -1,4 +1,4 @@
-//! The model in service, swapped while requests go on.
+//! The model in service, swapped while requests are in progress.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,11 +16,11 @@ use crate::observability::drift::{Drift, FieldDrift};
 pub(crate) struct Served {
     /// Its version in the registry.
     pub(crate) version: i64,
-    /// The hash of its file: another registry may have another model of the same version.
+    /// The hash of its file: another registry may have a different model with the same version.
     pub(crate) sha256: Vec<u8>,
     /// The model itself.
     pub(crate) model: Model,
-    /// The drift of the cars that it valued, if its file has the distribution of the training data.
+    /// The drift of the valued cars, if the file has the distribution of the training data.
     drift: Option<Mutex<Drift>>,
 }
 
@@ -42,10 +42,10 @@ impl Served {
         self.model.value_observed(listings, today, level, |predicted| self.observe(predicted, 0..predicted.len()))
     }
 
-    /// Counts predicted cars, by their positions from 0, for the drift.
+    /// Counts predicted cars, by index, for the drift.
     pub(crate) fn observe(&self, predicted: &Predicted<'_>, rows: impl Iterator<Item = usize>) {
         let Some(drift) = &self.drift else { return };
-        // Counts stay consistent whatever panicked.
+        // The counts stay consistent after a panic.
         let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
             let (ids, numbers) = self.model.given_inputs(predicted, row);
@@ -53,7 +53,7 @@ impl Served {
         }
     }
 
-    /// The drift of each field; empty while too few cars are counted.
+    /// The drift of each field; empty while there are too few cars.
     pub(crate) fn drift(&self) -> Vec<FieldDrift> {
         let Some(drift) = &self.drift else { return Vec::new() };
         drift.lock().unwrap_or_else(PoisonError::into_inner).fields()
@@ -79,7 +79,7 @@ pub(crate) struct Models {
 }
 
 impl Models {
-    /// The model in service. A request takes it once and keeps it to its end.
+    /// The model in service. A request gets it once and uses it throughout.
     pub(crate) fn served(&self) -> Result<Arc<Served>, Problem> {
         self.served.load_full().ok_or(Problem::NoModel)
     }

@@ -1,4 +1,4 @@
-//! Keeps the champion in service: polls, loads, checks, swaps. On failure the previous model stays in service.
+//! Keeps the champion in service: polls, loads, checks and swaps. On failure the previous model stays in service.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::serving::models::{ReloadFailure, Served};
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to check the registry, in case a notification was lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// How long loading may take: the largest models that are accepted take about ten seconds.
+/// The time limit for loading: the largest accepted models take about ten seconds.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(2);
-/// The longest that a few cars may take: a thread that takes longer would count as stuck.
+/// The maximum latency for a small batch: a slower thread would count as stuck.
 const MAX_LATENCY: Duration = Duration::from_secs(1);
 
 /// Why a champion was not put into service.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum ReloadError {
     #[error("{0}")]
     Registry(#[from] storage::Error),
     #[error("the database does not respond")]
@@ -37,7 +37,7 @@ enum Failure {
     NoChampion,
     #[error("{source}")]
     Model { version: i64, source: onnx_model::Error },
-    #[error("it values a common car at {price} with the interval {low} to {high}, which makes no sense")]
+    #[error("it values a common car at {price} with the interval {low} to {high}, which is implausible")]
     Implausible { version: i64, price: f64, low: f64, high: f64 },
     #[error("it takes {latency:?} for {cars} cars; the limit is {MAX_LATENCY:?}")]
     TooSlow { version: i64, cars: usize, latency: Duration },
@@ -65,18 +65,18 @@ impl Reloader {
         match timeout(STARTUP_TIMEOUT, self.migrate()).await {
             Ok(true) => self.refresh(true).await,
             Ok(false) => {}
-            Err(_) => self.record(&Failure::Unresponsive),
+            Err(_) => self.record(&ReloadError::Unresponsive),
         }
         self.serve_cached().await;
     }
 
-    /// Keeps the champion in service for ever.
+    /// Keeps the champion in service until it is dropped.
     pub(crate) async fn follow(&self) {
         let mut changes = self.database.models().listen();
         let mut is_migrated = false;
         let mut alias_moved = true;
         loop {
-            // The database may have been away at startup.
+            // The database may have been unavailable at startup.
             is_migrated = is_migrated || self.migrate().await;
             if is_migrated {
                 self.refresh(alias_moved).await;
@@ -95,7 +95,7 @@ impl Reloader {
             Ok(Some(served)) => {
                 let version = served.version;
                 self.engine.serve(served);
-                self.metrics.reloaded(true);
+                self.metrics.record_reload(true);
                 tracing::info!(model.version = version, "Model version {version} is in service.");
             }
             Ok(None) => {}
@@ -108,11 +108,11 @@ impl Reloader {
         match self.database.migrate().await {
             Ok(()) => true,
             Err(newer @ storage::Error::NewerDatabase { .. }) => {
-                tracing::warn!("{newer}. The server uses the tables that it knows.");
+                tracing::warn!("{newer}. The server uses only the tables that it knows.");
                 true
             }
             Err(error) => {
-                self.record(&Failure::Registry(error));
+                self.record(&ReloadError::Registry(error));
                 false
             }
         }
@@ -137,26 +137,25 @@ impl Reloader {
                 self.engine.set_failure(Some((*failure).clone()));
                 tracing::warn!(
                     model.version = version,
-                    "Model version {version} is in service, from the cache: the database will tell whether it is still \
-                     the champion."
+                    "Model version {version} is in service from the cache until the champion is known."
                 );
             }
             Err(failure) => self.record(&failure),
         }
     }
 
-    async fn load_champion(&self, alias_moved: bool) -> Result<Option<Served>, Failure> {
+    async fn load_champion(&self, alias_moved: bool) -> Result<Option<Served>, ReloadError> {
         let models = self.database.models();
         let champion = models.champion_file().await?;
-        let present = self.engine.served().ok();
+        let current = self.engine.served().ok();
         let Some((version, sha256)) = champion else {
-            if present.is_some() {
-                return Err(Failure::NoChampion);
+            if current.is_some() {
+                return Err(ReloadError::NoChampion);
             }
             self.engine.set_failure(None);
             return Ok(None);
         };
-        if present.is_some_and(|served| served.version == version && served.sha256 == sha256) {
+        if current.is_some_and(|served| served.version == version && served.sha256 == sha256) {
             self.engine.set_failure(None);
             return Ok(None);
         }
@@ -167,78 +166,79 @@ impl Reloader {
         }
         let bytes = models.bytes(version).await.map_err(|error| match error {
             storage::Error::DamagedModel(_) | storage::Error::ModelTooLarge { .. } => {
-                Failure::NotLoaded { version, reason: error.to_string() }
+                ReloadError::NotLoaded { version, reason: error.to_string() }
             }
-            error => Failure::Registry(error),
+            error => ReloadError::Registry(error),
         })?;
         let Some(bytes) = bytes.map(Arc::new) else { return Ok(None) };
         let served = self.open(version, sha256, Arc::clone(&bytes)).await?;
         let folder = self.folder.clone();
         let cached = tokio::task::spawn_blocking(move || cache::write(&folder, version, &bytes)).await;
         if let Ok(Err(error)) = cached {
-            tracing::warn!(%error, "The model cannot be cached; no server could start while the database is unavailable.");
+            tracing::warn!(%error, "The model cannot be cached; a server started while the database is unavailable will have no model.");
         }
         Ok(Some(served))
     }
 
     /// Opens a model file and tests it.
-    async fn open(&self, version: i64, sha256: Vec<u8>, bytes: Arc<Vec<u8>>) -> Result<Served, Failure> {
+    async fn open(&self, version: i64, sha256: Vec<u8>, bytes: Arc<Vec<u8>>) -> Result<Served, ReloadError> {
         let (runtime, sessions, today) = (self.runtime.clone(), self.sessions, (self.today)());
         let loaded = self.engine.loader.run(LOAD_TIMEOUT, move || {
             let sessions = Sessions { bulk: BULK_THREADS * sessions, quick: sessions };
             let model = Model::open(&runtime, &bytes, sessions);
-            let model = model.map_err(|source| Failure::Model { version, source })?.in_threads(BULK_THREADS);
-            model.prove().map_err(|source| Failure::Model { version, source })?;
+            let model = model.map_err(|source| ReloadError::Model { version, source })?.in_threads(BULK_THREADS);
+            model.prove().map_err(|source| ReloadError::Model { version, source })?;
             warm_up(&model, version, today)?;
             Ok(Served::new(version, sha256, model))
         });
-        loaded.await.map_err(|failure| Failure::NotLoaded { version, reason: failure.to_string() })?
+        loaded.await.map_err(|failure| ReloadError::NotLoaded { version, reason: failure.to_string() })?
     }
 
     /// Records a failure for `/v1/models`, and logs it unless it is the same as before.
-    fn record(&self, failure: &Failure) {
+    fn record(&self, failure: &ReloadError) {
         let version = match failure {
-            Failure::Registry(_) | Failure::Unresponsive | Failure::NoChampion => None,
-            Failure::Model { version, .. }
-            | Failure::Implausible { version, .. }
-            | Failure::TooSlow { version, .. }
-            | Failure::NotLoaded { version, .. } => Some(*version),
+            ReloadError::Registry(_) | ReloadError::Unresponsive | ReloadError::NoChampion => None,
+            ReloadError::Model { version, .. }
+            | ReloadError::Implausible { version, .. }
+            | ReloadError::TooSlow { version, .. }
+            | ReloadError::NotLoaded { version, .. } => Some(*version),
         };
         let message = failure.to_string();
-        let is_known = self.engine.failure().is_some_and(|known| known.version == version && known.message == message);
-        if is_known {
+        let is_unchanged =
+            self.engine.failure().is_some_and(|known| known.version == version && known.message == message);
+        if is_unchanged {
             return;
         }
         if let Some(version) = version {
-            self.metrics.reloaded(false);
+            self.metrics.record_reload(false);
             tracing::error!(
                 model.version = version,
                 cause = message,
-                "Model version {version} could not be put into service; the previous model stays."
+                "Model version {version} could not be put into service; the previous model stays in service."
             );
         } else {
-            tracing::warn!(cause = message, "The champion is unknown; the model in service stays.");
+            tracing::warn!(cause = message, "The champion is unknown; the current model stays in service.");
         }
         self.engine.set_failure(Some(ReloadFailure { version, message, since: Utc::now() }));
     }
 }
 
 /// Values the example car of the documentation, and refuses a model that is implausible or too slow.
-fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), Failure> {
+fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), ReloadError> {
     let cells = Column::descriptive().iter().map(|column| (*column, Cell::Text(column.example())));
     let listing = Listing::from_cells(cells, today).unwrap_or_default();
     let valuations = model.value(std::slice::from_ref(&listing), today, DEFAULT_LEVEL);
-    let valuations = valuations.map_err(|source| Failure::Model { version, source })?;
+    let valuations = valuations.map_err(|source| ReloadError::Model { version, source })?;
     let implausible = valuations.into_iter().find(|valuation| {
         let figures = [valuation.low, valuation.price, valuation.high];
         !figures.iter().all(|figure| figure.is_finite() && *figure > 0.0) || !figures.is_sorted()
     });
     if let Some(valuation) = implausible {
         let (price, low, high) = (valuation.price, valuation.low, valuation.high);
-        return Err(Failure::Implausible { version, price, low, high });
+        return Err(ReloadError::Implausible { version, price, low, high });
     }
     let start = Instant::now();
-    model.predict(vec![(&listing, today); FEW]).map_err(|source| Failure::Model { version, source })?;
+    model.predict(vec![(&listing, today); FEW]).map_err(|source| ReloadError::Model { version, source })?;
     let latency = start.elapsed();
-    if latency > MAX_LATENCY { Err(Failure::TooSlow { version, cars: FEW, latency }) } else { Ok(()) }
+    if latency > MAX_LATENCY { Err(ReloadError::TooSlow { version, cars: FEW, latency }) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! The workbook to fill in, with drop-downs of the values that the served model knows.
+//! The template workbook, with drop-downs of the values known to the served model.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ impl Template {
     /// The template for the model in service, if any.
     pub(crate) async fn get(&self, served: Option<Arc<Served>>, today: NaiveDate) -> Result<Bytes, Problem> {
         let key = (served.as_ref().map(|served| served.version), today.year());
-        // Held while the template is generated: other requests wait instead of generating it too.
+        // Held while the template is generated, so that concurrent requests do not generate it again.
         let mut cached = self.0.lock().await;
         if let Some((_, bytes)) = cached.as_ref().filter(|(cached, _)| *cached == key) {
             return Ok(bytes.clone());

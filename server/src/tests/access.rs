@@ -28,7 +28,7 @@ async fn without_a_model_valuations_are_unavailable() {
     assert_eq!(get(&service, "/health/ready").await.problem(), (503, "no-model".to_owned()));
     let response = post(&service, "/v1/valuations", CAR).await;
     assert_eq!(response.problem(), (503, "no-model".to_owned()));
-    let detail = "train one with `probeg train --promote`; the server will load it by itself";
+    let detail = "train one with `probeg train --promote`; the server will load it automatically";
     assert_eq!(response.json()["detail"], detail);
 }
 

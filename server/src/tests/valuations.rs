@@ -81,7 +81,7 @@ async fn body_and_query_errors_are_reported_together() {
     let response = post(&service(), "/v1/valuations?levle=0.9", car).await;
     assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
     let expected = json!([
-        { "loc": ["query", "levle"], "msg": "levle is not a parameter of this path",
+        { "loc": ["query", "levle"], "msg": "levle is not a parameter of this endpoint",
           "type": "unknown_parameter" },
         { "pointer": "/mileage", "loc": ["body", "mileage"], "msg": "mileage must be a number (got \"5\")",
           "type": "not_a_number" },

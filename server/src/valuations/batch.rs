@@ -44,7 +44,7 @@ impl ToSchema for ListingList {}
 
 impl PartialSchema for ListingList {
     fn schema() -> RefOr<Schema> {
-        // An item of another type is an error of that item only.
+        // An item of another type is an error for that item only.
         let anything = SchemaObject::with_type(SchemaType::AnyValue);
         let items = AnyOfBuilder::new().item(Ref::from_schema_name("Listing")).item(anything);
         let items = ArrayItems::RefOrSchema(Box::new(RefOr::T(items.build().into())));
@@ -71,16 +71,16 @@ pub(crate) async fn value_batch(
 ) -> Result<Response, Problem> {
     let query = BatchQuery::read(&pairs).map_err(Problem::Invalid)?;
     let caller = Admitted::of(&request)?.caller;
-    state.engine().bulk.check_place(caller)?;
+    state.engine().bulk.check_capacity(caller)?;
     let JsonBody(body) = JsonBody::from_request(request, &state).await?;
-    let place = state.engine().bulk.enter(caller)?;
+    let slot = state.engine().bulk.enter(caller)?;
     let today = state.today();
     let on_drop = CancelOnDrop::default();
     let cancelled = Arc::clone(&on_drop.0);
-    let items = place.run(BYTES_PER_JSON_BYTE * body.len() as u64, move || {
+    let items = slot.run(BYTES_PER_JSON_BYTE * body.len() as u64, move || {
         let items = read_items(&body, state.config().max_json_depth, today)?;
         drop(body);
-        // The request itself was charged as the first.
+        // The first car was charged on admission.
         state.keys().charge(caller, items.len() as u64 - 1);
         let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(Problem::invalid)?;
@@ -92,8 +92,8 @@ pub(crate) async fn value_batch(
 
 type Parsed = Result<Listing, FieldErrors>;
 
-/// The most errors of all cars together, apart from the first of each: the response stays about as large as one without
-/// errors.
+/// The maximum number of errors of all cars together, not counting the first of each: the response is about as large as one
+/// without errors.
 const MAX_BATCH_ERRORS: usize = 1000;
 
 fn read_items(body: &[u8], max_depth: usize, today: NaiveDate) -> Result<Vec<Parsed>, Problem> {
@@ -114,7 +114,7 @@ fn read_items(body: &[u8], max_depth: usize, today: NaiveDate) -> Result<Vec<Par
     }
 }
 
-/// Cars to value together before checking for cancellation.
+/// The number of cars to value between checks for cancellation.
 const CHUNK: usize = 512;
 
 /// How to value the cars of a batch.
@@ -127,7 +127,7 @@ struct Batch<'b> {
 }
 
 impl Batch<'_> {
-    /// The response, built from chunks of cars, so that nothing else grows with their number.
+    /// Builds the response in chunks of cars, so that memory is bounded apart from the response itself.
     fn respond(&self, items: Vec<Parsed>) -> Result<Vec<u8>, Problem> {
         let mut json = Vec::new();
         let mut items = items.into_iter();
@@ -151,7 +151,7 @@ impl Batch<'_> {
         let listings: Vec<Listing> = chunk.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
         let valuations = self.served.value(&listings, self.today, self.level);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-        self.state.metrics().valued(self.served.version, &valuations);
+        self.state.metrics().record_valuations(self.served.version, &valuations);
         let mut valuations = valuations.into_iter();
         let items = chunk.into_iter().map(|item| match item {
             Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details() }),
@@ -173,7 +173,7 @@ mod tests {
     use crate::tests::fixture::{self, today};
 
     #[tokio::test]
-    async fn a_batch_whose_caller_is_gone_is_not_valued() {
+    async fn a_cancelled_batch_is_not_valued() {
         let state = fixture::state(Config::default());
         let served = state.engine().served().unwrap();
         let respond = |is_cancelled: bool| {

@@ -8,7 +8,7 @@ use storage::{Car, Comparable};
 
 use crate::state::State;
 
-/// After this time the valuation is returned without comparables.
+/// The time limit, after which the valuation is returned without comparables.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Finds the listings most similar to a car, the most similar first; `None` if the database is unavailable or slow.

@@ -1,4 +1,4 @@
-//! What moves the price of a car: the model values variants of the car with one field changed at a time.
+//! The price factors of a car: the model values variants of the car with one field changed at a time.
 
 use chrono::{Datelike, NaiveDate};
 use domain::{Column, Listing, Value};
@@ -14,12 +14,12 @@ use utoipa::ToSchema;
 pub(crate) struct Factor {
     /// The field of the listing.
     pub(crate) field: &'static str,
-    /// Its value as given.
+    /// Its value in the request.
     pub(crate) value: serde_json::Value,
-    /// The value in the car that it is compared with; null if the field is missing there.
+    /// The value in the variant that the car is compared with; null if the variant has no value.
     pub(crate) reference: serde_json::Value,
-    /// The difference in price to that car, as a fraction of its price: 0.05 means that the value raises the price by 5 %,
-    /// -0.5 that it halves it. The effects of several fields do not add up.
+    /// The relative price difference to that variant: 0.05 means that the value raises the price by 5 %, -0.5 that it halves
+    /// the price. The effects of several fields do not add up.
     #[schema(minimum = -1.0)]
     pub(crate) effect: f64,
     /// The effect in a sentence.
@@ -41,8 +41,8 @@ pub(crate) struct Comparison {
     pub(crate) listing: Listing,
 }
 
-/// A comparison for each given field: year and mileage, which every listing has, with those of a typical car; any other
-/// field with the same car without it. Without its brand, a car has no model and generation either.
+/// A comparison for each field of the listing: year and mileage, which every listing has, are compared with those of a
+/// typical car, and any other field with the same car without it. Without a brand, a car has no model or generation either.
 pub(crate) fn comparisons(listing: &Listing, today: NaiveDate) -> Vec<Comparison> {
     let as_of = listing.date().unwrap_or(today);
     let given = Column::descriptive().iter().filter_map(|column| Some((*column, listing.get(*column)?.clone())));
@@ -92,12 +92,12 @@ impl Comparison {
             None => String::new(),
         };
         let percent = (effect * 100.0).abs();
-        let moves = match effect.total_cmp(&0.0) {
+        let change = match effect.total_cmp(&0.0) {
             std::cmp::Ordering::Greater => format!("raises the price by {percent:.1} %"),
             std::cmp::Ordering::Less => format!("lowers the price by {percent:.1} %"),
-            std::cmp::Ordering::Equal => "does not move the price".to_owned(),
+            std::cmp::Ordering::Equal => "does not change the price".to_owned(),
         };
-        let message = format!("{field} {}{against} {moves}", display(&self.value));
+        let message = format!("{field} {}{against} {change}", display(&self.value));
         let reference = self.reference.as_ref().map_or(serde_json::Value::Null, json);
         // Adding 0 turns −0 into 0.
         Factor { field, value: json(&self.value), reference, effect: effect + 0.0, message }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_given_field_is_compared_and_the_strongest_is_first() {
+    fn each_field_is_compared_and_the_strongest_is_first() {
         let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
         let mut listing = Listing::default();
         listing.set(Column::Brand, Some(Value::Text("Kia".into())));
@@ -144,13 +144,13 @@ mod tests {
         assert_eq!(comparisons[0].listing.text(Column::Brand), None);
         assert_eq!(comparisons[1].listing.number(Column::Year), Some(2016.0));
         let factors = factors(1000.0, comparisons, [1000.0, 800.0, 4000.0].into_iter());
-        let told: Vec<_> = factors.iter().map(|factor| (factor.effect, factor.message.as_str())).collect();
+        let described: Vec<_> = factors.iter().map(|factor| (factor.effect, factor.message.as_str())).collect();
         assert_eq!(
-            told,
+            described,
             [
                 (-0.75, "mileage 83000 instead of 120000 lowers the price by 75.0 %"),
                 (0.25, "year 2018 instead of 2016 raises the price by 25.0 %"),
-                (0.0, "brand Kia does not move the price"),
+                (0.0, "brand Kia does not change the price"),
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! Jobs: workbooks that take too long for one request.
+//! Jobs: workbooks that take too long for a single request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,7 +24,7 @@ use crate::http::upload::{WorkbookForm, receive_file};
 use crate::serving::jobs::JobEntry;
 use crate::state::State;
 
-/// How long a result is kept.
+/// How long a result is available.
 const RETENTION: Duration = Duration::from_hours(1);
 
 /// The valuation of a workbook in the background.
@@ -35,7 +35,7 @@ const RETENTION: Duration = Duration::from_hours(1);
     "error": null
 }))]
 pub(crate) struct Job {
-    /// The job is at `/v1/valuations/jobs/{id}`.
+    /// The id of the job, which is at `/v1/valuations/jobs/{id}`.
     id: String,
     /// `running`, `done` or `failed`.
     state: &'static str,
@@ -43,11 +43,11 @@ pub(crate) struct Job {
     file: String,
     /// The number of rows with a price so far.
     valued: u64,
-    /// When it was started.
+    /// When the job was created.
     created_at: DateTime<Utc>,
-    /// The path of the workbook with prices, available for an hour; null before it is done.
+    /// The path of the workbook with prices, available for an hour; null until the job is done.
     result: Option<String>,
-    /// Why it failed; null otherwise.
+    /// Why the job failed; null otherwise.
     error: Option<ProblemDetails>,
 }
 
@@ -66,9 +66,9 @@ impl Job {
 
 /// Values a workbook in the background
 ///
-/// For workbooks of many rows. The response comes at once and names the job in `Location`: poll it, and fetch `result`
-/// when it is done. A result is kept for an hour, unless the same caller has many newer ones. When the server stops, its
-/// jobs are lost.
+/// For large workbooks. The response is immediate, with the path of the job in `Location`: poll it, and fetch `result` when
+/// it is done. A result is available for an hour, unless the same caller has many newer ones. When the server stops, its jobs
+/// are lost.
 #[utoipa::path(
     post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations",
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
@@ -86,8 +86,8 @@ pub(crate) async fn start_job(
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Job>), Problem> {
     let served = state.engine().served()?;
     let caller = Admitted::of(&request)?.caller;
-    state.jobs().check_place(caller)?;
-    // Results of finished jobs must not block the next job of the caller.
+    state.jobs().check_capacity(caller)?;
+    // Results of finished jobs must not block a new job.
     if !state.buffers().disk.allows(caller, state.config().max_upload_bytes as u64) {
         state.jobs().remove_oldest_finished(caller);
     }
@@ -108,8 +108,8 @@ pub(crate) async fn start_job(
         let jobs = state.clone();
         let quota =
             Quota::for_result(state.buffers(), caller).freeing_disk(move || jobs.jobs().remove_oldest_finished(caller));
-        let place = state.engine().bulk.enter_job(caller);
-        let outcome = place.run(upload.inflated_bytes, move || valuation.run(&upload, quota)).await;
+        let slot = state.engine().bulk.enter_job(caller);
+        let outcome = slot.run(upload.inflated_bytes, move || valuation.run(&upload, quota)).await;
         *entry.outcome() = Some(outcome.map(Arc::new));
         drop(entry);
         tokio::time::sleep(RETENTION).await;
@@ -183,7 +183,7 @@ pub(crate) async fn get_result(
 }
 
 fn find(state: &State, id: Result<Path<String>, PathRejection>) -> Result<(Uuid, Arc<JobEntry>), Problem> {
-    let id = id.ok().and_then(|Path(id)| Uuid::parse_str(&id).ok()).ok_or_else(Problem::no_job)?;
-    let entry = state.jobs().get(id).ok_or_else(Problem::no_job)?;
+    let id = id.ok().and_then(|Path(id)| Uuid::parse_str(&id).ok()).ok_or_else(Problem::unknown_job)?;
+    let entry = state.jobs().get(id).ok_or_else(Problem::unknown_job)?;
     Ok((id, entry))
 }

@@ -1,4 +1,4 @@
-//! A listing as JSON: its schema, derived from the columns, and how it is read.
+//! Listings as JSON: the schema, derived from the columns, and parsing.
 
 use chrono::{Datelike, NaiveDate};
 use domain::cell::shorten;
@@ -30,7 +30,7 @@ impl PartialSchema for ListingRequest {
     fn schema() -> RefOr<Schema> {
         let mut object = ObjectBuilder::new()
             .schema_type(Type::Object)
-            .description(Some("A car as it is advertised. Unknown fields are omitted or null."))
+            .description(Some("A car as advertised. Fields with unknown values are omitted or null."))
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .examples([example()]);
         for column in Column::descriptive() {
@@ -65,7 +65,7 @@ fn lenient_property(column: Column) -> Object {
         builder = builder.multiple_of(Some(1.0));
     }
     if let Kind::Integer { .. } | Kind::Decimal { .. } = column.kind() {
-        // Within the bounds of every column; an empty text is a number that is missing.
+        // Within the bounds of every column; an empty string is a missing number.
         builder = builder.pattern(Some(match column {
             Column::Year => "^20[01][0-9]$",
             Column::Mileage => "^[0-9]$",
@@ -75,7 +75,7 @@ fn lenient_property(column: Column) -> Object {
     builder.schema_type(SchemaType::from_iter(types)).build()
 }
 
-/// An example with all columns except the date, so that it is valued for today.
+/// An example with all columns except the date, so that it is valued as of today.
 pub(crate) fn example() -> Json {
     let fields = Column::descriptive().iter().filter(|column| **column != Column::ListingDate);
     Json::Object(fields.map(|column| (column.name().to_owned(), example_of(*column))).collect::<Map<_, _>>())
@@ -147,7 +147,7 @@ pub(crate) fn read_at(
             Field::Repeated(column) => {
                 let name = column.name();
                 invalid.push(*column);
-                errors.push(|| error(name, format!("{name} is given more than once"), "duplicate_field"));
+                errors.push(|| error(name, format!("{name} is specified more than once"), "duplicate_field"));
             }
             Field::Unknown(name) => errors.push(|| error(name, unknown(name), "unknown_field")),
         }
@@ -186,7 +186,7 @@ pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listin
                 _ => refuse(&Reason::NotADate),
             },
             Item::Text(text) => texts.push((*column, single_spaced(text))),
-            // As it was written: in full, a very small number is long.
+            // As written, since a very small number is long without an exponent.
             Item::Number(number) if column.kind() == Kind::Text && !is_whole(number) => {
                 texts.push((*column, number.to_string()));
             }
@@ -205,8 +205,8 @@ pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listin
         Ok(_) => Err(errors),
         Err(problems) => {
             for problem in problems.iter().filter(|problem| !invalid.contains(&problem.column)) {
-                let place = [problem.column.name().into()];
-                errors.push(|| FieldError::in_body(&place, problem.to_string(), problem.reason.code()));
+                let path = [problem.column.name().into()];
+                errors.push(|| FieldError::in_body(&path, problem.to_string(), problem.reason.code()));
             }
             Err(errors)
         }
@@ -233,18 +233,18 @@ fn unknown(name: &str) -> String {
     }
 }
 
-fn describe(column: Column, reason: &Reason, given: &Item<'_>) -> String {
-    let given = match given {
+fn describe(column: Column, reason: &Reason, value: &Item<'_>) -> String {
+    let got = match value {
         Item::Null => String::new(),
         Item::Bool(value) => format!(" (got {value})"),
         Item::Number(number) => format!(" (got {number})"),
         Item::Text(text) => format!(" (got {})", Json::String(shorten(text))),
-        Item::List | Item::Object(_) => format!(" (got {})", given.kind()),
+        Item::List | Item::Object(_) => format!(" (got {})", value.kind()),
     };
     match (column.kind(), reason) {
         // Strict JSON has one date format.
-        (Kind::Date, Reason::NotADate) => format!("{} must be a date such as 2026-03-17{given}", column.name()),
-        _ => format!("{} {reason}{given}", column.name()),
+        (Kind::Date, Reason::NotADate) => format!("{} must be a date such as 2026-03-17{got}", column.name()),
+        _ => format!("{} {reason}{got}", column.name()),
     }
 }
 
@@ -324,8 +324,8 @@ mod tests {
 
     fn errors(text: &str) -> Vec<(String, &'static str, String)> {
         let errors = read(&parse(text.as_bytes()).unwrap(), today()).unwrap_err();
-        let told = errors.as_slice().iter();
-        told.map(|error| (error.pointer.clone().unwrap(), error.r#type, error.msg.clone())).collect()
+        let errors = errors.as_slice().iter();
+        errors.map(|error| (error.pointer.clone().unwrap(), error.r#type, error.msg.clone())).collect()
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
             ("/mileage", "out_of_range", "mileage must be between 0 and 2000000 (got -5)"),
             ("/milage", "unknown_field", "milage is not a field of a listing; did you mean mileage?"),
             ("/owners_count", "not_an_integer", "owners_count must be a whole number (got 1.5)"),
-            ("/wheel", "duplicate_field", "wheel is given more than once"),
+            ("/wheel", "duplicate_field", "wheel is specified more than once"),
             ("/listing_date", "not_a_date", "listing_date must be a date such as 2026-03-17 (got \"17.03.2026\")"),
         ];
         assert_eq!(found, expected.map(|(pointer, code, msg)| (pointer.to_owned(), code, msg.to_owned())));
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn lenient_numbers_may_be_strings_and_unknown_fields_anything() {
+    fn lenient_numbers_may_be_strings_and_unknown_fields_are_ignored() {
         let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
         assert_eq!(read_leniently(&item, today()).unwrap().number(Column::Mileage), Some(96_000.0));
         let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();

@@ -17,8 +17,8 @@ use crate::state::State;
 /// Values one car
 ///
 /// Returns the asking price to expect in listings, not a sale price, and the interval in which most such cars are offered.
-/// Only `brand`, `year` and `mileage` are required; the more fields, the narrower the interval. Texts are matched
-/// regardless of case and spacing, and common synonyms are known.
+/// Only `brand`, `year` and `mileage` are required; more fields usually narrow the interval. Texts are matched regardless of
+/// case and spacing, and common synonyms are recognized.
 #[utoipa::path(
     post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery),
     request_body(content = ListingRequest, description = "The car", example = json!(listing::example())),
@@ -47,7 +47,7 @@ pub(crate) async fn value_one(
     let request = ValuationRequest { listings, level: query.level, today };
     let ValuationResponse { served, valuations } = state.engine().inference.value(request).await?;
     let mut valuations = valuations.into_iter();
-    let valued = valuations.next().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
+    let valued = valuations.next().ok_or_else(|| Problem::internal(&"the model returned no valuation"))?;
     let prices = valuations.map(|other| other.price);
     let factors = query.explain.then(|| factors::factors(valued.price, comparisons, prices));
     let valuation = Valuation::new(&served, valued, factors);

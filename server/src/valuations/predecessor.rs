@@ -18,7 +18,7 @@ use crate::http::upload::WorkbookForm;
 use crate::serving::inference::{ValuationRequest, ValuationResponse};
 use crate::state::State;
 
-/// The schema of a car in the form of the predecessor.
+/// The schema of a car in the format of the predecessor.
 pub(crate) struct PredecessorListing;
 
 impl ToSchema for PredecessorListing {}
@@ -27,9 +27,8 @@ impl PartialSchema for PredecessorListing {
     fn schema() -> RefOr<Schema> {
         let mut object = listing::lenient_schema()
             .description(Some(
-                "A car in the form of the predecessor. Only brand, year and mileage are required. All fields of a listing \
-                 are accepted, numbers may be strings and strings numbers, and unknown fields are ignored, as they \
-                 were there.",
+                "A car in the format of the predecessor. Only brand, year and mileage are required. All fields of a listing \
+                 are accepted, numbers may be strings and strings numbers, and unknown fields are ignored.",
             ))
             .examples([example()]);
         for column in Column::REQUIRED {
@@ -63,7 +62,7 @@ pub(crate) async fn value_one(
     let listing = listing::read_leniently(&item, today).map_err(Problem::Invalid)?;
     let request = ValuationRequest { listings: vec![listing], level: DEFAULT_LEVEL, today };
     let ValuationResponse { valuations, .. } = state.engine().inference.value(request).await?;
-    let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model gave no valuation"))?;
+    let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model returned no valuation"))?;
     Ok(Json((valuation.price * 10.0).round() / 10.0))
 }
 

@@ -1,4 +1,4 @@
-//! The parameters of a valuation.
+//! The query parameters of valuations.
 
 use domain::cell::shorten;
 use onnx_model::Model;
@@ -17,7 +17,7 @@ pub(crate) struct OneQuery {
     /// default 0.5, 0.8 and 0.9.
     #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
-    /// Whether to add `factors`: what moves the price of this car.
+    /// Whether to add `factors`: the effect of each field on the price.
     #[param(default = false, required = false)]
     pub(crate) explain: bool,
     /// How many listings of similar cars to add as `comparables`, at most 20.

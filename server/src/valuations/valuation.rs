@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 use super::factors::Factor;
 use crate::serving::models::Served;
 
-/// What a car is worth: the asking price to expect in listings, and the interval that covers most of them.
+/// The valuation of a car: the asking price to expect in listings, and the interval that covers most of them.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!(example()))]
 pub(crate) struct Valuation {
-    /// The asking price to expect: half of such cars are offered for less, half for more.
+    /// The expected asking price: half of such cars are offered for less, half for more.
     price: f64,
     /// The currency of all amounts.
     currency: &'static str,
@@ -25,14 +25,14 @@ pub(crate) struct Valuation {
     level: f64,
     /// The distribution of asking prices, before calibration.
     quantiles: Vec<Quantile>,
-    /// The day of the price: that of the listing, or today.
+    /// The date of the price: that of the listing, or today.
     #[schema(value_type = String, format = Date)]
     as_of: NaiveDate,
     /// The model that valued the car.
     model: ModelReference,
     /// What the model does not know about the car.
     warnings: Vec<Warning>,
-    /// What moves the price, the strongest first; with `explain=true`.
+    /// The effect of each field on the price, the strongest first; with `explain=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     factors: Option<Vec<Factor>>,

@@ -1,4 +1,4 @@
-//! The values that the model in service knows.
+//! The values known to the model in service.
 
 use axum::Json;
 use axum::extract::{Query, State as Extracted};
@@ -22,7 +22,7 @@ pub(crate) struct VocabularyQuery {
     /// Only models and generations of this make.
     #[param(example = "kia", nullable = false)]
     brand: Option<String>,
-    /// Only generations of this model, of any make unless `brand` is given.
+    /// Only generations of this model, of any make without `brand`.
     #[param(example = "rio", nullable = false)]
     model: Option<String>,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Vocabulary {
     /// The version of the model.
     #[schema(example = 3)]
     model_version: i64,
-    /// By column, sorted.
+    /// The values by column, sorted.
     #[schema(
         value_type = std::collections::BTreeMap<String, Vec<String>>,
         example = json!({ "brand": ["kia", "toyota"], "model": ["ceed", "rio"], "drive": ["задний", "передний", "полный"] })
@@ -43,8 +43,8 @@ pub(crate) struct Vocabulary {
 
 /// Lists known values
 ///
-/// The texts that the model in service knows, by column, to choose from in a form. Any other text is accepted in a
-/// listing with a warning.
+/// The texts known to the model in service, by column, for example for a form. Any other text is accepted in a listing with a
+/// warning.
 #[utoipa::path(
     get, path = "/v1/vocabulary", operation_id = "get_vocabulary", tag = "valuations", params(VocabularyQuery),
     responses((status = 200, description = "The known values", body = Vocabulary), VocabularyProblems)
@@ -76,7 +76,7 @@ impl VocabularyQuery {
     }
 }
 
-/// The canonical make and model to filter by; `None` if not given.
+/// The canonical make and model to filter by; `None` if not specified.
 fn leading_texts(schema: &FeatureSchema, query: VocabularyQuery) -> Result<Vec<Option<String>>, Problem> {
     let mut leading = Vec::new();
     for (column, text) in [(Column::Brand, query.brand), (Column::Model, query.model)] {

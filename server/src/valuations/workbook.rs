@@ -76,18 +76,18 @@ pub(crate) async fn get_template(Extracted(state): Extracted<State>) -> Result<R
 pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(String, Arc<StoredFile>), Problem> {
     let served = state.engine().served()?;
     let caller = Admitted::of(&request)?.caller;
-    state.engine().bulk.check_place(caller)?;
+    state.engine().bulk.check_capacity(caller)?;
     let upload = receive_file(state.buffers(), request).await?;
-    let place = state.engine().bulk.enter(caller)?;
+    let slot = state.engine().bulk.enter(caller)?;
     let cancelled = CancelOnDrop::default();
     let quota = Quota::for_result(state.buffers(), caller);
     let valuation = WorkbookValuation::new(state, caller, served, Arc::clone(&cancelled.0));
     let name = upload.name.clone();
-    let valued = place.run(upload.inflated_bytes, move || valuation.run(&upload, quota)).await?;
+    let valued = slot.run(upload.inflated_bytes, move || valuation.run(&upload, quota)).await?;
     Ok((name, Arc::new(valued)))
 }
 
-/// A response to save as a file.
+/// A response that clients save as a file.
 pub(crate) async fn attachment(disposition: &str, file: Arc<StoredFile>) -> Result<Response, Problem> {
     let (length, body) = file.into_body().await.map_err(|error| Problem::internal(&error))?;
     let mut response = ([(CONTENT_TYPE, XLSX)], body).into_response();
@@ -116,7 +116,7 @@ impl WorkbookValuation {
 
     /// Values the rows of the workbook.
     pub(crate) fn run(&self, upload: &Upload, quota: Quota) -> Result<StoredFile, Problem> {
-        let source = upload.source().until(Arc::clone(&self.cancelled));
+        let source = upload.source().cancelled_by(Arc::clone(&self.cancelled));
         if Format::detect(&source).map_err(|error| table_problem(&error))? != Format::Xlsx {
             let detail = format!(
                 "{}: this is not an Excel workbook; save it as .xlsx, or use `probeg predict` for CSV",
@@ -133,7 +133,7 @@ impl WorkbookValuation {
         match tables::value_table(source, &mut output, options, &valuer) {
             Ok(summary) => {
                 let (rows, valued) = (summary.rows, summary.valued);
-                // The request itself was charged as one car, and the valued rows have been charged.
+                // One car was charged on admission, and the valued rows have been charged.
                 self.state.keys().charge(self.caller, (rows - valued).saturating_sub(u64::from(valued == 0)));
                 tracing::info!(
                     table.rows = rows,
@@ -154,7 +154,7 @@ impl WorkbookValuation {
         }
         let valuations = self.served.value(listings, self.today, DEFAULT_LEVEL);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-        self.state.metrics().valued(self.served.version, &valuations);
+        self.state.metrics().record_valuations(self.served.version, &valuations);
         let count = valuations.len() as u64;
         let before = self.valued.fetch_add(count, Ordering::Relaxed);
         self.state.keys().charge(self.caller, count.saturating_sub(u64::from(before == 0)));
@@ -165,7 +165,7 @@ impl WorkbookValuation {
 fn table_problem(error: &TableError) -> Problem {
     if error.is_too_large() {
         Problem::TableTooLarge { detail: error.to_string() }
-    } else if error.is_users_fault() {
+    } else if error.is_invalid_file() {
         Problem::UnreadableTable { detail: error.to_string() }
     } else if let Fault::Write(error) = &error.fault {
         write_error(error)
@@ -174,7 +174,7 @@ fn table_problem(error: &TableError) -> Problem {
     }
 }
 
-/// The `Content-Disposition` of the valued workbook of a name.
+/// The `Content-Disposition` header of a valued workbook.
 pub(crate) fn valued_disposition(name: &str) -> String {
     disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx"))
 }

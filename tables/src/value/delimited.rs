@@ -1,19 +1,19 @@
-//! Valuing a CSV, a batch of rows at a time.
+//! Values a CSV file in batches of rows.
 
 use std::io::Write;
 
-use super::outcome::{RowOutcome, ValueError, ValuedCounts, Valuer, titles};
+use super::outcome::{RowOutcome, ValueError, ValuedCounts, Valuer, appended_headers};
 use crate::delimited::{Delimited, Record};
 use crate::error::Fault;
 use crate::format::Format;
 use crate::row::Row;
 use crate::table::Table;
 
-/// The rows that are valued together: enough for several threads.
-const BATCH: usize = 1024;
+/// The number of rows to value together: enough for several threads.
+const BATCH_ROWS: usize = 1024;
 
-/// Writes the table with its outcomes as UTF-8, with a byte order mark where the table had one or
-/// was in another encoding, which tells a reader such as Excel what it is.
+/// Writes the table with its outcomes as UTF-8, with a byte order mark if the table had one or another encoding, so that
+/// Excel recognizes it.
 pub(super) fn value<E>(
     table: &Table<'_>,
     format: Format,
@@ -25,38 +25,38 @@ pub(super) fn value<E>(
     let options = table.options();
     let opened = Delimited::open(table.source(), format, delimiter, options.encoding, &options.limits);
     let mut records = opened.map_err(failed)?;
-    if records.is_marked() {
+    if records.needs_byte_order_mark() {
         output.write_all("\u{feff}".as_bytes()).map_err(|error| failed(Fault::Write(error)))?;
     }
     let mut writer = Writer::new(table, delimiter, output);
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut summary = ValuedCounts::default();
+    let mut batch = Vec::with_capacity(BATCH_ROWS);
+    let mut counts = ValuedCounts::default();
     loop {
         let record = records.next_record().map_err(failed)?;
         let ended = record.is_none();
         batch.extend(record);
-        if batch.len() == BATCH || ended {
-            summary += writer.write_batch(&mut batch, valuer)?;
+        if batch.len() == BATCH_ROWS || ended {
+            counts += writer.write_batch(&mut batch, valuer)?;
         }
         if ended {
             break;
         }
     }
     writer.csv.flush().map_err(|error| failed(Fault::Write(error)))?;
-    Ok(summary)
+    Ok(counts)
 }
 
 struct Writer<'t, 'a, W: Write> {
     table: &'t Table<'a>,
     csv: csv::Writer<W>,
-    /// The line after the last one that was written.
-    line: u64,
+    /// The number of the next line to write.
+    next_line: u64,
 }
 
 impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
     fn new(table: &'t Table<'a>, delimiter: u8, output: W) -> Self {
         let csv = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(output);
-        Self { table, csv, line: 1 }
+        Self { table, csv, next_line: 1 }
     }
 
     fn write_batch<E>(
@@ -66,39 +66,40 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
     ) -> Result<ValuedCounts, ValueError<E>> {
         let header = self.table.header();
         let rows: Vec<Row> =
-            records.iter().map(|record| Row::of_line(record.line, record.fields.clone(), header)).collect();
+            records.iter().map(|record| Row::from_line(record.line, record.fields.clone(), header)).collect();
         let has_outcome = |row: &Row| row.number() > header.row && !row.is_empty();
         let batch: Vec<Row> = rows.iter().filter(|row| has_outcome(row)).cloned().collect();
-        let (outcomes, summary) = valuer.value_rows(header, &batch).map_err(ValueError::Value)?;
+        let (outcomes, counts) = valuer.value_rows(header, &batch).map_err(ValueError::Value)?;
         let mut outcomes = outcomes.into_iter();
         for (record, row) in records.drain(..).zip(&rows) {
             let outcome = if has_outcome(row) { outcomes.next() } else { None };
-            self.write(&record, outcome.as_ref())
+            self.write_row(&record, outcome.as_ref())
                 .map_err(|error| Fault::Write(std::io::Error::other(error)).in_file(self.table.source().name()))?;
         }
-        Ok(summary)
+        Ok(counts)
     }
 
-    fn write(&mut self, record: &Record, outcome: Option<&RowOutcome>) -> Result<(), csv::Error> {
+    fn write_row(&mut self, record: &Record, outcome: Option<&RowOutcome>) -> Result<(), csv::Error> {
         let header = self.table.header();
         let width = header.headers.len();
-        while self.line < record.line {
+        while self.next_line < record.line {
             self.csv.write_record(std::iter::repeat_n("", width + 4))?;
-            self.line += 1;
+            self.next_line += 1;
         }
-        self.line = record.line + 1 + record.fields.iter().map(|field| field.matches('\n').count() as u64).sum::<u64>();
+        self.next_line =
+            record.line + 1 + record.fields.iter().map(|field| field.matches('\n').count() as u64).sum::<u64>();
         let padding = std::iter::repeat_n("", width.saturating_sub(record.fields.len()));
-        let added = match outcome {
-            _ if record.line == header.row => titles(header),
-            Some(outcome) => texts(outcome),
+        let appended = match outcome {
+            _ if record.line == header.row => appended_headers(header),
+            Some(outcome) => outcome_fields(outcome),
             None => Default::default(),
         };
-        let fields = record.fields.iter().chain(padding).chain(added.iter().map(String::as_str));
+        let fields = record.fields.iter().chain(padding).chain(appended.iter().map(String::as_str));
         self.csv.write_record(fields)
     }
 }
 
-fn texts(outcome: &RowOutcome) -> [String; 4] {
+fn outcome_fields(outcome: &RowOutcome) -> [String; 4] {
     let [price, low, high] = outcome.prices.map_or(Default::default(), |prices| prices.map(|price| price.to_string()));
     [price, low, high, outcome.status.clone().into_owned()]
 }

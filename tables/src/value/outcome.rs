@@ -1,4 +1,4 @@
-//! How rows are valued, and what is written beside each.
+//! Values rows, and describes the outcome of each.
 
 use std::borrow::Cow;
 use std::ops::AddAssign;
@@ -10,12 +10,12 @@ use crate::error::{Fault, TableError};
 use crate::header::Header;
 use crate::row::{Rejection, Row};
 
-/// How many rows were valued.
+/// The numbers of rows of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ValuedCounts {
-    /// Rows that hold anything.
+    /// Rows that are not empty.
     pub rows: u64,
-    /// Rows that were given a price.
+    /// Rows with a price.
     pub valued: u64,
 }
 
@@ -34,26 +34,26 @@ pub enum ValueError<E> {
 pub struct Valuer<'v, E> {
     /// The date of listings without one.
     pub today: NaiveDate,
-    /// Threads that value the rows of a workbook, besides the one that reads them.
+    /// The number of threads that value the rows of a workbook, besides the reading thread.
     pub threads: usize,
     /// Returns a valuation for each listing, in order.
     pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
 }
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
-/// Longest status, in characters.
+/// The maximum length of a status in characters.
 const MAX_STATUS_CHARS: usize = 500;
 
-/// What is written beside a row.
+/// The outcome of a row, written to the appended columns.
 #[derive(Debug, PartialEq)]
 pub(super) struct RowOutcome {
-    /// Price, lower and upper end.
+    /// The price and the lower and upper end of its interval.
     pub(super) prices: Option<[f64; 3]>,
     pub(super) status: Cow<'static, str>,
 }
 
 impl<E> Valuer<'_, E> {
-    /// The outcomes of rows, in order, and how many of them were valued.
+    /// Values rows. Returns their outcomes in order, and the numbers of rows.
     pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
         let mut listings = Vec::with_capacity(rows.len());
         let mut rejected: Vec<Option<Vec<Rejection>>> = Vec::with_capacity(rows.len());
@@ -68,7 +68,7 @@ impl<E> Valuer<'_, E> {
         }
         let expected = listings.len();
         let values = if expected == 0 { Vec::new() } else { (self.value)(listings)? };
-        assert_eq!(values.len(), expected, "a value for each listing");
+        assert_eq!(values.len(), expected, "one valuation per listing");
         let mut values = values.into_iter();
         let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
             Some(rejections) => Some(RowOutcome::rejected(&rejections)),
@@ -91,24 +91,24 @@ impl RowOutcome {
         let status = if notes.is_empty() {
             Cow::Borrowed("ok")
         } else {
-            Cow::Owned(shorten(format!("ok: {}", notes.join("; "))))
+            Cow::Owned(truncate_status(format!("ok: {}", notes.join("; "))))
         };
-        // Money is written without a fraction.
+        // Prices are rounded to whole units.
         Self { prices: Some([valuation.price, valuation.low, valuation.high].map(f64::round)), status }
     }
 
     fn rejected(rejections: &[Rejection]) -> Self {
         let reasons: Vec<String> = rejections.iter().map(Rejection::to_string).collect();
-        Self { prices: None, status: Cow::Owned(shorten(reasons.join("; "))) }
+        Self { prices: None, status: Cow::Owned(truncate_status(reasons.join("; "))) }
     }
 }
 
-fn shorten(status: String) -> String {
+fn truncate_status(status: String) -> String {
     if status.chars().count() <= MAX_STATUS_CHARS { status } else { status.chars().take(MAX_STATUS_CHARS).collect() }
 }
 
-/// The new headers, numbered where the table has such a header already.
-pub(super) fn titles(header: &Header) -> [String; 4] {
+/// The appended headers, numbered if the table already has a header with the same name.
+pub(super) fn appended_headers(header: &Header) -> [String; 4] {
     COLUMNS.map(|name| {
         let taken = |title: &str| header.headers.iter().any(|header| header.trim().eq_ignore_ascii_case(title));
         let numbered = (2..).map(|number| format!("{name} ({number})"));
@@ -116,13 +116,13 @@ pub(super) fn titles(header: &Header) -> [String; 4] {
     })
 }
 
-/// Why the valuation of a workbook ended early.
-pub(super) enum Stop<E> {
+/// Why the valuation of a workbook failed.
+pub(super) enum WorkbookError<E> {
     Fault(Fault),
     Value(E),
 }
 
-impl<E> From<Fault> for Stop<E> {
+impl<E> From<Fault> for WorkbookError<E> {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }

@@ -1,30 +1,31 @@
-//! How the parts of a workbook refer to each other.
+//! The relationships between the parts of a workbook.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use quick_xml::events::{BytesStart, Event};
 
-use super::container::{Container, Spent, is_xml};
+use super::container::{Container, Usage, is_xml};
 use super::xml::{attribute, attributes};
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// Most sheets of a workbook.
+/// The maximum number of sheets.
 const MAX_SHEETS: usize = 512;
-/// The largest list of sheets, or of what a part refers to, in bytes.
-const LONGEST_LIST: u64 = 1 << 20;
+/// The maximum size of the sheet list, and of the relationships of a part, in bytes.
+const MAX_LIST_BYTES: u64 = 1 << 20;
 
-/// What a workbook consists of.
+/// The parts of a workbook.
 #[derive(Debug)]
 pub(crate) struct Package {
-    /// Its worksheets, in the order of their tabs.
+    /// The worksheets, in tab order.
     pub(crate) sheets: Vec<Sheet>,
-    /// The part of the shared texts, and that of the formats.
+    /// The index of the part with the shared strings.
     pub(crate) texts: Option<usize>,
+    /// The index of the part with the cell formats.
     pub(crate) formats: Option<usize>,
-    /// Whether days are counted from 1904 on.
-    pub(crate) is_1904: bool,
+    /// Whether the workbook uses the 1904 date system.
+    pub(crate) uses_1904_dates: bool,
 }
 
 /// A worksheet.
@@ -32,30 +33,30 @@ pub(crate) struct Package {
 pub(crate) struct Sheet {
     pub(crate) name: String,
     pub(crate) is_hidden: bool,
-    /// The place of its part in the container.
+    /// The index of its part in the container.
     pub(crate) part: usize,
 }
 
 impl Package {
-    pub(crate) fn read(container: &mut Container<'_>, limits: &Limits, spent: &mut Spent) -> Result<Self, Fault> {
-        let package = relationships(container, "_rels/.rels", limits, spent)?;
-        let mut workbooks = package.iter().filter(|one| one.is_a("officeDocument"));
+    pub(crate) fn read(container: &mut Container<'_>, limits: &Limits, usage: &mut Usage) -> Result<Self, Fault> {
+        let package = relationships(container, "_rels/.rels", limits, usage)?;
+        let mut workbooks = package.iter().filter(|one| one.has_kind("officeDocument"));
         let (Some(workbook), None) = (workbooks.next(), workbooks.next()) else {
-            return Err(inconsistent("not one workbook is named"));
+            return Err(inconsistent("there must be exactly one workbook part"));
         };
         let workbook = resolve("", &workbook.target);
         let (folder, name) = workbook.rsplit_once('/').unwrap_or(("", &workbook));
-        let relationships = relationships(container, &format!("{folder}/_rels/{name}.rels"), limits, spent)?;
-        let mut listed = List::default();
-        read_list(container, &workbook, limits, spent, |path, tag| listed.look(path, tag))?;
+        let relationships = relationships(container, &format!("{folder}/_rels/{name}.rels"), limits, usage)?;
+        let mut list = SheetList::default();
+        read_list(container, &workbook, limits, usage, |path, tag| list.observe(path, tag))?;
         let part = |target: &str| container.find(&resolve(folder, target));
-        let named = |kind: &str| relationships.iter().find(|one| one.is_a(kind)).and_then(|one| part(&one.target));
+        let named = |kind: &str| relationships.iter().find(|one| one.has_kind(kind)).and_then(|one| part(&one.target));
         let mut sheets = Vec::new();
         let mut parts = HashSet::new();
-        for sheet in listed.sheets {
+        for sheet in list.sheets {
             let relationship = relationships.iter().find(|one| one.id == sheet.id);
             let relationship = relationship.ok_or_else(|| inconsistent("a sheet has no part"))?;
-            if !relationship.is_a("worksheet") {
+            if !relationship.has_kind("worksheet") {
                 continue;
             }
             if !is_xml(&relationship.target) {
@@ -67,15 +68,20 @@ impl Package {
             }
             sheets.push(Sheet { name: sheet.name, is_hidden: sheet.is_hidden, part });
         }
-        Ok(Self { sheets, texts: named("sharedStrings"), formats: named("styles"), is_1904: listed.is_1904 })
+        Ok(Self {
+            sheets,
+            texts: named("sharedStrings"),
+            formats: named("styles"),
+            uses_1904_dates: list.uses_1904_dates,
+        })
     }
 }
 
-/// The lists of a workbook.
+/// The sheets as listed in the workbook part.
 #[derive(Default)]
-struct List {
+struct SheetList {
     sheets: Vec<ListedSheet>,
-    is_1904: bool,
+    uses_1904_dates: bool,
 }
 
 struct ListedSheet {
@@ -84,11 +90,12 @@ struct ListedSheet {
     is_hidden: bool,
 }
 
-impl List {
-    fn look(&mut self, path: [&str; 2], tag: &BytesStart<'_>) -> Result<(), Fault> {
+impl SheetList {
+    fn observe(&mut self, path: [&str; 2], tag: &BytesStart<'_>) -> Result<(), Fault> {
         match path {
             ["workbook", "workbookPr"] => {
-                self.is_1904 = attribute(tag, "date1904").is_some_and(|set| matches!(set.trim(), "1" | "true" | "on"));
+                self.uses_1904_dates =
+                    attribute(tag, "date1904").is_some_and(|set| matches!(set.trim(), "1" | "true" | "on"));
             }
             ["sheets", "sheet"] => {
                 let (name, state) = (attribute(tag, "name"), attribute(tag, "state"));
@@ -105,13 +112,13 @@ impl List {
     }
 }
 
-/// The `id` of a sheet, whose prefix depends on who wrote it.
+/// The relationship id of a sheet; its namespace prefix varies between programs.
 fn relationship_id(sheet: &BytesStart<'_>) -> Result<String, Fault> {
-    let mut ids = attributes(sheet).flatten().filter(|one| one.name.rsplit(':').next() == Some("id"));
+    let mut ids = attributes(sheet).flatten().filter(|attribute| attribute.name.rsplit(':').next() == Some("id"));
     match (ids.next(), ids.next()) {
         (Some(id), None) => Ok(id.value.to_owned()),
         (None, _) => Err(inconsistent("a sheet has no part")),
-        (Some(_), Some(_)) => Err(inconsistent("a sheet has two attributes of one name")),
+        (Some(_), Some(_)) => Err(inconsistent("a sheet has more than one relationship id")),
     }
 }
 
@@ -123,8 +130,8 @@ struct Relationship {
 }
 
 impl Relationship {
-    /// Whether it is of a kind, of which the last word is the same in both editions of the standard.
-    fn is_a(&self, kind: &str) -> bool {
+    /// Whether it is of this kind. Only the last segment is the same in both editions of the standard.
+    fn has_kind(&self, kind: &str) -> bool {
         self.kind.rsplit('/').next() == Some(kind)
     }
 }
@@ -133,18 +140,18 @@ fn relationships(
     container: &mut Container<'_>,
     part: &str,
     limits: &Limits,
-    spent: &mut Spent,
+    usage: &mut Usage,
 ) -> Result<Vec<Relationship>, Fault> {
     let mut found: Vec<Relationship> = Vec::new();
     let mut ids = HashSet::new();
-    read_list(container, part, limits, spent, |path, tag| {
+    read_list(container, part, limits, usage, |path, tag| {
         if path != ["Relationships", "Relationship"] {
             return Ok(());
         }
         let value = |name| attribute(tag, name).map(|value| value.trim().to_owned()).unwrap_or_default();
         let one = Relationship { id: value("Id"), kind: value("Type"), target: value("Target") };
         if !ids.insert(one.id.clone()) {
-            return Err(inconsistent(&format!("{part} has one name for two parts")));
+            return Err(inconsistent(&format!("{part} has a duplicate id")));
         }
         if !value("TargetMode").eq_ignore_ascii_case("external") {
             found.push(one);
@@ -154,57 +161,57 @@ fn relationships(
     Ok(found)
 }
 
-/// Reads a part of bounded size, and shows each element with its name and that of the element around it.
+/// Reads a part of limited size, and passes each element to `observe` with the names of its parent and itself.
 fn read_list(
     container: &mut Container<'_>,
     part: &str,
     limits: &Limits,
-    spent: &mut Spent,
-    mut look: impl FnMut([&str; 2], &BytesStart<'_>) -> Result<(), Fault>,
+    usage: &mut Usage,
+    mut observe: impl FnMut([&str; 2], &BytesStart<'_>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let place = container.find(part).ok_or_else(|| inconsistent(&format!("its part {part} is missing")))?;
-    let mut xml = container.xml(place, limits, *spent)?;
+    let index = container.find(part).ok_or_else(|| inconsistent(&format!("part {part} is missing")))?;
+    let mut xml = container.xml(index, limits, *usage)?;
     let mut open: Vec<String> = Vec::new();
     loop {
-        if xml.bytes() > LONGEST_LIST {
-            return Err(Fault::TooLarge(format!("its part {part} is larger than a megabyte")));
+        if xml.bytes() > MAX_LIST_BYTES {
+            return Err(Fault::TooLarge(format!("part {part} is larger than 1 MiB")));
         }
         match xml.next()?.0 {
             Event::Eof => break,
             Event::Start(tag) => {
-                look([open.last().map_or("", String::as_str), tag.local_name().as_ref()], &tag)?;
+                observe([open.last().map_or("", String::as_str), tag.local_name().as_ref()], &tag)?;
                 open.push(tag.local_name().as_ref().to_owned());
             }
-            Event::Empty(tag) => look([open.last().map_or("", String::as_str), tag.local_name().as_ref()], &tag)?,
+            Event::Empty(tag) => observe([open.last().map_or("", String::as_str), tag.local_name().as_ref()], &tag)?,
             Event::End(_) => {
                 open.pop();
             }
             _ => {}
         }
     }
-    spent.add(&xml);
+    usage.add(&xml);
     Ok(())
 }
 
-/// The name of the part that another one, in a folder, refers to.
+/// Resolves the target of a relationship against the folder of its source.
 fn resolve(folder: &str, target: &str) -> String {
     let target = target.replace('\\', "/");
     let folder = if target.starts_with('/') { "" } else { folder };
     let mut path: Vec<&str> = Vec::new();
-    for step in folder.split('/').chain(target.split('/')) {
-        match step {
+    for segment in folder.split('/').chain(target.split('/')) {
+        match segment {
             "" | "." => {}
             ".." => {
                 path.pop();
             }
-            step => path.push(step),
+            segment => path.push(segment),
         }
     }
     path.join("/")
 }
 
 fn inconsistent(what: &str) -> Fault {
-    Fault::Damaged(format!("its parts do not fit together ({what})"))
+    Fault::Damaged(format!("its parts are inconsistent ({what})"))
 }
 
 #[cfg(test)]

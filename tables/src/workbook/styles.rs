@@ -1,30 +1,30 @@
-//! Which formats show a number as a date.
+//! Cell formats that show a number as a date.
 
 use std::collections::HashSet;
 use std::io::BufRead;
 
 use quick_xml::events::{BytesStart, Event};
 
-use super::xml::{Xml, attribute};
+use super::xml::{XmlReader, attribute};
 use crate::error::Fault;
 
-/// The most formats; no spreadsheet program supports as many.
+/// The maximum number of formats; Excel supports fewer.
 const MAX_FORMATS: usize = 100_000;
 
-/// The formats that cells refer to by their number.
+/// The cell formats, which cells refer to by index.
 #[derive(Debug, Default)]
 pub(crate) struct Formats {
     shows_date: Vec<bool>,
 }
 
 impl Formats {
-    pub(crate) fn read(xml: &mut Xml<impl BufRead>) -> Result<Self, Fault> {
+    pub(crate) fn read(xml: &mut XmlReader<impl BufRead>) -> Result<Self, Fault> {
         let mut dates = HashSet::new();
         let mut formats = Vec::new();
         let mut section = String::new();
         loop {
             let (event, depth) = xml.next()?;
-            // The depth of the tag itself.
+            // The depth of the element itself.
             let (tag, depth) = match &event {
                 Event::Start(tag) => (tag, depth),
                 Event::Empty(tag) => (tag, depth + 1),
@@ -47,7 +47,7 @@ impl Formats {
         Ok(Self { shows_date: formats.into_iter().map(is_date).collect() })
     }
 
-    /// Whether cells of the format show dates or times of day.
+    /// Whether a format shows dates or times of day.
     pub(crate) fn shows_date(&self, format: usize) -> bool {
         self.shows_date.get(format).copied().unwrap_or_default()
     }
@@ -57,8 +57,8 @@ fn number_format(tag: &BytesStart<'_>) -> Option<u32> {
     attribute(tag, "numFmtId")?.trim().parse().ok()
 }
 
-/// Whether a pattern has a day, month, year or time in it, looking at what it says of positive numbers. One of hours or
-/// minutes that go on counting, such as `[h]:mm`, shows a length of time.
+/// Whether the section for positive numbers of a number format contains a date or time. An elapsed time such as `[h]:mm`
+/// is a duration, not a date.
 fn shows_date(pattern: &str) -> bool {
     let mut characters = pattern.chars();
     while let Some(c) = characters.next() {
@@ -71,9 +71,10 @@ fn shows_date(pattern: &str) -> bool {
                 characters.find(|c| *c == '"');
             }
             '[' => {
-                let inside: String = characters.by_ref().take_while(|c| *c != ']').collect();
-                let counts = |unit: char| !inside.is_empty() && inside.chars().all(|c| c.eq_ignore_ascii_case(&unit));
-                if ['h', 'm', 's'].into_iter().any(counts) {
+                let bracketed: String = characters.by_ref().take_while(|c| *c != ']').collect();
+                let is_elapsed =
+                    |unit: char| !bracketed.is_empty() && bracketed.chars().all(|c| c.eq_ignore_ascii_case(&unit));
+                if ['h', 'm', 's'].into_iter().any(is_elapsed) {
                     return false;
                 }
             }
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_of_dates_are_told_from_others() {
+    fn date_formats_are_recognized() {
         for pattern in ["dd.mm.yyyy", "[$-419]D MMMM YYYY;@", "h:mm", "m\"M\"d\"D\";@", "*-yyyy", "[Red]dd/mm"] {
             assert!(shows_date(pattern), "{pattern}");
         }
@@ -113,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_formats_of_cells_count() {
+    fn only_cell_formats_are_read() {
         let xml = "<styleSheet><numFmts><numFmt numFmtId=\"164\" formatCode=\"dd.mm.yy\"/></numFmts>\
             <cellStyleXfs><xf numFmtId=\"14\"/></cellStyleXfs>\
             <cellXfs><xf numFmtId=\"0\"/><xf numFmtId=\"14\"><alignment/></xf><xf numFmtId=\"164\"/><xf/></cellXfs>\
             <dxfs><dxf><numFmt numFmtId=\"0\" formatCode=\"dd\"/></dxf></dxfs></styleSheet>";
-        let formats = Formats::read(&mut Xml::new(xml.as_bytes(), "s.xml", 100).unwrap()).unwrap();
+        let formats = Formats::read(&mut XmlReader::new(xml.as_bytes(), "s.xml", 100).unwrap()).unwrap();
         assert_eq!(formats.shows_date, [false, true, true, false]);
         assert!(!formats.shows_date(4));
     }

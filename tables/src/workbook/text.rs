@@ -1,4 +1,4 @@
-//! The texts of cells: shared ones, and those that stand in the cell itself.
+//! The texts of cells: shared strings and inline strings.
 
 use std::borrow::Cow;
 use std::io::BufRead;
@@ -6,119 +6,123 @@ use std::io::BufRead;
 use domain::column::MAX_TEXT_CHARS;
 use quick_xml::events::{BytesStart, Event};
 
-use super::xml::{Xml, attribute, text_of};
+use super::xml::{XmlReader, attribute, text_of};
 use crate::error::Fault;
 use crate::limits::Limits;
 
-/// Bytes of a text that are looked at: enough for [`MAX_TEXT_CHARS`] characters, however they are written.
-const LOOKED_AT: usize = 8 << 10;
+/// The number of bytes of a text to keep: enough for [`MAX_TEXT_CHARS`] characters in any encoding.
+const MAX_PREFIX_BYTES: usize = 8 << 10;
 
-/// A text built from a stream of XML events, no longer than needed.
+/// A text built from XML events. Only its prefix is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
-    begin: String,
+    prefix: String,
     characters: usize,
-    /// The depths of the `t` and of the phonetic run that are open.
-    run: Option<usize>,
-    phonetic: Option<usize>,
+    /// The depth of the open `t` element.
+    text_depth: Option<usize>,
+    /// The depth of the open phonetic run.
+    phonetic_depth: Option<usize>,
 }
 
 impl Text {
     pub(crate) fn clear(&mut self) {
-        self.begin.clear();
-        (self.characters, self.run, self.phonetic) = (0, None, None);
+        self.prefix.clear();
+        (self.characters, self.text_depth, self.phonetic_depth) = (0, None, None);
     }
 
-    /// Takes in an event within an `si` or `is`, after which so many elements are open: the text of all runs but phonetic
-    /// ones, which tell how to read it aloud.
-    pub(crate) fn look(&mut self, event: &Event<'_>, depth: usize) {
+    /// Handles an event within an `si` or `is` element; `depth` elements are open after it. Phonetic runs, which are a
+    /// pronunciation guide, are skipped.
+    pub(crate) fn observe(&mut self, event: &Event<'_>, depth: usize) {
         match event {
-            Event::Start(tag) if self.run.is_none() && self.phonetic.is_none() => match tag.local_name().as_ref() {
-                "t" => self.run = Some(depth),
-                "rPh" => self.phonetic = Some(depth),
-                _ => {}
-            },
-            Event::End(_) => {
-                self.run = self.run.filter(|run| *run <= depth);
-                self.phonetic = self.phonetic.filter(|phonetic| *phonetic <= depth);
+            Event::Start(tag) if self.text_depth.is_none() && self.phonetic_depth.is_none() => {
+                match tag.local_name().as_ref() {
+                    "t" => self.text_depth = Some(depth),
+                    "rPh" => self.phonetic_depth = Some(depth),
+                    _ => {}
+                }
             }
-            _ if self.run.is_some() => self.push(event),
+            Event::End(_) => {
+                self.text_depth = self.text_depth.filter(|text| *text <= depth);
+                self.phonetic_depth = self.phonetic_depth.filter(|phonetic| *phonetic <= depth);
+            }
+            _ if self.text_depth.is_some() => self.push(event),
             _ => {}
         }
     }
 
-    /// Adds the text of an event.
+    /// Appends the text of an event.
     pub(crate) fn push(&mut self, event: &Event<'_>) {
         let Some(text) = text_of(event) else { return };
         self.characters += text.chars().count();
-        if self.begin.len() < LOOKED_AT {
-            self.begin.push_str(&text);
+        if self.prefix.len() < MAX_PREFIX_BYTES {
+            self.prefix.push_str(&text);
         }
     }
 
-    /// Whether it has more characters than a cell may.
+    /// Whether the text has more characters than this.
     pub(crate) fn is_longer_than(&self, characters: usize) -> bool {
         self.characters > characters
     }
 
-    /// The text as written, trimmed.
-    pub(crate) fn written(&self) -> &str {
-        self.begin.trim()
+    /// The text with escapes unresolved, trimmed.
+    pub(crate) fn raw(&self) -> &str {
+        self.prefix.trim()
     }
 
-    /// The text with escapes resolved, trimmed. A text that is too long for any value is cut off, which still makes it too
-    /// long.
+    /// The text with escapes resolved, trimmed. A text that is too long for any column is truncated to one that is still
+    /// too long.
     pub(crate) fn read(&self) -> Cow<'_, str> {
-        match unescape(&self.begin) {
-            Cow::Borrowed(text) => Cow::Borrowed(cut(text.trim())),
-            Cow::Owned(text) => Cow::Owned(cut(text.trim()).to_owned()),
+        match unescape(&self.prefix) {
+            Cow::Borrowed(text) => Cow::Borrowed(truncate(text.trim())),
+            Cow::Owned(text) => Cow::Owned(truncate(text.trim()).to_owned()),
         }
     }
 }
 
-fn cut(text: &str) -> &str {
+fn truncate(text: &str) -> &str {
     text.char_indices().nth(MAX_TEXT_CHARS + 1).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Resolves escapes such as `_x000D_`, by which workbooks write characters that XML does not allow.
+/// Resolves escapes such as `_x000D_`, which stand for characters that XML does not allow.
 fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains("_x") {
         return Cow::Borrowed(text);
     }
     let mut units = Vec::new();
     let mut rest = text;
-    while let Some(place) = rest.find("_x") {
-        units.extend(rest[..place].encode_utf16());
-        if let Some(unit) = escaped(&rest[place..]) {
+    while let Some(start) = rest.find("_x") {
+        units.extend(rest[..start].encode_utf16());
+        if let Some(unit) = decode_escape(&rest[start..]) {
             units.push(unit);
-            rest = &rest[place + 7..];
+            rest = &rest[start + 7..];
         } else {
             units.push(u16::from(b'_'));
-            rest = &rest[place + 1..];
+            rest = &rest[start + 1..];
         }
     }
     units.extend(rest.encode_utf16());
     Cow::Owned(String::from_utf16_lossy(&units))
 }
 
-fn escaped(text: &str) -> Option<u16> {
+fn decode_escape(text: &str) -> Option<u16> {
     let digits = text.get(2..6)?;
     let is_escape = text.as_bytes().get(6) == Some(&b'_') && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     is_escape.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// The texts that cells refer to by their number.
+/// The shared strings, which cells refer to by index.
 #[derive(Debug, Default)]
 pub(crate) struct SharedTexts {
-    /// Stored in chunks of equal size, so that memory is never moved.
-    pieces: Vec<String>,
-    begins: Vec<u32>,
+    /// Chunks of equal capacity, so that growing never copies texts.
+    chunks: Vec<String>,
+    /// The offset of each text, as if the chunks were contiguous.
+    offsets: Vec<u32>,
 }
 
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 
 impl SharedTexts {
-    pub(crate) fn read(xml: &mut Xml<impl BufRead>, limits: &Limits) -> Result<Self, Fault> {
+    pub(crate) fn read(xml: &mut XmlReader<impl BufRead>, limits: &Limits) -> Result<Self, Fault> {
         let mut texts = Self::default();
         let mut text = Text::default();
         loop {
@@ -131,65 +135,66 @@ impl SharedTexts {
                 Event::Empty(tag) if depth == 1 && tag.local_name().as_ref() == "si" => texts.push("", limits)?,
                 Event::End(tag) if depth == 1 && tag.local_name().as_ref() == "si" => {
                     if text.is_longer_than(limits.max_text) {
-                        let what = format!("one of its texts has more than {} characters", limits.max_text);
+                        let what = format!("a shared string has more than {} characters", limits.max_text);
                         return Err(Fault::TooLarge(what));
                     }
                     texts.push(&text.read(), limits)?;
                 }
-                event => text.look(event, depth),
+                event => text.observe(event, depth),
             }
         }
     }
 
-    pub(crate) fn get(&self, number: usize) -> Option<&str> {
-        let begin = *self.begins.get(number)? as usize;
-        let piece = self.pieces.get(begin / PIECE)?;
-        let next = self.begins.get(number + 1).map(|next| *next as usize).filter(|next| next / PIECE == begin / PIECE);
-        piece.get(begin % PIECE..next.map_or(piece.len(), |next| next % PIECE))
+    pub(crate) fn get(&self, index: usize) -> Option<&str> {
+        let start = *self.offsets.get(index)? as usize;
+        let chunk = self.chunks.get(start / CHUNK_BYTES)?;
+        let next = self.offsets.get(index + 1).map(|next| *next as usize);
+        let next = next.filter(|next| next / CHUNK_BYTES == start / CHUNK_BYTES);
+        chunk.get(start % CHUNK_BYTES..next.map_or(chunk.len(), |next| next % CHUNK_BYTES))
     }
 
     fn push(&mut self, text: &str, limits: &Limits) -> Result<(), Fault> {
-        let is_full = |piece: &String| piece.len() + text.len() >= PIECE;
-        if self.pieces.last().is_none_or(is_full) {
-            self.pieces.push(String::with_capacity(PIECE));
+        let is_full = |chunk: &String| chunk.len() + text.len() >= CHUNK_BYTES;
+        if self.chunks.last().is_none_or(is_full) {
+            self.chunks.push(String::with_capacity(CHUNK_BYTES));
         }
-        // Growing a list takes up to the same again.
-        let bytes = self.pieces.len() * PIECE + 2 * size_of::<u32>() * self.begins.len();
-        let begin = self.pieces.last().map(|piece| (self.pieces.len() - 1) * PIECE + piece.len());
-        match begin.and_then(|begin| u32::try_from(begin).ok()) {
-            Some(begin) if bytes as u64 <= limits.max_shared_bytes => self.begins.push(begin),
+        // While a vector grows, it takes up to twice its size.
+        let bytes = self.chunks.len() * CHUNK_BYTES + 2 * size_of::<u32>() * self.offsets.len();
+        let offset = self.chunks.last().map(|chunk| (self.chunks.len() - 1) * CHUNK_BYTES + chunk.len());
+        match offset.and_then(|offset| u32::try_from(offset).ok()) {
+            Some(offset) if bytes as u64 <= limits.max_shared_bytes => self.offsets.push(offset),
             _ => {
-                let what = format!("the workbook's texts take more than {} bytes", limits.max_shared_bytes);
+                let what = format!("the shared strings take more than {} bytes", limits.max_shared_bytes);
                 return Err(Fault::TooLarge(what));
             }
         }
-        if let Some(piece) = self.pieces.last_mut() {
-            piece.push_str(text);
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push_str(text);
         }
         Ok(())
     }
 }
 
-/// How many texts there are is only a hint, but it has to be a number.
+/// The declared count is only a hint, but it must be a number.
 fn check_count(table: &BytesStart<'_>) -> Result<(), Fault> {
     let count = attribute(table, "uniqueCount");
     if count.is_none_or(|count| count.trim().is_empty() || count.trim().parse::<u32>().is_ok()) {
         return Ok(());
     }
-    Err(Fault::Damaged("its table of texts has an impossible number of texts".to_owned()))
+    Err(Fault::Damaged("the count of shared strings is not a number".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(inside: &str, limits: &Limits) -> Result<SharedTexts, Fault> {
-        let xml = format!("<sst>{inside}</sst>");
-        SharedTexts::read(&mut Xml::new(xml.as_bytes(), "s.xml", 10_000_000)?, limits)
+    fn read(items: &str, limits: &Limits) -> Result<SharedTexts, Fault> {
+        let xml = format!("<sst>{items}</sst>");
+        SharedTexts::read(&mut XmlReader::new(xml.as_bytes(), "s.xml", 10_000_000)?, limits)
     }
 
     #[test]
-    fn texts_are_read_as_people_see_them() {
+    fn texts_are_read_as_excel_shows_them() {
         for (xml, expected) in [
             ("<si><t>Kia</t></si>", "Kia"),
             ("<si><t xml:space=\"preserve\"> a b </t></si>", "a b"),
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn many_texts_are_found_again_and_too_many_are_refused() {
+    fn texts_are_stored_up_to_a_limit() {
         let text = |id: usize| format!("<si><t>{id}{}</t></si>", "ж".repeat(id % 300));
         let many: String = (0..40_000).map(text).collect();
         let texts = read(&many, &Limits::default()).unwrap();

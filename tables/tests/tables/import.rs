@@ -103,7 +103,7 @@ fn encodings_and_multi_member_gzip_are_supported() {
     let message = open("cars.csv", &windows).err().unwrap().to_string();
     assert!(message.starts_with("cars.csv: line 1 is not UTF-8 and looks like Windows-1251"), "{message}");
     let message = rows("cars.csv.gz", &gzip[..gzip.len() - 20], Limits::default()).unwrap_err().to_string();
-    assert!(message.contains("it is cut off"), "{message}");
+    assert!(message.contains("it is truncated"), "{message}");
 }
 
 #[test]
@@ -139,23 +139,23 @@ fn workbooks_with_titles_dates_formulas_and_errors_are_parsed() {
 
     let table = open("cars.xlsx", &bytes).unwrap();
     assert_eq!(table.header().sheet.as_deref(), Some("Авто"));
-    assert_eq!(table.header().unrecognised(), ["Комментарий"]);
+    assert_eq!(table.header().unrecognized(), ["Комментарий"]);
 }
 
 #[test]
 fn missing_columns_are_reported_with_the_headers_found() {
     let bytes = workbook(|sheet| row(sheet, 1, &["brand", "год", "km"]));
     let error = open("cars.xlsx", &bytes).err().unwrap();
-    assert!(error.is_users_fault() && !error.is_too_large());
+    assert!(error.is_invalid_file() && !error.is_too_large());
     assert!(error.to_string().ends_with("the headers found in the first 100 rows are brand, год, km"), "{error}");
     let message = open("cars.csv", b"\n\n").err().unwrap().to_string();
-    assert!(message.contains("no row of headers was found"), "{message}");
+    assert!(message.contains("no header row was found"), "{message}");
 }
 
 #[test]
 fn a_missing_file_is_not_an_input_error() {
     let error = Table::open(Source::file("/nonexistent/cars.csv"), Options::default()).err().unwrap();
-    assert!(!error.is_users_fault());
+    assert!(!error.is_invalid_file());
     assert!(error.to_string().starts_with("/nonexistent/cars.csv: the file could not be read"), "{error}");
 }
 

@@ -197,7 +197,7 @@ fn hidden_sheets_are_not_valued() {
     let input = book.save_to_buffer().unwrap();
     let source = Source::bytes("cars.xlsx", &input);
     let error = value_table(source, Cursor::new(Vec::new()), Options::default(), &valuer(&price)).unwrap_err();
-    assert!(error.to_string().contains("its sheet \"Данные\" has the required columns, but it is hidden"), "{error}");
+    assert!(error.to_string().contains("the sheet \"Данные\" has the required columns, but it is hidden"), "{error}");
 }
 
 #[test]

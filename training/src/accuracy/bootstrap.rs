@@ -1,4 +1,4 @@
-//! How far chance alone may move the figures of a card.
+//! Bootstrap confidence intervals for the metrics of a card.
 
 use domain::accuracy::Intervals;
 use domain::quantile::{nearest, nearest_index};
@@ -7,10 +7,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::outcome::{Outcome, average, count};
 
-/// Resamples of a bootstrap.
+/// The number of resamples.
 const RESAMPLES: usize = 400;
 
-/// Of the rows' errors and coverage. The seed is fixed, so that the same outcomes give the same card.
+/// The 95 % intervals of errors and coverage. The seed is fixed, so that the same outcomes give the same card.
 pub(super) fn bootstrap(outcomes: &[&Outcome]) -> Intervals {
     let rows: Vec<(f64, f64)> = outcomes
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn bootstrap(outcomes: &[&Outcome]) -> Intervals {
     Intervals { mape: middle_95(mapes), median_ape: middle_95(medians), coverage_80: middle_95(coverages) }
 }
 
-/// What is left between the lowest and the highest 2.5 %.
+/// The range without the lowest and the highest 2.5 %.
 fn middle_95(mut values: Vec<f64>) -> [f64; 2] {
     values.sort_unstable_by(f64::total_cmp);
     [0.025, 0.975].map(|share| nearest(&values, share).unwrap_or(f64::NAN))

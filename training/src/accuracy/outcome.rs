@@ -1,11 +1,11 @@
-//! One valued row, and what is measured of it.
+//! The outcome of valuing a row with a known price.
 
-/// One valued row whose asking price is known.
+/// A valued row with a known asking price.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcome {
-    /// The price that was asked.
+    /// The asking price.
     pub(crate) actual: f64,
-    /// The model's price (its median).
+    /// The predicted price (the median).
     pub(crate) predicted: f64,
     /// Lower end of the 80 % interval.
     pub(crate) low: f64,
@@ -29,7 +29,7 @@ impl Outcome {
     }
 }
 
-/// The mean of values that there are.
+/// The mean of values, of which there is at least one.
 pub(super) fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let rows = count(values.len());
     values.sum::<f64>() / rows

@@ -1,4 +1,4 @@
-//! The loop over epochs: batches to the members, their replies into metrics, and early stopping.
+//! The epoch loop: sends batches to the members, collects metrics, and applies early stopping.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,64 +6,67 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::loader::Loaded;
-use super::measures::{Mean, Validation};
-use super::member_thread::{Job, MemberState, Reply};
+use super::loader::LoaderMessage;
+use super::member_thread::{Command, MemberState, Reply};
+use super::metrics::{RunningMean, ValidationMetrics};
 use super::state::LearnerState;
-use super::task::{EpochMetrics, Step, TrainingTask, Until};
+use super::task::{EpochMetrics, Step, StoppingRule, TrainingTask};
 use crate::error::Error;
 
-/// A killed run loses little more than this.
+/// The minimum time between checkpoints.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
-/// With a large network, or on a slow disk, checkpoints are rarer: saving takes at most one part in this many of the time.
-const TRAINING_PER_SAVING: u32 = 50;
+/// The minimum ratio of the time between checkpoints to the time for saving one, for large networks and slow disks.
+const MIN_TRAINING_PER_SAVING: u32 = 50;
 
 /// Callbacks of the training loop.
 pub struct Callbacks<'a> {
-    /// After each step.
+    /// Called after each step.
     pub step: &'a dyn Fn(Step),
-    /// After each epoch that was validated.
+    /// Called after each validated epoch.
     pub epoch: &'a mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
-    /// Saves a state that training can be resumed from.
+    /// Saves a state to resume training from.
     pub checkpoint: &'a mut dyn FnMut(&LearnerState) -> Result<(), Error>,
 }
 
-/// Hands batches to the members, epoch by epoch.
-pub(super) struct Epochs<'a, 'c> {
+/// Runs the epochs.
+pub(super) struct EpochLoop<'a, 'c> {
     pub(super) task: TrainingTask<'a>,
-    /// To each member, in their order.
-    pub(super) jobs: Vec<Sender<Job>>,
-    /// From all members.
+    /// The command queues of the members, in order.
+    pub(super) commands: Vec<Sender<Command>>,
+    /// The replies of all members.
     pub(super) replies: Receiver<Reply>,
     pub(super) callbacks: Callbacks<'c>,
-    /// The last checkpoint.
-    pub(super) saved: Saved,
+    pub(super) last_checkpoint: LastCheckpoint,
 }
 
-/// When the last checkpoint was written, and how long that took.
-pub(super) struct Saved {
+/// The time of the last checkpoint, and how long it took.
+pub(super) struct LastCheckpoint {
     pub(super) at: Instant,
-    pub(super) took: Duration,
+    pub(super) duration: Duration,
 }
 
-impl Saved {
+impl LastCheckpoint {
     fn is_old(&self) -> bool {
-        self.at.elapsed() >= CHECKPOINT_INTERVAL.max(self.took * TRAINING_PER_SAVING)
+        self.at.elapsed() >= CHECKPOINT_INTERVAL.max(self.duration * MIN_TRAINING_PER_SAVING)
     }
 }
 
-impl Epochs<'_, '_> {
-    /// Runs from a state on; returns the number of the epoch whose weights the members have kept.
-    pub(super) fn run_epochs(mut self, mut state: LearnerState, loaded: &Receiver<Loaded>) -> Result<usize, Error> {
+impl EpochLoop<'_, '_> {
+    /// Trains from a state on; returns the best epoch.
+    pub(super) fn run_epochs(
+        mut self,
+        mut state: LearnerState,
+        messages: &Receiver<LoaderMessage>,
+    ) -> Result<usize, Error> {
         let seconds_before = state.seconds;
-        let began = Instant::now();
-        while !state.is_over {
-            let epoch = self.run_epoch(&mut state, loaded).and_then(|measured| {
-                state.seconds = seconds_before + began.elapsed().as_secs_f64();
-                self.end_epoch(&mut state, &measured)
+        let start = Instant::now();
+        while !state.is_finished {
+            let epoch = self.run_epoch(&mut state, messages).and_then(|result| {
+                state.seconds = seconds_before + start.elapsed().as_secs_f64();
+                self.end_epoch(&mut state, &result)
             });
             match epoch {
-                Ok(()) if !state.is_over && !self.saved.is_old() => {}
+                Ok(()) if !state.is_finished && !self.last_checkpoint.is_old() => {}
                 Ok(()) => self.save_checkpoint(&mut state)?,
                 // The state is consistent between any two steps.
                 Err(error @ (Error::Interrupted | Error::Storage(_))) => {
@@ -76,66 +79,70 @@ impl Epochs<'_, '_> {
         Ok(state.best_epoch)
     }
 
-    /// Trains on the rest of an epoch and validates.
-    fn run_epoch(&mut self, state: &mut LearnerState, loaded: &Receiver<Loaded>) -> Result<Measured, Error> {
-        let began = Instant::now();
+    /// Trains on the rest of an epoch, and validates.
+    fn run_epoch(
+        &mut self,
+        state: &mut LearnerState,
+        messages: &Receiver<LoaderMessage>,
+    ) -> Result<EpochResult, Error> {
+        let start = Instant::now();
         let mut trained_for = Duration::ZERO;
         let rows_before = state.rows;
-        let mut validation = Validation::default();
+        let mut validation = ValidationMetrics::default();
         loop {
             if self.task.stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            match loaded.recv().map_err(|_| Error::ThreadStopped)? {
-                Loaded::Train(batch, behind) => {
+            match messages.recv().map_err(|_| Error::ThreadStopped)? {
+                LoaderMessage::Train(batch, next) => {
                     let rows = batch.len() as u64;
-                    self.send(&Job::Train(batch, self.task.learning_rate(state.steps + 1)))?;
+                    self.send(&Command::Train(batch, self.task.learning_rate(state.steps + 1)))?;
                     state.steps += 1;
                     state.rows += rows;
-                    state.position = behind;
+                    state.position = next;
                     while let Ok(reply) = self.replies.try_recv() {
                         match reply {
-                            Reply::Loss(loss) => state.train.add(loss),
+                            Reply::Loss(loss) => state.train_loss.add(loss),
                             Reply::Stopped => return Err(Error::ThreadStopped),
                             Reply::Predicted(..) | Reply::Saved(..) => {}
                         }
                     }
                     self.report_step(state);
-                    if self.saved.is_old() {
+                    if self.last_checkpoint.is_old() {
                         self.save_checkpoint(state)?;
                     }
                 }
-                Loaded::Validation(batch) => {
-                    self.send(&Job::Predict(Arc::clone(&batch)))?;
-                    let predictions = self.predictions(&mut state.train)?;
+                LoaderMessage::Validation(batch) => {
+                    self.send(&Command::Predict(Arc::clone(&batch)))?;
+                    let predictions = self.predictions(&mut state.train_loss)?;
                     if validation.rows == 0.0 {
-                        trained_for = began.elapsed();
+                        trained_for = start.elapsed();
                     }
                     validation.add(&batch, &predictions, &self.task);
                 }
-                Loaded::EpochEnd => break,
-                Loaded::Failed(error) => return Err(error),
+                LoaderMessage::EpochEnd => break,
+                LoaderMessage::Failed(error) => return Err(error),
             }
         }
         if state.rows != self.task.rows {
             return Err(Error::ListingsChanged { expected: self.task.rows, found: state.rows });
         }
-        if !state.train.value().is_finite() || !validation.loss().is_finite() {
+        if !state.train_loss.value().is_finite() || !validation.loss().is_finite() {
             let suggested = self.task.config.learning_rate / 2.0;
             return Err(Error::Diverged { epoch: state.epoch, suggested });
         }
         #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
         let rows_per_second = (state.rows - rows_before) as f64 / trained_for.as_secs_f64().max(1e-9);
-        Ok(Measured { validation, rows_per_second })
+        Ok(EpochResult { validation, rows_per_second })
     }
 
-    /// Reports the metrics, keeps the weights if they are the best so far, and moves to the next epoch.
-    fn end_epoch(&mut self, state: &mut LearnerState, measured: &Measured) -> Result<(), Error> {
-        let Measured { validation, rows_per_second } = measured;
-        let is_best = match self.task.until {
-            Until::Best => {
+    /// Reports the metrics, marks the weights if they are the best so far, and advances to the next epoch.
+    fn end_epoch(&mut self, state: &mut LearnerState, result: &EpochResult) -> Result<(), Error> {
+        let EpochResult { validation, rows_per_second } = result;
+        let is_best = match self.task.stopping_rule {
+            StoppingRule::EarlyStopping => {
                 let metrics = EpochMetrics {
-                    train_loss: state.train.value(),
+                    train_loss: state.train_loss.value(),
                     validation_loss: validation.loss(),
                     validation_mape: validation.mape(),
                     learning_rate: self.task.learning_rate(state.steps),
@@ -145,17 +152,17 @@ impl Epochs<'_, '_> {
                 (self.callbacks.epoch)(state.epoch, metrics)?;
                 validation.loss() < state.best_loss
             }
-            Until::Epochs(_) => true,
+            StoppingRule::Epochs(_) => true,
         };
         if is_best {
             (state.best_loss, state.best_epoch) = (validation.loss(), state.epoch);
-            self.send(&Job::Keep)?;
+            self.send(&Command::MarkBest)?;
         }
         let epochs_since_best = state.epoch - state.best_epoch;
-        state.is_over = state.epoch == self.task.max_epochs() || epochs_since_best >= self.task.config.patience;
+        state.is_finished = state.epoch == self.task.max_epochs() || epochs_since_best >= self.task.config.patience;
         state.epoch += 1;
-        let LearnerState { position, rows, train, .. } = LearnerState::default();
-        (state.position, state.rows, state.train) = (position, rows, train);
+        let LearnerState { position, rows, train_loss, .. } = LearnerState::default();
+        (state.position, state.rows, state.train_loss) = (position, rows, train_loss);
         Ok(())
     }
 
@@ -165,34 +172,34 @@ impl Epochs<'_, '_> {
             epoch: state.epoch,
             rows: rows * (state.epoch as u64 - 1) + state.rows,
             max_rows: rows * self.task.max_epochs() as u64,
-            loss: state.train.value(),
+            loss: state.train_loss.value(),
         });
     }
 
-    /// Saves the state, that of the members included.
+    /// Saves the state including that of the members.
     fn save_checkpoint(&mut self, state: &mut LearnerState) -> Result<(), Error> {
-        let began = Instant::now();
-        self.send(&Job::Save)?;
-        let mut members: Vec<Option<MemberState>> = vec![None; self.jobs.len()];
+        let start = Instant::now();
+        self.send(&Command::Save)?;
+        let mut members: Vec<Option<MemberState>> = vec![None; self.commands.len()];
         while members.iter().any(Option::is_none) {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Saved(member, saved) => members[member] = Some(saved?),
-                Reply::Loss(loss) => state.train.add(loss),
+                Reply::Loss(loss) => state.train_loss.add(loss),
                 Reply::Stopped => return Err(Error::ThreadStopped),
                 Reply::Predicted(..) => {}
             }
         }
         state.members = members.into_iter().flatten().collect();
         let saved = (self.callbacks.checkpoint)(state);
-        // They take as much memory as the members themselves.
+        // The states take as much memory as the members themselves.
         state.members.clear();
-        self.saved = Saved { at: Instant::now(), took: began.elapsed() };
+        self.last_checkpoint = LastCheckpoint { at: Instant::now(), duration: start.elapsed() };
         saved
     }
 
     /// The members' predictions for the last batch, averaged in the order of the members.
-    fn predictions(&self, train: &mut Mean) -> Result<Vec<f32>, Error> {
-        let mut members: Vec<Option<Vec<f32>>> = vec![None; self.jobs.len()];
+    fn predictions(&self, train: &mut RunningMean) -> Result<Vec<f32>, Error> {
+        let mut members: Vec<Option<Vec<f32>>> = vec![None; self.commands.len()];
         while members.iter().any(Option::is_none) {
             match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
                 Reply::Predicted(member, quantiles) => members[member] = Some(quantiles),
@@ -209,20 +216,20 @@ impl Epochs<'_, '_> {
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "a handful of members")]
-        let count = self.jobs.len() as f32;
+        let count = self.commands.len() as f32;
         for quantile in &mut sum {
             *quantile /= count;
         }
         Ok(sum)
     }
 
-    fn send(&self, job: &Job) -> Result<(), Error> {
-        self.jobs.iter().try_for_each(|jobs| jobs.send(job.clone()).map_err(|_| Error::ThreadStopped))
+    fn send(&self, command: &Command) -> Result<(), Error> {
+        self.commands.iter().try_for_each(|commands| commands.send(command.clone()).map_err(|_| Error::ThreadStopped))
     }
 }
 
-/// The measurements of an epoch.
-struct Measured {
-    validation: Validation,
+/// The result of an epoch.
+struct EpochResult {
+    validation: ValidationMetrics,
     rows_per_second: f64,
 }

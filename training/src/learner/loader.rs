@@ -1,4 +1,4 @@
-//! The loader thread: reads the epochs in order and hands their batches over.
+//! The loader thread, which reads the batches of all epochs in order.
 
 use std::sync::Arc;
 
@@ -6,32 +6,32 @@ use crossbeam_channel::Sender;
 use domain::identity::Split;
 use storage::TabularBatch;
 
-use super::task::{TrainingTask, Until};
+use super::task::{StoppingRule, TrainingTask};
 use crate::error::Error;
 use crate::stream::{ListingStream, Order, Position};
 
-/// What the loader hands over.
+/// A message from the loader.
 #[derive(Debug)]
-pub(super) enum Loaded {
-    /// Rows to train on, and the position behind them.
+pub(super) enum LoaderMessage {
+    /// A training batch and the position after it.
     Train(Arc<TabularBatch>, Position),
-    /// Rows to validate on, behind the training rows of their epoch.
+    /// A validation batch; these follow the training batches of their epoch.
     Validation(Arc<TabularBatch>),
-    /// The epoch has no more rows.
+    /// The end of an epoch.
     EpochEnd,
-    /// The rows could not be read.
+    /// A batch could not be read.
     Failed(Error),
 }
 
-/// Loads all epochs, each followed by the validation split where that decides when to stop, until the receiver is gone.
-pub(super) fn load(
+/// Loads all epochs until the receiver is dropped. With early stopping, the validation split follows each epoch.
+pub(super) fn load_epochs(
     task: &TrainingTask<'_>,
     stream: &mut ListingStream<'_>,
-    (first, position): (usize, Position),
+    (first_epoch, position): (usize, Position),
     shuffle_rows: usize,
-    loaded: &Sender<Loaded>,
+    messages: &Sender<LoaderMessage>,
 ) {
-    for epoch in first..=task.max_epochs() {
+    for epoch in first_epoch..=task.max_epochs() {
         let order = Order {
             seed: task.config.seed,
             epoch: epoch as u64 - 1,
@@ -39,20 +39,20 @@ pub(super) fn load(
             batch_size: task.batch_size(),
             is_shuffled: task.config.shuffle,
         };
-        let from = if epoch == first { position } else { Position::default() };
+        let start = if epoch == first_epoch { position } else { Position::default() };
         let rows = usize::try_from(task.rows).unwrap_or(usize::MAX);
-        let train = |batch, behind| loaded.send(Loaded::Train(Arc::new(batch), behind)).is_ok();
-        let validation = |batch| loaded.send(Loaded::Validation(Arc::new(batch))).is_ok();
-        let mut read = stream.shuffled(order, from, rows, task.encoder, train);
-        if matches!(task.until, Until::Best) {
-            read = read.and_then(|()| stream.batches(Split::Validation, task.encoder, validation));
+        let train = |batch, next| messages.send(LoaderMessage::Train(Arc::new(batch), next)).is_ok();
+        let validation = |batch| messages.send(LoaderMessage::Validation(Arc::new(batch))).is_ok();
+        let mut read = stream.for_each_shuffled_batch(order, start, rows, task.encoder, train);
+        if matches!(task.stopping_rule, StoppingRule::EarlyStopping) {
+            read = read.and_then(|()| stream.for_each_batch(Split::Validation, task.encoder, validation));
         }
         let last = match read {
-            Ok(()) => Loaded::EpochEnd,
-            Err(error) => Loaded::Failed(error),
+            Ok(()) => LoaderMessage::EpochEnd,
+            Err(error) => LoaderMessage::Failed(error),
         };
-        let failed = matches!(last, Loaded::Failed(_));
-        if loaded.send(last).is_err() || failed {
+        let has_failed = matches!(last, LoaderMessage::Failed(_));
+        if messages.send(last).is_err() || has_failed {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! Values that are hidden from the network in training.
+//! Random masking of input values in training.
 
 use domain::Column;
 use domain::feature::{CATEGORICAL, NUMERIC};
@@ -9,9 +9,9 @@ use storage::TabularBatch;
 use crate::config::TrainConfig;
 use crate::stream::is_maskable;
 
-/// Hides known values from the network, so that it learns to do without them: a few categories in every row, so that a
-/// price never rests on one key alone; and in a share of the rows, each value with a probability that is itself drawn
-/// at random, so that every degree of completeness occurs.
+/// Masks known values, so that the network learns to handle missing ones: a few categories in every row, so that a price
+/// never depends on a single key; and in a share of the rows, each value with a probability that is itself random, so that
+/// every degree of completeness occurs.
 pub(super) struct Masks {
     share: f64,
     category_dropout: f64,
@@ -22,7 +22,8 @@ impl Masks {
         Self { share: config.mask, category_dropout: config.category_dropout }
     }
 
-    pub(super) fn masked(&self, batch: &TabularBatch, mut random: ChaCha8Rng) -> TabularBatch {
+    /// A copy of the batch with values masked.
+    pub(super) fn apply(&self, batch: &TabularBatch, mut random: ChaCha8Rng) -> TabularBatch {
         let mut masked = batch.clone();
         let rows = masked.ids.chunks_mut(CATEGORICAL.len()).zip(masked.numbers.chunks_mut(NUMERIC.len()));
         for (ids, numbers) in rows {

@@ -1,4 +1,4 @@
-//! The thread of a member, which trains on every batch that it is sent.
+//! The thread that trains a member.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -21,35 +21,35 @@ use super::masks::Masks;
 use super::task::TrainingTask;
 use crate::model::{Dropout, Encoded, Members, Preprocessing};
 
-/// What a member is asked to do.
+/// A command to a member.
 #[derive(Clone)]
-pub(super) enum Job {
-    /// Make a step at this learning rate.
+pub(super) enum Command {
+    /// Train on a batch at this learning rate.
     Train(Arc<TabularBatch>, f64),
     /// Predict quantiles with the averaged weights.
     Predict(Arc<TabularBatch>),
-    /// Keep the averaged weights as the best so far.
-    Keep,
-    /// Return all that resuming needs.
+    /// Mark the averaged weights as the best so far.
+    MarkBest,
+    /// Return the state to resume from.
     Save,
 }
 
-/// What a member replies.
+/// A reply of a member.
 pub(super) enum Reply {
     /// The loss of a step.
     Loss(f32),
-    /// By member: standardized quantiles `[N, Q]`, row by row.
+    /// The member's index and its standardized quantiles `[N, Q]`, row by row.
     Predicted(usize, Vec<f32>),
-    /// By member.
+    /// The member's index and its state.
     Saved(usize, Result<MemberState, RecordError>),
-    /// A member has panicked and replies no more.
+    /// A member has panicked.
     Stopped,
 }
 
 /// The state of a member, as burn's records.
 #[derive(Clone, Debug)]
 pub struct MemberState {
-    /// The live weights.
+    /// The current weights.
     pub weights: Vec<u8>,
     /// The moments of the gradients.
     pub optimizer: Vec<u8>,
@@ -78,7 +78,7 @@ pub(super) struct MemberThread {
     steps: u64,
 }
 
-/// What randomness is used for. Each step has a generator for each purpose, so that none has a state to save.
+/// The use of a random generator. Each step has a generator per purpose, so that no generator state needs to be saved.
 #[derive(Clone, Copy)]
 enum Purpose {
     Dropout,
@@ -92,7 +92,7 @@ impl MemberThread {
             .with_weight_decay(config.weight_decay)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(config.gradient_clip)))
             .init();
-        // Seeds of members are far apart and never meet the run's own.
+        // Distinct from the seed of the run.
         let seed = config.seed.wrapping_mul(1_000_003).wrapping_add(number as u64 + 1);
         #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
         let levels = config.quantiles.iter().map(|level| *level as f32).collect();
@@ -137,8 +137,8 @@ impl MemberThread {
         })
     }
 
-    /// How many weights it has.
-    pub(super) fn weights(&self) -> usize {
+    /// The number of weights.
+    pub(super) fn weight_count(&self) -> usize {
         self.member.num_params()
     }
 
@@ -147,31 +147,31 @@ impl MemberThread {
         self.best
     }
 
-    /// Works until there are no more jobs and returns the best averaged weights. A panic is replied to whoever waits,
-    /// and returns nothing.
-    pub(super) fn run_jobs(self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Option<Members> {
-        let worked = catch_unwind(AssertUnwindSafe(|| self.work(jobs, replies)));
-        worked.map_err(|_| replies.send(Reply::Stopped)).ok()
+    /// Executes commands until the channel is closed, then returns the best averaged weights; `None` after a panic, which is
+    /// reported by a reply.
+    pub(super) fn run_commands(self, commands: Receiver<Command>, replies: &Sender<Reply>) -> Option<Members> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.process_commands(commands, replies)));
+        result.map_err(|_| replies.send(Reply::Stopped)).ok()
     }
 
-    fn work(mut self, jobs: Receiver<Job>, replies: &Sender<Reply>) -> Members {
-        for job in jobs {
-            // The receiver may be gone; the remaining jobs are done all the same.
-            let _ = match job {
-                Job::Train(batch, rate) => replies.send(Reply::Loss(self.train_step(&batch, rate))),
-                Job::Predict(batch) => replies.send(Reply::Predicted(self.number, self.predict(&batch))),
-                Job::Keep => {
+    fn process_commands(mut self, commands: Receiver<Command>, replies: &Sender<Reply>) -> Members {
+        for command in commands {
+            // The receiver may be gone; the remaining commands are still executed.
+            let _ = match command {
+                Command::Train(batch, rate) => replies.send(Reply::Loss(self.train_step(&batch, rate))),
+                Command::Predict(batch) => replies.send(Reply::Predicted(self.number, self.predict(&batch))),
+                Command::MarkBest => {
                     self.best = self.average.clone();
                     Ok(())
                 }
-                Job::Save => replies.send(Reply::Saved(self.number, self.save())),
+                Command::Save => replies.send(Reply::Saved(self.number, self.save())),
             };
         }
         self.best
     }
 
     fn train_step(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
-        let masked = self.masks.masked(batch, self.random(Purpose::Masks));
+        let masked = self.masks.apply(batch, self.random(Purpose::Masks));
         let mut dropout = Dropout::new(self.dropout, self.random(Purpose::Dropout));
         let Encoded { rows, numbers, mileage } = self.encode(&masked);
         let encoded = Encoded {
@@ -184,10 +184,10 @@ impl MemberThread {
         let gradients = GradientsParams::from_grads(loss.backward(), &self.member);
         self.member = self.optimizer.step(rate, self.member.clone(), gradients);
         self.steps += 1;
-        // A young average decays faster, so that the random initial weights do not linger in it.
+        // The decay is lower in the first steps, so that the random initial weights fade quickly.
         #[expect(clippy::cast_precision_loss, reason = "step counts are far below 2^52")]
         let decay = self.ema.min((1 + self.steps) as f64 / (10 + self.steps) as f64);
-        self.average = averaged(self.average.clone(), &self.member, decay);
+        self.average = update_average(self.average.clone(), &self.member, decay);
         loss.inner().into_scalar::<f32>()
     }
 
@@ -224,32 +224,33 @@ impl MemberThread {
     }
 }
 
-/// The average of `average` and `live`, the first weighted with `decay`.
-fn averaged(average: Members, live: &Members, decay: f64) -> Members {
-    let mut weights = Weights(HashMap::new());
-    live.valid().visit(&mut weights);
-    average.map(&mut Averaging { live: weights.0, decay })
+/// Updates the exponential moving average with the current weights.
+fn update_average(average: Members, current: &Members, decay: f64) -> Members {
+    let mut weights = WeightCollector(HashMap::new());
+    current.valid().visit(&mut weights);
+    average.map(&mut WeightAverager { current: weights.0, decay })
 }
 
-/// The weights of a module by their identity; each is a `Tensor` of its own rank.
-struct Weights(HashMap<ParamId, Box<dyn Any>>);
+/// Collects the weights of a module by parameter id; each is a `Tensor` of its own rank.
+struct WeightCollector(HashMap<ParamId, Box<dyn Any>>);
 
-impl ModuleVisitor for Weights {
+impl ModuleVisitor for WeightCollector {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.0.insert(param.id, Box::new(param.val()));
     }
 }
 
-struct Averaging {
-    live: HashMap<ParamId, Box<dyn Any>>,
+/// Averages the weights of a module with the current ones.
+struct WeightAverager {
+    current: HashMap<ParamId, Box<dyn Any>>,
     decay: f64,
 }
 
-impl ModuleMapper for Averaging {
+impl ModuleMapper for WeightAverager {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let live = self.live.remove(&param.id).and_then(|weights| weights.downcast::<Tensor<D>>().ok());
-        match live {
-            Some(live) => param.map(|average| average * self.decay + *live * (1.0 - self.decay)),
+        let current = self.current.remove(&param.id).and_then(|weights| weights.downcast::<Tensor<D>>().ok());
+        match current {
+            Some(current) => param.map(|average| average * self.decay + *current * (1.0 - self.decay)),
             None => param,
         }
     }
@@ -263,12 +264,12 @@ mod tests {
 
     use super::*;
     use crate::config::TrainConfig;
-    use crate::learner::task::Until;
+    use crate::learner::task::StoppingRule;
     use crate::model::{DERIVED, GenerationCounter, Statistics};
     use crate::vocabulary::VocabularyCounter;
 
     #[test]
-    fn a_member_that_panics_says_so() {
+    fn a_panic_of_a_member_is_reported() {
         let config = TrainConfig { k: 1, d_block: 4, d_embedding: 2, n_bins: 2, ..TrainConfig::default() };
         let statistics = Statistics {
             cardinalities: vec![1; CATEGORICAL.len()],
@@ -280,21 +281,22 @@ mod tests {
         let (encoder, stop) =
             (Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1)).unwrap(), AtomicBool::new(false));
         let (config, statistics, encoder, stop) = (&config, &statistics, &encoder, &stop);
-        let task = TrainingTask { config, statistics, encoder, rows: 1, until: Until::Best, stop };
+        let task =
+            TrainingTask { config, statistics, encoder, rows: 1, stopping_rule: StoppingRule::EarlyStopping, stop };
         let device = Device::flex();
         let preprocessing = Preprocessing::init(config, statistics, &device);
         let member = MemberThread::new(0, Members::init(config, statistics, &device), preprocessing, &task);
-        let (jobs_in, jobs) = crossbeam_channel::unbounded();
-        let (replies_in, replies) = crossbeam_channel::unbounded();
+        let (command_sender, commands) = crossbeam_channel::unbounded();
+        let (reply_sender, replies) = crossbeam_channel::unbounded();
         let row = |id| TabularBatch { ids: vec![id; 13], numbers: vec![1.0; 6], log_prices: vec![0.0] };
-        // No table has the second id.
+        // The second id is out of range.
         for id in [1, 1_000_000] {
-            jobs_in.send(Job::Predict(Arc::new(row(id)))).unwrap();
+            command_sender.send(Command::Predict(Arc::new(row(id)))).unwrap();
         }
-        let thread = std::thread::spawn(move || member.run_jobs(jobs, &replies_in));
+        let thread = std::thread::spawn(move || member.run_commands(commands, &reply_sender));
         assert!(thread.join().unwrap().is_none());
         assert!(matches!(replies.recv(), Ok(Reply::Predicted(0, _))));
         assert!(matches!(replies.recv(), Ok(Reply::Stopped)));
-        assert!(jobs_in.send(Job::Keep).is_err(), "it takes no more jobs");
+        assert!(command_sender.send(Command::MarkBest).is_err(), "it accepts no more commands");
     }
 }

@@ -1,31 +1,33 @@
-//! What training can be resumed from.
+//! The state of training, for checkpoints.
 
 use serde::{Deserialize, Serialize};
 
-use super::measures::Mean;
 use super::member_thread::MemberState;
+use super::metrics::RunningMean;
 use crate::stream::Position;
 
-/// The state of training between two steps: all that resuming needs to repeat an uninterrupted run exactly.
+/// The state of training between two steps, from which it resumes exactly as if uninterrupted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LearnerState {
-    /// Counted from 1.
+    /// The epoch, starting at 1.
     pub(super) epoch: usize,
     /// The position within that epoch.
     pub(super) position: Position,
-    /// Listings of that epoch processed so far.
+    /// The number of listings of that epoch processed so far.
     pub(super) rows: u64,
-    /// The losses of that epoch's steps.
-    pub(super) train: Mean,
-    /// Steps of all epochs: the position in the schedule of the learning rate.
+    /// The mean training loss of that epoch.
+    #[serde(rename = "train")]
+    pub(super) train_loss: RunningMean,
+    /// The number of steps so far, which determines the learning rate.
     pub(super) steps: u64,
     pub(super) best_loss: f64,
     pub(super) best_epoch: usize,
-    /// Seconds of training so far.
+    /// The training time so far in seconds.
     pub(super) seconds: f64,
-    /// Whether training is over.
-    pub(super) is_over: bool,
-    /// In the order of the members.
+    /// Whether training has finished.
+    #[serde(rename = "is_over")]
+    pub(super) is_finished: bool,
+    /// The states of the members, in order.
     #[serde(skip)]
     pub members: Vec<MemberState>,
 }
@@ -36,20 +38,20 @@ impl Default for LearnerState {
             epoch: 1,
             position: Position::default(),
             rows: 0,
-            train: Mean::default(),
+            train_loss: RunningMean::default(),
             steps: 0,
             best_loss: f64::INFINITY,
             best_epoch: 0,
             seconds: 0.0,
-            is_over: false,
+            is_finished: false,
             members: Vec::new(),
         }
     }
 }
 
 impl LearnerState {
-    /// The epoch in which training resumes; `None` when it is over.
+    /// The epoch in which training resumes; `None` if it has finished.
     pub fn resume_epoch(&self) -> Option<usize> {
-        Some(self.epoch).filter(|_| !self.is_over)
+        Some(self.epoch).filter(|_| !self.is_finished)
     }
 }

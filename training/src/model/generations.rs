@@ -1,4 +1,4 @@
-//! The most probable generation of a car, given its model and year.
+//! Imputes the generation of a car from its model and year.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -13,21 +13,21 @@ use crate::frequency::FrequencySketch;
 /// Counts the generations of each model and year.
 #[derive(Debug)]
 pub struct GenerationCounter {
-    /// By id of the model, year, and id of the generation.
+    /// By model id, year and generation id.
     counts: FrequencySketch<(i64, i64, i64)>,
 }
 
-/// The capacity of the sketch: far more combinations of model, year and generation than exist.
-const COUNTED: usize = 1 << 18;
+/// The capacity of the sketch, far above the number of existing combinations.
+const MAX_COMBINATIONS: usize = 1 << 18;
 
 impl Default for GenerationCounter {
     fn default() -> Self {
-        Self { counts: FrequencySketch::new(COUNTED) }
+        Self { counts: FrequencySketch::new(MAX_COMBINATIONS) }
     }
 }
 
 impl GenerationCounter {
-    /// Counts the listings that name a generation.
+    /// Counts the listings with a known generation.
     pub fn add(&mut self, batch: &TabularBatch) {
         let listings = batch.ids.chunks(CATEGORICAL.len()).zip(batch.numbers.chunks(NUMERIC.len()));
         for (ids, numbers) in listings {
@@ -36,7 +36,7 @@ impl GenerationCounter {
             if model != 0 && generation != 0 && year.is_finite() {
                 #[expect(clippy::cast_possible_truncation, reason = "years have four digits")]
                 let year = year as i64;
-                // Neighbouring years get half the weight, so that a single odd listing decides less.
+                // Adjacent years get half the weight, to smooth out single outliers.
                 for (year, weight) in [(year - 1, 1), (year, 2), (year + 1, 1)] {
                     self.counts.add(&(model, year, generation), weight);
                 }
@@ -44,46 +44,46 @@ impl GenerationCounter {
         }
     }
 
-    /// The most frequent generation in each year of models with ids up to `models`.
+    /// The most frequent generation for each year and each model id up to `models`.
     #[must_use]
     pub fn most_frequent(self, models: usize) -> Generations {
         let counts: Vec<_> = self.counts.into_counts().collect();
         let years = || counts.iter().map(|((_, year, _), _)| *year);
         let (first, last) = (years().min().unwrap_or(0), years().max().unwrap_or(0));
-        let mut most: Vec<Vec<(u64, i64)>> = (first..=last).map(|_| vec![(0, 0); models + 1]).collect();
+        let mut best: Vec<Vec<(u64, i64)>> = (first..=last).map(|_| vec![(0, 0); models + 1]).collect();
         for ((model, year, generation), count) in counts {
-            let place = usize::try_from(year - first).ok().zip(usize::try_from(model).ok());
-            let most = place.and_then(|(year, model)| most.get_mut(year)?.get_mut(model));
-            if let Some(most) = most {
-                // Ties go to the higher id, whatever the order of the map.
-                *most = (*most).max((count, generation));
+            let index = usize::try_from(year - first).ok().zip(usize::try_from(model).ok());
+            let best = index.and_then(|(year, model)| best.get_mut(year)?.get_mut(model));
+            if let Some(best) = best {
+                // Ties go to the higher id, independent of the order of the map.
+                *best = (*best).max((count, generation));
             }
         }
-        let ids = most.into_iter().map(|year| year.into_iter().map(|(_, generation)| generation).collect()).collect();
+        let ids = best.into_iter().map(|year| year.into_iter().map(|(_, generation)| generation).collect()).collect();
         Generations { first_year: first, ids }
     }
 }
 
-/// By year and model, the generation to fill in where a listing names none, as half of them do.
+/// The generation to impute by year and model; about half of all listings do not state one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Generations {
     first_year: i64,
-    /// By year from the first, then by id of the model; 0 where no listing names a generation.
+    /// Generation ids by year, then by model id; 0 if there is none.
     ids: Vec<Vec<i64>>,
 }
 
-/// Fills in generations where listings name none.
+/// Imputes missing generations.
 #[derive(Module, Debug)]
 pub struct GenerationFiller {
     first_year: i64,
-    /// `[years · (models + 1)]`
+    /// Generation ids, `[years · (models + 1)]`.
     ids: Tensor<1, Int>,
-    /// The offset of each year in them, `[years]`: a look-up, since runtimes are slow at integer products.
+    /// The offset of each year in `ids`, `[years]`: a lookup, since runtimes are slow at integer multiplication.
     starts: Tensor<1, Int>,
 }
 
 impl GenerationFiller {
-    /// Of all years and models.
+    /// A filler with constant tensors on a device.
     #[must_use]
     pub fn new(generations: &Generations, device: &Device) -> Self {
         let (years, models) = (generations.ids.len(), generations.ids[0].len());
@@ -95,24 +95,24 @@ impl GenerationFiller {
         Self { first_year: generations.first_year, ids, starts }
     }
 
-    /// Ids `[N, C]` with fewer unknown generations, given the raw numbers, `[N, F]`.
+    /// Ids `[N, C]` with generations imputed, from ids and raw numbers `[N, F]`.
     #[must_use]
     pub fn fill(&self, ids: &Tensor<2, Int>, numbers: &Tensor<2>) -> Tensor<2, Int> {
         let n = ids.dims()[0];
-        let column = |place| ids.clone().slice([0..n, place..place + 1]); // [N, 1]
+        let column = |index| ids.clone().slice([0..n, index..index + 1]); // [N, 1]
         let year = raw_number(numbers, Column::Year); // [N, 1]
         let is_unknown = year.clone().is_nan();
         #[expect(clippy::cast_precision_loss, reason = "years have four digits")]
         let (first, last) = (self.first_year as f64, (self.starts.dims()[0] - 1) as f64);
         let year = (year.mask_fill(is_unknown, first) - first).clamp(0.0, last); // [N, 1]
         let start = self.starts.clone().select(0, year.int().reshape([n])).reshape([n, 1]);
-        let place = start + column(MODEL); // [N, 1]
-        let filling = self.ids.clone().select(0, place.reshape([n])).reshape([n, 1]);
-        let named = column(GENERATION);
-        let filled = named.clone().mask_where(named.equal_elem(0), filling);
+        let index = start + column(MODEL); // [N, 1]
+        let imputed = self.ids.clone().select(0, index.reshape([n])).reshape([n, 1]);
+        let stated = column(GENERATION);
+        let filled = stated.clone().mask_where(stated.equal_elem(0), imputed);
         let before = ids.clone().slice([0..n, 0..GENERATION]);
-        let behind = ids.clone().slice([0..n, GENERATION + 1..CATEGORICAL.len()]);
-        Tensor::cat(vec![before, filled, behind], 1)
+        let after = ids.clone().slice([0..n, GENERATION + 1..CATEGORICAL.len()]);
+        Tensor::cat(vec![before, filled, after], 1)
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_frequent_generation_of_the_year_stands_in() {
+    fn the_most_frequent_generation_of_the_year_is_imputed() {
         let mut counter = GenerationCounter::default();
         // Generations 1 and 2 of model 1 overlap in 2012.
         for (year, generation, times) in [(2011.0, 1, 2), (2012.0, 1, 1), (2012.0, 2, 3), (2013.0, 0, 5)] {
@@ -138,10 +138,10 @@ mod tests {
         };
         assert_eq!(generation_in(2011.0, 1, 0), 1);
         assert_eq!(generation_in(2012.0, 1, 0), 2);
-        assert_eq!(generation_in(2012.0, 1, 1), 1, "a generation that is named stays");
-        assert_eq!(generation_in(2030.0, 1, 0), 2, "the newest stands in for what comes after it");
-        assert_eq!(generation_in(2012.0, 2, 0), 0, "nothing is known of the other model");
-        assert_eq!(generation_in(2012.0, 0, 0), 0, "nor of an unknown one");
+        assert_eq!(generation_in(2012.0, 1, 1), 1, "a stated generation is unchanged");
+        assert_eq!(generation_in(2030.0, 1, 0), 2, "the newest is imputed for later years");
+        assert_eq!(generation_in(2012.0, 2, 0), 0, "the other model has no generation");
+        assert_eq!(generation_in(2012.0, 0, 0), 0, "an unknown model has none either");
     }
 
     fn listing(year: f32, model: i32, generation: i32) -> TabularBatch {

@@ -1,4 +1,4 @@
-//! The members of the ensemble: embeddings, a multi-layer perceptron, a head of quantiles.
+//! The members of the ensemble: embeddings, a multilayer perceptron, and a quantile head.
 
 use burn::module::{Module, Param};
 use burn::prelude::*;
@@ -7,39 +7,39 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::derived::TRUNK;
-use super::preprocessing::{Encoded, outputs, outputs_that_always_count};
+use super::preprocessing::{Encoded, constant_outputs, outputs};
 use super::statistics::Statistics;
 use crate::config::TrainConfig;
 
-/// The initial bias of the price falls over the bins of mileage: nearly no fall.
-const FIRST_FALL: f32 = -4.0;
+/// The initial bias of the outputs for the mileage bins: almost no decrease of the price.
+const INITIAL_FALL: f32 = -4.0;
 
-/// Independent networks of one shape with stacked weights: a training thread holds a stack of one, the graph a stack of
-/// all `k`, so that it computes each step for all of them at once.
+/// Independent networks with stacked weights: a training thread has a stack of one, the exported graph a stack of all `k`, so
+/// that it computes each layer for all members at once.
 ///
-/// The median falls with the mileage by construction: the perceptron does not see the mileage but predicts, for each
-/// of its bins, how far the price falls over it.
+/// The median decreases with the mileage by construction: the mileage is not an input of the perceptron, which instead
+/// predicts, for each mileage bin, how much the price decreases over it.
 #[derive(Module, Debug)]
 pub struct Members {
-    /// One row per known key of any category, and one per category for unknown or missing values, `[R, k · E]`.
+    /// A row per known key of each category and a row per category for unknown or missing values, `[R, k · E]`.
     embedding: Param<Tensor<2>>,
-    /// An embedding of each number but the mileage, `[D - 1, B + 2, k · W]`.
+    /// The embeddings of all numbers except the mileage, `[D - 1, B + 2, k · W]`.
     numeric: Param<Tensor<3>>,
-    /// The first block, `[k, I, H]`. Every category always has a row of the embedding, which makes a bias superfluous.
+    /// The first block, `[k, I, H]`. It needs no bias, since every category always contributes an embedding.
     first: Param<Tensor<3>>,
     /// The other blocks.
     blocks: Vec<Layer>,
-    /// `O` outputs that [`Self::outputs_to_quantiles`] adds up.
+    /// The head with `O` outputs, which [`Self::outputs_to_quantiles`] combines.
     head: Layer,
-    /// What the encoded mileage adds to the distances between quantiles, `[k, O, O]`.
+    /// The effect of the encoded mileage on the gaps between quantiles, `[k, O, O]`.
     mileage: Param<Tensor<3>>,
-    /// 1 for the weights of `mileage` that may differ from 0, `[1, O, O]`.
+    /// 1 for the weights of `mileage` that may be nonzero, `[1, O, O]`.
     mileage_mask: Tensor<3>,
-    /// `[O, Q]`: see [`outputs_to_quantiles`].
+    /// The matrix `[O, Q]` of [`outputs_to_quantiles`].
     outputs_to_quantiles: Tensor<2>,
 }
 
-/// An affine map per member.
+/// An affine layer per member.
 #[derive(Module, Debug)]
 struct Layer {
     /// `[k, I, O]`
@@ -54,8 +54,8 @@ impl Layer {
         Self { weight: uniform(inputs, [1, inputs, outputs], device), bias: uniform(inputs, [1, 1, outputs], device) }
     }
 
-    /// `[k, N, O]` of `[k, N, I]` and ones, `[1, N, 1]`. The bias is a matrix product too: a broadcast sum would take the
-    /// built-in runtime twice as long as all the rest.
+    /// The output `[k, N, O]` from inputs `[k, N, I]` and ones `[1, N, 1]`. The bias is a matrix product too: a broadcast sum
+    /// would take the built-in runtime twice as long as everything else.
     fn forward(&self, inputs: Tensor<3>, ones: &Tensor<3>) -> Tensor<3> {
         inputs.matmul(self.weight.val()) + ones.clone().matmul(self.bias.val())
     }
@@ -73,7 +73,7 @@ fn uniform(inputs: usize, shape: [usize; 3], device: &Device) -> Param<Tensor<3>
 }
 
 impl Members {
-    /// One member with fresh weights, drawn from the device's random generator.
+    /// A member with random initial weights from the generator of the device.
     #[must_use]
     pub fn init(config: &TrainConfig, statistics: &Statistics, device: &Device) -> Self {
         let rows: usize = statistics.cardinalities.iter().map(|cardinality| cardinality + 1).sum();
@@ -88,28 +88,28 @@ impl Members {
             ],
             1,
         );
-        let (always, outputs) = (outputs_that_always_count(config), outputs(config));
+        let (constant, outputs) = (constant_outputs(config), outputs(config));
         let mut head = Layer::init(config.d_block, outputs, device);
         head.bias = head.bias.map(|bias| {
-            let falls = Tensor::full([1, 1, outputs - always], FIRST_FALL, device);
-            bias.slice_assign([0..1, 0..1, always..outputs], falls)
+            let falls = Tensor::full([1, 1, outputs - constant], INITIAL_FALL, device);
+            bias.slice_assign([0..1, 0..1, constant..outputs], falls)
         });
-        let distances = [0..1, always..outputs, 2..always];
-        let ones = Tensor::ones([1, outputs - always, always - 2], device);
-        let none = Tensor::zeros([1, outputs, outputs], device);
+        let gaps = [0..1, constant..outputs, 2..constant];
+        let ones = Tensor::ones([1, outputs - constant, constant - 2], device);
+        let zeros = Tensor::zeros([1, outputs, outputs], device);
         Self {
             embedding: Param::from_tensor(Tensor::random([rows, config.d_embedding], normal(0.3), device)),
             numeric: Param::from_tensor(numeric),
             first: uniform(width, [1, width, config.d_block], device),
             blocks: (1..config.n_blocks).map(|_| Layer::init(config.d_block, config.d_block, device)).collect(),
             head,
-            mileage: Param::from_tensor(none.clone()),
-            mileage_mask: none.slice_assign(distances, ones),
+            mileage: Param::from_tensor(zeros.clone()),
+            mileage_mask: zeros.slice_assign(gaps, ones),
             outputs_to_quantiles: outputs_to_quantiles(config, device),
         }
     }
 
-    /// The members of all stacks as one stack. There must be at least one.
+    /// Concatenates stacks of members, of which there must be at least one.
     #[must_use]
     pub fn stack(stacks: &[Self]) -> Self {
         let first = &stacks[0];
@@ -128,14 +128,13 @@ impl Members {
         }
     }
 
-    /// Quantiles of the standardized log price, averaged over members, `[N, Q]`, rising along Q. With `dropout`, hidden
-    /// units are dropped at random, as in training.
+    /// Quantiles of the standardized log price, averaged over members, `[N, Q]`, ascending along Q. Dropout is applied if given.
     #[must_use]
     pub fn forward(&self, encoded: Encoded, mut dropout: Option<&mut Dropout>) -> Tensor<2> {
         let Encoded { rows, numbers, mileage } = encoded;
         let [n, _] = mileage.dims();
         let mileage = mileage.unsqueeze_dim(0); // [1, N, O]
-        // The first output always counts.
+        // The weight of the first output is always 1.
         let ones = mileage.clone().slice([0..1, 0..n, 0..1]); // [1, N, 1]
         let inputs = Tensor::cat(vec![self.categories(rows), self.numbers(numbers)], 2); // [k, N, I]
         let mut hidden = activation::relu(inputs.matmul(self.first.val())); // [k, N, H]
@@ -153,14 +152,15 @@ impl Members {
         outputs.squeeze_dim::<2>(0).matmul(self.outputs_to_quantiles.clone())
     }
 
-    /// What the encoded mileage adds to the outputs, `[k, O, O]`: where it always is 1, the bias of the head.
+    /// The weights from the encoded mileage to the outputs, `[k, O, O]`. Its first entry is always 1, so the first row is the
+    /// bias of the head.
     fn head_by_mileage(&self) -> Tensor<3> {
-        let distances = self.mileage.val() * self.mileage_mask.clone();
-        let [k, inputs, outputs] = distances.dims();
-        Tensor::cat(vec![self.head.bias.val(), distances.slice([0..k, 1..inputs, 0..outputs])], 1)
+        let gaps = self.mileage.val() * self.mileage_mask.clone();
+        let [k, inputs, outputs] = gaps.dims();
+        Tensor::cat(vec![self.head.bias.val(), gaps.slice([0..k, 1..inputs, 0..outputs])], 1)
     }
 
-    /// Embeddings of rows `[N, C]`, side by side, `[k, N, C · E]`.
+    /// The concatenated embeddings `[k, N, C · E]` of rows `[N, C]`.
     fn categories(&self, rows: Tensor<2, Int>) -> Tensor<3> {
         let [n, categories] = rows.dims();
         let (k, width) = self.per_member(self.embedding.dims()[1]);
@@ -168,7 +168,7 @@ impl Members {
         embedded.reshape([n, categories, k, width]).permute([2, 0, 1, 3]).reshape([k, n, categories * width])
     }
 
-    /// Embeddings of encoded numbers `[N, D - 1, B + 2]`, side by side, `[k, N, (D - 1) · W]`.
+    /// The concatenated embeddings `[k, N, (D - 1) · W]` of encoded numbers `[N, D - 1, B + 2]`.
     fn numbers(&self, numbers: Tensor<3>) -> Tensor<3> {
         let n = numbers.dims()[0];
         let (k, width) = self.per_member(self.numeric.dims()[2]);
@@ -183,30 +183,30 @@ impl Members {
     }
 }
 
-/// The same weight of several stacks, side by side along an axis.
+/// Concatenates a weight of several stacks along an axis.
 fn cat<S, const D: usize>(stacks: &[&S], weight: impl Fn(&S) -> &Param<Tensor<D>>, axis: usize) -> Param<Tensor<D>> {
     Param::from_tensor(Tensor::cat(stacks.iter().map(|stack| weight(stack).val()).collect(), axis))
 }
 
-/// Never negative. Inputs that would overflow are far beyond any price, and are clamped.
+/// The softplus function, with inputs clamped against overflow; such values are far beyond any price.
 fn softplus(x: Tensor<3>) -> Tensor<3> {
     x.clamp_max(30.0).exp().log1p()
 }
 
-/// The matrix, `[O, Q]`, that turns outputs, none of them below 0, into quantiles. The first goes into each, the second
-/// out of each: their difference is the median at no mileage. Then come the distances between neighbouring quantiles,
-/// each subtracted below the median and added above it, so that quantiles rise; then the falls of the price over the
+/// The matrix `[O, Q]` that maps nonnegative outputs to quantiles. The first output is added to each quantile and the second
+/// is subtracted: their difference is the median at zero mileage. Then follow the gaps between adjacent quantiles, which are
+/// subtracted below the median and added above it, so that quantiles are ascending; then the decreases of the price over the
 /// mileage.
 fn outputs_to_quantiles(config: &TrainConfig, device: &Device) -> Tensor<2> {
     let (quantiles, outputs) = (config.quantiles.len(), outputs(config));
     let median = quantiles / 2;
     let mut matrix = vec![-1.0_f32; outputs * quantiles];
-    let (at_no_mileage, behind) = matrix.split_at_mut(quantiles);
-    at_no_mileage.fill(1.0);
-    let distances = behind[quantiles..].chunks_mut(quantiles).take(quantiles - 1);
-    for (gap, row) in distances.enumerate() {
+    let (first, others) = matrix.split_at_mut(quantiles);
+    first.fill(1.0);
+    let gaps = others[quantiles..].chunks_mut(quantiles).take(quantiles - 1);
+    for (gap, row) in gaps.enumerate() {
         for (quantile, weight) in row.iter_mut().enumerate() {
-            // The gap stands between quantile `gap` and the next.
+            // The gap between quantile `gap` and the next one.
             *weight = match quantile {
                 below if below <= gap && gap < median => -1.0,
                 above if above > gap && gap >= median => 1.0,
@@ -217,7 +217,7 @@ fn outputs_to_quantiles(config: &TrainConfig, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(matrix, [outputs, quantiles]), device)
 }
 
-/// Drops hidden units at random, with a generator of its own, so that parallel member threads are reproducible.
+/// Dropout with its own random generator, so that parallel member threads are reproducible.
 #[derive(Debug)]
 pub struct Dropout {
     probability: f64,
@@ -225,7 +225,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops this share of units.
+    /// Dropout with this rate.
     #[must_use]
     pub fn new(probability: f64, random: ChaCha8Rng) -> Self {
         Self { probability, random }
@@ -238,7 +238,7 @@ impl Dropout {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 2^16")]
         let threshold = (self.probability * 65_536.0) as u16;
         #[expect(clippy::cast_possible_truncation, reason = "single precision is what tensors hold")]
-        let kept = (1.0 / (1.0 - self.probability)) as f32;
+        let scale = (1.0 / (1.0 - self.probability)) as f32;
         let shape = hidden.shape();
         let units = shape.num_elements();
         let mut mask = Vec::with_capacity(units + 4);
@@ -247,7 +247,7 @@ impl Dropout {
             for quarter in 0..4 {
                 #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits")]
                 let draw = (bits >> (16 * quarter)) as u16;
-                mask.push(if draw < threshold { 0.0 } else { kept });
+                mask.push(if draw < threshold { 0.0 } else { scale });
             }
         }
         mask.truncate(units);

@@ -1,4 +1,4 @@
-//! Preprocessing of the inputs, all of it inside the graph.
+//! The preprocessing of the inputs, which is part of the graph.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -8,44 +8,45 @@ use super::generations::GenerationFiller;
 use super::statistics::Statistics;
 use crate::config::TrainConfig;
 
-/// A missing number within the encoding: below every value.
+/// The encoding of a missing number, below every value.
 const MISSING: f32 = -1e30;
 
-/// Constants of the encoding; nothing here is learned by gradient.
+/// The constants of the encoding, which are not trained.
 #[derive(Module, Debug)]
 pub struct Preprocessing {
     generations: GenerationFiller,
-    /// First row of each category's part of the stacked embedding table, `[1, C]`.
+    /// The first row of each category in the stacked embedding table, `[1, C]`.
     offsets: Tensor<2, Int>,
-    /// Of all numbers but the mileage, `D - 1` times `B + 2`.
+    /// The bins of all numbers except the mileage, `D - 1` times `B + 2`.
     numbers: Bins,
-    /// Of the mileage, `O`.
+    /// The bins of the mileage, `O`.
     mileage: Bins,
 }
 
-/// `N` encoded listings, the input of the members.
+/// `N` encoded listings, the inputs of the members.
 #[derive(Clone, Debug)]
 pub struct Encoded {
-    /// Rows of the stacked embedding table, `[N, C]`.
+    /// The rows in the stacked embedding table, `[N, C]`.
     pub rows: Tensor<2, Int>,
-    /// All numbers but the mileage, `[N, D - 1, B + 2]`: behind the bins whether the number is missing, and a 1.
+    /// All numbers except the mileage, `[N, D - 1, B + 2]`: the bins, a missing indicator, and a 1.
     pub numbers: Tensor<3>,
-    /// How much each output of the head counts, `[N, O]`: 1 for those that always do, and for the falls of the
-    /// price the bins of the mileage and whether it is missing.
+    /// The weight of each output of the head, `[N, O]`: 1 for the constant outputs, then the bins of the mileage and its missing
+    /// indicator.
     pub mileage: Tensor<2>,
 }
 
 impl Preprocessing {
-    /// The encoding of a run, with the bin edges of its first pass.
+    /// The encoding for a configuration and the statistics of the training split.
     #[must_use]
     pub fn init(config: &TrainConfig, statistics: &Statistics, device: &Device) -> Self {
-        let (mileage, numbers) = statistics.edges.split_last().unwrap_or_else(|| unreachable!("there are D lists"));
+        let (mileage, numbers) =
+            statistics.edges.split_last().unwrap_or_else(|| unreachable!("there is a list for each derived number"));
         let numbers = numbers.iter().map(|edges| {
             let mut bins = bins(edges, config.n_bins);
             bins.push(Bin::ALWAYS);
             bins
         });
-        let mut falls = vec![Bin::ALWAYS; outputs_that_always_count(config)];
+        let mut falls = vec![Bin::ALWAYS; constant_outputs(config)];
         falls.extend(bins(mileage, config.n_bins));
         let mut offset = 0;
         let offsets: Vec<i32> = statistics
@@ -73,7 +74,7 @@ impl Preprocessing {
         }
     }
 
-    /// Encodes ids of each category, `[N, C]`, and raw numbers, `[N, F]`.
+    /// Encodes the ids of each category `[N, C]` and raw numbers `[N, F]`.
     #[must_use]
     pub fn encode(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Encoded {
         let numbers = derive(numeric); // [N, D]
@@ -91,36 +92,35 @@ impl Preprocessing {
     }
 }
 
-/// How many of the head's outputs do not depend on the mileage: two make up the median at zero mileage, the others are
-/// distances between quantiles.
-pub(super) fn outputs_that_always_count(config: &TrainConfig) -> usize {
+/// The number of outputs of the head whose weight is constant: two form the median at zero mileage, the others are the gaps
+/// between quantiles.
+pub(super) fn constant_outputs(config: &TrainConfig) -> usize {
     config.quantiles.len() + 1
 }
 
-/// How many outputs the head has: those that always count, then one for each bin of the mileage and one for a missing
-/// mileage.
+/// The number of outputs of the head: the constant outputs, one per mileage bin, and one for a missing mileage.
 pub(super) fn outputs(config: &TrainConfig) -> usize {
-    outputs_that_always_count(config) + config.n_bins + 1
+    constant_outputs(config) + config.n_bins + 1
 }
 
-/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin rises from 0 to 1 between its edges. Written
-/// as a matrix product, which is fast in every runtime.
+/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin increases from 0 to 1 between its edges.
+/// Implemented as a matrix product, which is fast in every runtime.
 #[derive(Module, Debug)]
 struct Bins {
-    /// One over the width of each bin, in the row of its number, `[D, bins]`.
+    /// The inverse width of each bin in the row of its number, `[D, bins]`.
     inverse_widths: Tensor<2>,
     /// The lower edge of each bin times its inverse width, `[1, bins]`.
     lower: Tensor<2>,
 }
 
 impl Bins {
-    /// Of some of the `D` numbers, from `first` on.
+    /// The bins of consecutive numbers, starting with number `first` of the `D`.
     fn new(first: usize, numbers: &[Vec<Bin>], device: &Device) -> Self {
         let width = numbers.iter().map(Vec::len).sum();
         let mut inverse_widths = vec![0.0; first * width];
-        for place in 0..numbers.len() {
+        for index in 0..numbers.len() {
             let bins = numbers.iter().enumerate().flat_map(|(other, bins)| {
-                bins.iter().map(move |bin| if other == place { bin.inverse_width } else { 0.0 })
+                bins.iter().map(move |bin| if other == index { bin.inverse_width } else { 0.0 })
             });
             inverse_widths.extend(bins);
         }
@@ -132,13 +132,13 @@ impl Bins {
         }
     }
 
-    /// `[N, bins]` of all numbers, `[N, D]`.
+    /// Encodes all numbers `[N, D]` as `[N, bins]`.
     fn encode(&self, numbers: Tensor<2>) -> Tensor<2> {
         (numbers.matmul(self.inverse_widths.clone()) - self.lower.clone()).clamp(0.0, 1.0)
     }
 }
 
-/// A bin of a number. Constants and the missing mark are bins too, with edges beyond all values.
+/// A bin of a number. Constants and the missing indicator are bins with edges beyond all values.
 #[derive(Clone, Copy)]
 struct Bin {
     lower: f32,
@@ -146,16 +146,16 @@ struct Bin {
 }
 
 impl Bin {
-    /// 0 whatever the number.
+    /// Always 0.
     const NEVER: Self = Self { lower: -MISSING, inverse_width: 1.0 };
-    /// 1 whatever the number.
+    /// Always 1.
     const ALWAYS: Self = Self { lower: 2.0 * MISSING, inverse_width: 1.0 };
-    /// 1 where the number is missing, and 0 where it is known.
+    /// 1 if the number is missing, otherwise 0.
     const IF_MISSING: Self = Self { lower: 0.1 * MISSING, inverse_width: -1.0 };
 }
 
-/// `n_bins` bins between rising edges, and whether the number is missing. A number that no training row had always
-/// counts as missing, since the network has not learned to use it.
+/// `n_bins` bins between ascending edges, and the missing indicator. A number that is missing in all training rows is always
+/// treated as missing, since the network is not trained on it.
 fn bins(edges: &[f32], n_bins: usize) -> Vec<Bin> {
     let mut bins: Vec<Bin> =
         edges.windows(2).map(|pair| Bin { lower: pair[0], inverse_width: (pair[1] - pair[0]).recip() }).collect();
@@ -173,7 +173,7 @@ mod tests {
     use crate::model::GenerationCounter;
 
     #[test]
-    fn a_number_that_training_never_knew_stays_missing() {
+    fn a_number_missing_in_all_training_rows_is_ignored() {
         let device = Device::flex();
         let mut edges = vec![vec![0.0, 1.0]; DERIVED];
         // Without dates in training there is no age either.
@@ -199,10 +199,10 @@ mod tests {
         let (dated, implausible) = encode(20_000.0, 0.25);
         let (undated, driven) = encode(f32::NAN, 0.25);
         let (_, unknown) = encode(f32::NAN, f32::NAN);
-        assert_eq!(dated[..3], [0.0, 1.0, 1.0], "no bin, the mark of a missing number, and a 1");
+        assert_eq!(dated[..3], [0.0, 1.0, 1.0], "no bin, the missing indicator, and a 1");
         assert_eq!(dated[..9], undated[..9], "age, year and date");
         assert_eq!(dated[3..6], [0.5, 0.0, 1.0], "the year is known");
-        let always = outputs_that_always_count(&config);
+        let always = constant_outputs(&config);
         assert!(driven[..always].iter().chain(&unknown[..always]).all(|weight| (*weight - 1.0).abs() < f32::EPSILON));
         assert_eq!(driven[always..], [0.25, 0.0]);
         assert_eq!(unknown[always..], [0.0, 1.0]);

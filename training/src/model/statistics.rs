@@ -1,20 +1,20 @@
-//! Statistics of the training split that the network is built with.
+//! Statistics of the training split that define the network.
 
 use serde::{Deserialize, Serialize};
 
 use super::generations::Generations;
 
-/// Statistics that the first passes over the training split collect.
+/// Statistics of the training split.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statistics {
-    /// Known keys of each categorical feature.
+    /// The number of known keys of each categorical feature.
     pub cardinalities: Vec<usize>,
-    /// Rising, distinct bin edges of each derived number; empty for a number that is never known.
+    /// The ascending, distinct bin edges of each derived number; empty if it is always missing.
     pub edges: Vec<Vec<f32>>,
-    /// The generations that fill in where none is known.
+    /// The generations to impute.
     pub generations: Generations,
-    /// Mean of the logarithm of the price.
+    /// The mean of the logarithm of the price.
     pub log_mean: f64,
-    /// Standard deviation of the logarithm of the price; above 0.
+    /// The standard deviation of the logarithm of the price; above 0.
     pub log_deviation: f64,
 }

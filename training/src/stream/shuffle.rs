@@ -1,4 +1,4 @@
-//! The order of an epoch: a pure function of the seed and the epoch.
+//! The order of an epoch, a pure function of the seed and the epoch.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -6,72 +6,72 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use storage::TabularBatch;
 
-/// What the order of an epoch depends on.
+/// The parameters of the order of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
-    /// Seed of the run.
+    /// The seed of the run.
     pub seed: u64,
-    /// The epoch, counted from 0.
+    /// The epoch, starting at 0.
     pub epoch: u64,
-    /// Listings in a shuffle buffer: a multiple of the batch size.
+    /// The number of listings in a shuffle buffer, a multiple of the batch size.
     pub shuffle_rows: usize,
-    /// Listings per batch.
+    /// The number of listings per batch.
     pub batch_size: usize,
-    /// Whether anything is shuffled at all.
+    /// Whether to shuffle.
     pub is_shuffled: bool,
 }
 
 /// A position in the order of an epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The block that the shuffle buffer begins in, counted in the order of the epoch.
+    /// The first block of the shuffle buffer, as an index in the order of the epoch.
     pub block: usize,
-    /// The row of that block that the buffer begins with.
+    /// The first row of the buffer in that block.
     pub row: usize,
-    /// The shuffle buffer, counted from 0.
+    /// The index of the shuffle buffer.
     pub buffer: u64,
-    /// The next batch of it, counted from 0.
+    /// The index of the next batch in the buffer.
     pub batch: usize,
 }
 
-/// The rows of a shuffle buffer as they were read.
+/// A shuffle buffer, with its rows in reading order.
 #[derive(Debug)]
 pub struct Buffer {
     pub rows: TabularBatch,
-    /// Where it begins; its batch is 0.
+    /// The position of its first batch.
     pub start: Position,
-    /// Where the next one does.
+    /// The position of the next buffer.
     pub next: Position,
 }
 
 impl Order {
-    /// The order in which so many blocks are read.
+    /// The order in which to read this many blocks.
     #[must_use]
     pub fn blocks(self, count: usize) -> Vec<usize> {
-        let mut places: Vec<usize> = (0..count).collect();
+        let mut indices: Vec<usize> = (0..count).collect();
         if self.is_shuffled {
-            places.shuffle(&mut self.random(0));
+            indices.shuffle(&mut self.random(0));
         }
-        places
+        indices
     }
 
-    /// The batches of a buffer from a position on, each with the position behind it.
-    pub fn batches(self, buffer: &Buffer, from: Position) -> impl Iterator<Item = (TabularBatch, Position)> {
+    /// The batches of a buffer, starting at a position, each with the position after it.
+    pub fn batches(self, buffer: &Buffer, start: Position) -> impl Iterator<Item = (TabularBatch, Position)> {
         #[expect(clippy::cast_possible_truncation, reason = "a configuration allows for at most 2^28 rows")]
         let mut rows: Vec<u32> = (0..buffer.rows.len() as u32).collect();
         if self.is_shuffled {
             rows.shuffle(&mut self.random(buffer.start.buffer + 1));
         }
-        let first = if from.buffer == buffer.start.buffer { from.batch } else { 0 };
+        let first = if start.buffer == buffer.start.buffer { start.batch } else { 0 };
         let count = rows.len().div_ceil(self.batch_size);
         (first..count).map(move |batch| {
             let rows = &rows[batch * self.batch_size..rows.len().min((batch + 1) * self.batch_size)];
-            let behind = if batch + 1 == count { buffer.next } else { Position { batch: batch + 1, ..buffer.start } };
-            (buffer.rows.pick(rows), behind)
+            let next = if batch + 1 == count { buffer.next } else { Position { batch: batch + 1, ..buffer.start } };
+            (buffer.rows.pick(rows), next)
         })
     }
 
-    /// A generator for each buffer of each epoch, so that an order can be resumed anywhere.
+    /// The random generator of a buffer. Each one has its own, so that an order can be resumed anywhere.
     fn random(self, buffer: u64) -> ChaCha8Rng {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream((self.epoch << 32) | buffer);
@@ -79,28 +79,30 @@ impl Order {
     }
 }
 
-/// Cuts rows as they come, block by block, into buffers.
+/// Collects the rows of blocks into buffers.
 #[derive(Debug)]
-pub struct Cutter {
+pub struct BufferBuilder {
     order: Order,
     capacity: usize,
     rows: TabularBatch,
     start: Position,
     block: usize,
-    /// Rows of the first block that belong to the buffers before.
+    /// The number of rows of the first block that belong to earlier buffers.
     skipped: usize,
 }
 
-impl Cutter {
-    /// Begins at a position. An epoch has so many rows in all.
-    pub fn new(order: Order, from: Position, rows: usize) -> Self {
+impl BufferBuilder {
+    /// Starts at a position of an epoch with this many rows.
+    pub fn new(order: Order, start: Position, rows: usize) -> Self {
         let capacity = order.shuffle_rows.min(rows);
-        let start = Position { batch: 0, ..from };
+        let first_block = start.block;
+        let skipped = start.row;
+        let start = Position { batch: 0, ..start };
         let rows = TabularBatch::with_capacity(capacity);
-        Self { order, capacity, rows, start, block: from.block, skipped: from.row }
+        Self { order, capacity, rows, start, block: first_block, skipped }
     }
 
-    /// Takes the next block and hands over each buffer that it completes; false when `take` wants no more.
+    /// Adds the next block, and passes each completed buffer to `take`; false once that returns false.
     pub fn add(&mut self, block: &TabularBatch, mut take: impl FnMut(Buffer) -> bool) -> bool {
         let mut row = std::mem::take(&mut self.skipped);
         while row < block.len() {
@@ -108,7 +110,7 @@ impl Cutter {
             self.rows.extend(block, row..end);
             row = end;
             if self.rows.len() == self.order.shuffle_rows {
-                let buffer = self.cut(self.block, row);
+                let buffer = self.take_buffer(self.block, row);
                 self.rows = TabularBatch::with_capacity(self.capacity);
                 if !take(buffer) {
                     return false;
@@ -119,13 +121,13 @@ impl Cutter {
         true
     }
 
-    /// What is left after the last block.
-    pub fn rest(mut self) -> Option<Buffer> {
-        let buffer = self.cut(self.block, 0);
+    /// The last, incomplete buffer, if it has rows.
+    pub fn finish(mut self) -> Option<Buffer> {
+        let buffer = self.take_buffer(self.block, 0);
         Some(buffer).filter(|buffer| !buffer.rows.is_empty())
     }
 
-    fn cut(&mut self, block: usize, row: usize) -> Buffer {
+    fn take_buffer(&mut self, block: usize, row: usize) -> Buffer {
         let next = Position { block, row, buffer: self.start.buffer + 1, batch: 0 };
         let start = std::mem::replace(&mut self.start, next);
         Buffer { rows: std::mem::take(&mut self.rows), start, next }
@@ -140,7 +142,7 @@ mod tests {
 
     const ORDER: Order = Order { seed: 7, epoch: 2, shuffle_rows: 48, batch_size: 16, is_shuffled: true };
 
-    /// Blocks of uneven length, one of them empty; a row's price is its number.
+    /// Blocks of different lengths, one of them empty; the price of a row is its number.
     fn blocks() -> Vec<TabularBatch> {
         let mut first = 0_u16;
         [40, 0, 90, 7, 60, 3]
@@ -157,24 +159,24 @@ mod tests {
             .to_vec()
     }
 
-    /// All batches from a position on, and the position behind each.
-    fn batches(order: Order, from: Position) -> Vec<(Vec<f32>, Position)> {
+    /// All batches starting at a position, with the position after each.
+    fn batches(order: Order, start: Position) -> Vec<(Vec<f32>, Position)> {
         let blocks = blocks();
-        let mut given = Vec::new();
-        let mut give = |buffer: Buffer| {
-            given.extend(order.batches(&buffer, from).map(|(batch, behind)| (batch.log_prices, behind)));
+        let mut found = Vec::new();
+        let mut take = |buffer: Buffer| {
+            found.extend(order.batches(&buffer, start).map(|(batch, next)| (batch.log_prices, next)));
             true
         };
-        let mut cutter = Cutter::new(order, from, 200);
-        for place in &order.blocks(blocks.len())[from.block..] {
-            cutter.add(&blocks[*place], &mut give);
+        let mut builder = BufferBuilder::new(order, start, 200);
+        for index in &order.blocks(blocks.len())[start.block..] {
+            builder.add(&blocks[*index], &mut take);
         }
-        cutter.rest().map(&mut give);
-        given
+        builder.finish().map(&mut take);
+        found
     }
 
     #[test]
-    fn every_row_comes_once_an_epoch_in_an_order_of_its_own() {
+    fn each_epoch_has_every_row_once_in_its_own_order() {
         let rows = |order| -> Vec<f32> {
             batches(order, Position::default()).into_iter().flat_map(|(batch, _)| batch).collect()
         };
@@ -191,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_goes_on_from_behind_any_batch() {
+    fn an_epoch_resumes_after_any_batch() {
         let all = batches(ORDER, Position::default());
         assert_eq!(all.len(), 200_usize.div_ceil(16));
-        for (batch, (_, behind)) in all.iter().enumerate() {
-            assert_eq!(batches(ORDER, *behind), all[batch + 1..], "after batch {batch}");
+        for (batch, (_, next)) in all.iter().enumerate() {
+            assert_eq!(batches(ORDER, *next), all[batch + 1..], "after batch {batch}");
         }
     }
 }

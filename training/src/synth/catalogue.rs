@@ -1,20 +1,21 @@
-//! Cars that exist, with their price levels in round figures.
+//! Real car models with approximate prices.
 
-/// A model on the market.
+/// A car model.
 #[derive(Debug)]
 pub(super) struct Car {
     pub(super) brand: &'static str,
     pub(super) model: &'static str,
     pub(super) body: &'static str,
     pub(super) drive: &'static str,
-    /// First and last year of manufacture.
+    /// The first year of manufacture.
     pub(super) first_year: i32,
+    /// The last year of manufacture.
     pub(super) last_year: i32,
-    /// What it cost new with its first engine, in RUB of January 2021.
+    /// The price of a new car with the first engine, in RUB of January 2021.
     pub(super) new_price: f64,
-    /// Share of the value that is lost a year, as a rate.
+    /// The annual depreciation rate.
     pub(super) depreciation: f64,
-    /// How often it is listed, compared with the others.
+    /// The relative frequency of listings.
     pub(super) popularity: f64,
     pub(super) engines: &'static [Engine],
 }
@@ -23,11 +24,11 @@ pub(super) struct Car {
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) fuel: &'static str,
-    /// Litres; 0 for an electric motor.
+    /// The displacement in liters; 0 for an electric motor.
     pub(super) volume: f64,
-    /// Horsepower.
+    /// The power in horsepower.
     pub(super) power: f64,
-    /// Whether it comes with an automatic gearbox only.
+    /// Whether it is only available with an automatic gearbox.
     pub(super) automatic: bool,
 }
 

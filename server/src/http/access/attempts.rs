@@ -1,4 +1,4 @@
-//! A limit on wrong keys per address.
+//! A limit on failed authentication attempts per address.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -8,17 +8,17 @@ use std::time::{Duration, Instant};
 use crate::config::Secret;
 use crate::http::budget::Caller;
 
-/// Wrong keys that an address may send in a burst.
+/// The number of wrong keys that an address may send at once.
 const BURST: f64 = 10.0;
-/// Wrong keys per second after that.
+/// The number of wrong keys per second after that.
 const PER_SECOND: f64 = 1.0;
-/// Addresses to remember, at about a hundred bytes each.
+/// The maximum number of addresses to remember, at about 100 bytes each.
 const MAX_ADDRESSES: usize = 10_000;
 
 /// The keys that addresses have sent.
 ///
-/// An address with too many wrong keys is refused for a moment whatever it sends, so guessing is slow even if a guess is
-/// right. Keys that it used before still work, since many callers may share the address of a proxy.
+/// After too many wrong keys, all new keys from an address are refused for a while, so guessing is slow even if a guess is
+/// right. Keys that were used from the address before still work, since many callers may share the address of a proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
     known: Mutex<Known>,
@@ -26,19 +26,19 @@ pub(crate) struct Attempts {
 
 #[derive(Debug, Default)]
 struct Known {
-    wrong: HashMap<Caller, Wrong>,
+    wrong: HashMap<Caller, FailureCount>,
     right: HashSet<(Caller, Secret)>,
 }
 
-/// The wrong keys of an address; the count decreases by [`PER_SECOND`].
+/// The number of wrong keys from an address, which decreases by [`PER_SECOND`].
 #[derive(Clone, Copy, Debug)]
-struct Wrong {
+struct FailureCount {
     count: f64,
     at: Instant,
 }
 
 impl Attempts {
-    /// Records that an address sent this secret, or a wrong key if `None`. The error is how long the address has to wait.
+    /// Records that an address sent this secret, or a wrong key if `None`. The error is the time to wait.
     pub(crate) fn record(&self, address: IpAddr, secret: Option<&Secret>, now: Instant) -> Result<(), Duration> {
         let caller = Caller::at(address);
         let known = &mut *self.lock();
@@ -55,7 +55,7 @@ impl Attempts {
             known.right.insert(pair);
         } else {
             known.make_room_for_wrong(now);
-            known.wrong.insert(caller, Wrong { count: count + 1.0, at: now });
+            known.wrong.insert(caller, FailureCount { count: count + 1.0, at: now });
         }
         Ok(())
     }
@@ -67,8 +67,8 @@ impl Attempts {
 }
 
 impl Known {
-    /// Forgets the addresses whose count is zero, or else all: an attacker with thousands of addresses gains some guesses,
-    /// but no one is refused because of others.
+    /// Forgets the addresses whose count is zero, or else all: an attacker with thousands of addresses gains some guesses, but
+    /// no caller is refused because of others.
     fn make_room_for_wrong(&mut self, now: Instant) {
         if self.wrong.len() >= MAX_ADDRESSES {
             self.wrong.retain(|_, wrong| wrong.count_at(now) > 0.0);
@@ -86,10 +86,10 @@ impl Known {
     }
 }
 
-impl Wrong {
+impl FailureCount {
     fn count_at(self, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        (self.count - passed * PER_SECOND).max(0.0)
+        let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
+        (self.count - elapsed * PER_SECOND).max(0.0)
     }
 }
 

@@ -17,7 +17,7 @@ const API_KEY: &str = "x-api-key";
 /// The accepted secrets.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// The API keys, followed by the admin token, which may be used like one. Empty where no key is needed.
+    /// The API keys, followed by the admin token, which is accepted as a key. Empty if no key is required.
     secrets: Vec<(Secret, Option<RateLimit>)>,
     admin: Option<Secret>,
     attempts: Attempts,
@@ -31,27 +31,30 @@ impl Keys {
         Self { secrets, admin: config.admin_token.clone(), attempts: Attempts::default() }
     }
 
-    /// Admits a request with a known key within its rate limit, or any request where no keys are set up. Returns the index
-    /// of the key.
+    /// Admits a request with a valid key within its rate limit, or any request if no keys are configured. Returns the index of
+    /// the key.
     pub(crate) fn admit(&self, headers: &HeaderMap, address: IpAddr) -> Result<Option<usize>, Problem> {
         if self.secrets.is_empty() {
             return Ok(None);
         }
-        let given = [bearer(headers), headers.get(API_KEY).map(HeaderValue::as_bytes)];
-        if given == [None, None] {
+        let candidates = [bearer(headers), headers.get(API_KEY).map(HeaderValue::as_bytes)];
+        if candidates == [None, None] {
             return Err(Problem::Unauthorized { admin: false });
         }
-        let known = self.secrets.iter().position(|(key, _)| given.iter().flatten().any(|given| key.matches(given)));
-        self.record(address, known.map(|place| &self.secrets[place].0))?;
-        let place = known.ok_or(Problem::Unauthorized { admin: false })?;
-        let admitted = self.secrets[place].1.as_ref().map_or(Ok(()), RateLimit::admit);
-        admitted.map(|()| Some(place)).map_err(|wait| Problem::TooManyRequests { wait })
+        let known = self
+            .secrets
+            .iter()
+            .position(|(key, _)| candidates.iter().flatten().any(|candidate| key.matches(candidate)));
+        self.record(address, known.map(|index| &self.secrets[index].0))?;
+        let index = known.ok_or(Problem::Unauthorized { admin: false })?;
+        let admitted = self.secrets[index].1.as_ref().map_or(Ok(()), RateLimit::admit);
+        admitted.map(|()| Some(index)).map_err(|wait| Problem::TooManyRequests { wait })
     }
 
-    /// Charges a caller for the cars beyond the first of a request, which was charged when it was admitted.
+    /// Charges a caller for the other cars of a request; the first one was charged on admission.
     pub(crate) fn charge(&self, caller: Caller, cars: u64) {
-        let Caller::Key(place) = caller else { return };
-        if let Some((_, Some(rate_limit))) = self.secrets.get(place) {
+        let Caller::Key(index) = caller else { return };
+        if let Some((_, Some(rate_limit))) = self.secrets.get(index) {
             rate_limit.charge(cars);
         }
     }
@@ -59,8 +62,8 @@ impl Keys {
     /// Admits a request with the admin token. Returns the name of the token for the log.
     pub(crate) fn admit_admin(&self, headers: &HeaderMap, address: IpAddr) -> Result<String, Problem> {
         let token = self.admin.as_ref().ok_or(Problem::AdminOff)?;
-        let given = bearer(headers).ok_or(Problem::Unauthorized { admin: true })?;
-        let known = Some(token).filter(|token| token.matches(given));
+        let candidate = bearer(headers).ok_or(Problem::Unauthorized { admin: true })?;
+        let known = Some(token).filter(|token| token.matches(candidate));
         self.record(address, known)?;
         known.map(Secret::name).ok_or(Problem::Unauthorized { admin: true })
     }

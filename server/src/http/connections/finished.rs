@@ -1,4 +1,4 @@
-//! The last response on a connection that HTTP has given up.
+//! The last response on a connection that hyper has closed.
 
 use std::time::Duration;
 
@@ -6,8 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long, and for how many bytes, to go on reading after a request was refused by its head.
+/// How long to continue reading after a request head was refused.
 const LINGER: Duration = Duration::from_secs(2);
+/// The maximum number of bytes to read in that time.
 const MAX_LINGER_BYTES: u64 = 4 << 20;
 
 /// Responses that hyper does not send.
@@ -26,8 +27,8 @@ pub(super) struct FinishedStream {
 }
 
 impl FinishedStream {
-    /// Tells the client why the connection ended, and reads on for a moment: closing a socket with unread bytes resets
-    /// the connection, and the response would be lost.
+    /// Sends the reason to the client and continues reading for a moment: closing a socket with unread bytes resets the
+    /// connection, and the response would be lost.
     pub(super) async fn respond(self, error: &hyper::Error) {
         let response = match () {
             () if self.exceeded_budget => SERVICE_UNAVAILABLE,
@@ -42,7 +43,7 @@ impl FinishedStream {
             stream.shutdown().await?;
             tokio::io::copy(&mut (&mut stream).take(MAX_LINGER_BYTES), &mut tokio::io::sink()).await
         };
-        // The client may be gone; one that keeps sending is reset.
+        // The client may have disconnected; one that keeps sending is reset.
         let _ = timeout(LINGER, responded).await;
     }
 }

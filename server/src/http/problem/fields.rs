@@ -1,4 +1,4 @@
-//! What is wrong with the fields of a request.
+//! Errors in the fields of a request.
 
 use domain::cell::shorten;
 use serde::Serialize;
@@ -13,25 +13,25 @@ pub(crate) struct FieldErrors {
     omitted: usize,
 }
 
-/// The most errors in one problem.
+/// The maximum number of errors in a problem.
 pub(crate) const MAX_ERRORS: usize = 50;
-/// The most errors repeated in `detail`.
+/// The maximum number of errors in `detail`.
 const MAX_IN_DETAIL: usize = 5;
 
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// Where in the body, as a JSON pointer (RFC 6901) with long names cut; absent for query parameters.
+    /// The field, as a JSON pointer (RFC 6901) with long names truncated; absent for query parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "/mileage", nullable = false)]
     pub(crate) pointer: Option<String>,
     /// The same as a list: `body` or `query`, then field names and indices.
     #[schema(example = json!(["body", "mileage"]))]
     pub(crate) loc: Vec<Location>,
-    /// What is wrong, for people.
+    /// A description of the error for humans.
     #[schema(example = "mileage must be between 0 and 2000000 (got -5)")]
     pub(crate) msg: String,
-    /// What is wrong, for programs.
+    /// An error code for programs.
     #[schema(example = "out_of_range")]
     pub(crate) r#type: &'static str,
 }
@@ -42,7 +42,7 @@ pub(crate) struct FieldError {
 pub(crate) enum Location {
     /// The name of a field or parameter.
     Name(String),
-    /// The index in a list, from 0.
+    /// A zero-based index in a list.
     Index(usize),
 }
 
@@ -58,7 +58,7 @@ impl FieldErrors {
         Self { kept: Vec::new(), max: max.min(MAX_ERRORS), omitted: 0 }
     }
 
-    /// Adds an error, or only counts it once enough are kept.
+    /// Adds an error; beyond the limit, only counts it.
     pub(crate) fn push(&mut self, error: impl FnOnce() -> FieldError) {
         if self.kept.len() < self.max {
             self.kept.push(error());
@@ -123,9 +123,9 @@ impl FieldError {
         Self { pointer: None, loc: vec!["query".into(), Location::Name(shorten(parameter))], msg, r#type }
     }
 
-    /// A parameter that the path does not have.
+    /// An unknown query parameter.
     pub(crate) fn unknown_parameter(name: &str) -> Self {
-        Self::in_query(name, format!("{} is not a parameter of this path", shorten(name)), "unknown_parameter")
+        Self::in_query(name, format!("{} is not a parameter of this endpoint", shorten(name)), "unknown_parameter")
     }
 
     /// An error in the body, at a path of field names and indices.

@@ -54,9 +54,10 @@ impl IntoResponses for WorkbookProblems {
         let missing = Problem::missing_file();
         let rows = Problem::TableTooLarge { detail: "cars.xlsx: it has more than 200000 rows".to_owned() };
         let table = Problem::UnreadableTable {
-            detail: "cars.xlsx: no column for mileage (its header may be mileage / пробег); the headers found in \
+            detail:
+                "cars.xlsx: missing required column mileage (accepted headers: mileage / пробег); the headers found in \
                      the first 100 rows are brand, year"
-                .to_owned(),
+                    .to_owned(),
         };
         describe(&[malformed, TOO_SLOW, limit, rows, media_type, missing, table], &[API, MODEL])
     }
@@ -64,14 +65,14 @@ impl IntoResponses for WorkbookProblems {
 
 impl IntoResponses for JobProblems {
     fn responses() -> Responses {
-        describe(&[Problem::no_job()], &[API])
+        describe(&[Problem::unknown_job()], &[API])
     }
 }
 
 impl IntoResponses for ResultProblems {
     fn responses() -> Responses {
-        let unfinished = Problem::Conflict { detail: "the job is still running: ask for its state".to_owned() };
-        describe(&[Problem::no_job(), unfinished], &[API])
+        let unfinished = Problem::Conflict { detail: "the job is still running".to_owned() };
+        describe(&[Problem::unknown_job(), unfinished], &[API])
     }
 }
 
@@ -108,14 +109,14 @@ impl IntoResponses for PromotionProblems {
         let missing = Problem::NotFound { detail: "there is no model version 7: see `probeg models list`".to_owned() };
         let limit = Problem::TooLarge { limit: 1 << 20 };
         let media_type = Problem::UnsupportedMediaType { expected: "application/json" };
-        let field = Problem::version_needed();
+        let field = Problem::missing_version();
         describe(&[malformed, missing, TOO_SLOW, limit, media_type, field, Problem::DatabaseAway, NO_ROOM], &[ADMIN])
     }
 }
 
 impl IntoResponses for RollbackProblems {
     fn responses() -> Responses {
-        let detail = "there is nothing to roll back to: no version served before the present one".to_owned();
+        let detail = "there is nothing to roll back to: no version was champion before the current one".to_owned();
         describe(&[Problem::Conflict { detail }, Problem::DatabaseAway], &[ADMIN])
     }
 }
@@ -186,7 +187,7 @@ fn response(problems: &[&Problem]) -> Response {
         response = response.header("WWW-Authenticate", header.build());
     }
     if problems.iter().any(|problem| problem.retry_after().is_some()) {
-        let header = HeaderBuilder::new().schema(Some(text())).description(Some("Seconds to wait before coming back"));
+        let header = HeaderBuilder::new().schema(Some(text())).description(Some("Seconds to wait before retrying"));
         response = response.header("Retry-After", header.build());
     }
     response.build()

@@ -1,4 +1,4 @@
-//! What is measured during training.
+//! Metrics of training and validation.
 
 use serde::{Deserialize, Serialize};
 use storage::TabularBatch;
@@ -6,14 +6,14 @@ use storage::TabularBatch;
 use super::task::TrainingTask;
 use crate::model::Statistics;
 
-/// The mean loss of the members' steps.
+/// The mean training loss over steps and members.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Mean {
+pub(super) struct RunningMean {
     sum: f64,
     count: f64,
 }
 
-impl Mean {
+impl RunningMean {
     pub(super) fn add(&mut self, loss: f32) {
         self.sum += f64::from(loss);
         self.count += 1.0;
@@ -24,15 +24,15 @@ impl Mean {
     }
 }
 
-/// Sums over the validation split.
+/// The metrics of the validation split.
 #[derive(Default)]
-pub(super) struct Validation {
+pub(super) struct ValidationMetrics {
     pub(super) rows: f64,
-    loss: f64,
-    ape: f64,
+    loss_sum: f64,
+    ape_sum: f64,
 }
 
-impl Validation {
+impl ValidationMetrics {
     pub(super) fn add(&mut self, batch: &TabularBatch, predictions: &[f32], task: &TrainingTask<'_>) {
         let levels = &task.config.quantiles;
         let Statistics { log_mean, log_deviation, .. } = task.statistics;
@@ -42,25 +42,26 @@ impl Validation {
                 levels.iter().zip(quantiles).map(|(level, q)| pinball(*level, target - f64::from(*q))).sum();
             #[expect(clippy::cast_precision_loss, reason = "a handful of levels")]
             {
-                self.loss += loss / levels.len() as f64;
+                self.loss_sum += loss / levels.len() as f64;
             }
             let error = (f64::from(quantiles[levels.len() / 2]) - target) * log_deviation;
-            self.ape += (error.exp() - 1.0).abs();
+            self.ape_sum += (error.exp() - 1.0).abs();
             self.rows += 1.0;
         }
     }
 
-    /// 0 without rows.
+    /// The mean pinball loss; 0 without rows.
     pub(super) fn loss(&self) -> f64 {
-        self.loss / self.rows.max(1.0)
+        self.loss_sum / self.rows.max(1.0)
     }
 
+    /// The mean absolute percentage error.
     pub(super) fn mape(&self) -> f64 {
-        self.ape / self.rows.max(1.0)
+        self.ape_sum / self.rows.max(1.0)
     }
 }
 
-/// The pinball loss of an error (true minus predicted) at a quantile's level.
+/// The pinball loss of an error (actual minus predicted) at a quantile level.
 fn pinball(level: f64, error: f64) -> f64 {
     (level * error).max((level - 1.0) * error)
 }

@@ -1,0 +1,83 @@
+//! Evaluates the network of a run and exports it to the model file.
+
+use chrono::{SecondsFormat, Utc};
+use domain::accuracy::{AccuracyCard, Newest};
+use domain::calibration::Calibration;
+use domain::identity::Split;
+use onnx_model::{Encoder, Model, Sessions, Signature};
+use storage::{ListingChunk, TabularBatch};
+
+use super::context::{Progress, RunContext};
+use super::run::TrainingRun;
+use crate::Error;
+use crate::evaluate::{Measurement, calibration_rows, stored_listing};
+use crate::export::{check_agreement, golden, model_file};
+use crate::model::TabularRegressor;
+use crate::stream::ListingStream;
+
+/// The maximum number of listings of a split to evaluate, so that memory does not grow with the table; more would hardly
+/// change the metrics.
+const MAX_EVALUATED_ROWS: usize = 20_000;
+/// The number of test rows on which the exported file is compared with the network.
+const AGREEMENT_ROWS: usize = 1024;
+impl TrainingRun<'_> {
+    /// Exports the network, evaluates the exported file on the test split, and compares the final file with the network.
+    pub(super) fn export(
+        &mut self,
+        regressor: &TabularRegressor,
+        mut signature: Signature,
+        newest: Option<Newest>,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<(Vec<u8>, Signature), Error> {
+        let RunContext { runtime, today, report, .. } = self.context;
+        self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+        signature.run = self.summary.clone();
+        let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
+        let mut measurement = Measurement::new(&model, today);
+        stream.scan(Split::Test, |chunk| evaluate_chunk(chunk, &mut measurement))?;
+        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, ..card });
+        let test = agreement_rows(stream, model.encoder())?;
+        signature.golden = Some(golden(regressor, &test));
+        let file = model_file(regressor, &signature)?;
+        let model = Model::open(runtime, &file, Sessions::bulk(1))?;
+        let difference = check_agreement(regressor, &model, &test)?;
+        // A server would reject a file that fails this check.
+        model.prove()?;
+        report(Progress::Agreed(difference));
+        Ok((file, signature))
+    }
+
+    /// Exports the network and calibrates its intervals on the validation split.
+    pub(super) fn calibrated_model(
+        &self,
+        regressor: &TabularRegressor,
+        signature: &Signature,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<Model, Error> {
+        let RunContext { runtime, today, .. } = self.context;
+        let model = Model::open(runtime, &model_file(regressor, signature)?, Sessions::bulk(1))?;
+        let mut rows = Vec::new();
+        stream.scan(Split::Validation, |chunk| {
+            let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+            rows.extend(calibration_rows(&model, &listings, today)?);
+            Ok(rows.len() < MAX_EVALUATED_ROWS)
+        })?;
+        Ok(model.calibrated(Calibration::fit(&signature.quantiles, &rows)))
+    }
+}
+
+/// Evaluates the listings of a chunk; false once there are enough.
+pub(super) fn evaluate_chunk(chunk: &ListingChunk, measurement: &mut Measurement<'_>) -> Result<bool, Error> {
+    (0..chunk.len()).try_for_each(|row| measurement.add(stored_listing(chunk, row)))?;
+    Ok(measurement.len() < MAX_EVALUATED_ROWS)
+}
+
+/// The test rows on which the exported file is compared with the network.
+fn agreement_rows(stream: &mut ListingStream<'_>, encoder: &Encoder) -> Result<TabularBatch, Error> {
+    let mut rows = TabularBatch::default();
+    stream.for_each_batch(Split::Test, encoder, |batch| {
+        rows.extend(&batch, 0..batch.len());
+        rows.len() < AGREEMENT_ROWS
+    })?;
+    Ok(rows)
+}
