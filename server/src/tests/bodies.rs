@@ -1,11 +1,14 @@
 //! Slow, partial and malformed request bodies.
 
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
 
 use super::fixture::{TestResponse, post, send, state, upload};
 use crate::config::Config;
@@ -21,8 +24,26 @@ fn with_short_timeout() -> Config {
 
 /// A body that stalls after these bytes.
 fn stalled_body(bytes: impl Into<Bytes>) -> Body {
+    stalling_body(bytes, || {})
+}
+
+/// The same, but reports when the server has read them and waits for more.
+fn stalling_body(bytes: impl Into<Bytes>, on_stall: impl Fn() + Send + 'static) -> Body {
     let bytes = Ok::<_, std::io::Error>(bytes.into());
-    Body::from_stream(stream::iter([bytes]).chain(stream::pending()))
+    Body::from_stream(stream::iter([bytes]).chain(stream::poll_fn(move |_| {
+        on_stall();
+        Poll::Pending
+    })))
+}
+
+/// Waits until a condition holds, but no longer than ten seconds.
+async fn wait_until(condition: impl Fn() -> bool) {
+    let holds = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), holds).await.expect("the condition must hold within ten seconds");
 }
 
 async fn post_body(service: &Router, path: &str, content_type: &str, body: Body) -> TestResponse {
@@ -31,9 +52,11 @@ async fn post_body(service: &Router, path: &str, content_type: &str, body: Body)
 
 /// Sends a partial body in the background and lets the server read it.
 async fn post_partially(service: &Router, path: &'static str, content_type: &'static str, bytes: impl Into<Bytes>) {
-    let (service, body) = (service.clone(), stalled_body(bytes));
+    let stalled = Arc::new(Notify::new());
+    let notify = Arc::clone(&stalled);
+    let (service, body) = (service.clone(), stalling_body(bytes, move || notify.notify_one()));
     tokio::spawn(async move { post_body(&service, path, content_type, body).await });
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    stalled.notified().await;
 }
 
 #[tokio::test]
@@ -117,16 +140,15 @@ async fn uploads_share_the_disk_budget() {
         let (service, body) = (service.clone(), stalled_body(part(900 << 10)));
         tasks.push(tokio::spawn(async move { post_body(&service, "/v1/valuations/xlsx", FORM, body).await }));
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let rejected = tasks.iter().filter(|task| task.is_finished()).count();
+    let rejected = || tasks.iter().filter(|task| task.is_finished()).count();
     // Two fit; if all grow at the same pace, only one may remain.
-    assert!((6..=7).contains(&rejected), "{rejected} of 8 were rejected");
+    wait_until(|| rejected() >= 6).await;
+    assert!(rejected() <= 7, "all 8 were rejected");
     assert!(stored() <= 2 << 20, "{} bytes are stored", stored());
     let response = post_body(&service, "/v1/valuations/xlsx", FORM, stalled_body(part(1900 << 10))).await;
     assert_eq!(response.problem(), (503, "no-room".to_owned()));
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(stored(), 0);
+    wait_until(|| stored() == 0).await;
     let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.xlsx", &vec![b'x'; 1900 << 10]).await;
     assert_eq!(response.status, 422);
 }
