@@ -28,7 +28,7 @@ fn a_python_client_reproduces_the_servers_prices() {
             Command::new(&python).arg(fixture("client.py")).arg(&file).arg(listing.to_string()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let price: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-        let served = response["price"].as_f64().unwrap();
-        assert!((served - price).abs() <= 1e-4 * price, "{served} and {price} for {listing}");
+        let from_api = response["price"].as_f64().unwrap();
+        assert!((from_api - price).abs() <= 1e-4 * price, "{from_api} and {price} for {listing}");
     }
 }
