@@ -173,9 +173,9 @@ async fn a_champion_is_told_by_its_hash_as_well() {
     let (champion, sha256) = models.champion_file().await.unwrap().unwrap();
     let record = models.get(version).await.unwrap().unwrap();
     assert_eq!(champion, version);
-    assert!(models.holds(version, &sha256).await.unwrap());
-    assert!(!models.holds(version + 1, &sha256).await.unwrap());
-    assert!(!models.holds(version, &[7; 32]).await.unwrap());
+    assert!(models.contains(version, &sha256).await.unwrap());
+    assert!(!models.contains(version + 1, &sha256).await.unwrap());
+    assert!(!models.contains(version, &[7; 32]).await.unwrap());
     assert_eq!(sha256.iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}")), record.sha256);
 }
 

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use domain::identity::{CarGroup, Identity, canonical_listing};
 use domain::{Column, Listing, PricedListing, Value};
 use sqlx::PgPool;
-use storage::{Database, Error, Import, ImportCounts, Part, Snapshot};
+use storage::{Database, Error, Import, ImportCounts, RowFilter, Snapshot};
 
 use crate::sandbox::{database, day, row, rows};
 
@@ -75,7 +75,7 @@ async fn with_one_more_synonym_the_same_file_adds_nothing_and_no_car_changes_sid
     let relisted = stored(&inside).await;
     assert!(relisted[300..].iter().zip(&after).all(|(relisted, first)| relisted == first), "a car is on one side");
     assert_eq!(revision(&inside).await, 1);
-    database.renew_listings().await.unwrap();
+    database.recanonicalize_listings().await.unwrap();
     assert_eq!(revision(&inside).await, 1);
 }
 
@@ -94,7 +94,7 @@ async fn listings_and_groups_that_become_one_follow_the_earliest() {
     let buckets = |stored: &[(i32, String, String, i16)]| stored.iter().map(|listing| listing.3).collect::<Vec<_>>();
     assert_ne!(buckets(&first), buckets(&stored(&inside).await[100..200]));
 
-    database.renew_listings().await.unwrap();
+    database.recanonicalize_listings().await.unwrap();
     let renewed = stored(&inside).await;
     assert_eq!(renewed.len(), 200, "equal listings became one");
     assert_eq!(buckets(&renewed[..100]), buckets(&first));
@@ -172,7 +172,7 @@ async fn words_for_unknown_become_missing_but_never_a_make() {
     import(&database, &[nameless]).await;
     sqlx::query("UPDATE listings SET brand = 'неизвестно', color = 'н/д'").execute(&inside).await.unwrap();
     sqlx::query("UPDATE canonical_form SET form = NULL").execute(&inside).await.unwrap();
-    database.renew_listings().await.unwrap();
+    database.recanonicalize_listings().await.unwrap();
     let query = "SELECT brand, color FROM listings";
     let renewed: (String, Option<String>) = sqlx::query_as(query).fetch_one(&inside).await.unwrap();
     assert_eq!(renewed, ("неизвестно".to_owned(), None));
@@ -189,20 +189,20 @@ async fn whoever_reads_listings_that_were_renewed_is_told() {
     let mut unrevised = serde_json::to_value(extent).unwrap();
     unrevised.as_object_mut().unwrap().remove("revision");
     let unrevised = serde_json::from_value(unrevised).unwrap();
-    assert_eq!(Snapshot::again(&database, unrevised).rows([Part::All]).await.unwrap(), [100]);
+    assert_eq!(Snapshot::reopen(&database, unrevised).rows([RowFilter::All]).await.unwrap(), [100]);
 
-    database.renew_listings().await.unwrap();
-    assert_eq!(reader.rows([Part::All]).await.unwrap(), [100], "its own transaction goes on");
+    database.recanonicalize_listings().await.unwrap();
+    assert_eq!(reader.rows([RowFilter::All]).await.unwrap(), [100], "its own transaction goes on");
     for extent in [extent, unrevised] {
-        let error = Snapshot::again(&database, extent).rows([Part::All]).await.unwrap_err();
+        let error = Snapshot::reopen(&database, extent).rows([RowFilter::All]).await.unwrap_err();
         assert!(matches!(error, Error::ListingsMoved), "{error}");
     }
 
     // Another form that changes nothing disturbs nobody.
     let extent = Snapshot::begin(&database).await.unwrap().extent();
     sqlx::query("UPDATE canonical_form SET form = $1::uuid").bind(OTHER_FORM).execute(&inside).await.unwrap();
-    database.renew_listings().await.unwrap();
-    assert_eq!(Snapshot::again(&database, extent).rows([Part::All]).await.unwrap(), [100]);
+    database.recanonicalize_listings().await.unwrap();
+    assert_eq!(Snapshot::reopen(&database, extent).rows([RowFilter::All]).await.unwrap(), [100]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +211,7 @@ async fn two_that_renew_at_once_take_turns() {
     import_as_before(&database, &inside, &rows(0..500), OTHER_FORM).await;
     let renewals = (0..3).map(|_| {
         let database = database.clone();
-        tokio::spawn(async move { database.renew_listings().await })
+        tokio::spawn(async move { database.recanonicalize_listings().await })
     });
     for renewal in renewals.collect::<Vec<_>>() {
         renewal.await.unwrap().unwrap();
