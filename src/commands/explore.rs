@@ -31,7 +31,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let (report, page) = context.compute(move || {
         let shown = ReportProgress::new();
         let report = tokio.block_on(async {
-            database.renew_listings().await?;
+            database.recanonicalize_listings().await?;
             let snapshot = Snapshot::begin(&database).await?;
             Report::create(snapshot, today(), &|stage| shown.stage(stage)).await
         })?;

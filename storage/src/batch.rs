@@ -1,23 +1,23 @@
-//! Listings as the network takes them.
+//! Batches of encoded listings.
 
 use domain::feature::{CATEGORICAL, NUMERIC};
 
-/// Listings ready for the network, row by row.
+/// A batch of encoded listings, in row-major order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TabularBatch {
-    /// Ids, `[N, C]`.
+    /// The ids, `[N, C]`.
     pub ids: Vec<i32>,
-    /// Numbers in raw units, `[N, F]`, NaN where missing.
+    /// The numbers in raw units, `[N, F]`, NaN where missing.
     pub numbers: Vec<f32>,
-    /// Natural logarithms of the asking prices, `[N]`.
+    /// The natural logarithms of the asking prices, `[N]`.
     pub log_prices: Vec<f32>,
 }
 
 impl TabularBatch {
-    /// Bytes that a listing takes.
+    /// The size of a listing in bytes.
     pub const BYTES_PER_ROW: usize = 4 * (CATEGORICAL.len() + NUMERIC.len() + 1);
 
-    /// No listings yet, but room for so many.
+    /// An empty batch with capacity for this many listings.
     #[must_use]
     pub fn with_capacity(rows: usize) -> Self {
         Self {
@@ -27,32 +27,32 @@ impl TabularBatch {
         }
     }
 
-    /// How many listings it holds.
+    /// The number of listings.
     #[must_use]
     pub fn len(&self) -> usize {
         self.log_prices.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there are no listings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.log_prices.is_empty()
     }
 
-    /// Adds rows of another batch, from the first of the range to before its end.
+    /// Appends a range of rows of another batch.
     ///
     /// # Panics
-    /// The other has no such rows.
+    /// If the range is out of bounds.
     pub fn extend(&mut self, other: &Self, rows: std::ops::Range<usize>) {
         self.ids.extend_from_slice(&other.ids[rows.start * CATEGORICAL.len()..rows.end * CATEGORICAL.len()]);
         self.numbers.extend_from_slice(&other.numbers[rows.start * NUMERIC.len()..rows.end * NUMERIC.len()]);
         self.log_prices.extend_from_slice(&other.log_prices[rows]);
     }
 
-    /// These rows, in this order.
+    /// The rows with these indices, in this order.
     ///
     /// # Panics
-    /// There is no such row.
+    /// If an index is out of bounds.
     #[must_use]
     pub fn pick(&self, rows: &[u32]) -> Self {
         let mut picked = Self::with_capacity(rows.len());

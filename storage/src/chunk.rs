@@ -1,9 +1,8 @@
-//! A block of listings in columns.
+//! A columnar chunk of listings.
 //!
-//! This is the only module that shows arrow2 to the outside, besides the decoder that fills it.
-//! arrow2 is archived by its authors; its successor is arrow-rs, and moving there touches this file
-//! and `copy/decoder.rs`. RUSTSEC-2025-0038 concerns `Rows::row_unchecked` of its row format, which
-//! nothing here uses.
+//! Only this module and the decoder that fills it expose arrow2. arrow2 is archived; a migration to its successor arrow-rs
+//! would affect this file and `copy/decoder.rs`. RUSTSEC-2025-0038 concerns `Rows::row_unchecked` of its row format, which
+//! is not used here.
 
 use arrow2::array::{Array, Float32Array, Float64Array, Utf8Array};
 use arrow2::chunk::Chunk;
@@ -11,7 +10,7 @@ use chrono::NaiveDate;
 use domain::identity::single_precision;
 use domain::{Column, Kind, Listing, Value};
 
-/// A block of listings in columns: texts as `Utf8Array<i32>`, numbers as `Float32Array`, the price
+/// A columnar chunk of listings: texts as `Utf8Array<i32>`, numbers as `Float32Array`, the price
 /// as `Float64Array`, in the order of [`Column::ALL`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListingChunk {
@@ -35,7 +34,7 @@ impl ListingChunk {
         self.chunk.is_empty()
     }
 
-    /// The canonical text of a row; `None` where it is missing, and for columns that hold none.
+    /// The canonical text of a row; `None` if it is missing, or the column is not a text column.
     ///
     /// # Panics
     /// If the row does not exist.
@@ -44,8 +43,8 @@ impl ListingChunk {
         self.array::<Utf8Array<i32>>(column)?.get(row)
     }
 
-    /// The number of a row in the column's unit, dates as days since 1970-01-01; `None` where it is
-    /// missing, for texts, and for the price.
+    /// The number of a row in the unit of the column, dates as days since 1970-01-01; `None` if it is missing, and for texts
+    /// and the price.
     ///
     /// # Panics
     /// If the row does not exist.
@@ -60,11 +59,11 @@ impl ListingChunk {
     /// If the row does not exist.
     #[must_use]
     pub fn price(&self, row: usize) -> f64 {
-        // The decoder makes no chunk whose price is anything else, so NaN never comes out.
+        // The decoder always creates a price column of this type.
         self.array::<Float64Array>(Column::Price).map_or(f64::NAN, |prices| prices.value(row))
     }
 
-    /// A row as a listing again: in canonical form, as it was stored.
+    /// A row as a listing, in the stored canonical form.
     ///
     /// # Panics
     /// If the row does not exist.
@@ -85,7 +84,7 @@ impl ListingChunk {
         listing
     }
 
-    /// The columns themselves, for whole-column work and for arrow2's file formats.
+    /// The underlying columns.
     #[must_use]
     pub fn columns(&self) -> &Chunk<Box<dyn Array>> {
         &self.chunk

@@ -8,20 +8,20 @@ use utoipa::ToSchema;
 use crate::error::Result;
 use crate::listings::Listings;
 
-/// The car that listings are compared with, in canonical form.
+/// The car to compare listings with, in canonical form.
 #[derive(Clone, Debug)]
 pub struct Car {
     /// The make.
     pub brand: String,
-    /// The model; without one, cars of any model of the make are compared.
+    /// The model; if missing, listings of all models of the make are compared.
     pub model: Option<String>,
-    /// Year of manufacture.
+    /// The year of manufacture.
     pub year: i32,
-    /// Mileage in kilometres.
+    /// The mileage in kilometers.
     pub mileage: i32,
 }
 
-/// A listing of a similar car. Texts are in lower case, as they are stored.
+/// A listing of a similar car. Texts are in lower case, as stored.
 #[derive(Clone, Debug, PartialEq, FromRow, Serialize, ToSchema)]
 pub struct Comparable {
     /// Make.
@@ -33,13 +33,13 @@ pub struct Comparable {
     /// Generation.
     #[schema(example = "iv")]
     pub vehicle_generation: Option<String>,
-    /// Year of manufacture.
+    /// The year of manufacture.
     #[schema(example = 2018)]
     pub year: i16,
-    /// Mileage in kilometres.
+    /// The mileage in kilometers.
     #[schema(example = 79_500)]
     pub mileage: i32,
-    /// Engine volume in litres.
+    /// Engine volume in liters.
     #[schema(example = 1.6)]
     pub engine_volume: Option<f32>,
     /// Engine power in horsepower.
@@ -60,9 +60,8 @@ pub struct Comparable {
 }
 
 impl Listings {
-    /// At most `count` listings of the same make and model, the most similar first: a difference of one year, in age or
-    /// since the listing, counts as much as 15,000 km, about what a car is driven in a year. A car that was listed more
-    /// than once appears with its latest listing only.
+    /// At most `count` listings of the same make and model, the most similar first. A difference of one year, in age or time
+    /// since the listing, counts as much as 15,000 km, about the annual mileage. Only the latest listing of a car is returned.
     ///
     /// # Errors
     /// The database is unavailable.

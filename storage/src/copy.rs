@@ -1,4 +1,4 @@
-//! PostgreSQL's binary COPY format, both ways, for the columns of a listing.
+//! Encoding and decoding of listings in PostgreSQL's binary COPY format.
 
 mod decoder;
 mod encoder;
@@ -15,10 +15,10 @@ pub(crate) use encoder::Encoder;
 
 /// The signature of a stream.
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
-/// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's dates count from.
+/// The days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
 const EPOCH_IN_DAYS: i32 = 10_957;
 
-/// The type that a column has in the table `listings`.
+/// The type of a column in the table `listings`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SqlType {
     Text,
@@ -52,19 +52,19 @@ fn sql_type(column: Column) -> SqlType {
     }
 }
 
-/// Decodes a whole stream of listings with their prices, in pieces.
+/// Decodes a complete stream of listings with their prices, given in chunks.
 ///
 /// # Errors
-/// The bytes are not such a stream.
-pub fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingChunk, Malformed> {
+/// The stream is malformed.
+pub fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingChunk, Malformed> {
     let mut decoder = Decoder::new();
-    for piece in pieces {
-        decoder.push(piece)?;
+    for chunk in chunks {
+        decoder.push(chunk)?;
     }
     decoder.finish()
 }
 
-/// The names of all columns of a listing, as a list for a statement.
+/// The names of all columns of a listing, separated by commas for SQL.
 pub(crate) fn column_names() -> String {
     Column::ALL.map(Column::name).join(", ")
 }

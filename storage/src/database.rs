@@ -14,64 +14,64 @@ use crate::runs::Runs;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
-/// How long a connection may take to open.
+/// The time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request waits for a free connection before it fails.
+/// The time limit for acquiring a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A handle on the database; clones share its connections.
+/// A handle to the database; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
-    place: Arc<str>,
+    address: Arc<str>,
 }
 
-/// Work that only one process does at a time, guarded by an advisory lock.
+/// An advisory lock, for work that only one process does at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
-    /// Looking for a model, and training the first one where there is none.
+    /// Training the first model if there is none.
     Training,
 }
 
-/// A lock that is held. Dropping it releases the lock, as does the end of the process.
+/// A lock that is held until this is dropped or the process ends.
 #[derive(Debug)]
-#[must_use = "the lock is given back when this is dropped"]
-pub struct Guard {
+#[must_use = "the lock is released on drop"]
+pub struct LockGuard {
     connection: PgConnection,
 }
 
 impl Database {
-    /// Connects and brings the tables up to date. At most `max_connections` are kept open; imports,
-    /// snapshots and locks use one more each.
+    /// Connects and applies the migrations. The pool has at most `max_connections`; imports, snapshots and locks use one more
+    /// each.
     ///
     /// # Errors
-    /// The address cannot be parsed, the database does not answer or refuses the connection, or a migration fails.
+    /// The URL is invalid, the database is unavailable or refuses the connection, or a migration fails.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self> {
         let database = Self::connect_lazy(url, max_connections)?;
         database.migrate().await?;
         Ok(database)
     }
 
-    /// Prepares connections without opening one, for a server that must start while the database is unavailable. Does not
-    /// migrate: see [`Database::migrate`].
+    /// Creates the pool without connecting, for a server that must start while the database is unavailable. Does not apply the
+    /// migrations; see [`Database::migrate`].
     ///
     /// # Errors
-    /// The address cannot be parsed.
+    /// The URL is invalid.
     pub fn connect_lazy(url: &str, max_connections: u32) -> Result<Self> {
         let options: PgConnectOptions = url.parse().map_err(Error::Address)?;
         let options = options.application_name("probeg");
-        let place = describe(&options).into();
+        let address = describe(&options).into();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
-        Ok(Self { pool, place })
+        Ok(Self { pool, address })
     }
 
-    /// Applies the migrations. Processes that do so at the same time wait for one another.
+    /// Applies the migrations. Concurrent processes wait for each other.
     ///
     /// # Errors
-    /// The database does not answer or refuses the connection, a migration fails, or [`Error::NewerDatabase`].
+    /// The database is unavailable or refuses the connection, a migration fails, or [`Error::NewerDatabase`].
     pub async fn migrate(&self) -> Result<()> {
         let mut connection = self.own_connection().await?;
         let migrated = MIGRATIONS.run_direct(None, &mut connection, false).await;
@@ -88,37 +88,37 @@ impl Database {
         Ok(())
     }
 
-    /// Checks that the database answers.
+    /// Checks that the database responds.
     ///
     /// # Errors
-    /// The database does not answer within a few seconds.
+    /// The database does not respond within a few seconds.
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Waits for a lock, however long that takes.
+    /// Acquires a lock, waiting indefinitely.
     ///
     /// # Errors
-    /// The database does not answer, or the connection breaks while waiting.
-    pub async fn lock(&self, lock: Lock) -> Result<Guard> {
+    /// The database is unavailable, or the connection is lost while waiting.
+    pub async fn lock(&self, lock: Lock) -> Result<LockGuard> {
         let mut connection = self.own_connection().await?;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(lock.key()).execute(&mut connection).await?;
-        Ok(Guard { connection })
+        Ok(LockGuard { connection })
     }
 
-    /// Acquires a lock if no one holds it.
+    /// Acquires a lock if it is free.
     ///
     /// # Errors
-    /// The database does not answer, or the connection breaks.
-    pub async fn try_lock(&self, lock: Lock) -> Result<Option<Guard>> {
+    /// The database is unavailable, or the connection is lost.
+    pub async fn try_lock(&self, lock: Lock) -> Result<Option<LockGuard>> {
         let mut connection = self.own_connection().await?;
         let query = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock.key());
-        let is_taken: bool = query.fetch_one(&mut connection).await?;
-        Ok(is_taken.then_some(Guard { connection }))
+        let is_acquired: bool = query.fetch_one(&mut connection).await?;
+        Ok(is_acquired.then_some(LockGuard { connection }))
     }
 
-    /// Closes the connections of all clones once those in use are returned.
+    /// Closes the connections of all clones once they are no longer in use.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -141,25 +141,27 @@ impl Database {
         Models::new(self.pool.clone())
     }
 
-    /// A connection outside the pool. The server ends whatever it was doing when it is dropped.
+    /// A connection outside the pool. Dropping it cancels its transaction.
     pub(crate) async fn own_connection(&self) -> Result<PgConnection> {
-        // Waiting for a lock and reading millions of rows are slow by nature and need no warning.
+        // Waiting for a lock and reading millions of rows are slow anyway, so slow statements are not logged.
         let options = PgConnectOptions::clone(&self.pool.connect_options()).disable_statement_logging();
         match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(cause @ sqlx::Error::Database(_))) => Err(Error::Refused { place: self.place.to_string(), cause }),
+            Ok(Err(cause @ sqlx::Error::Database(_))) => {
+                Err(Error::Refused { address: self.address.to_string(), cause })
+            }
             Ok(Err(cause)) => Err(self.unreachable(cause.to_string())),
-            Err(_) => Err(self.unreachable(format!("no answer within {} seconds", CONNECT_TIMEOUT.as_secs()))),
+            Err(_) => Err(self.unreachable(format!("no response within {} seconds", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 
     fn unreachable(&self, cause: String) -> Error {
-        Error::Unreachable { place: self.place.to_string(), cause }
+        Error::Unreachable { address: self.address.to_string(), cause }
     }
 }
 
 impl Lock {
-    /// An arbitrary number, the same in every version.
+    /// The key of the lock: arbitrary, but the same in every version.
     fn key(self) -> i64 {
         match self {
             Self::Training => 0x7072_6f62_6567_0001,
@@ -167,20 +169,20 @@ impl Lock {
     }
 }
 
-impl Guard {
-    /// Releases the lock and waits until that is done.
+impl LockGuard {
+    /// Releases the lock and waits for confirmation.
     ///
     /// # Errors
-    /// The connection broke; the lock is released all the same.
+    /// The connection is lost; the lock is released anyway.
     pub async fn release(mut self) -> Result<()> {
-        // The server may notice later that the connection is closed.
+        // Explicitly, since the server may detect the closed connection later.
         sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await?;
         self.connection.close().await?;
         Ok(())
     }
 }
 
-/// Where the database is, without user and password.
+/// The address of the database, without user and password.
 fn describe(options: &PgConnectOptions) -> String {
     let database = options.get_database().unwrap_or(options.get_username());
     match options.get_socket() {
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_names_no_user_and_no_password() {
+    fn an_address_has_no_user_and_no_password() {
         let options: PgConnectOptions = "postgres://ann:secret@db.example:5433/cars".parse().unwrap();
         assert_eq!(describe(&options), "db.example:5433/cars");
     }
@@ -204,7 +206,7 @@ mod tests {
         let error = Database::connect("postgres://ann:secret@127.0.0.1:1/cars", 1).await.unwrap_err();
         assert!(error.is_unavailable());
         let message = error.to_string();
-        assert!(message.starts_with("the database at 127.0.0.1:1/cars did not answer: "), "{message}");
+        assert!(message.starts_with("the database at 127.0.0.1:1/cars is unavailable: "), "{message}");
         assert!(message.ends_with("is it running? check DATABASE_URL"), "{message}");
         assert!(!message.contains("secret"), "{message}");
         let error = Database::connect("postgres://ann:secret@:nonsense", 1).await.unwrap_err();

@@ -1,79 +1,79 @@
-//! Errors of storage, worded for whoever has to act on them.
+//! Storage errors, with advice.
 
 use std::path::{Path, PathBuf};
 
 use crate::copy::Malformed;
 
-/// The result of storage's functions.
+/// The result of storage operations.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error of storage. No message ever contains a password.
+/// A storage error. No message contains a password.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory could not be used.
     #[error("cannot {action} {path}: {cause}")]
     File {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// `DATABASE_URL` cannot be read.
-    #[error("DATABASE_URL is not an address such as postgres://user:password@host:5432/database: {0}")]
+    /// `DATABASE_URL` is invalid.
+    #[error("DATABASE_URL is not a URL such as postgres://user:password@host:5432/database: {0}")]
     Address(sqlx::Error),
-    /// Nothing answers at the address.
-    #[error("the database at {place} did not answer: {cause}; is it running? check DATABASE_URL")]
+    /// The database is unavailable.
+    #[error("the database at {address} is unavailable: {cause}; is it running? check DATABASE_URL")]
     Unreachable {
-        /// Host or socket, and database name.
-        place: String,
-        /// What the client saw.
+        /// The host or socket and the database name.
+        address: String,
+        /// The cause.
         cause: String,
     },
     /// The database refused the connection.
-    #[error("the database at {place} refused the connection: {cause}; check DATABASE_URL")]
+    #[error("the database at {address} refused the connection: {cause}; check DATABASE_URL")]
     Refused {
-        /// Host or socket, and database name.
-        place: String,
+        /// The host or socket and the database name.
+        address: String,
         /// The server's message.
         cause: sqlx::Error,
     },
-    /// The tables could not be brought up to date.
+    /// The migrations could not be applied.
     #[error("the migrations could not be applied: {0}")]
     Migration(Box<sqlx::migrate::MigrateError>),
-    /// The tables were changed by a program that is newer than this one.
+    /// The database was migrated by a newer version.
     #[error(
-        "the database belongs to a newer version of probeg: it is at migration {applied}, and this program knows migrations \
+        "the database belongs to a newer version of Probeg: it is at migration {applied}, but this version only knows migrations \
          up to {known}; use the newer version"
     )]
     NewerDatabase {
         /// The newest migration of the database.
         applied: i64,
-        /// The newest migration of this program.
+        /// The newest migration of this version.
         known: i64,
     },
-    /// A statement failed, or the connection broke.
-    #[error("the database failed: {0}")]
+    /// A query failed, or the connection was lost.
+    #[error("database error: {0}")]
     Database(#[from] sqlx::Error),
-    /// The stream of rows is not what PostgreSQL documents.
-    #[error("the database sent rows that cannot be read: {0}")]
+    /// A stream of rows is malformed.
+    #[error("the database sent malformed rows: {0}")]
     Malformed(#[from] Malformed),
     /// A snapshot was used after one of its reads failed or was cancelled.
-    #[error("this snapshot of the listings ended with a read that failed or was cancelled: take another")]
-    SnapshotOver,
-    /// The database stayed unavailable for too long.
-    #[error("the database did not come back within {seconds} seconds: {cause}")]
-    StillAway {
-        /// How long it was waited for.
+    #[error("this snapshot of the listings ended with a failed or cancelled read; create a new one")]
+    SnapshotEnded,
+    /// The database remained unavailable.
+    #[error("the database remained unavailable for {seconds} seconds: {cause}")]
+    UnavailableTooLong {
+        /// The time limit for retries.
         seconds: u64,
         /// The last failure.
         cause: Box<Error>,
     },
-    /// The table was rewritten since the snapshot was taken.
+    /// The table was rewritten since the snapshot was created.
     #[error(
         "the table of listings was rewritten (by another version of Probeg, VACUUM FULL, CLUSTER or a restored dump) \
-         since the snapshot was taken, so its rows or their order are lost: start another run"
+         since the snapshot was created, so its rows or their order are lost; start a new run"
     )]
     ListingsMoved,
     /// A spool cannot be read or written.
@@ -81,38 +81,36 @@ pub enum Error {
     Spool {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         cause: arrow2::error::Error,
     },
     /// A spool was corrupted on disk.
     #[error(
-        "the spool {path} was damaged on the disk: it no longer contains what was written; check the disk, and resume the run, \
-         which writes another"
+        "the spool {path} is damaged: a checksum does not match; check the disk and resume the run, which will write the spool \
+         again"
     )]
     DamagedSpool {
         /// The file.
         path: PathBuf,
     },
     /// The run does not exist.
-    #[error("there is no run {0}: see `probeg runs list`")]
+    #[error("there is no run {0}; see `probeg runs list`")]
     NoRun(i64),
     /// The model version does not exist.
-    #[error("there is no model version {0}: see `probeg models list`")]
+    #[error("there is no model version {0}; see `probeg models list`")]
     NoModel(i64),
-    /// A stored model differs from what was registered.
-    #[error(
-        "model version {0} is damaged: its bytes no longer have the SHA-256 of its registration; promote another version"
-    )]
+    /// A stored model does not match its checksum.
+    #[error("model version {0} is damaged: its SHA-256 checksum does not match; promote another version")]
     DamagedModel(i64),
-    /// A model file that is larger than the registry takes.
+    /// A model file exceeds the size limit.
     #[error("the model file has {size} bytes; at most {limit} are accepted")]
     ModelTooLarge {
         /// Its size in bytes.
         size: u64,
-        /// The largest size in bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// No version served before the present one.
+    /// There is no earlier champion.
     #[error("there is nothing to roll back to: no version was champion before the current one")]
     NoEarlierChampion,
 }
@@ -135,10 +133,12 @@ impl Error {
         }
     }
 
-    /// The database did not answer in time.
-    pub(crate) fn silence(waited: std::time::Duration) -> Self {
-        let cause =
-            std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no answer within {} seconds", waited.as_secs()));
+    /// The database did not respond in time.
+    pub(crate) fn no_response(limit: std::time::Duration) -> Self {
+        let cause = std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("no response within {} seconds", limit.as_secs()),
+        );
         Self::Database(cause.into())
     }
 

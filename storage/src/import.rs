@@ -1,7 +1,7 @@
 //! The import of listings.
 
 mod indexes;
-mod renewal;
+mod recanonicalization;
 
 use domain::PricedListing;
 use domain::identity::{CarGroup, Identity, canonical_listing};
@@ -12,53 +12,53 @@ use tokio::task::JoinHandle;
 use crate::copy::{Encoder, column_names};
 use crate::database::Database;
 use crate::error::Result;
-use crate::transaction::{Turn, execute, take_turn};
+use crate::transaction::{TransactionLock, acquire_lock, execute};
 
-/// Rows are sent in pieces of about this many bytes.
-const PIECE: usize = 1 << 18;
-/// The columns of an import before those of the listing.
-const IDENTITY: &str = "place, content_hash, listing_group, bucket, car_group, source";
+/// The approximate size of a chunk of rows in bytes.
+const CHUNK_BYTES: usize = 1 << 18;
+/// The columns of the staging table before those of the listing.
+const IDENTITY: &str = "file_row, content_hash, listing_group, bucket, car_group, source";
 const FIELDS: i16 = 6 + 20;
-/// Of equal rows, the first of the file is kept.
-const WITHOUT_REPETITIONS: &str = "DELETE FROM staging WHERE ctid IN (
+/// Deletes all but the first of identical rows.
+const DELETE_REPEATED: &str = "DELETE FROM staging WHERE ctid IN (
     SELECT ctid FROM (
-        SELECT ctid, row_number() OVER (PARTITION BY content_hash ORDER BY place) AS turn FROM staging
-    ) AS numbered WHERE turn > 1
+        SELECT ctid, row_number() OVER (PARTITION BY content_hash ORDER BY file_row) AS occurrence FROM staging
+    ) AS numbered WHERE occurrence > 1
 )";
-/// No other import runs meanwhile, so the remaining rows are new.
-const WITHOUT_KNOWN: &str = "DELETE FROM staging USING listings WHERE staging.content_hash = listings.content_hash";
+/// Deletes rows that are already stored. No other import can run at the same time.
+const DELETE_KNOWN: &str = "DELETE FROM staging USING listings WHERE staging.content_hash = listings.content_hash";
 
 impl Database {
-    /// Brings the listings into the canonical form of this build, if another build stored them in another form. Imports do
-    /// so themselves; training does it first.
+    /// Converts the stored listings to the canonical form of this version, if it differs. Imports do this themselves; call it
+    /// before training.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn renew_listings(&self) -> Result<()> {
-        renewal::renew(&mut self.own_connection().await?).await
+    /// The database is unavailable.
+    pub async fn recanonicalize_listings(&self) -> Result<()> {
+        recanonicalization::recanonicalize(&mut self.own_connection().await?).await
     }
 }
 
-/// What became of a file's accepted rows.
+/// The numbers of accepted rows of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ImportCounts {
-    /// How many there were.
+    /// All accepted rows.
     pub rows: u64,
-    /// How many are new listings.
+    /// New listings.
     pub added: u64,
-    /// How many repeat an earlier row of the same file.
+    /// Repetitions of an earlier row of the same file.
     pub repeated_in_file: u64,
-    /// How many were in the database before.
+    /// Rows that were already in the database.
     pub already_known: u64,
 }
 
-/// The import of one file: all of it is stored or, if this is dropped before [`Import::finish`], nothing. Imports wait
-/// for one another.
+/// The atomic import of a file: if this is dropped before [`Import::finish`], nothing is stored. Concurrent imports wait for
+/// each other.
 #[derive(Debug)]
 pub struct Import {
-    pieces: mpsc::Sender<Vec<u8>>,
-    /// Sends the pieces while the next one is encoded, and returns the connection at the end.
-    sending: Option<JoinHandle<Result<PgConnection>>>,
+    chunks: mpsc::Sender<Vec<u8>>,
+    /// The task that sends chunks while the next one is encoded. It returns the connection at the end.
+    sender_task: Option<JoinHandle<Result<PgConnection>>>,
     file: String,
     rows: u64,
     encoder: Encoder,
@@ -66,110 +66,109 @@ pub struct Import {
 }
 
 impl Import {
-    /// Begins the import of a file, named as it will appear in the list of imports, once no other import is running.
+    /// Starts the import of a file with this name, once no other import is running.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn begin(database: &Database, file: &str) -> Result<Self> {
-        // A connection of its own: dropping it, as `send` does when the import is dropped, rolls everything back, even half
-        // a COPY.
+        // Dropping this connection, as `send_chunks` does when the import is dropped, rolls back everything, including an
+        // unfinished COPY.
         let mut connection = database.own_connection().await?;
-        renewal::renew(&mut connection).await?;
-        // More memory gains little, and the machine may be small.
+        recanonicalization::recanonicalize(&mut connection).await?;
+        // More memory would hardly help.
         sqlx::raw_sql("BEGIN; SET LOCAL work_mem = '32MB'; SET LOCAL maintenance_work_mem = '16MB'")
             .execute(&mut connection)
             .await?;
-        take_turn(&mut connection, Turn::Import).await?;
+        acquire_lock(&mut connection, TransactionLock::Import).await?;
         let staging = format!(
             "CREATE TEMPORARY TABLE staging ON COMMIT DROP AS \
              SELECT 0::bigint AS {IDENTITY}, {} FROM listings WITH NO DATA",
             column_names()
         );
         sqlx::raw_sql(AssertSqlSafe(staging)).execute(&mut connection).await?;
-        let (pieces, received) = mpsc::channel(1);
-        let sending = Some(tokio::spawn(send(connection, received)));
-        Ok(Self { pieces, sending, file: file.to_owned(), rows: 0, encoder: Encoder::new(), is_clustered: false })
+        let (chunks, received) = mpsc::channel(1);
+        let sender_task = Some(tokio::spawn(send_chunks(connection, received)));
+        Ok(Self { chunks, sender_task, file: file.to_owned(), rows: 0, encoder: Encoder::new(), is_clustered: false })
     }
 
-    /// Stores rows sorted by brand and date instead of in file order: the worst case for sampling the table by blocks.
+    /// Stores rows sorted by brand and date instead of in file order, which is the worst case for sampling by blocks.
     #[must_use]
     pub fn clustered(self) -> Self {
         Self { is_clustered: true, ..self }
     }
 
-    /// Writes any number of rows. They are stored in canonical form.
+    /// Writes rows, in canonical form.
     ///
     /// # Errors
-    /// The connection broke; the import is lost.
+    /// The connection is lost, and the import with it.
     pub async fn write(&mut self, rows: &[PricedListing]) -> Result<()> {
         for row in rows {
-            encode(&mut self.encoder, self.rows, row);
+            encode_row(&mut self.encoder, self.rows, row);
             self.rows += 1;
-            if self.encoder.len() >= PIECE {
-                self.pass_on().await?;
+            if self.encoder.len() >= CHUNK_BYTES {
+                self.send_buffered().await?;
             }
         }
         Ok(())
     }
 
-    /// Stores the new rows and records the import, with the number of rows that the caller rejected.
+    /// Stores the new rows and records the import with the number of rejected rows.
     ///
     /// # Errors
-    /// The connection broke, or a row violates a constraint of the table; nothing is stored.
+    /// The connection is lost, or a row violates a constraint of the table. Nothing is stored then.
     pub async fn finish(mut self, rejected: u64) -> Result<ImportCounts> {
-        self.pass_on().await?;
-        let Self { pieces, sending, file, rows, is_clustered, .. } = self;
-        drop(pieces);
-        let mut connection = sent(sending).await?;
-        let repeated_in_file = execute(&mut connection, WITHOUT_REPETITIONS).await?;
-        let already_known = execute(&mut connection, WITHOUT_KNOWN).await?;
-        let indexes = indexes::set_aside(&mut connection).await?;
+        self.send_buffered().await?;
+        let Self { chunks, sender_task, file, rows, is_clustered, .. } = self;
+        drop(chunks);
+        let mut connection = join_sender(sender_task).await?;
+        let repeated_in_file = execute(&mut connection, DELETE_REPEATED).await?;
+        let already_known = execute(&mut connection, DELETE_KNOWN).await?;
+        let indexes = indexes::drop_if_empty(&mut connection).await?;
         let query = "SELECT EXISTS (SELECT FROM kept_buckets)";
         let has_kept_buckets = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
-        let added = execute(&mut connection, &insertion(is_clustered, has_kept_buckets)).await?;
+        let added = execute(&mut connection, &insert_statement(is_clustered, has_kept_buckets)).await?;
         for index in indexes {
             execute(&mut connection, &index).await?;
         }
         let counts = ImportCounts { rows, added, repeated_in_file, already_known };
-        note(&mut connection, &file, &counts, rejected).await?;
+        record_import(&mut connection, &file, &counts, rejected).await?;
         sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
         if let Err(error) = sqlx::raw_sql("ANALYZE listings").execute(&mut connection).await {
-            tracing::warn!(%error, "The statistics of the listings were not refreshed; queries may be slower.");
+            tracing::warn!(%error, "ANALYZE of the listings failed; queries may be slower.");
         }
         connection.close().await?;
         Ok(counts)
     }
 
-    async fn pass_on(&mut self) -> Result<()> {
-        let piece = std::mem::replace(&mut self.encoder, Encoder::new()).into_stream();
-        match self.pieces.send(piece).await {
+    async fn send_buffered(&mut self) -> Result<()> {
+        let chunk = std::mem::replace(&mut self.encoder, Encoder::new()).into_stream();
+        match self.chunks.send(chunk).await {
             Ok(()) => Ok(()),
-            // The receiver ended with an error.
-            Err(_) => sent(self.sending.take()).await.map(drop),
+            // The task has failed.
+            Err(_) => join_sender(self.sender_task.take()).await.map(drop),
         }
     }
 }
 
-/// Copies pieces into the staging table until there are no more. Each is a COPY of its own, so that an error shows at
-/// once and not after the last row.
-async fn send(mut connection: PgConnection, mut pieces: mpsc::Receiver<Vec<u8>>) -> Result<PgConnection> {
+/// Copies chunks into the staging table. Each one is a separate COPY, so that errors are reported immediately.
+async fn send_chunks(mut connection: PgConnection, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<PgConnection> {
     let statement = format!("COPY staging ({IDENTITY}, {}) FROM STDIN (FORMAT binary)", column_names());
-    while let Some(piece) = pieces.recv().await {
+    while let Some(chunk) = chunks.recv().await {
         let mut copy = connection.copy_in_raw(&statement).await?;
-        copy.send(piece).await?;
+        copy.send(chunk).await?;
         copy.finish().await?;
     }
     Ok(connection)
 }
 
-async fn sent(sending: Option<JoinHandle<Result<PgConnection>>>) -> Result<PgConnection> {
-    match sending {
-        Some(sending) => sending.await.map_err(|_| sqlx::Error::WorkerCrashed)?,
+async fn join_sender(sender_task: Option<JoinHandle<Result<PgConnection>>>) -> Result<PgConnection> {
+    match sender_task {
+        Some(sender_task) => sender_task.await.map_err(|_| sqlx::Error::WorkerCrashed)?,
         None => Err(sqlx::Error::WorkerCrashed.into()),
     }
 }
 
-async fn note(connection: &mut PgConnection, file: &str, counts: &ImportCounts, rejected: u64) -> Result<()> {
+async fn record_import(connection: &mut PgConnection, file: &str, counts: &ImportCounts, rejected: u64) -> Result<()> {
     sqlx::query(
         "INSERT INTO imports (file, rows, added, repeated_in_file, already_known, rejected)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -185,20 +184,19 @@ async fn note(connection: &mut PgConnection, file: &str, counts: &ImportCounts, 
     Ok(())
 }
 
-fn insertion(is_clustered: bool, has_kept_buckets: bool) -> String {
+fn insert_statement(is_clustered: bool, has_kept_buckets: bool) -> String {
     let columns = column_names();
-    // A subquery, since a join need not keep the order of the rows.
+    // A subquery, since a join may change the order of the rows.
     let bucket = if has_kept_buckets {
         "coalesce((SELECT bucket FROM kept_buckets WHERE kept_buckets.listing_group = rows.listing_group), bucket)"
     } else {
         "bucket"
     };
     let rows = if is_clustered {
-        // Comparing takes a third of the time where what is compared comes first in a row.
-        "(SELECT place, listing_date AS day, brand AS make, * FROM staging ORDER BY make, day, place)"
+        // Sorting is three times faster if the sort keys are the first columns.
+        "(SELECT file_row, listing_date AS day, brand AS make, * FROM staging ORDER BY make, day, file_row)"
     } else {
-        // A temporary table is scanned by one process from its first row, which is file order: sorting would only write
-        // everything once more.
+        // A temporary table is scanned sequentially, which is file order, so sorting is unnecessary.
         "staging"
     };
     format!(
@@ -207,15 +205,15 @@ fn insertion(is_clustered: bool, has_kept_buckets: bool) -> String {
     )
 }
 
-fn encode(encoder: &mut Encoder, place: u64, row: &PricedListing) {
+fn encode_row(encoder: &mut Encoder, file_row: u64, row: &PricedListing) {
     let listing = canonical_listing(&row.listing);
-    // PostgreSQL stores no zero bytes, and a source is not worth rejecting a file for.
+    // PostgreSQL text cannot contain NUL, which is no reason to reject the file.
     let source = row.source.as_ref().map(|source| source.replace('\0', ""));
     let car_group = row.car_group.as_deref().map(CarGroup::new);
     let identity = Identity::new(&listing, row.price, car_group, source.as_deref());
-    encoder.begin_row(FIELDS);
-    encoder.field(&place.to_be_bytes());
-    encoder.identity(&identity, car_group);
-    encoder.optional(source.as_ref().map(String::as_bytes));
-    encoder.listing(&listing, row.price);
+    encoder.start_row(FIELDS);
+    encoder.write_field(&file_row.to_be_bytes());
+    encoder.write_identity(&identity, car_group);
+    encoder.write_optional(source.as_ref().map(String::as_bytes));
+    encoder.write_listing(&listing, row.price);
 }

@@ -1,6 +1,6 @@
-//! Every SQL statement of Probeg: listings, the stream that training reads, runs and the model registry.
+//! All SQL of Probeg: listings, snapshots for training, runs and the model registry.
 //!
-//! Absence is `None`; an [`Error`] means that something went wrong, and says what to do.
+//! Not found is `None`; an [`Error`] means a failure and has advice.
 
 mod batch;
 mod chunk;
@@ -22,12 +22,12 @@ pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
 pub use comparables::{Car, Comparable};
 pub use copy::{Malformed, decode as decode_copy};
-pub use database::{Database, Guard, Lock};
+pub use database::{Database, Lock, LockGuard};
 pub use error::{Error, Result};
 pub use import::{Import, ImportCounts};
 pub use listings::Listings;
 pub use models::{Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelRecord, Models, NewModel};
-pub use retry::retried;
-pub use runs::{EpochMetrics, NewRun, Outcome, Run, RunStatus, Runs};
-pub use snapshot::{Block, Extent, Part, Snapshot};
+pub use retry::retry_while_unavailable;
+pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
+pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};

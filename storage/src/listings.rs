@@ -1,10 +1,10 @@
-//! The listings that are stored.
+//! The stored listings.
 
 use sqlx::PgPool;
 
 use crate::error::Result;
 
-/// The listings that are stored.
+/// The stored listings.
 #[derive(Clone, Debug)]
 pub struct Listings {
     pool: PgPool,
@@ -22,7 +22,7 @@ impl Listings {
     /// Whether there are no listings.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn is_empty(&self) -> Result<bool> {
         let query = sqlx::query_scalar("SELECT NOT EXISTS (SELECT FROM listings)");
         Ok(query.fetch_one(&self.pool).await?)

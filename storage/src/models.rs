@@ -1,4 +1,4 @@
-//! The model registry: versions that never change, and aliases that move.
+//! The model registry: immutable versions, and aliases that point to them.
 
 mod aliases;
 mod changes;
@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 pub use aliases::{Action, AliasChange};
 pub use changes::ModelChanges;
 
-/// The alias that servers serve.
+/// The alias of the version that servers serve.
 pub const CHAMPION: &str = "champion";
 
-/// The largest model file that is registered or loaded. Loading one takes several times its size in memory.
+/// The maximum size of a model file in bytes. Loading one takes several times its size in memory.
 pub const MAX_MODEL_BYTES: u64 = 256 << 20;
 
 /// The registered models.
@@ -27,12 +27,12 @@ pub struct Models {
     pool: PgPool,
 }
 
-/// A model that is about to be registered.
+/// A model to register.
 #[derive(Clone, Debug)]
 pub struct NewModel {
-    /// The run that made it.
+    /// The run that trained it.
     pub run_id: Option<i64>,
-    /// The whole model file.
+    /// The model file.
     pub bytes: Vec<u8>,
     /// Its inputs, outputs and feature schema.
     pub signature: Value,
@@ -53,20 +53,20 @@ pub struct NewModel {
     }
 }))]
 pub struct ModelRecord {
-    /// Counted from 1, with gaps.
+    /// The version number, starting at 1, with gaps.
     pub version: i64,
-    /// The aliases that point at it.
+    /// The aliases that point to it.
     pub aliases: Vec<String>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
-    /// The run that made it, where it is in this database.
+    /// The run that trained it, if it is in this database.
     pub run_id: Option<i64>,
-    /// Of the model file, in hexadecimal.
+    /// The SHA-256 of the model file, in hexadecimal.
     pub sha256: String,
-    /// Of the model file, in bytes.
+    /// The size of the model file in bytes.
     pub size: u64,
-    /// The accuracy card: errors and shares as fractions (0.154 = 15.4 %), measured on listings that the model never
-    /// saw. Overall in the list; with `segments` for one version. Null for a model that was not measured.
+    /// The accuracy card: errors and shares as fractions (0.154 = 15.4 %), measured on held-out listings. `segments` are
+    /// only included for a single version. Null if the model was not evaluated.
     #[schema(value_type = Option<Object>)]
     pub accuracy: Value,
     /// Its feature schema and its quantiles.
@@ -75,7 +75,7 @@ pub struct ModelRecord {
 }
 
 impl ModelRecord {
-    /// The same without the accuracy of the segments, as lists show it.
+    /// The same without the accuracy of the segments, for lists.
     #[must_use]
     pub fn without_segments(mut self) -> Self {
         if let Some(card) = self.accuracy.as_object_mut() {
@@ -95,10 +95,10 @@ impl Models {
         Self { pool }
     }
 
-    /// Registers a model and returns its version. It does not serve before it is promoted.
+    /// Registers a model without promoting it, and returns its version.
     ///
     /// # Errors
-    /// The file is empty, [`Error::ModelTooLarge`], the run does not exist, or the database does not answer.
+    /// The file is empty, [`Error::ModelTooLarge`], the run does not exist, or the database is unavailable.
     pub async fn register(&self, model: &NewModel) -> Result<i64> {
         check_size(model.bytes.len() as u64)?;
         let query = sqlx::query_scalar(
@@ -117,7 +117,7 @@ impl Models {
     /// The version with this number, if it exists.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn get(&self, version: i64) -> Result<Option<ModelRecord>> {
         let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} WHERE version = $1"))).bind(version);
         let row: Option<ModelRow> = query.fetch_optional(&self.pool).await?;
@@ -127,10 +127,9 @@ impl Models {
     /// The model file of the version with this number, if it exists.
     ///
     /// # Errors
-    /// [`Error::DamagedModel`] when its SHA-256 is not that of its registration, [`Error::ModelTooLarge`], or a
-    /// database that does not answer.
+    /// [`Error::DamagedModel`] if the checksum does not match, [`Error::ModelTooLarge`], or the database is unavailable.
     pub async fn bytes(&self, version: i64) -> Result<Option<Vec<u8>>> {
-        // A check constraint keeps this the length of the bytes.
+        // A check constraint ensures that this is the length of the bytes.
         let query = sqlx::query_scalar("SELECT size FROM models WHERE version = $1").bind(version);
         let Some(size): Option<i64> = query.fetch_optional(&self.pool).await? else { return Ok(None) };
         check_size(size.unsigned_abs())?;
@@ -143,7 +142,7 @@ impl Models {
     /// All versions, the newest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn list(&self) -> Result<Vec<ModelRecord>> {
         let query = sqlx::query_as(AssertSqlSafe(format!("{SELECT} ORDER BY version DESC")));
         let rows: Vec<ModelRow> = query.fetch_all(&self.pool).await?;
@@ -153,7 +152,7 @@ impl Models {
     /// The version named by `3`, `v3`, `latest` or an alias such as `champion`, if it exists.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn resolve(&self, name: &str) -> Result<Option<i64>> {
         let name = name.trim();
         let number = name.strip_prefix('v').unwrap_or(name).parse::<i64>();
@@ -167,10 +166,10 @@ impl Models {
         Ok(query.fetch_one(&self.pool).await?)
     }
 
-    /// The version that serves, if one was ever promoted.
+    /// The champion, if a version has been promoted.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn champion(&self) -> Result<Option<i64>> {
         self.resolve(CHAMPION).await
     }
@@ -178,22 +177,22 @@ impl Models {
     /// Whether a version is registered with a file of this SHA-256.
     ///
     /// # Errors
-    /// The database does not answer.
-    pub async fn holds(&self, version: i64, sha256: &[u8]) -> Result<bool> {
+    /// The database is unavailable.
+    pub async fn contains(&self, version: i64, sha256: &[u8]) -> Result<bool> {
         let query = "SELECT EXISTS (SELECT FROM models WHERE version = $1 AND sha256 = $2)";
         Ok(sqlx::query_scalar(query).bind(version).bind(sha256).fetch_one(&self.pool).await?)
     }
 
-    /// The same with the SHA-256 of its file, which distinguishes it from the same version of another database.
+    /// The champion with the SHA-256 of its file, which distinguishes it from the same version in another database.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn champion_file(&self) -> Result<Option<(i64, Vec<u8>)>> {
         let query = "SELECT version, sha256 FROM model_aliases JOIN models USING (version) WHERE alias = $1";
         Ok(sqlx::query_as(query).bind(CHAMPION).fetch_optional(&self.pool).await?)
     }
 
-    /// Watches the aliases.
+    /// Listens for changes of aliases.
     #[must_use]
     pub fn listen(&self) -> ModelChanges {
         ModelChanges::new(self.pool.clone())

@@ -1,7 +1,7 @@
-//! What the data report asks of the listings: counts and quantiles that PostgreSQL computes, each
-//! of a size that does not grow with the table, and a uniform sample for everything else.
+//! The queries of the data report: aggregates of bounded size that PostgreSQL computes, and a uniform sample for everything
+//! else.
 //!
-//! All of it is asked of one [`Snapshot`], so that every figure is of the same moment.
+//! All queries use one [`Snapshot`], so that the figures are consistent.
 
 mod columns;
 mod market;
@@ -23,22 +23,22 @@ use crate::copy::column_names;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 
-/// How many listings there are, of when and from where.
+/// An overview of the listings.
 #[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
 pub struct Overview {
     /// Listings.
     pub rows: i64,
-    /// Cars: listings of one car are counted once.
+    /// Distinct cars.
     pub cars: i64,
     /// Listings with a date.
     pub dated: i64,
-    /// The first day.
+    /// The first date.
     pub first_day: Option<NaiveDate>,
-    /// The last day.
+    /// The last date.
     pub last_day: Option<NaiveDate>,
-    /// Different months with a listing.
+    /// Distinct months with listings.
     pub months: i64,
-    /// Different sources.
+    /// Distinct sources.
     pub sources: i64,
     /// Listings without a source.
     pub without_source: i64,
@@ -47,37 +47,37 @@ pub struct Overview {
 /// The listings of one source.
 #[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
 pub struct SourceRows {
-    /// Its name; `None` stands for listings without one.
+    /// The source; `None` for listings without one.
     pub source: Option<String>,
     /// Listings.
     pub rows: i64,
-    /// The first day.
+    /// The first date.
     pub first_day: Option<NaiveDate>,
-    /// The last day.
+    /// The last date.
     pub last_day: Option<NaiveDate>,
-    /// Median asking price.
+    /// The median asking price.
     pub median_price: f64,
 }
 
 /// The listings of one month.
 #[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
 pub struct MonthRows {
-    /// The month's first day.
+    /// The first day of the month.
     pub month: NaiveDate,
     /// Listings.
     pub rows: i64,
-    /// Different sources among them.
+    /// The number of distinct sources.
     pub sources: i64,
     /// The share of the largest of these sources.
     pub largest_source: f64,
 }
 
-/// Listings that have the same columns missing and come from the same source.
+/// Listings with the same missing columns and the same source.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Absence {
-    /// The place of the source in the list that was asked about, or the list's length for all others.
+    /// The index of the source in the queried list, or the length of the list for all others.
     pub source: usize,
-    /// The columns.
+    /// The missing columns.
     pub missing: MissingColumns,
     /// Listings.
     pub rows: i64,
@@ -110,21 +110,21 @@ impl FromIterator<Column> for MissingColumns {
 pub struct Sample {
     /// The listings.
     pub listings: ListingChunk,
-    /// The source of each.
+    /// The source of each listing.
     pub sources: Vec<Option<String>>,
 }
 
-/// Combinations of source and missing columns that are told apart; real tables have some hundreds.
-const ABSENCES: i64 = 50_000;
+/// The maximum number of combinations of source and missing columns; real tables have a few hundred.
+const MAX_ABSENCES: i64 = 50_000;
 
 impl Snapshot {
-    /// How many listings there are, of when and from where.
+    /// An overview of the listings.
     ///
     /// # Errors
-    /// A connection that broke, or [`crate::Error::SnapshotOver`], as of every method here.
+    /// The connection is lost, or [`crate::Error::SnapshotEnded`]; the same for all methods here.
     pub async fn overview(&mut self) -> Result<Overview> {
         let connection = self.connection()?;
-        // Sorting and hashing the whole table is all that the report does.
+        // The report sorts and hashes the whole table.
         sqlx::raw_sql("SET LOCAL work_mem = '32MB'; SET LOCAL jit = off").execute(&mut *connection).await?;
         let query = sqlx::query_as(
             "SELECT count(*) AS rows, count(DISTINCT listing_group) AS cars, count(listing_date) AS dated,
@@ -136,20 +136,20 @@ impl Snapshot {
         Ok(query.fetch_one(connection).await?)
     }
 
-    /// The largest sources, listings without one among them, the largest first.
+    /// The sources with the most listings, the largest first; listings without a source are one of them.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
-    pub async fn sources(&mut self, at_most: i64) -> Result<Vec<SourceRows>> {
+    pub async fn sources(&mut self, limit: i64) -> Result<Vec<SourceRows>> {
         let query = sqlx::query_as(
             "SELECT source, count(*) AS rows, min(listing_date) AS first_day, max(listing_date) AS last_day,
                     percentile_cont(0.5) WITHIN GROUP (ORDER BY price) AS median_price
              FROM listings GROUP BY source ORDER BY rows DESC, source LIMIT $1",
         );
-        Ok(query.bind(at_most).fetch_all(self.connection()?).await?)
+        Ok(query.bind(limit).fetch_all(self.connection()?).await?)
     }
 
-    /// The months that have listings, in order.
+    /// The months with listings, in order.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
@@ -165,13 +165,13 @@ impl Snapshot {
         Ok(query.fetch_all(self.connection()?).await?)
     }
 
-    /// Which columns are missing together, by source, the most frequent combinations first.
+    /// The combinations of missing columns by source, the most frequent first.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
     pub async fn absences(&mut self, sources: &[SourceRows]) -> Result<Vec<Absence>> {
         let names: Vec<&str> = sources.iter().filter_map(|source| source.source.as_deref()).collect();
-        let nameless = sources.iter().any(|source| source.source.is_none());
+        let includes_nameless = sources.iter().any(|source| source.source.is_none());
         let query = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT CASE WHEN source = ANY($1) THEN source END AS source,
                     source IS NULL AND $2 AS is_nameless, {} AS missing, count(*) AS rows
@@ -179,34 +179,33 @@ impl Snapshot {
             missing_bits()
         )));
         let found: Vec<(Option<String>, bool, i32, i64)> =
-            query.bind(&names).bind(nameless).bind(ABSENCES).fetch_all(self.connection()?).await?;
-        let place = |name: Option<&str>| sources.iter().position(|source| source.source.as_deref() == name);
+            query.bind(&names).bind(includes_nameless).bind(MAX_ABSENCES).fetch_all(self.connection()?).await?;
+        let index_of = |name: Option<&str>| sources.iter().position(|source| source.source.as_deref() == name);
         let absences = found.into_iter().map(|(source, is_nameless, missing, rows)| {
             let is_listed = source.is_some() || is_nameless;
-            let source = if is_listed { place(source.as_deref()) } else { None };
+            let source = if is_listed { index_of(source.as_deref()) } else { None };
             Absence { source: source.unwrap_or(sources.len()), missing: MissingColumns(missing.cast_unsigned()), rows }
         });
         Ok(absences.collect())
     }
 
-    /// A uniform sample, the same one as long as the listings are the same: content hashes are as
-    /// good as random.
+    /// A uniform sample, which is deterministic: content hashes are as good as random.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
-    pub async fn sample(&mut self, at_most: i64) -> Result<Sample> {
+    pub async fn sample(&mut self, limit: i64) -> Result<Sample> {
         let columns = column_names();
         let statement = format!(
-            "COPY (SELECT {columns} FROM listings ORDER BY content_hash LIMIT {at_most}) TO STDOUT (FORMAT binary)"
+            "COPY (SELECT {columns} FROM listings ORDER BY content_hash LIMIT {limit}) TO STDOUT (FORMAT binary)"
         );
         let listings = self.copy(&statement).await?;
         let query = sqlx::query_scalar("SELECT source FROM listings ORDER BY content_hash LIMIT $1");
-        let sources = query.bind(at_most).fetch_all(self.connection()?).await?;
+        let sources = query.bind(limit).fetch_all(self.connection()?).await?;
         Ok(Sample { listings, sources })
     }
 }
 
-/// The bits of [`MissingColumns`] as PostgreSQL computes them.
+/// The SQL expression for the bits of [`MissingColumns`].
 fn missing_bits() -> String {
     let bits = Column::ALL
         .map(|column| format!("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", column.name(), MissingColumns::bit(column)));

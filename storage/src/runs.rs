@@ -1,4 +1,4 @@
-//! Experiments: which configuration was run, how it went, and the model that resulted.
+//! Training runs: their configurations, metrics and resulting models.
 
 use chrono::{DateTime, Utc};
 use domain::SplitCounts;
@@ -10,24 +10,24 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 
-/// All runs.
+/// The training runs.
 #[derive(Clone, Debug)]
 pub struct Runs {
     pool: PgPool,
 }
 
-/// A run that is about to start.
+/// A run to create.
 #[derive(Clone, Debug)]
 pub struct NewRun {
-    /// A name for people.
+    /// An optional label.
     pub label: Option<String>,
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// The whole configuration.
+    /// The full configuration.
     pub config: Value,
 }
 
-/// A run of training.
+/// A training run.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "id": 12, "label": "lower learning rate", "status": "completed", "seed": 42,
@@ -38,50 +38,50 @@ pub struct NewRun {
     "finished_at": "2026-11-20T08:15:42Z", "error": null, "model_version": 3
 }))]
 pub struct Run {
-    /// Counted from 1, with gaps.
+    /// The number of the run, starting at 1, with gaps.
     pub id: i64,
-    /// A name for people.
+    /// An optional label.
     pub label: Option<String>,
-    /// How it stands: `running`, `interrupted` (it can be resumed), `completed` or `failed`.
+    /// The status: `running`, `interrupted` (it can be resumed), `completed` or `failed`.
     #[schema(value_type = String)]
     pub status: RunStatus,
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// The whole configuration.
+    /// The full configuration.
     #[schema(value_type = Object)]
     pub config: Value,
-    /// Of the feature schema, once it is known.
+    /// The fingerprint of the feature schema, once known.
     pub schema_fingerprint: Option<String>,
-    /// Listings of each split, once they are counted.
+    /// The number of listings in each split, once known.
     pub rows: Option<SplitCounts>,
-    /// When it was begun.
+    /// When it started.
     pub started_at: DateTime<Utc>,
-    /// When it last gave a sign of life.
+    /// The time of the last heartbeat.
     pub heartbeat_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<String>,
-    /// The newest model version that came of it.
+    /// The newest model version from this run.
     pub model_version: Option<i64>,
 }
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// It sent a heartbeat within the last minute.
+    /// There was a heartbeat within the last minute.
     Running,
-    /// It was stopped, or no longer sends heartbeats; it can be resumed.
+    /// The run was stopped or no longer sends heartbeats, and can be resumed.
     Interrupted,
-    /// It completed.
+    /// The run completed.
     Completed,
-    /// It ended with an error.
+    /// The run failed.
     Failed,
 }
 
 impl RunStatus {
-    /// Its name in the database and in answers.
+    /// The name in the database and in responses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -93,29 +93,29 @@ impl RunStatus {
     }
 }
 
-/// How a run ended.
+/// The outcome of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It completed.
+pub enum RunOutcome {
+    /// The run completed.
     Completed,
-    /// It was stopped on request.
+    /// The run was stopped on request.
     Interrupted,
-    /// It failed, for this reason.
+    /// The run failed for this reason.
     Failed(String),
 }
 
-/// What was measured at the end of an epoch.
+/// The metrics of an epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "epoch": 7, "metrics": { "train_loss": 0.0541, "validation_mape": 0.158 }, "recorded_at": "2026-11-20T08:13:31Z"
 }))]
 pub struct EpochMetrics {
-    /// Counted as the run counts.
+    /// The number of the epoch.
     pub epoch: u32,
-    /// Name and figure, as the run chose them.
+    /// The values by metric name.
     #[schema(value_type = Object)]
     pub metrics: Value,
-    /// When.
+    /// When the metrics were recorded.
     pub recorded_at: DateTime<Utc>,
 }
 
@@ -134,75 +134,75 @@ impl Runs {
     /// Records a run before its first step and returns its id.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn create(&self, run: &NewRun) -> Result<i64> {
         let query = sqlx::query_scalar("INSERT INTO runs (label, seed, config) VALUES ($1, $2, $3) RETURNING id");
         let query = query.bind(&run.label).bind(run.seed.cast_signed()).bind(&run.config);
         Ok(query.fetch_one(&self.pool).await?)
     }
 
-    /// Adds what a run finds out about its data when it starts.
+    /// Records the data of a run.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or the database does not answer.
+    /// [`Error::NoRun`], or the database is unavailable.
     pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: SplitCounts) -> Result<()> {
         let query =
             sqlx::query("UPDATE runs SET schema_fingerprint = $2, rows = $3, heartbeat_at = now() WHERE id = $1");
-        self.change(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows))).await
+        self.update(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows))).await
     }
 
-    /// Marks a run that ended, or stopped sending heartbeats, as running again.
+    /// Marks a run as running again.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or the database does not answer.
+    /// [`Error::NoRun`], or the database is unavailable.
     pub async fn resume(&self, id: i64) -> Result<()> {
         let query = sqlx::query(
             "UPDATE runs SET status = 'running', finished_at = NULL, error = NULL, heartbeat_at = now() WHERE id = $1",
         );
-        self.change(id, query.bind(id)).await
+        self.update(id, query.bind(id)).await
     }
 
     /// Records a heartbeat, due every few seconds.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or the database does not answer.
+    /// [`Error::NoRun`], or the database is unavailable.
     pub async fn heartbeat(&self, id: i64) -> Result<()> {
-        self.change(id, sqlx::query("UPDATE runs SET heartbeat_at = now() WHERE id = $1").bind(id)).await
+        self.update(id, sqlx::query("UPDATE runs SET heartbeat_at = now() WHERE id = $1").bind(id)).await
     }
 
     /// Records the metrics of an epoch, which counts as a heartbeat. A resumed run overwrites the epochs that it repeats.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or the database does not answer.
+    /// [`Error::NoRun`], or the database is unavailable.
     pub async fn record_epoch(&self, id: i64, epoch: u32, metrics: &Value) -> Result<()> {
         let query = sqlx::query(
             "WITH alive AS (UPDATE runs SET heartbeat_at = now() WHERE id = $1 RETURNING id)
              INSERT INTO run_metrics (run_id, epoch, metrics) SELECT id, $2, $3 FROM alive
              ON CONFLICT (run_id, epoch) DO UPDATE SET metrics = EXCLUDED.metrics, recorded_at = now()",
         );
-        self.change(id, query.bind(id).bind(epoch.cast_signed()).bind(metrics)).await
+        self.update(id, query.bind(id).bind(epoch.cast_signed()).bind(metrics)).await
     }
 
-    /// Ends a run.
+    /// Records the outcome of a run.
     ///
     /// # Errors
-    /// [`Error::NoRun`], or the database does not answer.
-    pub async fn finish(&self, id: i64, outcome: &Outcome) -> Result<()> {
+    /// [`Error::NoRun`], or the database is unavailable.
+    pub async fn finish(&self, id: i64, outcome: &RunOutcome) -> Result<()> {
         let (status, error) = match outcome {
-            Outcome::Completed => ("completed", None),
-            Outcome::Interrupted => ("interrupted", None),
-            Outcome::Failed(error) => ("failed", Some(error)),
+            RunOutcome::Completed => ("completed", None),
+            RunOutcome::Interrupted => ("interrupted", None),
+            RunOutcome::Failed(error) => ("failed", Some(error)),
         };
         let query = sqlx::query(
             "UPDATE runs SET status = $2, error = $3, finished_at = now(), heartbeat_at = now() WHERE id = $1",
         );
-        self.change(id, query.bind(id).bind(status).bind(error)).await
+        self.update(id, query.bind(id).bind(status).bind(error)).await
     }
 
     /// The run with this id, if it exists.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn get(&self, id: i64) -> Result<Option<Run>> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} WHERE id = $1"))).bind(id);
         let row: Option<RunRow> = query.fetch_optional(&self.pool).await?;
@@ -212,7 +212,7 @@ impl Runs {
     /// All runs, the newest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn list(&self) -> Result<Vec<Run>> {
         let query = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY id DESC")));
         let rows: Vec<RunRow> = query.fetch_all(&self.pool).await?;
@@ -222,7 +222,7 @@ impl Runs {
     /// The metrics of a run's epochs, in order; empty if it has none or does not exist.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn metrics(&self, id: i64) -> Result<Vec<EpochMetrics>> {
         let query =
             sqlx::query_as("SELECT epoch, metrics, recorded_at FROM run_metrics WHERE run_id = $1 ORDER BY epoch");
@@ -235,7 +235,7 @@ impl Runs {
         Ok(epochs.collect())
     }
 
-    async fn change(
+    async fn update(
         &self,
         id: i64,
         query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,

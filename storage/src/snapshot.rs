@@ -1,4 +1,4 @@
-//! The listings as they were at one moment, read in blocks, for training.
+//! A consistent snapshot of the listings, read in blocks for training.
 
 use std::time::Duration;
 
@@ -13,71 +13,72 @@ use crate::chunk::ListingChunk;
 use crate::copy::{Decoder, column_names};
 use crate::database::Database;
 use crate::error::{Error, Result};
-use crate::retry::retried;
+use crate::retry::retry_while_unavailable;
 
-/// The listings as they were when it began, whatever is imported meanwhile. Holds a connection and an open transaction
-/// until it is dropped. With [`Snapshot::retrying`] it outlives both: listings are numbered as they are imported and
-/// not changed until they are renewed, so those up to a number are the same to any connection.
+/// A snapshot of the listings, unaffected by later imports. Holds a connection with an open transaction until it is dropped.
+/// With [`Snapshot::with_retry_limit`] it survives the loss of both: listings are numbered in import order and do not change
+/// until they are converted to another canonical form, so those up to a number are the same on any connection.
 #[derive(Debug)]
 pub struct Snapshot {
     database: Database,
     extent: Extent,
-    /// The name by which other connections join the transaction that began the snapshot.
+    /// The name of the exported snapshot, with which other connections join its transaction.
     exported: Option<String>,
-    /// Taken out while it is used, so that one that broke or was left in the middle of a read is never used again.
+    /// `None` while it is in use, so that a connection is never reused after a failed or cancelled read.
     connection: Option<PgConnection>,
     retry_for: Duration,
 }
 
-/// What a snapshot contains, as opposed to everything imported later.
+/// The contents of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// The highest number of a listing.
+    /// The highest id of a listing.
     last_id: i64,
-    /// The pages of the table; later ones hold only later listings.
+    /// The number of pages of the table; later pages only have later listings.
     pages: u32,
-    /// The file that the table is in: another one after its rows were moved.
+    /// The file of the table, which changes when the table is rewritten.
     file: i64,
-    /// How many times the listings had been renewed.
+    /// The number of conversions to another canonical form.
     #[serde(default)]
     revision: i64,
 }
 
-/// A server that takes longer than this for a block counts as unavailable, even if the network reports nothing.
-const SILENCE: Duration = Duration::from_mins(1);
+/// The time limit for reading a block, after which the database counts as unavailable.
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
+/// Begins a snapshot transaction.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// Between two reads, training may compute for longer than the server's idle timeout.
+/// Training may compute between reads for longer than the idle timeout of the server.
 const NO_TIMEOUTS: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0";
 
-/// A range of the table's pages; each holds whatever rows lie there, of every split.
+/// A range of pages of the table, with rows of all splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
     first_page: u32,
     end_page: u32,
 }
 
-/// Which rows are read.
+/// Which rows to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// All of them.
+pub enum RowFilter {
+    /// All rows.
     All,
-    /// Those of a split.
+    /// The rows of a split.
     Split(Split),
-    /// Those of all splits but one.
+    /// The rows of all other splits.
     AllBut(Split),
-    /// Those of a split that were listed before a day, or on a day that is not known.
+    /// The rows of a split that were listed before a date or have no date.
     Before(Split, NaiveDate),
-    /// Those of every split that were listed on a day or later.
+    /// The rows of all splits that were listed on or after a date.
     Since(NaiveDate),
 }
 
-impl From<Split> for Part {
+impl From<Split> for RowFilter {
     fn from(split: Split) -> Self {
         Self::Split(split)
     }
 }
 
-impl Part {
+impl RowFilter {
     fn condition(self) -> String {
         let buckets = |split: Split| {
             let (first, last) = split.buckets();
@@ -96,10 +97,10 @@ impl Part {
 }
 
 impl Snapshot {
-    /// Takes a snapshot of the listings as they are now.
+    /// Creates a snapshot of the current listings.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn begin(database: &Database) -> Result<Self> {
         let mut connection = database.own_connection().await?;
         sqlx::raw_sql(AssertSqlSafe(format!("{BEGIN}; {NO_TIMEOUTS}"))).execute(&mut connection).await?;
@@ -109,7 +110,7 @@ impl Snapshot {
                             pg_export_snapshot()";
         let (last_id, pages, file, revision, exported): (i64, i64, i64, i64, String) =
             sqlx::query_as(query).fetch_one(&mut connection).await?;
-        // A table ends at 2^32 - 2 pages.
+        // A table has at most 2^32 - 2 pages.
         let extent = Extent { last_id, pages: u32::try_from(pages).unwrap_or(u32::MAX), file, revision };
         let retry_for = Duration::ZERO;
         Ok(Self {
@@ -121,14 +122,14 @@ impl Snapshot {
         })
     }
 
-    /// A snapshot that was held before, by this process or another. Connects when it is first used.
+    /// Reopens an earlier snapshot, possibly of another process. Connects on first use.
     #[must_use]
-    pub fn again(database: &Database, extent: Extent) -> Self {
+    pub fn reopen(database: &Database, extent: Extent) -> Self {
         let retry_for = Duration::ZERO;
         Self { database: database.clone(), extent, exported: None, connection: None, retry_for }
     }
 
-    /// The same snapshot for another connection, which is opened when it is first used.
+    /// The same snapshot with another connection, which is opened on first use.
     #[must_use]
     pub fn reader(&self) -> Self {
         Self {
@@ -140,35 +141,35 @@ impl Snapshot {
         }
     }
 
-    /// Reconnects from now on when the database is unavailable, for up to this long.
+    /// The same snapshot, which reconnects for up to this long while the database is unavailable.
     #[must_use]
-    pub fn retrying(self, retry_for: Duration) -> Self {
+    pub fn with_retry_limit(self, retry_for: Duration) -> Self {
         Self { retry_for, ..self }
     }
 
-    /// Its contents, to reopen with [`Snapshot::again`].
+    /// The contents, for [`Snapshot::reopen`].
     #[must_use]
     pub fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// How many rows each part has; reads the whole table once.
+    /// Counts the rows for each filter in one scan of the table.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::ListingsMoved`].
-    pub async fn rows<const N: usize>(&mut self, parts: [Part; N]) -> Result<[u64; N]> {
-        let counts = parts.map(|part| format!("count(*) FILTER (WHERE {})", part.condition())).join(", ");
+    pub async fn rows<const N: usize>(&mut self, filters: [RowFilter; N]) -> Result<[u64; N]> {
+        let counts = filters.map(|filter| format!("count(*) FILTER (WHERE {})", filter.condition())).join(", ");
         let query = format!("SELECT ARRAY[{counts}] FROM listings WHERE id <= {}", self.extent.last_id);
         let counts: Vec<i64> = self
-            .retried(async |connection| {
+            .with_connection(async |connection| {
                 Ok(sqlx::query_scalar(AssertSqlSafe(query.as_str())).fetch_one(connection).await?)
             })
             .await?;
-        Ok(std::array::from_fn(|part| counts[part].unsigned_abs()))
+        Ok(std::array::from_fn(|index| counts[index].unsigned_abs()))
     }
 
-    /// The day that cuts off the newest part of the dated listings: as few whole days as hold this
-    /// share of them. `None` when no listing is older than that.
+    /// The first of the fewest newest days that contain this share of the dated listings; `None` if no older listings would
+    /// remain.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::ListingsMoved`].
@@ -181,14 +182,13 @@ impl Snapshot {
              )
              SELECT max(day) FROM days WHERE listings_since >= $1 * listings AND listings_since < listings";
         let last_id = self.extent.last_id;
-        self.retried(async |connection| {
+        self.with_connection(async |connection| {
             Ok(sqlx::query_scalar(query).bind(share).bind(last_id).fetch_one(connection).await?)
         })
         .await
     }
 
-    /// The whole table as blocks of this many pages (of 8 KiB, unless PostgreSQL was built otherwise), in physical order.
-    /// The last may be shorter.
+    /// The table as blocks of this many pages (of 8 KiB by default), in physical order. The last block may be shorter.
     #[must_use]
     pub fn blocks(&self, pages_per_block: u32) -> Vec<Block> {
         let (pages, step) = (self.extent.pages, pages_per_block.max(1));
@@ -198,34 +198,34 @@ impl Snapshot {
             .collect()
     }
 
-    /// The rows of a part in a block, in physical order; there may be none. An interrupted read starts over, so no row is
-    /// returned twice.
+    /// Reads the matching rows of a block in physical order. A failed read starts over, so no row is returned twice.
     ///
     /// # Errors
-    /// The database is unavailable, [`Error::ListingsMoved`], or the stream cannot be read.
-    pub async fn read_block(&mut self, block: Block, part: impl Into<Part>) -> Result<ListingChunk> {
-        let statement = statement(block, part.into(), self.extent.last_id);
-        self.retried(async |connection| {
-            let chunk = timeout(SILENCE, copy(connection, &statement)).await;
-            chunk.unwrap_or_else(|_| Err(Error::silence(SILENCE)))
+    /// The database is unavailable, [`Error::ListingsMoved`], or the stream is malformed.
+    pub async fn read_block(&mut self, block: Block, filter: impl Into<RowFilter>) -> Result<ListingChunk> {
+        let statement = copy_statement(block, filter.into(), self.extent.last_id);
+        self.with_connection(async |connection| {
+            let chunk = timeout(READ_TIMEOUT, copy(connection, &statement)).await;
+            chunk.unwrap_or_else(|_| Err(Error::no_response(READ_TIMEOUT)))
         })
         .await
     }
 
-    async fn retried<T>(&mut self, work: impl AsyncFn(&mut PgConnection) -> Result<T>) -> Result<T> {
-        retried(self.retry_for, async || {
+    /// Runs an operation on the snapshot's connection, with retries.
+    async fn with_connection<T>(&mut self, work: impl AsyncFn(&mut PgConnection) -> Result<T>) -> Result<T> {
+        retry_while_unavailable(self.retry_for, async || {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
                 None => self.attach().await?,
             };
-            let done = work(&mut connection).await?;
+            let result = work(&mut connection).await?;
             self.connection = Some(connection);
-            Ok(done)
+            Ok(result)
         })
         .await
     }
 
-    /// A connection that sees the snapshot: by joining its transaction or, once that is over, on its own.
+    /// Opens a connection to the snapshot, in its transaction if that is still open.
     async fn attach(&mut self) -> Result<PgConnection> {
         let mut connection = self.database.own_connection().await?;
         if let Some(exported) = self.exported.take() {
@@ -238,18 +238,18 @@ impl Snapshot {
         }
         sqlx::raw_sql(AssertSqlSafe(format!("{BEGIN}; {NO_TIMEOUTS}"))).execute(&mut connection).await?;
         let query = "SELECT pg_relation_filenode('listings')::bigint, (SELECT revision FROM canonical_form)";
-        let now: (i64, i64) = sqlx::query_as(query).fetch_one(&mut connection).await?;
-        if now == (self.extent.file, self.extent.revision) { Ok(connection) } else { Err(Error::ListingsMoved) }
+        let current: (i64, i64) = sqlx::query_as(query).fetch_one(&mut connection).await?;
+        if current == (self.extent.file, self.extent.revision) { Ok(connection) } else { Err(Error::ListingsMoved) }
     }
 
-    /// The connection of the snapshot's own transaction, for statements that run to their end.
+    /// The connection of the snapshot's transaction, for queries that are not cancelled.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
-        self.connection.as_mut().ok_or(Error::SnapshotOver)
+        self.connection.as_mut().ok_or(Error::SnapshotEnded)
     }
 
-    /// Reads what a COPY of all columns of a listing sends, in the snapshot's own transaction.
+    /// Reads the result of a COPY of all columns of a listing, in the snapshot's transaction.
     pub(crate) async fn copy(&mut self, statement: &str) -> Result<ListingChunk> {
-        let mut connection = self.connection.take().ok_or(Error::SnapshotOver)?;
+        let mut connection = self.connection.take().ok_or(Error::SnapshotEnded)?;
         let chunk = copy(&mut connection, statement).await?;
         self.connection = Some(connection);
         Ok(chunk)
@@ -258,21 +258,21 @@ impl Snapshot {
 
 async fn copy(connection: &mut PgConnection, statement: &str) -> Result<ListingChunk> {
     let mut decoder = Decoder::new();
-    let mut pieces = connection.copy_out_raw(statement).await?;
-    while let Some(piece) = pieces.next().await {
-        decoder.push(&piece?)?;
+    let mut chunks = connection.copy_out_raw(statement).await?;
+    while let Some(chunk) = chunks.next().await {
+        decoder.push(&chunk?)?;
     }
     Ok(decoder.finish()?)
 }
 
-/// Since PostgreSQL 14 a condition on `ctid` reads only the pages it names.
-fn statement(block: Block, part: Part, last_id: i64) -> String {
+/// The COPY statement for a block. Since PostgreSQL 14, a condition on `ctid` reads only these pages.
+fn copy_statement(block: Block, filter: RowFilter, last_id: i64) -> String {
     let Block { first_page, end_page } = block;
     format!(
         "COPY (SELECT {} FROM listings \
          WHERE ctid >= '({first_page},0)'::tid AND ctid < '({end_page},0)'::tid AND id <= {last_id} AND {}) \
          TO STDOUT (FORMAT binary)",
         column_names(),
-        part.condition()
+        filter.condition()
     )
 }

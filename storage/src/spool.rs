@@ -1,9 +1,9 @@
-//! Encoded listings on the local disk: an Arrow IPC file, a record batch a block of the table, that later passes read
-//! instead of the database.
+//! Encoded listings on the local disk: an Arrow IPC file with a record batch per block of the table, which is read in later
+//! epochs instead of the database.
 //!
-//! Batches are read one at a time and not mapped: pages of a mapped file count as the process's memory, which must not
-//! grow with the table, and a disk that fails under a mapping kills the process, where a read gives an error. What a
-//! disk or its cables change without a word is found by a checksum of each block, which each of its rows carries.
+//! Batches are read rather than memory-mapped: mapped pages count as memory of the process, which must not grow with the
+//! table, and an I/O error in a mapping kills the process. Silent corruption is detected by a checksum per block, which is
+//! stored in each of its rows.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind};
@@ -21,14 +21,14 @@ use files::AtomicFile;
 use crate::batch::TabularBatch;
 use crate::error::{Error, Result};
 
-/// A spool that is being written; dropped before [`SpoolWriter::finish`], it is gone.
+/// Writes a spool. If it is dropped before [`SpoolWriter::finish`], the file is discarded.
 pub struct SpoolWriter {
     writer: FileWriter<AtomicFile>,
     path: PathBuf,
 }
 
 impl SpoolWriter {
-    /// Creates a spool in this file.
+    /// Creates a spool at this path.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -39,25 +39,26 @@ impl SpoolWriter {
         Ok(Self { writer: writer.map_err(failed(path))?, path: path.to_owned() })
     }
 
-    /// Adds the rows of the next block; there may be none.
+    /// Writes the rows of the next block, which may be empty.
     ///
     /// # Errors
-    /// The disk is full or broken.
+    /// The disk is full or fails.
     pub fn write(&mut self, rows: TabularBatch) -> Result<()> {
         let checksums = vec![checksum(&rows); rows.len()];
         let TabularBatch { ids, numbers, log_prices } = rows;
-        let columns = rows_of(DataType::Int32, CATEGORICAL.len(), Int32Array::from_vec(ids).boxed()).and_then(|ids| {
-            let numbers = rows_of(DataType::Float32, NUMERIC.len(), Float32Array::from_vec(numbers).boxed())?;
-            let log_prices = Float32Array::from_vec(log_prices).boxed();
-            Chunk::try_new(vec![ids, numbers, log_prices, UInt32Array::from_vec(checksums).boxed()])
-        });
+        let columns =
+            row_array(DataType::Int32, CATEGORICAL.len(), Int32Array::from_vec(ids).boxed()).and_then(|ids| {
+                let numbers = row_array(DataType::Float32, NUMERIC.len(), Float32Array::from_vec(numbers).boxed())?;
+                let log_prices = Float32Array::from_vec(log_prices).boxed();
+                Chunk::try_new(vec![ids, numbers, log_prices, UInt32Array::from_vec(checksums).boxed()])
+            });
         columns.and_then(|columns| self.writer.write(&columns, None)).map_err(failed(&self.path))
     }
 
     /// Completes the spool and opens it.
     ///
     /// # Errors
-    /// The disk is full or broken.
+    /// The disk is full or fails.
     pub fn finish(mut self) -> Result<Spool> {
         self.writer.finish().map_err(failed(&self.path))?;
         self.writer.into_inner().finish().map_err(Error::file("write", &self.path))?;
@@ -71,16 +72,16 @@ pub struct Spool {
     path: PathBuf,
     file: BufReader<File>,
     metadata: FileMetadata,
-    /// Buffers of the reader, kept from one read to the next.
+    /// Reusable buffers of the reader.
     message: Vec<u8>,
     data: Vec<u8>,
 }
 
 impl Spool {
-    /// Opens a spool; `None` where there is no such file.
+    /// Opens a spool; `None` if the file does not exist.
     ///
     /// # Errors
-    /// A file that cannot be read or is no spool.
+    /// The file cannot be read or is not a spool.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         let file = match File::open(path) {
             Ok(file) => file,
@@ -89,17 +90,17 @@ impl Spool {
         };
         let mut file = BufReader::with_capacity(1 << 16, file);
         let metadata = read_file_metadata(&mut file).map_err(failed(path))?;
-        // The reader of the batches trusts the schema of the file.
+        // The batch reader trusts the schema of the file.
         if metadata.schema.fields != fields() {
             return Err(failed(path)(damaged()));
         }
         Ok(Some(Self { path: path.to_owned(), file, metadata, message: Vec::new(), data: Vec::new() }))
     }
 
-    /// The rows of a block, counted from 0 in the order in which they were written.
+    /// Reads a block by its index, in writing order.
     ///
     /// # Errors
-    /// The block does not exist, the disk is broken, or [`Error::DamagedSpool`].
+    /// The block does not exist, the disk fails, or [`Error::DamagedSpool`].
     pub fn read_block(&mut self, block: usize) -> Result<TabularBatch> {
         let (rows, checksums) = self.read_columns(block).map_err(failed(&self.path))?;
         let expected = checksum(&rows);
@@ -117,11 +118,11 @@ impl Spool {
         let values =
             |rows: &dyn Array| rows.as_any().downcast_ref::<FixedSizeListArray>().map(|rows| rows.values().clone());
         let rows = TabularBatch {
-            ids: numbers_of(values(ids.as_ref()).ok_or_else(damaged)?.as_ref())?,
-            numbers: numbers_of(values(numbers.as_ref()).ok_or_else(damaged)?.as_ref())?,
-            log_prices: numbers_of(log_prices.as_ref())?,
+            ids: copy_numbers(values(ids.as_ref()).ok_or_else(damaged)?.as_ref())?,
+            numbers: copy_numbers(values(numbers.as_ref()).ok_or_else(damaged)?.as_ref())?,
+            log_prices: copy_numbers(log_prices.as_ref())?,
         };
-        Ok((rows, numbers_of(checksums.as_ref())?))
+        Ok((rows, copy_numbers(checksums.as_ref())?))
     }
 }
 
@@ -143,21 +144,21 @@ fn fields() -> Vec<Field> {
     ]
 }
 
-fn row_type(of: DataType, width: usize) -> DataType {
-    DataType::FixedSizeList(Box::new(Field::new("item", of, false)), width)
+fn row_type(element: DataType, width: usize) -> DataType {
+    DataType::FixedSizeList(Box::new(Field::new("item", element, false)), width)
 }
 
-fn rows_of(of: DataType, width: usize, values: Box<dyn Array>) -> arrow2::error::Result<Box<dyn Array>> {
-    Ok(FixedSizeListArray::try_new(row_type(of, width), values, None)?.boxed())
+fn row_array(element: DataType, width: usize, values: Box<dyn Array>) -> arrow2::error::Result<Box<dyn Array>> {
+    Ok(FixedSizeListArray::try_new(row_type(element, width), values, None)?.boxed())
 }
 
-fn numbers_of<T: NativeType>(array: &dyn Array) -> arrow2::error::Result<Vec<T>> {
+fn copy_numbers<T: NativeType>(array: &dyn Array) -> arrow2::error::Result<Vec<T>> {
     let numbers = array.as_any().downcast_ref::<PrimitiveArray<T>>().ok_or_else(damaged)?;
     Ok(numbers.values().to_vec())
 }
 
 fn damaged() -> arrow2::error::Error {
-    arrow2::error::Error::OutOfSpec("its columns are not those of a spool".to_owned())
+    arrow2::error::Error::OutOfSpec("the columns are not those of a spool".to_owned())
 }
 
 fn failed(path: &Path) -> impl FnOnce(arrow2::error::Error) -> Error {

@@ -17,7 +17,7 @@ use onnx_model::Encoder;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use storage::{Block, ListingChunk, Part, Snapshot, Spool, SpoolWriter, TabularBatch};
+use storage::{Block, ListingChunk, RowFilter, Snapshot, Spool, SpoolWriter, TabularBatch};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::Error;
@@ -113,8 +113,8 @@ impl<'a> ListingStream<'a> {
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
     pub fn count_rows(&mut self) -> Result<SplitCounts, Error> {
-        let parts = [Split::Train, Split::Validation, Split::Test].map(|split| self.part(split));
-        let [train, validation, test] = block_on(self.handle, self.stop, self.snapshot.rows(parts))?;
+        let filters = [Split::Train, Split::Validation, Split::Test].map(|split| self.filter(split));
+        let [train, validation, test] = block_on(self.handle, self.stop, self.snapshot.rows(filters))?;
         Ok(SplitCounts { train, validation, test })
     }
 
@@ -141,11 +141,11 @@ impl<'a> ListingStream<'a> {
         self.close_spools();
     }
 
-    fn part(&self, split: Split) -> Part {
+    fn filter(&self, split: Split) -> RowFilter {
         match (split, self.held_out_since) {
-            (Split::Train, _) if self.trains_on_validation => Part::AllBut(Split::Test),
-            (_, None) => Part::Split(split),
-            (_, Some(day)) => Part::Before(split, day),
+            (Split::Train, _) if self.trains_on_validation => RowFilter::AllBut(Split::Test),
+            (_, None) => RowFilter::Split(split),
+            (_, Some(day)) => RowFilter::Before(split, day),
         }
     }
 
@@ -155,7 +155,7 @@ impl<'a> ListingStream<'a> {
     /// The database is unavailable, or [`Error::Interrupted`].
     pub fn scan(&mut self, split: Split, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
-        self.read_blocks(&blocks, self.part(split), take)
+        self.read_blocks(&blocks, self.filter(split), take)
     }
 
     /// Passes each chunk of the held-out listings to `take` until it returns false.
@@ -165,7 +165,7 @@ impl<'a> ListingStream<'a> {
     pub fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         match self.held_out_since {
-            Some(day) => self.read_blocks(&blocks, Part::Since(day), take),
+            Some(day) => self.read_blocks(&blocks, RowFilter::Since(day), take),
             None => Ok(()),
         }
     }
@@ -305,14 +305,14 @@ impl<'a> ListingStream<'a> {
             return Ok(());
         }
         let blocks: Vec<Block> = indices.iter().map(|index| self.blocks[*index]).collect();
-        self.read_blocks(&blocks, self.part(split), |chunk| take(encode_chunk(chunk, encoder)))
+        self.read_blocks(&blocks, self.filter(split), |chunk| take(encode_chunk(chunk, encoder)))
     }
 
     /// Reads blocks over all connections in parallel, and passes them in order to `take` until it returns false.
     fn read_blocks(
         &mut self,
         blocks: &[Block],
-        part: Part,
+        filter: RowFilter,
         mut take: impl FnMut(&ListingChunk) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let stop = self.stop;
@@ -325,7 +325,7 @@ impl<'a> ListingStream<'a> {
                     for block in blocks.iter().skip(number).step_by(connections) {
                         let chunk = runtime.block_on(async {
                             tokio::select! {
-                                chunk = snapshot.read_block(*block, part) => chunk.map_err(Error::from),
+                                chunk = snapshot.read_block(*block, filter) => chunk.map_err(Error::from),
                                 () = wait_for_stop(stop) => Err(Error::Interrupted),
                             }
                         });

@@ -12,7 +12,7 @@ use chrono::SecondsFormat;
 use domain::SplitCounts;
 use onnx_model::signature::RunSummary;
 use serde_json::json;
-use storage::{NewRun, Outcome, RunStatus, retried};
+use storage::{NewRun, RunOutcome, RunStatus, retry_while_unavailable};
 
 pub use context::{Progress, RunContext, RunResult};
 use run::TrainingRun;
@@ -106,17 +106,17 @@ fn execute_run(
     let result = catch_unwind(AssertUnwindSafe(|| run.execute(manifest))).unwrap_or(Err(Error::ThreadStopped));
     heartbeat.abort();
     let outcome = match &result {
-        Ok(_) => Outcome::Completed,
-        Err(Error::Interrupted) => Outcome::Interrupted,
-        Err(error) => Outcome::Failed(error.to_string()),
+        Ok(_) => RunOutcome::Completed,
+        Err(Error::Interrupted) => RunOutcome::Interrupted,
+        Err(error) => RunOutcome::Failed(error.to_string()),
     };
     // If the database is unavailable, there is no second wait: without heartbeats the run counts as interrupted.
-    let is_unavailable = matches!(result, Err(Error::Storage(storage::Error::StillAway { .. })));
+    let is_unavailable = matches!(result, Err(Error::Storage(storage::Error::UnavailableTooLong { .. })));
     let retry_for = if is_unavailable { Duration::ZERO } else { retry_for };
     let runs = database.runs();
     let finished = handle.block_on(async {
         tokio::select! {
-            finished = retried(retry_for, async || runs.finish(id, &outcome).await) => Ok(finished?),
+            finished = retry_while_unavailable(retry_for, async || runs.finish(id, &outcome).await) => Ok(finished?),
             () = async {
                 wait_for_stop(stop).await;
                 tokio::time::sleep(FINISH_TIMEOUT).await;

@@ -128,7 +128,7 @@ impl Reloader {
             Ok(Ok(None)) | Err(_) => return,
             Ok(Err(error)) => return tracing::warn!(%error, "The cached model cannot be read."),
         };
-        if failure.version.is_some() && !self.database.models().holds(version, &sha256).await.unwrap_or(false) {
+        if failure.version.is_some() && !self.database.models().contains(version, &sha256).await.unwrap_or(false) {
             return tracing::warn!("The cached model is not in this registry and is not served.");
         }
         match self.open(version, sha256, Arc::new(bytes)).await {

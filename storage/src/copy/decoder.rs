@@ -1,4 +1,4 @@
-//! Decodes rows from the database: bytes in pieces of any size, into columns.
+//! Decodes a binary COPY stream into columns.
 
 use arrow2::array::{Array, Float32Array, Float64Array, Utf8Array};
 use arrow2::bitmap::{Bitmap, MutableBitmap};
@@ -11,109 +11,110 @@ use super::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
 use crate::chunk::ListingChunk;
 
 const WIDTH: usize = Column::ALL.len();
-/// The longest field of a listing.
-const LONGEST_FIELD: usize = 1 << 20;
-const LONGEST_EXTENSION: usize = 1 << 16;
+/// The maximum size of a field in bytes.
+const MAX_FIELD_BYTES: usize = 1 << 20;
+/// The maximum size of the header extension in bytes.
+const MAX_EXTENSION_BYTES: usize = 1 << 16;
 
-/// Why a stream of rows cannot be read.
+/// Why a stream is malformed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant is documented by its message")]
 pub enum Malformed {
-    #[error("it does not begin as binary COPY does")]
+    #[error("the signature of binary COPY is missing")]
     Signature,
     #[error("a row has {0} fields")]
     FieldCount(i16),
-    #[error("a field of column {column} claims a length of {length} bytes")]
+    #[error("a field of column {column} has the invalid length {length}")]
     FieldLength { column: &'static str, length: i32 },
-    #[error("column {0} is empty where it must not be")]
+    #[error("column {0} has an unexpected NULL")]
     Null(&'static str),
     #[error("column {0} has a date out of range")]
     Date(&'static str),
-    #[error("column {0} holds text that is not UTF-8")]
+    #[error("column {0} has text that is not UTF-8")]
     Text(&'static str),
-    #[error("column {0} has more than two gigabytes of text in one block")]
+    #[error("column {0} has more than 2 GiB of text in one block")]
     TooLarge(&'static str),
-    #[error("it continues after its end")]
+    #[error("there is data after the end")]
     AfterEnd,
-    #[error("it breaks off in the middle")]
+    #[error("the stream is truncated")]
     Unfinished,
-    #[error("its columns differ in length")]
+    #[error("the columns have different lengths")]
     Uneven,
 }
 
-/// Reads a binary COPY of the columns [`Column::ALL`] from pieces of any size.
+/// Reads a binary COPY of the columns [`Column::ALL`] from chunks of any size.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     columns: Vec<Builder>,
-    place: Place,
-    /// The beginning of a row, or of the header, whose rest has not come yet.
+    state: State,
+    /// An incomplete row or header.
     rest: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum State {
     Header,
     Rows,
     End,
 }
 
-/// A row as it lies in the stream.
+/// The next row in the stream.
 enum Row {
-    Whole {
+    Complete {
         length: usize,
     },
     Partial,
-    /// The mark behind the last row.
+    /// The trailer after the last row.
     End,
 }
 
 impl Decoder {
     pub(crate) fn new() -> Self {
         let columns = Column::ALL.into_iter().map(Builder::new).collect();
-        Self { columns, place: Place::Header, rest: Vec::new() }
+        Self { columns, state: State::Header, rest: Vec::new() }
     }
 
-    /// Takes the next piece.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Malformed> {
+    /// Decodes the next chunk.
+    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<(), Malformed> {
         if self.rest.is_empty() {
-            let used = self.consume(piece)?;
-            self.rest.extend_from_slice(&piece[used..]);
+            let used = self.consume(chunk)?;
+            self.rest.extend_from_slice(&chunk[used..]);
             return Ok(());
         }
         let mut joined = std::mem::take(&mut self.rest);
-        joined.extend_from_slice(piece);
+        joined.extend_from_slice(chunk);
         let used = self.consume(&joined)?;
         joined.drain(..used);
         self.rest = joined;
         Ok(())
     }
 
-    /// The rows, once the stream is over.
+    /// The decoded rows, after the end of the stream.
     pub(crate) fn finish(self) -> Result<ListingChunk, Malformed> {
-        if self.place != Place::End {
+        if self.state != State::End {
             return Err(Malformed::Unfinished);
         }
         let arrays = self.columns.into_iter().map(Builder::finish).collect::<Result<_, _>>()?;
         Chunk::try_new(arrays).map(ListingChunk::new).map_err(|_| Malformed::Uneven)
     }
 
-    /// Decodes every whole row and says how many bytes that took.
+    /// Decodes all complete rows, and returns the number of bytes consumed.
     fn consume(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         let mut used = 0;
-        if self.place == Place::Header {
+        if self.state == State::Header {
             let Some(length) = header_length(bytes)? else { return Ok(0) };
-            self.place = Place::Rows;
+            self.state = State::Rows;
             used = length;
         }
-        while self.place == Place::Rows {
+        while self.state == State::Rows {
             match next_row(&bytes[used..])? {
                 Row::Partial => return Ok(used),
                 Row::End => {
-                    self.place = Place::End;
+                    self.state = State::End;
                     used += 2;
                 }
-                Row::Whole { length } => {
-                    self.take_row(&bytes[used + 2..used + length])?;
+                Row::Complete { length } => {
+                    self.decode_row(&bytes[used + 2..used + length])?;
                     used += length;
                 }
             }
@@ -121,37 +122,37 @@ impl Decoder {
         if used < bytes.len() { Err(Malformed::AfterEnd) } else { Ok(used) }
     }
 
-    /// Decodes the fields of a row that is known to be whole.
-    fn take_row(&mut self, mut fields: &[u8]) -> Result<(), Malformed> {
+    /// Decodes the fields of a complete row.
+    fn decode_row(&mut self, mut fields: &[u8]) -> Result<(), Malformed> {
         for builder in &mut self.columns {
-            let (length, behind) = fields.split_first_chunk().ok_or(Malformed::Unfinished)?;
+            let (length, rest) = fields.split_first_chunk().ok_or(Malformed::Unfinished)?;
             let length = usize::try_from(i32::from_be_bytes(*length)).ok();
-            let (field, behind) = behind.split_at_checked(length.unwrap_or(0)).ok_or(Malformed::Unfinished)?;
+            let (field, rest) = rest.split_at_checked(length.unwrap_or(0)).ok_or(Malformed::Unfinished)?;
             builder.push(length.is_some().then_some(field))?;
-            fields = behind;
+            fields = rest;
         }
         Ok(())
     }
 }
 
-/// The length of the header, or `None` while it is not whole.
+/// The length of the header; `None` while it is incomplete.
 fn header_length(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     let seen = bytes.len().min(SIGNATURE.len());
     if bytes[..seen] != SIGNATURE[..seen] {
         return Err(Malformed::Signature);
     }
-    // Behind the signature stand four bytes of flags and the length of an extension.
+    // The signature is followed by four bytes of flags and the length of an extension.
     let fixed = SIGNATURE.len() + 8;
     let Some(extension) = bytes.get(fixed - 4..).and_then(|bytes| bytes.first_chunk()) else { return Ok(None) };
     match usize::try_from(i32::from_be_bytes(*extension)) {
-        Ok(extension) if extension <= LONGEST_EXTENSION => {
+        Ok(extension) if extension <= MAX_EXTENSION_BYTES => {
             Ok(Some(fixed + extension).filter(|length| *length <= bytes.len()))
         }
         _ => Err(Malformed::Signature),
     }
 }
 
-/// Measures the row at the beginning of `bytes`.
+/// Finds the row at the start of `bytes`.
 fn next_row(bytes: &[u8]) -> Result<Row, Malformed> {
     let Some(count) = bytes.first_chunk() else { return Ok(Row::Partial) };
     match i16::from_be_bytes(*count) {
@@ -164,15 +165,15 @@ fn next_row(bytes: &[u8]) -> Result<Row, Malformed> {
         let Some(field) = bytes.get(length..).and_then(|bytes| bytes.first_chunk()) else { return Ok(Row::Partial) };
         let field = i32::from_be_bytes(*field);
         length += 4 + match usize::try_from(field) {
-            Ok(field) if field <= LONGEST_FIELD => field,
+            Ok(field) if field <= MAX_FIELD_BYTES => field,
             Err(_) if field == -1 => 0,
             _ => return Err(Malformed::FieldLength { column: column.name(), length: field }),
         };
     }
-    Ok(if length <= bytes.len() { Row::Whole { length } } else { Row::Partial })
+    Ok(if length <= bytes.len() { Row::Complete { length } } else { Row::Partial })
 }
 
-/// A column that grows.
+/// A column that is being built.
 #[derive(Debug)]
 struct Builder {
     column: Column,
@@ -213,14 +214,14 @@ impl Builder {
             }),
             Values::Price(values) => {
                 let field = field.ok_or(Malformed::Null(self.column.name()))?;
-                values.push(f64::from_be_bytes(exactly(self.column, field)?));
+                values.push(f64::from_be_bytes(read_exact(self.column, field)?));
             }
         }
         Ok(())
     }
 
     fn finish(self) -> Result<Box<dyn Array>, Malformed> {
-        // No bitmap at all where nothing is missing.
+        // There is no bitmap if nothing is missing.
         let validity = Option::<Bitmap>::from(self.validity);
         let name = self.column.name();
         Ok(match self.values {
@@ -242,12 +243,12 @@ impl Builder {
 #[expect(clippy::cast_precision_loss, reason = "the table's bounds keep whole numbers below 2^24")]
 fn read_number(column: Column, sql_type: SqlType, field: &[u8]) -> Result<f32, Malformed> {
     Ok(match sql_type {
-        SqlType::Int2 => f32::from(i16::from_be_bytes(exactly(column, field)?)),
-        SqlType::Int4 => i32::from_be_bytes(exactly(column, field)?) as f32,
-        SqlType::Float4 => f32::from_be_bytes(exactly(column, field)?),
+        SqlType::Int2 => f32::from(i16::from_be_bytes(read_exact(column, field)?)),
+        SqlType::Int4 => i32::from_be_bytes(read_exact(column, field)?) as f32,
+        SqlType::Float4 => f32::from_be_bytes(read_exact(column, field)?),
         SqlType::Date => {
-            let days = i32::from_be_bytes(exactly(column, field)?);
-            // The extremes stand for the infinities.
+            let days = i32::from_be_bytes(read_exact(column, field)?);
+            // The extremes denote infinity.
             let is_day = !matches!(days, i32::MIN | i32::MAX);
             let days = days.checked_add(EPOCH_IN_DAYS).filter(|_| is_day).ok_or(Malformed::Date(column.name()))?;
             days as f32
@@ -256,7 +257,7 @@ fn read_number(column: Column, sql_type: SqlType, field: &[u8]) -> Result<f32, M
     })
 }
 
-fn exactly<const N: usize>(column: Column, field: &[u8]) -> Result<[u8; N], Malformed> {
+fn read_exact<const N: usize>(column: Column, field: &[u8]) -> Result<[u8; N], Malformed> {
     let length = i32::try_from(field.len()).unwrap_or(i32::MAX);
     field.try_into().map_err(|_| Malformed::FieldLength { column: column.name(), length })
 }

@@ -1,4 +1,4 @@
-//! Properties of the format: decoding restores what was encoded, however the stream is split, and no bytes panic.
+//! Properties of the format: decoding inverts encoding however the stream is split, and no input causes a panic.
 
 use chrono::NaiveDate;
 use domain::{Column, Kind, Listing, Value};
@@ -32,19 +32,19 @@ fn row() -> impl Strategy<Value = (Listing, f64)> {
 fn encode(rows: &[(Listing, f64)]) -> Vec<u8> {
     let mut encoder = Encoder::new();
     for (listing, price) in rows {
-        encoder.begin_row(20);
-        encoder.listing(listing, *price);
+        encoder.start_row(20);
+        encoder.write_listing(listing, *price);
     }
     encoder.into_stream()
 }
 
-/// Cuts a stream at places that are given as fractions of its length.
-fn cut<'a>(stream: &'a [u8], cuts: &[f64]) -> Vec<&'a [u8]> {
+/// Splits a stream at positions given as fractions of its length.
+fn split<'a>(stream: &'a [u8], cuts: &[f64]) -> Vec<&'a [u8]> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "short")]
-    let mut places: Vec<usize> = cuts.iter().map(|cut| (cut * stream.len() as f64) as usize).collect();
-    places.extend([0, stream.len()]);
-    places.sort_unstable();
-    places.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
+    let mut positions: Vec<usize> = cuts.iter().map(|cut| (cut * stream.len() as f64) as usize).collect();
+    positions.extend([0, stream.len()]);
+    positions.sort_unstable();
+    positions.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "as the column is stored")]
@@ -67,31 +67,31 @@ fn check(chunk: &ListingChunk, row: usize, listing: &Listing) {
 
 proptest! {
     #[test]
-    fn what_was_encoded_is_decoded_wherever_it_is_cut(rows in vec(row(), 0..8), cuts in vec(0.0..1.0_f64, 0..12)) {
+    fn decoding_inverts_encoding_however_the_stream_is_split(rows in vec(row(), 0..8), cuts in vec(0.0..1.0_f64, 0..12)) {
         let stream = encode(&rows);
-        let chunk = decode(cut(&stream, &cuts)).unwrap();
+        let chunk = decode(split(&stream, &cuts)).unwrap();
         prop_assert_eq!(chunk.len(), rows.len());
-        for (place, (listing, price)) in rows.iter().enumerate() {
-            check(&chunk, place, listing);
-            prop_assert_eq!(chunk.price(place).to_bits(), price.to_bits());
+        for (row, (listing, price)) in rows.iter().enumerate() {
+            check(&chunk, row, listing);
+            prop_assert_eq!(chunk.price(row).to_bits(), price.to_bits());
         }
         prop_assert_eq!(decode(stream.chunks(1)).unwrap(), chunk);
     }
 
     #[test]
-    fn a_stream_that_breaks_off_is_told_so(rows in vec(row(), 0..3), at in 0.0..1.0_f64) {
+    fn a_truncated_stream_is_an_error(rows in vec(row(), 0..3), at in 0.0..1.0_f64) {
         let stream = encode(&rows);
-        prop_assert_eq!(decode(cut(&stream, &[at])[..1].to_vec()), Err(Malformed::Unfinished));
+        prop_assert_eq!(decode(split(&stream, &[at])[..1].to_vec()), Err(Malformed::Unfinished));
     }
 
     #[test]
-    fn no_bytes_panic(rows in vec(row(), 0..3), damage in vec((0.0..1.0_f64, any::<u8>()), 1..6), cuts in vec(0.0..1.0_f64, 0..4)) {
+    fn no_input_causes_a_panic(rows in vec(row(), 0..3), damage in vec((0.0..1.0_f64, any::<u8>()), 1..6), cuts in vec(0.0..1.0_f64, 0..4)) {
         let mut stream = encode(&rows);
-        for (place, byte) in damage {
-            let place = stream.len() - cut(&stream, &[place])[1].len();
-            stream[place] = byte;
+        for (position, byte) in damage {
+            let index = stream.len() - split(&stream, &[position])[1].len();
+            stream[index] = byte;
         }
-        let _ = decode(cut(&stream, &cuts));
+        let _ = decode(split(&stream, &cuts));
     }
 }
 
@@ -104,7 +104,7 @@ fn one_row(change: impl FnOnce(&mut Vec<u8>)) -> Result<ListingChunk, Malformed>
 }
 
 #[test]
-fn malformed_streams_are_told_apart() {
+fn errors_of_malformed_streams_are_distinct() {
     const ROW: usize = 19;
     assert!(one_row(|_| {}).is_ok());
     assert_eq!(one_row(|stream| stream[3] = b'x'), Err(Malformed::Signature));

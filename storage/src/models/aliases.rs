@@ -1,4 +1,4 @@
-//! Which version serves, which served before, and who changed that.
+//! The champion and its history.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,20 @@ use utoipa::ToSchema;
 
 use super::{CHAMPION, Models};
 use crate::error::{Error, Result};
-use crate::transaction::{Turn, take_turn};
+use crate::transaction::{TransactionLock, acquire_lock};
 
-/// How an alias was moved.
+/// The kind of an alias change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// To a chosen version.
     Promote,
-    /// Back to the version that served before.
+    /// Back to the previous version.
     Rollback,
 }
 
 impl Action {
-    /// Its name in the database and in answers.
+    /// The name in the database and in responses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -34,18 +34,18 @@ impl Action {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ChampionChange)]
 pub struct AliasChange {
-    /// When.
+    /// The time of the change.
     pub at: DateTime<Utc>,
-    /// `promote`: to a version of somebody's choice; `rollback`: to the one before.
+    /// `promote` to a chosen version, or `rollback` to the previous one.
     #[schema(value_type = String, example = "promote")]
     pub action: Action,
-    /// The version that is the champion since.
+    /// The new champion.
     #[schema(example = 3)]
     pub version: i64,
-    /// The champion before; null at the first promotion.
+    /// The previous champion; null for the first promotion.
     #[schema(example = 2)]
     pub previous_version: Option<i64>,
-    /// Who, as they named themselves: a user of the command, or a token of the API by the first digits of its hash.
+    /// Who made the change: the user of the command line, or the admin token by the first digits of its hash.
     #[schema(example = "admin 4813494d over HTTP")]
     pub who: String,
     /// The alias.
@@ -57,13 +57,13 @@ impl Models {
     /// Makes a version the champion. Promoting the champion changes nothing.
     ///
     /// # Errors
-    /// [`Error::NoModel`], or the database does not answer.
+    /// [`Error::NoModel`], or the database is unavailable.
     pub async fn promote(&self, version: i64, who: &str) -> Result<()> {
         if self.get(version).await?.is_none() {
             return Err(Error::NoModel(version));
         }
         let mut transaction = self.pool.begin().await?;
-        let served = champions(&changes_in_turn(&mut transaction).await?);
+        let served = champions(&lock_changes(&mut transaction).await?);
         if served.last() != Some(&version) {
             move_champion(&mut transaction, version, served.last().copied(), who, Action::Promote).await?;
         }
@@ -71,23 +71,23 @@ impl Models {
         Ok(())
     }
 
-    /// Makes the previous champion the champion again and returns its version. Repeated, this walks further back.
+    /// Makes the previous champion the champion again and returns its version. Repeated calls go further back.
     ///
     /// # Errors
-    /// [`Error::NoEarlierChampion`], or the database does not answer.
+    /// [`Error::NoEarlierChampion`], or the database is unavailable.
     pub async fn rollback(&self, who: &str) -> Result<i64> {
         let mut transaction = self.pool.begin().await?;
-        let served = champions(&changes_in_turn(&mut transaction).await?);
-        let [.., earlier, present] = served[..] else { return Err(Error::NoEarlierChampion) };
-        move_champion(&mut transaction, earlier, Some(present), who, Action::Rollback).await?;
+        let served = champions(&lock_changes(&mut transaction).await?);
+        let [.., earlier, current] = served[..] else { return Err(Error::NoEarlierChampion) };
+        move_champion(&mut transaction, earlier, Some(current), who, Action::Rollback).await?;
         transaction.commit().await?;
         Ok(earlier)
     }
 
-    /// Every change of an alias, the newest first.
+    /// All changes of aliases, the newest first.
     ///
     /// # Errors
-    /// The database does not answer.
+    /// The database is unavailable.
     pub async fn history(&self) -> Result<Vec<AliasChange>> {
         let rows: Vec<ChangeRow> = sqlx::query_as(
             "SELECT alias, version, previous_version, at, who, action FROM alias_history ORDER BY id DESC",
@@ -98,15 +98,15 @@ impl Models {
     }
 }
 
-/// The champion's changes, the oldest first. No one else can change it until the transaction ends.
-async fn changes_in_turn(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
-    take_turn(connection, Turn::Alias).await?;
+/// Locks the champion for the transaction, and returns its changes, the oldest first.
+async fn lock_changes(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
+    acquire_lock(connection, TransactionLock::Alias).await?;
     let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(CHAMPION);
     let rows: Vec<(String, i64)> = query.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(action, version)| (read_action(&action), version)).collect())
 }
 
-/// The versions to roll back through, the current champion last: promoting pushes one, rolling back pops it.
+/// The stack of champions, the current one last: a promotion pushes a version, a rollback pops it.
 fn champions(changes: &[(Action, i64)]) -> Vec<i64> {
     let mut served = Vec::new();
     for (action, version) in changes {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rollbacks_walk_back_and_promotions_go_on_from_there() {
+    fn rollbacks_pop_and_promotions_push() {
         let mut changes = vec![(Promote, 1), (Promote, 2), (Promote, 3), (Rollback, 2)];
         assert_eq!(champions(&changes), [1, 2]);
         changes.extend([(Promote, 4), (Rollback, 2), (Rollback, 1)]);

@@ -7,10 +7,10 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 
 const CHANNEL: &str = "probeg_models";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait before trying to reach the database again.
-const RETRY: Duration = Duration::from_secs(1);
+/// The delay before reconnecting.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Reports when an alias may have moved. Holds a connection of its own.
+/// Reports when an alias may have changed. Uses a separate connection.
 #[derive(Debug)]
 pub struct ModelChanges {
     pool: PgPool,
@@ -22,11 +22,10 @@ impl ModelChanges {
         Self { pool, listener: None }
     }
 
-    /// Waits until an alias may have moved: at once the first time, as soon as listening has begun,
-    /// then after each change, and after each lost connection that was made again. So whoever looks
-    /// at the aliases after each return misses nothing. While the database is away, it waits.
+    /// Waits until an alias may have changed: returns once when listening starts, after each change, and after each reconnect,
+    /// so no change is missed. While the database is unavailable, it waits.
     ///
-    /// May be cancelled and called again.
+    /// Cancel-safe.
     pub async fn changed(&mut self) {
         if let Some(listener) = &mut self.listener {
             if let Ok(Some(_)) = listener.try_recv().await {
@@ -43,13 +42,13 @@ impl ModelChanges {
                 }
                 Err(error) => tracing::debug!(%error, "Cannot listen for new models yet."),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 
     async fn connect(&self) -> Result<PgListener, sqlx::Error> {
         let options = (*self.pool.connect_options()).clone();
-        // Not from the pool, which may have a single connection and closes connections of some age.
+        // Not from the pool, which may have only one connection and closes old ones.
         let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
         let own = own.acquire_timeout(CONNECT_TIMEOUT).connect_lazy_with(options);
         let mut listener = PgListener::connect_with(&own).await?;

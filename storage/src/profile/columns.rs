@@ -1,4 +1,4 @@
-//! What one column holds.
+//! The profile of a column.
 
 use domain::Column;
 use serde::Serialize;
@@ -9,43 +9,43 @@ use crate::snapshot::Snapshot;
 
 /// The quantiles of a [`NumberProfile`].
 pub const QUANTILE_LEVELS: [f64; 9] = [0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0];
-/// The places of the quartiles among them.
+/// The indices of the quartiles in [`QUANTILE_LEVELS`].
 const QUARTILES: [usize; 3] = [3, 4, 5];
-/// A value of a text column that fewer listings have is rare.
-const RARE: i64 = 10;
+/// A text with fewer listings is rare.
+const RARE_ROWS: i64 = 10;
 
-/// A text and how many listings have it.
+/// A text and the number of its listings.
 #[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
 pub struct Value {
-    /// The text; of a column that only means something within others, with theirs before it.
+    /// The text, preceded by those of the leading columns, if any.
     pub value: String,
     /// Listings.
     pub rows: i64,
 }
 
-/// What a text column holds.
+/// The profile of a text column.
 #[derive(Clone, Debug, Default, FromRow, PartialEq, Serialize)]
 pub struct TextProfile {
-    /// Listings that have a value.
+    /// Listings with a value.
     pub known: i64,
-    /// Different values.
+    /// Distinct values.
     pub distinct: i64,
-    /// How many values, the most frequent first, make up half of the known.
+    /// The number of the most frequent values that cover half of the known ones.
     pub values_for_50: i64,
-    /// How many make up 90 %.
+    /// The number that covers 90 %.
     pub values_for_90: i64,
-    /// How many make up 99 %.
+    /// The number that covers 99 %.
     pub values_for_99: i64,
-    /// Values of fewer than 10 listings each.
+    /// Values with fewer than 10 listings.
     pub rare_values: i64,
-    /// Listings with such a value.
+    /// Listings with such values.
     pub rare_rows: i64,
-    /// The most frequent values, in falling order.
+    /// The most frequent values, in descending order.
     #[sqlx(skip)]
     pub top: Vec<Value>,
 }
 
-/// A number and how many listings have it.
+/// A number and the number of its listings.
 #[derive(Clone, Copy, Debug, FromRow, PartialEq, Serialize)]
 pub struct NumberCount {
     /// The number.
@@ -54,32 +54,32 @@ pub struct NumberCount {
     pub rows: i64,
 }
 
-/// What a number column holds.
+/// The profile of a numeric column.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NumberProfile {
-    /// Listings that have a value.
+    /// Listings with a value.
     pub known: i64,
-    /// Different values.
+    /// Distinct values.
     pub distinct: i64,
-    /// The quantiles at [`QUANTILE_LEVELS`]; empty where nothing is known.
+    /// The quantiles at [`QUANTILE_LEVELS`]; empty if there are no values.
     pub quantiles: Vec<f64>,
-    /// Values below lie far out, and values above the second number: three times the distance of the
-    /// quartiles beyond them (Tukey 1977, "outer fences"), on a logarithmic scale where that is asked for.
+    /// The outer fences (Tukey 1977), three interquartile ranges beyond the quartiles, optionally on a logarithmic scale. Values
+    /// outside are extreme outliers.
     pub fences: (f64, f64),
-    /// Listings below the fences.
+    /// Listings below the lower fence.
     pub below: i64,
-    /// Listings above them.
+    /// Listings above the upper fence.
     pub above: i64,
-    /// The lowest numbers below the fences.
+    /// The lowest numbers below the lower fence.
     pub lowest: Vec<NumberCount>,
-    /// The highest numbers above them.
+    /// The highest numbers above the upper fence.
     pub highest: Vec<NumberCount>,
     /// The most frequent numbers.
     pub frequent: Vec<NumberCount>,
 }
 
 impl NumberProfile {
-    /// The quartiles, the median in the middle; `None` where nothing is known.
+    /// The quartiles, with the median in the middle; `None` if there are no values.
     #[must_use]
     pub fn quartiles(&self) -> Option<[f64; 3]> {
         quartiles(&self.quantiles)
@@ -87,17 +87,17 @@ impl NumberProfile {
 }
 
 fn quartiles(quantiles: &[f64]) -> Option<[f64; 3]> {
-    let [low, median, high] = QUARTILES.map(|place| quantiles.get(place).copied());
+    let [low, median, high] = QUARTILES.map(|index| quantiles.get(index).copied());
     Some([low?, median?, high?])
 }
 
 impl Snapshot {
-    /// What a text column holds, with at most so many of its values. The key is made up of several
-    /// columns where the last one only means something within the others.
+    /// The profile of a text column, with at most `limit` of its values. The key has several columns if the last one is only
+    /// meaningful within the others.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
-    pub async fn text_profile(&mut self, key: &[Column], at_most: i64) -> Result<TextProfile> {
+    pub async fn text_profile(&mut self, key: &[Column], limit: i64) -> Result<TextProfile> {
         let Some(column) = key.last() else { return Ok(TextProfile::default()) };
         let names = key.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
         let counts = format!(
@@ -109,7 +109,7 @@ impl Snapshot {
         let top = sqlx::query_as(AssertSqlSafe(format!(
             "{counts} SELECT value, rows FROM counts ORDER BY rows DESC, value LIMIT $1"
         )));
-        let top = top.bind(at_most).fetch_all(self.connection()?).await?;
+        let top = top.bind(limit).fetch_all(self.connection()?).await?;
         let profile = sqlx::query_as(AssertSqlSafe(format!(
             "{counts}, ranked AS (
                  SELECT rows, row_number() OVER frequent AS rank, sum(rows) OVER frequent AS so_far,
@@ -123,22 +123,17 @@ impl Snapshot {
                     coalesce(sum(rows) FILTER (WHERE rows < $1), 0)::bigint AS rare_rows
              FROM ranked"
         )));
-        let profile: TextProfile = profile.bind(RARE).fetch_one(self.connection()?).await?;
+        let profile: TextProfile = profile.bind(RARE_ROWS).fetch_one(self.connection()?).await?;
         Ok(TextProfile { top, ..profile })
     }
 
-    /// What a number column holds, with at most so many of its extreme and frequent values.
+    /// The profile of a numeric column, with at most `limit` of its extreme and frequent values.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
-    pub async fn number_profile(
-        &mut self,
-        column: Column,
-        is_logarithmic: bool,
-        at_most: i64,
-    ) -> Result<NumberProfile> {
+    pub async fn number_profile(&mut self, column: Column, is_logarithmic: bool, limit: i64) -> Result<NumberProfile> {
         let name = column.name();
-        // By way of numeric, 1.6 stays 1.6 where the column is of single precision.
+        // The cast to numeric preserves 1.6 in a single-precision column.
         let exact = &format!("{name}::numeric::float8");
         let query = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT count({name}), count(DISTINCT {name}),
@@ -164,21 +159,21 @@ impl Snapshot {
             fences,
             below,
             above,
-            lowest: self.counted(exact, &lowest, at_most).await?,
-            highest: self.counted(exact, &highest, at_most).await?,
-            frequent: self.counted(exact, &frequent, at_most).await?,
+            lowest: self.count_numbers(exact, &lowest, limit).await?,
+            highest: self.count_numbers(exact, &highest, limit).await?,
+            frequent: self.count_numbers(exact, &frequent, limit).await?,
         })
     }
 
-    async fn counted(&mut self, number: &str, which: &str, at_most: i64) -> Result<Vec<NumberCount>> {
+    async fn count_numbers(&mut self, number: &str, condition: &str, limit: i64) -> Result<Vec<NumberCount>> {
         let query = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {number} AS number, count(*) AS rows FROM listings WHERE {which} LIMIT $1"
+            "SELECT {number} AS number, count(*) AS rows FROM listings WHERE {condition} LIMIT $1"
         )));
-        Ok(query.bind(at_most).fetch_all(self.connection()?).await?)
+        Ok(query.bind(limit).fetch_all(self.connection()?).await?)
     }
 }
 
-/// A number as PostgreSQL reads it, whatever its size.
+/// A number as an SQL literal.
 fn literal(number: f64) -> String {
     format!("'{number:e}'::float8")
 }
@@ -186,11 +181,11 @@ fn literal(number: f64) -> String {
 fn fences(quantiles: &[f64], is_logarithmic: bool) -> (f64, f64) {
     let Some([low, _, high]) = quartiles(quantiles) else { return (f64::MIN, f64::MAX) };
     if is_logarithmic && low > 0.0 {
-        let reach = (high / low).powi(3);
-        return (low / reach, high * reach);
+        let distance = (high / low).powi(3);
+        return (low / distance, high * distance);
     }
-    let reach = 3.0 * (high - low);
-    (low - reach, high + reach)
+    let distance = 3.0 * (high - low);
+    (low - distance, high + distance)
 }
 
 #[cfg(test)]
@@ -208,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn fences_lie_three_distances_of_the_quartiles_out() {
+    fn fences_are_three_interquartile_ranges_out() {
         assert_eq!(fences(&with_quartiles(10.0, 20.0), false), (-20.0, 50.0));
         assert_eq!(fences(&with_quartiles(10.0, 20.0), true), (1.25, 160.0));
         assert_eq!(fences(&with_quartiles(0.0, 20.0), true), (-60.0, 80.0));

@@ -1,4 +1,4 @@
-//! Prices of like cars at different times.
+//! Prices of similar cars over time.
 
 use chrono::NaiveDate;
 use sqlx::FromRow;
@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 
-/// What listings are put together by.
+/// The period by which listings are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// Calendar months.
@@ -17,24 +17,24 @@ pub enum Period {
     Year,
 }
 
-/// What cars of one cell (same brand, model and age) cost in one period.
+/// The price level of a cell (same brand, model and age) in a period.
 #[derive(Clone, Debug, FromRow, PartialEq)]
 pub struct CellLevel {
     /// The number of the cell.
     pub cell: i64,
-    /// The period's first day.
+    /// The first day of the period.
     pub period: NaiveDate,
     /// Listings.
     pub rows: i64,
-    /// Median of the natural logarithm of their prices.
+    /// The median of the natural logarithm of the prices.
     pub level: f64,
 }
 
-/// Cells that an index is computed from, the largest ones.
-const CELLS: i64 = 20_000;
+/// The maximum number of cells, of which the largest are used.
+const MAX_CELLS: i64 = 20_000;
 
 impl Snapshot {
-    /// What like cars cost, for the cells that are listed in more than one period.
+    /// The price levels of the cells with listings in more than one period.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
@@ -51,7 +51,7 @@ impl Snapshot {
              SELECT cell, period, count(*) AS rows, percentile_cont(0.5) WITHIN GROUP (ORDER BY level) AS level
              FROM dated JOIN cells USING (brand, model, age) GROUP BY cell, period ORDER BY cell, period",
         );
-        Ok(query.bind(period.name()).bind(CELLS).fetch_all(self.connection()?).await?)
+        Ok(query.bind(period.name()).bind(MAX_CELLS).fetch_all(self.connection()?).await?)
     }
 }
 

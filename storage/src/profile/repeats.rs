@@ -1,4 +1,4 @@
-//! Rows that came more than once, and cars that were listed more than once.
+//! Duplicate rows and cars with several listings.
 
 use domain::Column;
 use domain::identity::{Split, VARYING_COLUMNS};
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 
-/// Rows that came more than once, and cars that were listed more than once.
+/// Duplicate rows and cars with several listings.
 #[derive(Clone, Debug, FromRow, PartialEq, Serialize)]
 pub struct Repeats {
     /// Rows of imported files that repeated a listing exactly; they were not stored again.
@@ -17,34 +17,34 @@ pub struct Repeats {
     /// Rows of imported files that were rejected.
     #[sqlx(skip)]
     pub rejected: i64,
-    /// Cars that are listed more than once.
+    /// Cars with several listings.
     pub cars: i64,
     /// Their listings.
     pub rows: i64,
-    /// Cars that are listed at more than one price.
+    /// Cars with several prices.
     pub repriced_cars: i64,
     /// Their listings.
     pub repriced_rows: i64,
-    /// Median ratio of a repriced car's highest price to its lowest.
+    /// The median ratio of a repriced car's highest price to its lowest.
     pub median_price_ratio: Option<f64>,
-    /// Median of the days between a repriced car's first and last listing, where it has two dates.
+    /// The median number of days between the first and last listing of a repriced car with several dates.
     pub median_days: Option<f64>,
-    /// Cars that occur in more than one source.
+    /// Cars from several sources.
     pub across_sources: i64,
     /// Cars by the number of their listings: 2, 3, 4, 5, and 6 or more.
     pub by_listings: Vec<i64>,
-    /// Listings of the car that has most.
+    /// The maximum number of listings of a car.
     pub most: i64,
-    /// Listings that agree in every column but price, date, region and owners with one of another car.
+    /// Listings that agree with one of another car in every column except price, date, region and owners.
     #[sqlx(skip)]
     pub same_description: i64,
-    /// Those among them whose like is in another split.
+    /// Those whose counterpart is in another split.
     #[sqlx(skip)]
     pub same_description_other_split: i64,
 }
 
 impl Snapshot {
-    /// Rows that came more than once, and cars that were listed more than once.
+    /// Duplicate rows and cars with several listings.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].
@@ -59,7 +59,7 @@ impl Snapshot {
         Ok(Repeats { exact, rejected, same_description, same_description_other_split, ..relisted })
     }
 
-    /// Cars that were listed more than once; the other counts are 0.
+    /// Counts cars with several listings; the other counts are 0.
     async fn relisted(&mut self) -> Result<Repeats> {
         let query = sqlx::query_as(
             "WITH cars AS (

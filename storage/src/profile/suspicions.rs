@@ -1,4 +1,4 @@
-//! Listings whose values contradict one another.
+//! Listings with implausible or contradictory values.
 
 use serde::Serialize;
 use sqlx::AssertSqlSafe;
@@ -6,31 +6,31 @@ use sqlx::AssertSqlSafe;
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 
-/// What makes a listing suspicious.
+/// A plausibility check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// A mileage of a million kilometres and more.
+    /// A mileage of at least a million kilometers.
     MillionKilometres,
-    /// Less than 1,000 km on a car of three years and more.
+    /// Less than 1,000 km on a car at least three years old.
     HardlyDriven,
-    /// More than 100,000 km a year.
+    /// More than 100,000 km per year.
     DrivenTooFar,
-    /// A mileage that is a multiple of 10,000 km: a guess.
+    /// A mileage that is a multiple of 10,000 km, probably a guess.
     RoundMileage,
-    /// Made after it was listed.
+    /// Manufactured after the listing.
     MadeAfterListing,
-    /// An engine of no volume, though not an electric one.
+    /// An engine volume of 0 without being electric.
     NoVolume,
-    /// Less than 20 hp or more than 250 hp a litre.
+    /// Less than 20 hp or more than 250 hp per liter.
     PowerOutOfProportion,
-    /// A quarter or less of the median price of the same brand, model and year.
+    /// At most a quarter of the median price of the same brand, model and year.
     FarBelowLikeCars,
-    /// Four times the median price of the same brand, model and year, or more.
+    /// At least four times the median price of the same brand, model and year.
     FarAboveLikeCars,
 }
 
-/// How many listings a check finds.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Suspicion {
     /// The check.
@@ -40,7 +40,7 @@ pub struct Suspicion {
 }
 
 impl Check {
-    /// Every check.
+    /// All checks.
     pub const ALL: [Self; 9] = [
         Self::MillionKilometres,
         Self::HardlyDriven,
@@ -53,7 +53,7 @@ impl Check {
         Self::FarAboveLikeCars,
     ];
 
-    /// `age` is in calendar years, `like_cars` the median price of like cars where there are ten.
+    /// The SQL condition. `age` is in calendar years; `like_cars` is the median price of at least ten similar cars.
     fn condition(self) -> &'static str {
         match self {
             Self::MillionKilometres => "mileage >= 1000000",
@@ -70,7 +70,7 @@ impl Check {
 }
 
 impl Snapshot {
-    /// How many listings each check finds.
+    /// Counts the suspicious listings of each check.
     ///
     /// # Errors
     /// See [`Snapshot::overview`].

@@ -6,7 +6,7 @@ mod locks;
 mod migrations;
 mod models;
 mod profile;
-mod renewal;
+mod recanonicalization;
 mod runs;
 mod sandbox;
 mod snapshot;

@@ -178,9 +178,9 @@ async fn the_champion_is_identified_by_version_and_hash() {
     let (champion, sha256) = models.champion_file().await.unwrap().unwrap();
     let record = models.get(version).await.unwrap().unwrap();
     assert_eq!(champion, version);
-    assert!(models.holds(version, &sha256).await.unwrap());
-    assert!(!models.holds(version + 1, &sha256).await.unwrap());
-    assert!(!models.holds(version, &[7; 32]).await.unwrap());
+    assert!(models.contains(version, &sha256).await.unwrap());
+    assert!(!models.contains(version + 1, &sha256).await.unwrap());
+    assert!(!models.contains(version, &[7; 32]).await.unwrap());
     assert_eq!(sha256.iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}")), record.sha256);
 }
 

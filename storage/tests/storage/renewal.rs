@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use domain::identity::{CarGroup, Identity, canonical_listing};
 use domain::{Column, Listing, PricedListing, Value};
 use sqlx::PgPool;
-use storage::{Database, Error, Import, ImportCounts, Part, Snapshot};
+use storage::{Database, Error, Import, ImportCounts, RowFilter, Snapshot};
 
 use crate::sandbox::{database, day, row, rows};
 
@@ -78,7 +78,7 @@ async fn a_new_synonym_preserves_duplicates_and_splits() {
         "relisted cars stay in their split"
     );
     assert_eq!(revision(&pool).await, 1);
-    database.renew_listings().await.unwrap();
+    database.recanonicalize_listings().await.unwrap();
     assert_eq!(revision(&pool).await, 1);
 }
 
@@ -97,7 +97,7 @@ async fn merged_listings_and_groups_keep_the_earliest_split() {
     let buckets = |stored: &[(i32, String, String, i16)]| stored.iter().map(|listing| listing.3).collect::<Vec<_>>();
     assert_ne!(buckets(&first), buckets(&stored_listings(&pool).await[100..200]));
 
-    database.renew_listings().await.unwrap();
+    database.recanonicalize_listings().await.unwrap();
     let renewed = stored_listings(&pool).await;
     assert_eq!(renewed.len(), 200, "equal listings are merged");
     assert_eq!(buckets(&renewed[..100]), buckets(&first));
@@ -175,7 +175,7 @@ async fn words_for_unknown_become_missing_except_the_make() {
     import(&database, &[nameless]).await;
     sqlx::query("UPDATE listings SET brand = 'неизвестно', color = 'н/д'").execute(&pool).await.unwrap();
     sqlx::query("UPDATE canonical_form SET form = NULL").execute(&pool).await.unwrap();
-    database.renew_listings().await.unwrap();
+    database.recanonicalize_listings().await.unwrap();
     let query = "SELECT brand, color FROM listings";
     let renewed: (String, Option<String>) = sqlx::query_as(query).fetch_one(&pool).await.unwrap();
     assert_eq!(renewed, ("неизвестно".to_owned(), None));
@@ -192,20 +192,20 @@ async fn readers_detect_a_renewal() {
     let mut unrevised = serde_json::to_value(extent).unwrap();
     unrevised.as_object_mut().unwrap().remove("revision");
     let unrevised = serde_json::from_value(unrevised).unwrap();
-    assert_eq!(Snapshot::again(&database, unrevised).rows([Part::All]).await.unwrap(), [100]);
+    assert_eq!(Snapshot::reopen(&database, unrevised).rows([RowFilter::All]).await.unwrap(), [100]);
 
-    database.renew_listings().await.unwrap();
-    assert_eq!(reader.rows([Part::All]).await.unwrap(), [100], "an open transaction is unaffected");
+    database.recanonicalize_listings().await.unwrap();
+    assert_eq!(reader.rows([RowFilter::All]).await.unwrap(), [100], "an open transaction is unaffected");
     for extent in [extent, unrevised] {
-        let error = Snapshot::again(&database, extent).rows([Part::All]).await.unwrap_err();
+        let error = Snapshot::reopen(&database, extent).rows([RowFilter::All]).await.unwrap_err();
         assert!(matches!(error, Error::ListingsMoved), "{error}");
     }
 
     // A form change that modifies no listing does not affect readers.
     let extent = Snapshot::begin(&database).await.unwrap().extent();
     sqlx::query("UPDATE canonical_form SET form = $1::uuid").bind(OTHER_FORM).execute(&pool).await.unwrap();
-    database.renew_listings().await.unwrap();
-    assert_eq!(Snapshot::again(&database, extent).rows([Part::All]).await.unwrap(), [100]);
+    database.recanonicalize_listings().await.unwrap();
+    assert_eq!(Snapshot::reopen(&database, extent).rows([RowFilter::All]).await.unwrap(), [100]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +214,7 @@ async fn concurrent_renewals_are_serialized() {
     import_in_old_form(&database, &pool, &rows(0..500), OTHER_FORM).await;
     let renewals = (0..3).map(|_| {
         let database = database.clone();
-        tokio::spawn(async move { database.renew_listings().await })
+        tokio::spawn(async move { database.recanonicalize_listings().await })
     });
     for renewal in renewals.collect::<Vec<_>>() {
         renewal.await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 use domain::SplitCounts;
 use serde_json::json;
-use storage::{Error, NewRun, Outcome, RunStatus};
+use storage::{Error, NewRun, RunOutcome, RunStatus};
 
 use crate::sandbox::database;
 
@@ -26,9 +26,9 @@ async fn runs_are_recorded() {
     assert_eq!(metrics.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(metrics[1].metrics, json!({"loss": 0.25}));
 
-    runs.finish(id, &Outcome::Completed).await.unwrap();
+    runs.finish(id, &RunOutcome::Completed).await.unwrap();
     let second = runs.create(&NewRun { label: None, ..new_run() }).await.unwrap();
-    runs.finish(second, &Outcome::Failed("no rows".into())).await.unwrap();
+    runs.finish(second, &RunOutcome::Failed("no rows".into())).await.unwrap();
     let list = runs.list().await.unwrap();
     assert_eq!(list.iter().map(|run| run.id).collect::<Vec<_>>(), [second, id]);
     assert_eq!((list[0].status, list[0].error.as_deref()), (RunStatus::Failed, Some("no rows")));
@@ -45,7 +45,7 @@ async fn a_run_without_heartbeat_is_interrupted_and_can_be_resumed() {
     assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Interrupted);
     runs.heartbeat(id).await.unwrap();
     assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Running);
-    runs.finish(id, &Outcome::Interrupted).await.unwrap();
+    runs.finish(id, &RunOutcome::Interrupted).await.unwrap();
     assert_eq!(runs.get(id).await.unwrap().unwrap().status, RunStatus::Interrupted);
     runs.resume(id).await.unwrap();
     let run = runs.get(id).await.unwrap().unwrap();
@@ -60,5 +60,5 @@ async fn missing_runs_are_errors() {
     assert!(runs.metrics(7).await.unwrap().is_empty());
     assert!(matches!(runs.heartbeat(7).await, Err(Error::NoRun(7))));
     assert!(matches!(runs.record_epoch(7, 0, &json!({})).await, Err(Error::NoRun(7))));
-    assert!(matches!(runs.finish(7, &Outcome::Completed).await, Err(Error::NoRun(7))));
+    assert!(matches!(runs.finish(7, &RunOutcome::Completed).await, Err(Error::NoRun(7))));
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use domain::Column;
 use domain::identity::{Split, days_since_epoch};
-use storage::{Import, ListingChunk, Part, Snapshot};
+use storage::{Import, ListingChunk, RowFilter, Snapshot};
 
 use crate::sandbox::{database, day, rows};
 
@@ -39,7 +39,7 @@ async fn blocks_and_splits_contain_every_row_once() {
         assert_eq!(snapshot.rows([split.into()]).await.unwrap(), [count]);
     }
     assert_eq!(seen.len(), 3000);
-    let all = snapshot.read_block(blocks[0], Part::All).await.unwrap();
+    let all = snapshot.read_block(blocks[0], RowFilter::All).await.unwrap();
     assert_eq!(all.columns().arrays().len(), Column::ALL.len());
 }
 
@@ -67,7 +67,7 @@ async fn a_snapshot_does_not_see_later_changes() {
     sqlx::query("DELETE FROM listings WHERE mileage < 50").execute(&pool).await.unwrap();
     let mut count = 0;
     for block in snapshot.blocks(1) {
-        count += snapshot.read_block(block, Part::All).await.unwrap().len();
+        count += snapshot.read_block(block, RowFilter::All).await.unwrap().len();
     }
     assert_eq!(count, 100);
 }
@@ -81,8 +81,8 @@ async fn the_newest_days_are_separated() {
     assert_eq!(snapshot.newest_day(0.05).await.unwrap(), Some(day(27)));
     assert_eq!(snapshot.newest_day(0.1).await.unwrap(), Some(day(25)));
     assert_eq!(snapshot.newest_day(1.0).await.unwrap(), None, "no rows would remain");
-    assert_eq!(snapshot.rows([Part::Since(day(27)), Part::All]).await.unwrap(), [100, 2800]);
-    let before = [Split::Train, Split::Validation, Split::Test].map(|split| Part::Before(split, day(27)));
+    assert_eq!(snapshot.rows([RowFilter::Since(day(27)), RowFilter::All]).await.unwrap(), [100, 2800]);
+    let before = [Split::Train, Split::Validation, Split::Test].map(|split| RowFilter::Before(split, day(27)));
     let before = snapshot.rows(before).await.unwrap();
     assert_eq!(before.iter().sum::<u64>(), 2700, "undated rows are not new");
 }
@@ -100,7 +100,7 @@ async fn an_empty_table_has_no_blocks() {
 async fn numbers(snapshot: &mut Snapshot) -> Vec<u32> {
     let mut numbers = Vec::new();
     for block in snapshot.blocks(1) {
-        let chunk = snapshot.read_block(block, Part::All).await.unwrap();
+        let chunk = snapshot.read_block(block, RowFilter::All).await.unwrap();
         numbers.extend((0..chunk.len()).map(|row| mileage(&chunk, row)));
     }
     numbers
@@ -125,10 +125,10 @@ async fn an_abandoned_read_does_not_affect_the_next() {
     // A suspended server cannot respond.
     signal("-STOP");
     let read_timeout = std::time::Duration::from_millis(50);
-    let abandoned = tokio::time::timeout(read_timeout, snapshot.read_block(block, Part::All)).await;
+    let abandoned = tokio::time::timeout(read_timeout, snapshot.read_block(block, RowFilter::All)).await;
     signal("-CONT");
     assert!(abandoned.is_err());
-    assert_eq!(snapshot.read_block(block, Part::All).await.unwrap().len(), 100);
+    assert_eq!(snapshot.read_block(block, RowFilter::All).await.unwrap().len(), 100);
 }
 
 async fn terminate_readers(pool: &sqlx::PgPool) {
@@ -147,7 +147,7 @@ async fn without_retries_a_lost_connection_is_an_error() {
     import(&database, 0..100).await;
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     terminate_readers(&pool).await;
-    let error = snapshot.read_block(snapshot.blocks(1000)[0], Part::All).await.unwrap_err();
+    let error = snapshot.read_block(snapshot.blocks(1000)[0], RowFilter::All).await.unwrap_err();
     assert!(error.is_unavailable(), "{error}");
 }
 
@@ -156,7 +156,7 @@ async fn readers_that_reconnect_do_not_see_later_imports() {
     let (database, pool) = database().await;
     import(&database, 0..2000).await;
     let snapshot = Snapshot::begin(&database).await.unwrap();
-    let mut snapshot = snapshot.retrying(std::time::Duration::from_secs(10));
+    let mut snapshot = snapshot.with_retry_limit(std::time::Duration::from_secs(10));
     let mut reader = snapshot.reader();
     let before = numbers(&mut snapshot).await;
     assert_eq!(before.len(), 2000);
@@ -166,9 +166,9 @@ async fn readers_that_reconnect_do_not_see_later_imports() {
     terminate_readers(&pool).await;
     assert_eq!(numbers(&mut reader).await, before);
     assert_eq!(numbers(&mut snapshot).await, before);
-    assert_eq!(snapshot.rows([Part::All]).await.unwrap(), [2000]);
+    assert_eq!(snapshot.rows([RowFilter::All]).await.unwrap(), [2000]);
     assert_eq!(snapshot.newest_day(0.05).await.unwrap(), Some(day(27)));
-    let mut again = Snapshot::again(&database, snapshot.extent());
+    let mut again = Snapshot::reopen(&database, snapshot.extent());
     assert_eq!(numbers(&mut again).await, before);
 }
 
@@ -178,7 +178,7 @@ async fn moved_rows_are_detected() {
     import(&database, 0..100).await;
     let extent = Snapshot::begin(&database).await.unwrap().extent();
     sqlx::query("VACUUM FULL listings").execute(&pool).await.unwrap();
-    let error = Snapshot::again(&database, extent).rows([Part::All]).await.unwrap_err();
+    let error = Snapshot::reopen(&database, extent).rows([RowFilter::All]).await.unwrap_err();
     assert!(matches!(error, storage::Error::ListingsMoved), "{error}");
 }
 

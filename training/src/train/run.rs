@@ -6,10 +6,9 @@ use domain::calibration::Calibration;
 use onnx_model::Signature;
 use onnx_model::signature::RunSummary;
 use serde_json::json;
-use storage::{NewModel, Snapshot, retried};
+use storage::{NewModel, Snapshot, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
-use super::evaluation::evaluate_chunk;
 use crate::Error;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::TrainConfig;
@@ -38,13 +37,13 @@ impl TrainingRun<'_> {
         let context = self.context;
         let RunContext { database, handle, report, retry_for, today, stop, .. } = context;
         let snapshot = match &manifest {
-            Some(manifest) => Snapshot::again(database, manifest.extent),
-            None => context.block_on(retried(retry_for, async || {
-                database.renew_listings().await?;
+            Some(manifest) => Snapshot::reopen(database, manifest.extent),
+            None => context.block_on(retry_while_unavailable(retry_for, async || {
+                database.recanonicalize_listings().await?;
                 Snapshot::begin(database).await
             }))?,
         };
-        let snapshot = snapshot.retrying(retry_for);
+        let snapshot = snapshot.with_retry_limit(retry_for);
         let extent = snapshot.extent();
         let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop)?;
         let rows = count_rows(&mut stream)?;
@@ -66,7 +65,8 @@ impl TrainingRun<'_> {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
                 let (runs, metrics_json) = (database.runs(), json!(metrics));
                 let id = self.summary.id;
-                let recorded = retried(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
+                let recorded =
+                    retry_while_unavailable(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
                 context.block_on(recorded)?;
                 report(Progress::Epoch(epoch, metrics));
                 Ok(())
@@ -96,10 +96,11 @@ impl TrainingRun<'_> {
         let model =
             NewModel { run_id: Some(id), bytes: file, signature: signature.summary(), card: json!(signature.accuracy) };
         let (runs, models) = (database.runs(), database.models());
-        let version = retried(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
-            Some(version) => Ok(version),
-            None => models.register(&model).await,
-        });
+        let version =
+            retry_while_unavailable(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
+                Some(version) => Ok(version),
+                None => models.register(&model).await,
+            });
         self.context.block_on(version)
     }
 
@@ -133,7 +134,7 @@ impl TrainingRun<'_> {
         )?;
         let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
         let mut measurement = Measurement::new(&model, today);
-        stream.scan_held_out(|chunk| evaluate_chunk(chunk, &mut measurement))?;
+        stream.scan_held_out(|chunk| measurement.add_chunk(chunk))?;
         stream.release_held_out();
         Ok(measurement.card()?.map(|card| Newest { since, accuracy: card.overall }))
     }

@@ -3,7 +3,7 @@
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use onnx_model::Encoder;
-use storage::retried;
+use storage::retry_while_unavailable;
 
 use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
@@ -86,7 +86,7 @@ impl TrainingRun<'_> {
     fn record_data(&self, schema: &FeatureSchema) -> Result<(), Error> {
         let RunContext { database, report, retry_for, .. } = self.context;
         let (runs, id, rows) = (database.runs(), self.summary.id, self.summary.rows);
-        let recorded = retried(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await);
+        let recorded = retry_while_unavailable(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await);
         self.context.block_on(recorded)?;
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
