@@ -151,7 +151,7 @@ fn a_database_that_stays_away_leaves_a_run_to_resume() {
     signal("-INT", &postmaster(&home));
     let output = training.wait_with_output().unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("did not come back within 1 seconds") && told.contains("--resume 2"), "{told}");
+    assert!(told.contains("remained unavailable for 1 seconds") && told.contains("--resume 2"), "{told}");
     assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), undisturbed);
 }
 
