@@ -7,7 +7,7 @@ use arrow2::datatypes::DataType;
 use arrow2::offset::Offsets;
 use domain::Column;
 
-use super::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
+use super::format::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
 use crate::chunk::ListingChunk;
 
 const WIDTH: usize = Column::ALL.len();

@@ -3,7 +3,7 @@
 use domain::identity::{CarGroup, Identity};
 use domain::{Column, Listing, Value};
 
-use super::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
+use super::format::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
 
 /// Encodes rows. PostgreSQL rejects the stream if the number of fields differs from that of `start_row`.
 #[derive(Debug)]
