@@ -1,4 +1,4 @@
-//! The subcommands, a file each.
+//! The subcommands, one per file.
 
 mod evaluate;
 mod explore;
@@ -41,11 +41,11 @@ pub enum Command {
     Up(up::Arguments),
     /// Import listings from CSV, CSV.gz or XLSX files
     Import(import::Arguments),
-    /// Write the data report on the listings
+    /// Write a data report on the listings
     Explore(explore::Arguments),
     /// Train and register a model
     Train(train::Arguments),
-    /// Measure the accuracy of a model on the test split or on a labelled file
+    /// Show the accuracy of a model on the test split or evaluate it on a labeled file
     Evaluate(evaluate::Arguments),
     /// Value the cars of an XLSX or CSV file
     Predict(predict::Arguments),
@@ -55,7 +55,7 @@ pub enum Command {
     /// List and compare training runs
     #[command(after_help = "Example: probeg runs compare 3 5")]
     Runs(Records<runs::Action>),
-    /// Fill the database with a synthetic market
+    /// Fill the database with synthetic listings
     Synth(synth::Arguments),
     /// Serve the champion over HTTP
     Serve(serve::Arguments),
@@ -73,7 +73,7 @@ impl Command {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command.
 pub fn run(command: Command, process: &Process) -> Result<()> {
     match command {
         Command::Up(arguments) => up::run(process, &arguments),

@@ -1,4 +1,4 @@
-//! Where the log goes: standard error, and a collector of OpenTelemetry where one is named.
+//! Logging to standard error, and export of spans to an OpenTelemetry collector.
 
 use std::io::IsTerminal;
 
@@ -20,8 +20,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Logs to standard error, as text or, with `PROBEG_LOG=json`, as JSON; `RUST_LOG` filters. Spans go to the
-    /// collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, over HTTP.
+    /// Starts logging to standard error, as text or, with `PROBEG_LOG=json`, as JSON, filtered by `RUST_LOG`. Spans are exported
+    /// over HTTP to the collector at `OTEL_EXPORTER_OTLP_ENDPOINT`, if set.
     pub fn start() -> Result<Self> {
         let filter = variables::RUST_LOG.value_or_default()?;
         let filter = EnvFilter::try_new(&filter).with_context(|| format!("RUST_LOG={filter}"))?;
@@ -33,7 +33,7 @@ impl Log {
             other => bail!("PROBEG_LOG={other}: expected text or json"),
         };
         let lines = if is_json { lines.json().with_target(true).boxed() } else { lines.compact().boxed() };
-        let spans = if names_collector()? { collector().map(Some) } else { Ok(None) };
+        let spans = if has_collector()? { create_provider().map(Some) } else { Ok(None) };
         let (spans, failure) = match spans {
             Ok(spans) => (spans, None),
             Err(error) => (None, Some(error)),
@@ -41,26 +41,26 @@ impl Log {
         let exported = spans.as_ref().map(|spans| tracing_opentelemetry::layer().with_tracer(spans.tracer("probeg")));
         tracing_subscriber::registry().with(filter).with(lines).with(exported).init();
         if let Some(error) = failure {
-            tracing::warn!(%error, "The collector of OpenTelemetry cannot be used; spans are not exported.");
+            tracing::warn!(%error, "The OpenTelemetry exporter could not be created; spans are not exported.");
         }
         Ok(Self { spans })
     }
 
-    /// Sends what has not been sent yet.
-    pub fn end(self) {
+    /// Exports the remaining spans.
+    pub fn shut_down(self) {
         if let Some(Err(error)) = self.spans.map(|spans| spans.shutdown()) {
             tracing::debug!(%error, "The last spans could not be exported.");
         }
     }
 }
 
-fn names_collector() -> Result<bool, ConfigError> {
-    // Both are looked at, so that one which cannot be used is told in any case.
-    let named = [variables::COLLECTOR.value()?, variables::SPAN_COLLECTOR.value()?];
-    Ok(named.iter().any(Option::is_some))
+fn has_collector() -> Result<bool, ConfigError> {
+    // Both are read, so that an invalid value is always reported.
+    let endpoints = [variables::COLLECTOR.value()?, variables::SPAN_COLLECTOR.value()?];
+    Ok(endpoints.iter().any(Option::is_some))
 }
 
-fn collector() -> Result<SdkTracerProvider, ExporterBuildError> {
+fn create_provider() -> Result<SdkTracerProvider, ExporterBuildError> {
     let exporter = SpanExporter::builder().with_http().build()?;
     let resource = Resource::builder().with_service_name("probeg").build();
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())

@@ -1,4 +1,4 @@
-//! The command `probeg`: parses the command line, wires, and tells how it ended.
+//! The command `probeg`: parses the command line, runs the command and reports its outcome.
 
 mod allocators;
 mod commands;
@@ -15,41 +15,40 @@ use clap::Parser;
 
 use commands::Cli;
 use log::Log;
-use output::tell;
+use output::err;
 use process::Process;
 
-/// Training frees and takes large buffers at every step; the system's allocator gives them back to
-/// the kernel each time.
+/// Training allocates and frees large buffers in every step, which the system allocator would return to the kernel each time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let is_server = cli.command.is_server();
-    allocators::set_up(is_server);
+    allocators::configure(is_server);
     let process = match Process::start() {
         Ok(process) => process,
         Err(error) => {
-            tell!("error: the system has no resources left: {error}");
+            err!("error: the system is out of resources: {error}");
             return ExitCode::FAILURE;
         }
     };
     let outcome = Log::start().and_then(|log| {
         let outcome = commands::run(cli.command, &process);
-        log.end();
+        log.shut_down();
         outcome
     });
-    // A server that was asked to stop has done what it was to do, also where it had not begun to serve.
-    let has_stopped = is_server && process.stop.is_requested();
-    process.end();
+    // A requested stop of a server is a success, even before it has started to serve.
+    let was_stopped = is_server && process.stop.is_requested();
+    process.shut_down();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if has_stopped => {
-            tell!("{error:#}");
+        Err(error) if was_stopped => {
+            err!("{error:#}");
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tell!("error: {error:#}");
+            err!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

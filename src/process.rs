@@ -1,4 +1,4 @@
-//! What lasts as long as the process: the async runtime, and the ear for those who ask it to stop.
+//! The process: the async runtime and signal handling.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,16 +8,16 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// How long work that was left behind may take to notice.
-const LEFT_BEHIND: Duration = Duration::from_millis(300);
+/// The time limit for abandoned work to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// The process, before and after its command.
+/// The resources of the process.
 pub struct Process {
     pub tokio: Runtime,
     pub stop: Stop,
 }
 
-/// Whether the user has asked the process to stop, with Ctrl-C or SIGTERM; clones share it.
+/// Whether a stop was requested by Ctrl-C or SIGTERM; clones share it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     flag: Arc<AtomicBool>,
@@ -25,32 +25,32 @@ pub struct Stop {
 }
 
 impl Process {
-    /// From here on nobody who asks to stop is overheard.
+    /// Starts the runtime and the signal handling.
     ///
     /// # Errors
-    /// The system has no room for the threads of the runtime.
+    /// The system cannot start the threads of the runtime.
     pub fn start() -> std::io::Result<Self> {
-        // The other processors learn, or value cars.
+        // The other processors are for training or inference.
         let threads = std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
         let mut tokio = Builder::new_multi_thread();
-        // Answers come from other threads: when there is much to do, they take turns with what is new.
+        // Wake-ups from inference threads use the global queue, so it must be polled often under load.
         let tokio = tokio.worker_threads(threads).global_queue_interval(2).enable_all().build()?;
         let stop = {
-            let _within = tokio.enter();
+            let _guard = tokio.enter();
             Stop::listen(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
         };
         Ok(Self { tokio, stop })
     }
 
-    /// Ends the runtime, without waiting for work that nobody waits for any more.
-    pub fn end(self) {
-        self.tokio.shutdown_timeout(LEFT_BEHIND);
+    /// Shuts down the runtime without waiting for abandoned work.
+    pub fn shut_down(self) {
+        self.tokio.shutdown_timeout(SHUTDOWN_TIMEOUT);
     }
 }
 
 impl Stop {
     fn listen(mut interrupt: Signal, mut terminate: Signal) -> Self {
-        let (tell, requested) = watch::channel(false);
+        let (sender, requested) = watch::channel(false);
         let flag = Arc::new(AtomicBool::new(false));
         let set = Arc::clone(&flag);
         tokio::spawn(async move {
@@ -59,15 +59,15 @@ impl Stop {
                 _ = terminate.recv() => {}
             }
             set.store(true, Ordering::Relaxed);
-            // There may be nobody to tell.
-            let _ = tell.send(true);
-            // Further signals are taken in: what is under way ends already.
+            // There may be no receiver.
+            let _ = sender.send(true);
+            // Further signals are ignored, since the process is already stopping.
             std::future::pending::<()>().await;
         });
         Self { flag, requested }
     }
 
-    /// For threads, which look at it now and then.
+    /// The flag, which threads poll.
     pub fn flag(&self) -> &Arc<AtomicBool> {
         &self.flag
     }
@@ -76,9 +76,9 @@ impl Stop {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// Waits until it is.
+    /// Waits until a stop is requested.
     pub async fn requested(&self) {
-        // The other end lives in a task that never ends.
+        // The sender is in a task that never ends.
         let _ = self.requested.clone().wait_for(|requested| *requested).await;
     }
 }

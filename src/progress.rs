@@ -1,4 +1,4 @@
-//! Progress of long commands: a bar on a terminal, plain lines elsewhere.
+//! Progress of long commands: a bar on a terminal, otherwise plain lines.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -7,12 +7,12 @@ use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use report::Stage;
 use training::train::Progress;
 
-use crate::output::tell;
+use crate::output::err;
 
-/// Shows the progress of an import: rows read so far.
-pub struct RowsShown(ProgressBar);
+/// Shows the number of rows processed so far.
+pub struct RowProgress(ProgressBar);
 
-impl RowsShown {
+impl RowProgress {
     pub fn new(what: &str) -> Self {
         let bar = if is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}: {human_pos} rows, {per_sec}") {
@@ -22,7 +22,7 @@ impl RowsShown {
         Self(bar)
     }
 
-    pub fn rows(&self, rows: u64) {
+    pub fn set_rows(&self, rows: u64) {
         self.0.set_position(rows);
     }
 
@@ -31,7 +31,7 @@ impl RowsShown {
     }
 }
 
-/// Shows how far the data report is.
+/// Shows the progress of the data report.
 pub struct ReportProgress(ProgressBar);
 
 impl ReportProgress {
@@ -42,17 +42,17 @@ impl ReportProgress {
     }
 
     pub fn stage(&self, stage: Stage) {
-        let told = match stage {
+        let message = match stage {
             Stage::Counting => "counting listings, sources and missing values".to_owned(),
             Stage::Sampling => "drawing a sample".to_owned(),
-            Stage::Column(name) => format!("looking at {name}"),
-            Stage::Comparing => "looking for duplicates and contradictions".to_owned(),
-            Stage::Market => "computing the market's level".to_owned(),
+            Stage::Column(name) => format!("profiling {name}"),
+            Stage::Comparing => "looking for duplicates and implausible values".to_owned(),
+            Stage::Market => "computing the price level of the market".to_owned(),
         };
         if is_terminal() {
-            self.0.set_message(told);
+            self.0.set_message(message);
         } else {
-            tell!("{told}");
+            err!("{message}");
         }
     }
 
@@ -62,14 +62,14 @@ impl ReportProgress {
 }
 
 /// Shows the progress of a training run.
-pub struct TrainingShown {
+pub struct TrainingProgress {
     bar: ProgressBar,
 }
 
-impl TrainingShown {
+impl TrainingProgress {
     pub fn new() -> Self {
         let bar = if is_terminal() { ProgressBar::no_length() } else { ProgressBar::hidden() };
-        let template = "{msg} {wide_bar} {percent}% · {per_sec} · {eta} left at most";
+        let template = "{msg} {wide_bar} {percent}% · {per_sec} · at most {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.with_key(
                 "per_sec",
@@ -86,14 +86,14 @@ impl TrainingShown {
             Progress::Started(run) => self.line(&format!("run {run} started")),
             Progress::Resumed(run) => self.line(&format!("run {run} resumed")),
             Progress::Restarted(run) => {
-                self.line(&format!("no files of run {run} were found here: it starts from the beginning"));
+                self.line(&format!("no checkpoint of run {run} was found here; restarting from the beginning"));
             }
             Progress::ResumedEpoch(epoch) => self.line(&format!("training resumes in epoch {epoch}")),
             Progress::Fitting => self.line("fitting vocabularies and bins"),
             Progress::Fitted(rows, known) => {
                 let known: Vec<String> = known.iter().map(|(name, count)| format!("{name} {count}")).collect();
                 self.line(&format!(
-                    "{} listings to train, {} to validate, {} to test; known values: {}",
+                    "{} listings for training, {} for validation, {} for testing; known values: {}",
                     HumanCount(rows.train),
                     HumanCount(rows.validation),
                     HumanCount(rows.test),
@@ -114,23 +114,25 @@ impl TrainingShown {
                 HumanDuration(Duration::from_secs_f64(metrics.seconds)),
             )),
             Progress::Refitting(epochs) => {
-                self.line(&format!("training again for {epochs} epochs, on the validation listings too"));
+                self.line(&format!("training again for {epochs} epochs, including the validation listings"));
             }
             Progress::Backtesting(since) => {
                 self.line(&format!(
-                    "training a smaller model without the listings since {since}, to evaluate it on them"
+                    "training a smaller model without the listings since {since}, to evaluate it on these"
                 ));
             }
             Progress::Evaluating => self.line("evaluating"),
             Progress::Agreed(difference) => {
-                self.line(&format!("the exported file agrees with the network to {difference:.1e} (relative)"));
+                self.line(&format!(
+                    "the exported file agrees with the network up to a relative difference of {difference:.1e}"
+                ));
                 self.bar.finish_and_clear();
             }
         }
     }
 
     fn line(&self, text: &str) {
-        self.bar.suspend(|| tell!("{text}"));
+        self.bar.suspend(|| err!("{text}"));
     }
 }
 

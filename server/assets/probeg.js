@@ -4,7 +4,7 @@ const byId = (id) => document.getElementById(id);
 
 let language = localStorage.getItem("language") === "en" ? "en" : "ru";
 let answer = null;
-// Counts submissions and edits of the form, to recognize a response that is out of date.
+// The number of submissions and edits of the form, to detect outdated responses.
 let revision = 0;
 const words = () => WORDS[language];
 
@@ -146,7 +146,7 @@ function showProblem(status, problem) {
   byId("empty").hidden = true;
   byId("problem").textContent = text;
   byId("problem").hidden = false;
-  // A wrong field has the focus by now, and so has the key where one is needed.
+  // An invalid field, or the key if one is required, already has the focus.
   if (!first && status !== 401) {
     reveal();
   }
@@ -154,7 +154,7 @@ function showProblem(status, problem) {
 
 function money(amount) {
   const format = { style: "currency", currency: "RUB", maximumFractionDigits: 0 };
-  // Beyond three digits and a half, figures say more than the model knows.
+  // More significant digits would suggest more precision than the model has.
   const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(amount, 1))) - 3);
   return new Intl.NumberFormat(words().date, format).format(Math.round(amount / step) * step);
 }

@@ -10,16 +10,16 @@ use tables::{Encoding, Limits, Options, Source};
 use training::evaluate::evaluate_file;
 
 use crate::context::{Context, today};
-use crate::output::say;
+use crate::output::out;
 use crate::process::Process;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: probeg evaluate --data labelled.csv --json")]
+#[command(after_help = "Example: probeg evaluate --data labeled.csv --json")]
 pub struct Arguments {
     /// A version or an alias
     #[arg(long, value_name = "VERSION", default_value = "champion")]
     model: String,
-    /// A file of listings with prices; without one, the card of the test split that the model was registered with
+    /// A file of listings with prices [default: show the accuracy on the test split]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The encoding of a CSV file that is not UTF-8, such as windows-1251
@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
-    let context = Context::open_to_read(process)?;
+    let context = Context::open_read_only(process)?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let (card, rejected) = match &arguments.data {
         None => (model.signature().accuracy.clone().context("this version has no accuracy card")?, 0),
@@ -43,7 +43,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         }
     };
     if arguments.json {
-        say!("{:#}", as_json(version, &card, rejected)?)?;
+        out!("{:#}", as_json(version, &card, rejected)?)?;
     } else {
         print_card(version, &card, rejected)?;
     }
@@ -57,20 +57,20 @@ fn as_json(version: i64, card: &AccuracyCard, rejected: u64) -> Result<serde_jso
     Ok(value)
 }
 
-/// Prints a card for people.
+/// Prints a card as text.
 pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()> {
-    say!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows)?;
-    say!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI")?;
+    out!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows)?;
+    out!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI")?;
     print_row("all", &card.overall)?;
     let Accuracy { mae, rmsle, r2, within_5, median_width_80, cod, prd, intervals_95, .. } = &card.overall;
-    say!(
+    out!(
         "MAE {mae:.0}, RMSLE {rmsle:.4}, R² {r2:.4}, COD {cod:.4}, PRD {prd:.4}, within 5 %: {:.1} %",
         100.0 * within_5
     )?;
-    say!("median width of the 80 % interval: {:.1} % of the price", 100.0 * median_width_80)?;
+    out!("median width of the 80 % interval: {:.1} % of the price", 100.0 * median_width_80)?;
     let [low, high] = intervals_95.mape.map(|end| 100.0 * end);
-    say!("95 % bootstrap interval of the MAPE: {low:.2} to {high:.2} %")?;
-    say!(
+    out!("95 % bootstrap interval of the MAPE: {low:.2} to {high:.2} %")?;
+    out!(
         "more expensive with {:.0} km more: {:.2} % of cars; with one year more: {:.2} %",
         Surface::ADDED_MILEAGE,
         100.0 * card.surface.dearer_with_mileage,
@@ -80,7 +80,7 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
         print_row(&format!("since {}, held out", newest.since), &newest.accuracy)?;
     }
     for (family, segments) in &card.segments {
-        say!("by {family}")?;
+        out!("by {family}")?;
         for (name, accuracy) in segments {
             print_row(&format!("  {name}"), accuracy)?;
         }
@@ -89,7 +89,7 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
 }
 
 fn print_row(name: &str, accuracy: &Accuracy) -> Result<()> {
-    say!(
+    out!(
         "{name:<34}{:>8}{:>8.2}%{:>11.2}%{:>8.1}%{:>8.1}%{:>8.1}%",
         accuracy.rows,
         100.0 * accuracy.mape,

@@ -9,14 +9,14 @@ use report::{Language, Report, Severity};
 use storage::Snapshot;
 
 use crate::context::{Context, today};
-use crate::output::{line_on_file, say, write_file};
+use crate::output::{line_on_file, out, write_file};
 use crate::process::Process;
 use crate::progress::ReportProgress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg explore --out report.html")]
 pub struct Arguments {
-    /// Where the report is written: one HTML file that opens without a network
+    /// Where to write the report, a self-contained HTML file
     #[arg(short, long, value_name = "FILE", default_value = "probeg-report.html")]
     out: PathBuf,
     /// Print the figures as JSON
@@ -27,29 +27,32 @@ pub struct Arguments {
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open(process)?;
     let (database, tokio) = (context.database.clone(), context.tokio.clone());
-    // Its figures take seconds of computing between two statements of the database.
+    // The report computes for seconds between queries.
     let (report, page) = context.compute(move || {
-        let shown = ReportProgress::new();
+        let progress = ReportProgress::new();
         let report = tokio.block_on(async {
             database.recanonicalize_listings().await?;
             let snapshot = Snapshot::begin(&database).await?;
-            Report::create(snapshot, today(), &|stage| shown.stage(stage)).await
+            Report::create(snapshot, today(), &|stage| progress.stage(stage)).await
         })?;
-        shown.end();
+        progress.end();
         let page = report.page();
         Ok((report, page))
     })?;
     write_file(&arguments.out, page.as_bytes())?;
     if arguments.json {
-        say!("{:#}", serde_json::to_value(&report)?)?;
+        out!("{:#}", serde_json::to_value(&report)?)?;
         return Ok(());
     }
-    print_gravest(&arguments.out, &report)
+    print_grave_findings(&arguments.out, &report)
 }
 
-fn print_gravest(out: &Path, report: &Report) -> Result<()> {
+fn print_grave_findings(out: &Path, report: &Report) -> Result<()> {
     let (rows, findings) = (HumanCount(report.rows().unsigned_abs()), report.findings());
-    line_on_file(out, format_args!("{}: {rows} listings, {} findings; the gravest:", out.display(), findings.len()))?;
+    line_on_file(
+        out,
+        format_args!("{}: {rows} listings, {} findings; the most serious:", out.display(), findings.len()),
+    )?;
     for finding in findings.iter().filter(|finding| finding.severity == Severity::Critical) {
         line_on_file(out, format_args!("- {}", finding.text.get(Language::English)))?;
     }

@@ -1,4 +1,4 @@
-//! `probeg import`: files into the database.
+//! `probeg import`: imports files into the database.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +10,18 @@ use tables::{Encoding, Limits, Options, RejectsFile};
 use training::import::{Imported, Rejects, describe, import_file};
 
 use crate::context::{Context, today};
-use crate::output::say;
+use crate::output::out;
 use crate::process::Process;
-use crate::progress::RowsShown;
+use crate::progress::RowProgress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg import listings.csv.gz more.xlsx --rejects rejected.csv")]
 pub struct Arguments {
-    /// CSV, CSV.gz or XLSX files; each is imported whole or not at all
+    /// CSV, CSV.gz or XLSX files; each is imported atomically
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Where the rejected rows of all files are written, with file, row, column, value and reason; a file that is there
-    /// is kept, and the new one numbered [default: FILE.rejects.csv in this folder, one for each file]
+    /// Where to write the rejected rows of all files, with file, row, column, value and reason; an existing file is not
+    /// overwritten, and the new one is numbered [default: FILE.rejects.csv in this folder, one per file]
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// The encoding of CSV files that are not UTF-8, such as windows-1251
@@ -34,34 +34,34 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         anyhow::ensure!(file.exists(), "{} does not exist", file.display());
     }
     let context = Context::open(process)?;
-    let shared = arguments.rejects.clone().map(rejects_at);
+    let shared = arguments.rejects.clone().map(rejects_file);
     for file in &arguments.files {
         import(&context, file, shared.clone(), arguments.encoding)?;
     }
     Ok(())
 }
 
-fn rejects_at(path: PathBuf) -> Rejects {
+fn rejects_file(path: PathBuf) -> Rejects {
     Arc::new(Mutex::new(RejectsFile::new(path)))
 }
 
-/// Imports a file and tells what became of it.
+/// Imports a file and prints a summary.
 pub fn import(context: &Context, file: &Path, rejects: Option<Rejects>, encoding: Option<Encoding>) -> Result<()> {
     let options = Options { limits: Limits::trusted(), encoding, price_required: true };
-    let rejects = rejects.unwrap_or_else(|| rejects_at(default_rejects(file)));
-    let shown = RowsShown::new(&format!("importing {}", file.display()));
-    let on_rows = |rows| shown.rows(rows);
+    let rejects = rejects.unwrap_or_else(|| rejects_file(default_rejects_path(file)));
+    let progress = RowProgress::new(&format!("importing {}", file.display()));
+    let on_rows = |rows| progress.set_rows(rows);
     let work = import_file(&context.database, file, options, Arc::clone(&rejects), today(), &on_rows);
     let imported = context.block_on(work).with_context(|| format!("{} was not imported", file.display()))?;
-    shown.end();
+    progress.end();
     let rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
     summarize(file, &imported, rejects.path())
 }
 
 fn summarize(file: &Path, imported: &Imported, rejects: &Path) -> Result<()> {
     let counts = imported.counts;
-    say!(
-        "{}: {} rows, {} added, {} repeated in the file, {} known before, {} rejected",
+    out!(
+        "{}: {} rows, {} added, {} repeated in the file, {} already known, {} rejected",
         file.display(),
         HumanCount(counts.rows + imported.rejected),
         HumanCount(counts.added),
@@ -70,19 +70,19 @@ fn summarize(file: &Path, imported: &Imported, rejects: &Path) -> Result<()> {
         HumanCount(imported.rejected),
     )?;
     if !imported.ignored.is_empty() {
-        say!("  ignored columns: {}", imported.ignored.join(", "))?;
+        out!("  ignored columns: {}", imported.ignored.join(", "))?;
     }
     for sentence in &imported.shared {
-        say!("  {sentence}")?;
+        out!("  {sentence}")?;
     }
     if imported.rejected > 0 {
-        say!("  first rejected {}", describe(imported.first_rejected.as_ref()))?;
-        say!("  all rejected rows: {}", rejects.display())?;
+        out!("  first rejected {}", describe(imported.first_rejected.as_ref()))?;
+        out!("  all rejected rows: {}", rejects.display())?;
     }
     Ok(())
 }
 
-fn default_rejects(file: &Path) -> PathBuf {
+fn default_rejects_path(file: &Path) -> PathBuf {
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     PathBuf::from(format!("{name}.rejects.csv"))
 }

@@ -1,4 +1,4 @@
-//! `probeg models`: the registry.
+//! `probeg models`: the model registry.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,28 +16,28 @@ use training::synth::Market;
 
 use super::evaluate::print_card;
 use super::records::Records;
-use super::train::who;
+use super::train::actor;
 use crate::context::Context;
-use crate::output::{line_on_file, say, write_file};
+use crate::output::{line_on_file, out, write_file};
 use crate::process::Process;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// All versions, the newest first
+    /// List all versions, the newest first
     List,
-    /// One version with its accuracy card
+    /// Show a version with its accuracy card
     Show {
         /// A version or an alias
         version: String,
     },
-    /// Promote a version, which then serves
+    /// Promote a version to champion, which is served
     Promote {
         /// A version or an alias
         version: String,
     },
-    /// Go back to the previous champion
+    /// Roll back to the previous champion
     Rollback,
-    /// Write a version's ONNX file
+    /// Export the ONNX file of a version
     Export {
         /// A version or an alias
         version: String,
@@ -45,38 +45,38 @@ pub enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Register an ONNX file that another Probeg exported; it does not serve before it is promoted
+    /// Register an ONNX file that was exported by Probeg, without promoting it
     Import {
         /// The file
         file: PathBuf,
     },
-    /// Measure a version's inference time per listing on one processor, alone and in batches
+    /// Measure the inference time per listing of a version on one processor, for several batch sizes
     Cost {
         /// A version or an alias
         version: String,
     },
-    /// The history of champions
+    /// Show the history of champions
     History,
 }
 
-/// Listings of the batches that are timed, rising: up to the most of single cars, and those of a workbook.
+/// The batch sizes to time, ascending: those for single cars, and that for workbooks.
 const COST_BATCHES: [u16; 4] = [1, 8, 24, 256];
 
 pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
     let changes = matches!(arguments.action, Action::Promote { .. } | Action::Rollback | Action::Import { .. });
-    let context = if changes { Context::open(process)? } else { Context::open_to_read(process)? };
+    let context = if changes { Context::open(process)? } else { Context::open_read_only(process)? };
     let models = context.database.models();
     match &arguments.action {
         Action::List => list(&context.block_on(models.list())?, arguments.json)?,
         Action::Show { version } => show(&context, context.version(version)?, arguments.json)?,
         Action::Promote { version } => {
             let version = context.version(version)?;
-            context.block_on(models.promote(version, &who()))?;
-            say!("version {version} is now the champion")?;
+            context.block_on(models.promote(version, &actor()))?;
+            out!("version {version} is now the champion")?;
         }
         Action::Rollback => {
-            let version = context.block_on(models.rollback(&who()))?;
-            say!("version {version} is the champion again")?;
+            let version = context.block_on(models.rollback(&actor()))?;
+            out!("version {version} is the champion again")?;
         }
         Action::Export { version, output } => {
             let version = context.version(version)?;
@@ -92,12 +92,12 @@ pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
 
 fn list(models: &[ModelRecord], as_json: bool) -> Result<()> {
     if as_json {
-        say!("{:#}", json!(models.iter().map(to_json).collect::<Vec<_>>()))?;
+        out!("{:#}", json!(models.iter().map(to_json).collect::<Vec<_>>()))?;
         return Ok(());
     }
-    say!("{:>7}  {:<20}  {:>5}  {:>7}  {:>9}  aliases", "version", "registered", "run", "MAPE", "size")?;
+    out!("{:>7}  {:<20}  {:>5}  {:>7}  {:>9}  aliases", "version", "registered", "run", "MAPE", "size")?;
     for model in models {
-        say!(
+        out!(
             "{:>7}  {:<20}  {:>5}  {:>7}  {:>6} KB  {}",
             model.version,
             model.created_at.format("%Y-%m-%d %H:%M UTC"),
@@ -113,10 +113,10 @@ fn list(models: &[ModelRecord], as_json: bool) -> Result<()> {
 fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
     let model = context.block_on(context.database.models().get(version))?.context("the version no longer exists")?;
     if as_json {
-        say!("{:#}", to_json(&model))?;
+        out!("{:#}", to_json(&model))?;
         return Ok(());
     }
-    say!(
+    out!(
         "registered {}, {}, SHA-256 {}",
         model.created_at.format("%Y-%m-%d %H:%M UTC"),
         model.run_id.map_or_else(|| "imported".to_owned(), |run| format!("run {run}")),
@@ -124,43 +124,43 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
     )?;
     match serde_json::from_value::<AccuracyCard>(model.accuracy) {
         Ok(card) => print_card(version, &card, 0)?,
-        Err(_) => say!("it has no accuracy card")?,
+        Err(_) => out!("it has no accuracy card")?,
     }
     Ok(())
 }
 
-/// Registers a file, once it is proven to be a model.
+/// Registers a model file after verifying it.
 fn import(context: &Context, file: &Path) -> Result<()> {
     let (runtime, name) = (context.inference()?.clone(), file.display().to_string());
     let file = file.to_owned();
     let new = context.compute(move || {
         let bytes = read_model_file(&file)?;
         let model = Model::open(&runtime, &bytes, Sessions::bulk(1))?;
-        model.prove()?;
+        model.verify()?;
         let signature = model.signature();
         let (signature, card) = (signature.summary(), json!(signature.accuracy));
-        // The run is one of another database.
+        // The run is in another database.
         Ok(NewModel { run_id: None, bytes, signature, card })
     });
-    let new = new.with_context(|| format!("{name} is not registered"))?;
+    let new = new.with_context(|| format!("{name} was not registered"))?;
     let version = context.block_on(context.database.models().register(&new))?;
-    say!("version {version} is registered; promote it with `probeg models promote {version}`")?;
+    out!("version {version} is registered; promote it with `probeg models promote {version}`")?;
     Ok(())
 }
 
-/// Reads a model file, but nothing too large and nothing without an end, such as a device.
+/// Reads a model file with a size limit; rejects special files such as devices.
 fn read_model_file(file: &Path) -> Result<Vec<u8>> {
     let metadata = std::fs::metadata(file).context("it cannot be read")?;
     ensure!(metadata.is_file(), "it is not a file");
     let size = metadata.len();
-    ensure!(size <= MAX_MODEL_BYTES, "it has {size} bytes; a model file has at most {MAX_MODEL_BYTES}");
+    ensure!(size <= MAX_MODEL_BYTES, "it has {size} bytes; the limit for model files is {MAX_MODEL_BYTES}");
     let mut bytes = Vec::with_capacity(usize::try_from(size)?);
     let open = File::open(file).context("it cannot be read")?;
     open.take(MAX_MODEL_BYTES).read_to_end(&mut bytes).context("it cannot be read")?;
     Ok(bytes)
 }
 
-/// Times the graph alone, on encoded listings of a synthetic market, in the sessions that a server would use.
+/// Times the graph alone on encoded synthetic listings, in the sessions that a server would use.
 fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
     let version = context.version(version)?;
     let (runtime, file) = (context.inference()?.clone(), context.model_file(version)?);
@@ -180,24 +180,24 @@ fn cost(context: &Context, version: &str, as_json: bool) -> Result<()> {
     })?;
     if as_json {
         let costs = costs.iter().map(|(batch, cost)| json!({ "batch": batch, "listing_us": cost }));
-        say!("{:#}", json!({ "version": version, "costs": costs.collect::<Vec<_>>() }))?;
+        out!("{:#}", json!({ "version": version, "costs": costs.collect::<Vec<_>>() }))?;
         return Ok(());
     }
-    say!("version {version}, microseconds a listing:")?;
+    out!("version {version}, microseconds per listing:")?;
     for (batch, cost) in costs {
-        say!("{cost:>8.1} in batches of {batch}")?;
+        out!("{cost:>8.1} in batches of {batch}")?;
     }
     Ok(())
 }
 
-/// Median microseconds of a call, over about a second.
+/// The median duration of a call in microseconds, measured for about a second.
 fn median_time(mut call: impl FnMut() -> Result<(), onnx_model::Error>) -> Result<f64> {
-    let began = Instant::now();
+    let start = Instant::now();
     let mut times = Vec::new();
-    while began.elapsed() < Duration::from_secs(1) {
-        let call_began = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        let call_start = Instant::now();
         call()?;
-        times.push(call_began.elapsed().as_secs_f64() * 1e6);
+        times.push(call_start.elapsed().as_secs_f64() * 1e6);
     }
     times.sort_unstable_by(f64::total_cmp);
     quantile::nearest(&times, 0.5).context("no call ended within a second")
@@ -206,11 +206,11 @@ fn median_time(mut call: impl FnMut() -> Result<(), onnx_model::Error>) -> Resul
 fn history(context: &Context, as_json: bool) -> Result<()> {
     let changes = context.block_on(context.database.models().history())?;
     if as_json {
-        say!("{:#}", json!(changes))?;
+        out!("{:#}", json!(changes))?;
         return Ok(());
     }
     for change in &changes {
-        say!(
+        out!(
             "{}  {:<9} version {} (before: {})  by {}",
             change.at.format("%Y-%m-%d %H:%M:%S UTC"),
             change.action.name(),

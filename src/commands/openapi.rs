@@ -1,12 +1,12 @@
-//! `probeg openapi`: the document, as it is committed under `openapi/`.
+//! `probeg openapi`: the OpenAPI document, which is committed under `openapi/`.
 
 use anyhow::Result;
 use chrono::Datelike;
 
 use crate::context::today;
-use crate::output::say;
+use crate::output::out;
 
 pub fn run() -> Result<()> {
-    say!("{}", server::document(today().year()).to_pretty_json()?)?;
+    out!("{}", server::document(today().year()).to_pretty_json()?)?;
     Ok(())
 }

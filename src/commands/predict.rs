@@ -1,4 +1,4 @@
-//! `probeg predict`: a table in, the same table with prices out, no server needed.
+//! `probeg predict`: adds prices to a table, without a server.
 
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::process::Process;
 pub struct Arguments {
     /// An XLSX or CSV file of cars
     file: PathBuf,
-    /// Where the table with prices is written
+    /// Where to write the table with prices
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// A version or an alias
@@ -33,7 +33,7 @@ pub struct Arguments {
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     ensure!(arguments.file.exists(), "{} does not exist", arguments.file.display());
-    let context = Context::open_to_read(process)?;
+    let context = Context::open_read_only(process)?;
     let (version, model) = context.model(Some(&arguments.model))?;
     let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: false };
     let failed = || format!("{} cannot be written", arguments.output.display());

@@ -1,4 +1,4 @@
-//! The arguments that commands on records of the database share.
+//! Shared arguments of commands on database records.
 
 use clap::{Args, Subcommand};
 

@@ -1,4 +1,4 @@
-//! `probeg runs`: the experiments.
+//! `probeg runs`: the training runs.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,28 @@ use storage::{EpochMetrics, Run, RunStatus};
 
 use super::records::Records;
 use crate::context::Context;
-use crate::output::say;
+use crate::output::out;
 use crate::process::Process;
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// All runs, the newest first
+    /// List all runs, the newest first
     List,
-    /// One run with its configuration and its epochs
+    /// Show a run with its configuration and epochs
     Show {
-        /// The run's number
+        /// The number of the run
         run: i64,
     },
     /// Compare the configurations and results of runs
     Compare {
-        /// The runs' numbers
+        /// The numbers of the runs
         #[arg(required = true)]
         runs: Vec<i64>,
     },
 }
 
 pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
-    let context = Context::open_to_read(process)?;
+    let context = Context::open_read_only(process)?;
     match &arguments.action {
         Action::List => list(&context.block_on(context.database.runs().list())?, arguments.json),
         Action::Show { run } => show(&load(&context, *run)?, arguments.json),
@@ -50,12 +50,12 @@ fn load(context: &Context, id: i64) -> Result<(Run, Vec<EpochMetrics>)> {
 
 fn list(runs: &[Run], as_json: bool) -> Result<()> {
     if as_json {
-        say!("{:#}", json!(runs.iter().map(to_json).collect::<Vec<_>>()))?;
+        out!("{:#}", json!(runs.iter().map(to_json).collect::<Vec<_>>()))?;
         return Ok(());
     }
-    say!("{:>5}  {:<20}  {:<12}  {:>8}  version", "run", "began", "status", "rows")?;
+    out!("{:>5}  {:<20}  {:<12}  {:>8}  version", "run", "started", "status", "rows")?;
     for run in runs {
-        say!(
+        out!(
             "{:>5}  {:<20}  {:<12}  {:>8}  {}",
             run.id,
             run.started_at.format("%Y-%m-%d %H:%M UTC"),
@@ -69,31 +69,31 @@ fn list(runs: &[Run], as_json: bool) -> Result<()> {
 
 fn show((run, epochs): &(Run, Vec<EpochMetrics>), as_json: bool) -> Result<()> {
     if as_json {
-        say!("{:#}", with_epochs(run, epochs))?;
+        out!("{:#}", with_epochs(run, epochs))?;
         return Ok(());
     }
-    say!("run {}, {}, began {}", run.id, run.status.name(), run.started_at)?;
+    out!("run {}, {}, started {}", run.id, run.status.name(), run.started_at)?;
     if let Some(error) = &run.error {
-        say!("it failed: {error}")?;
+        out!("error: {error}")?;
     }
     if matches!(run.status, RunStatus::Interrupted | RunStatus::Failed) {
-        say!("resume it with `probeg train --resume {}`", run.id)?;
+        out!("resume it with `probeg train --resume {}`", run.id)?;
     }
-    say!("configuration: {:#}", run.config)?;
+    out!("configuration: {:#}", run.config)?;
     for epoch in epochs {
-        say!("epoch {:>3}: {}", epoch.epoch, figures(&epoch.metrics))?;
+        out!("epoch {:>3}: {}", epoch.epoch, format_metrics(&epoch.metrics))?;
     }
     Ok(())
 }
 
 fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) -> Result<()> {
     if as_json {
-        say!("{:#}", json!(runs.iter().map(|(run, epochs)| with_epochs(run, epochs)).collect::<Vec<_>>()))?;
+        out!("{:#}", json!(runs.iter().map(|(run, epochs)| with_epochs(run, epochs)).collect::<Vec<_>>()))?;
         return Ok(());
     }
     for (run, epochs) in runs {
         let best = epochs.iter().filter_map(|epoch| epoch.metrics["validation_loss"].as_f64()).fold(f64::NAN, f64::min);
-        say!("run {:>4}: {} epochs, best validation loss {best:.5}", run.id, epochs.len())?;
+        out!("run {:>4}: {} epochs, best validation loss {best:.5}", run.id, epochs.len())?;
     }
     let mut values: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for key in runs.iter().filter_map(|(run, _)| run.config.as_object()).flat_map(|config| config.keys()) {
@@ -101,20 +101,20 @@ fn compare(runs: &[(Run, Vec<EpochMetrics>)], as_json: bool) -> Result<()> {
         values.entry(key).or_insert_with(|| row.collect());
     }
     for (key, values) in values.iter().filter(|(_, values)| values.iter().any(|value| *value != values[0])) {
-        say!("  {key}: {}", values.join(" | "))?;
+        out!("  {key}: {}", values.join(" | "))?;
     }
     Ok(())
 }
 
-fn figures(metrics: &Value) -> String {
-    let figures = metrics.as_object().into_iter().flatten();
-    figures
+fn format_metrics(metrics: &Value) -> String {
+    let metrics = metrics.as_object().into_iter().flatten();
+    metrics
         .map(|(name, value)| format!("{name} {:.5}", value.as_f64().unwrap_or(f64::NAN)))
         .collect::<Vec<_>>()
         .join(", ")
 }
 
-/// A run as the API answers it, but for what only people or only servers need.
+/// A run as in the API, without the label and the heartbeat.
 fn to_json(run: &Run) -> Value {
     let mut json = json!({ "run": run.id });
     if let (Some(json), Value::Object(fields)) = (json.as_object_mut(), json!(run)) {

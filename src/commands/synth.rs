@@ -1,4 +1,4 @@
-//! `probeg synth`: a synthetic market in the database.
+//! `probeg synth`: writes synthetic listings to the database.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,39 +9,39 @@ use tokio::sync::mpsc;
 use training::synth::{Market, SOURCE};
 
 use crate::context::Context;
-use crate::output::say;
+use crate::output::out;
 use crate::process::Process;
-use crate::progress::RowsShown;
+use crate::progress::RowProgress;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg synth --rows 20000")]
 pub struct Arguments {
-    /// How many listings to generate
+    /// The number of listings to generate
     #[arg(long, default_value_t = 20_000)]
     rows: u64,
-    /// The same seed gives the same listings
+    /// The random seed, which determines the listings
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Store the listings sorted by brand and date: the worst case for a weak shuffle
+    /// Store the listings sorted by brand and date, the worst case for shuffling
     #[arg(long)]
     clustered: bool,
 }
 
-/// Listings that are sent to the database together.
-const BATCH: usize = 1024;
+/// The number of listings to send to the database together.
+const BATCH_ROWS: usize = 1024;
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open(process)?;
-    let counts = fill(&context, arguments.rows, arguments.seed, arguments.clustered)?;
-    say!("{} synthetic listings added, {} known before", HumanCount(counts.added), HumanCount(counts.already_known))?;
+    let counts = import_synthetic(&context, arguments.rows, arguments.seed, arguments.clustered)?;
+    out!("{} synthetic listings added, {} already known", HumanCount(counts.added), HumanCount(counts.already_known))?;
     Ok(())
 }
 
-/// Writes a synthetic market into the database: all of it or nothing.
-pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<ImportCounts> {
-    let shown = RowsShown::new("generating a market");
+/// Imports synthetic listings atomically.
+pub fn import_synthetic(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<ImportCounts> {
+    let progress = RowProgress::new("generating listings");
     let (batches, mut received) = mpsc::channel(2);
-    let maker = context.tokio.spawn_blocking(move || make_up(rows, seed, &batches));
+    let generator = context.tokio.spawn_blocking(move || generate_batches(rows, seed, &batches));
     let counts = context.block_on(async {
         let mut import = Import::begin(&context.database, SOURCE).await?;
         if clustered {
@@ -51,24 +51,25 @@ pub fn fill(context: &Context, rows: u64, seed: u64, clustered: bool) -> Result<
         while let Some(batch) = received.recv().await {
             import.write(&batch).await?;
             written += batch.len() as u64;
-            shown.rows(written);
-            // With a batch always ready, a request to stop would otherwise go unnoticed.
+            progress.set_rows(written);
+            // Batches are always ready, so yield to notice a request to stop.
             tokio::task::yield_now().await;
         }
-        maker.await?;
+        generator.await?;
         anyhow::Ok(import.finish(0).await?)
     })?;
-    shown.end();
+    progress.end();
     Ok(counts)
 }
 
-fn make_up(rows: u64, seed: u64, batches: &mpsc::Sender<Vec<PricedListing>>) {
+fn generate_batches(rows: u64, seed: u64, batches: &mpsc::Sender<Vec<PricedListing>>) {
     let mut market = Market::new(seed);
-    let mut left = rows;
-    while left > 0 {
-        let batch: Vec<_> = market.by_ref().take(usize::try_from(left).unwrap_or(BATCH).min(BATCH)).collect();
-        left -= batch.len() as u64;
-        // The receiver ended with an error of its own.
+    let mut remaining = rows;
+    while remaining > 0 {
+        let batch: Vec<_> =
+            market.by_ref().take(usize::try_from(remaining).unwrap_or(BATCH_ROWS).min(BATCH_ROWS)).collect();
+        remaining -= batch.len() as u64;
+        // The receiver is gone if it failed.
         if batches.blocking_send(batch).is_err() {
             return;
         }

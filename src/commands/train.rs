@@ -1,4 +1,4 @@
-//! `probeg train`: one run, from the listings to a registered version.
+//! `probeg train`: trains and registers a model.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,33 +10,33 @@ use training::TrainConfig;
 use training::train::{RunContext, RunResult};
 
 use crate::context::{Context, today};
-use crate::output::{say, tell};
+use crate::output::{err, out};
 use crate::process::Process;
-use crate::progress::TrainingShown;
+use crate::progress::TrainingProgress;
 use crate::variables;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg train --set epochs=10 --set seed=7 --promote")]
 pub struct Arguments {
-    /// A TOML file of hyper-parameters; those left out keep their defaults
+    /// A TOML file with hyperparameters that override the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A hyper-parameter that overrides the file; may be repeated
+    /// A hyperparameter that overrides the file; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The memory that the process may use [default: 512MiB]
+    /// The memory budget of the process [default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
-    /// Read the database in every epoch instead of keeping encoded listings on the local disk
+    /// Read the database in every epoch instead of caching encoded listings on the local disk
     #[arg(long)]
     no_spool: bool,
-    /// Resume a run that was stopped, killed or cut off from the database, with its original configuration
+    /// Resume an interrupted run with its original configuration
     #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "memory", "no_spool"])]
     resume: Option<i64>,
-    /// How long to wait for an unavailable database
+    /// How long to retry while the database is unavailable
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
     retry_for: u64,
-    /// Promote the new version at once
+    /// Promote the new version
     #[arg(long)]
     promote: bool,
     /// Print the version and its accuracy card as JSON
@@ -44,24 +44,26 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Long enough for a server to restart after a crash.
+/// The default time for retries: long enough for a database server to restart after a crash.
 const RETRY_FOR: Duration = Duration::from_mins(2);
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let retry_for = Duration::from_secs(arguments.retry_for);
     let trained = if let Some(run) = arguments.resume {
         let context = Context::open(process)?;
-        finish(&context, arguments.promote, retry_for, |run_context| training::train::resume(run, run_context))?
+        run_and_report(&context, arguments.promote, retry_for, |run_context| training::train::resume(run, run_context))?
     } else {
         let config = config(arguments)?;
         let context = Context::open(process)?;
-        finish(&context, arguments.promote, retry_for, |run_context| training::train::train(&config, run_context))?
+        run_and_report(&context, arguments.promote, retry_for, |run_context| {
+            training::train::train(&config, run_context)
+        })?
     };
     if arguments.json {
-        let answer = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
-        say!("{answer:#}")?;
+        let json = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
+        out!("{json:#}")?;
     } else if !arguments.promote {
-        say!("promote it with `probeg models promote {}`", trained.version)?;
+        out!("promote it with `probeg models promote {}`", trained.version)?;
     }
     Ok(())
 }
@@ -79,17 +81,17 @@ fn config(arguments: &Arguments) -> Result<TrainConfig> {
 
 /// Trains, reports the result and promotes it.
 pub fn train_champion(context: &Context, config: &TrainConfig) -> Result<RunResult> {
-    finish(context, true, RETRY_FOR, |run_context| training::train::train(config, run_context))
+    run_and_report(context, true, RETRY_FOR, |run_context| training::train::train(config, run_context))
 }
 
 /// Executes a run, reports the result and promotes it if asked to.
-fn finish(
+fn run_and_report(
     context: &Context,
     promote: bool,
     retry_for: Duration,
     train: impl FnOnce(RunContext<'_>) -> Result<RunResult, training::Error>,
 ) -> Result<RunResult> {
-    let shown = TrainingShown::new();
+    let progress = TrainingProgress::new();
     let run_context = RunContext {
         database: &context.database,
         handle: &context.tokio,
@@ -98,13 +100,13 @@ fn finish(
         retry_for,
         today: today(),
         stop: context.stop.flag(),
-        report: &|progress| shown.show(progress),
+        report: &|event| progress.show(event),
     };
     let trained = train(run_context)?;
-    tell!("registered model version {}", trained.version);
+    err!("registered model version {}", trained.version);
     if let Some(card) = &trained.card {
         let accuracy = &card.overall;
-        tell!(
+        err!(
             "on {} held-out listings: MAPE {:.2} %, median error {:.2} %, 80 % interval covers {:.1} %",
             accuracy.rows,
             100.0 * accuracy.mape,
@@ -113,14 +115,14 @@ fn finish(
         );
     }
     if promote {
-        context.block_on(context.database.models().promote(trained.version, &who()))?;
-        tell!("version {} is now the champion", trained.version);
+        context.block_on(context.database.models().promote(trained.version, &actor()))?;
+        err!("version {} is now the champion", trained.version);
     }
     Ok(trained)
 }
 
-/// Who does this, for the history of promotions.
-pub fn who() -> String {
+/// The actor for the history of promotions.
+pub fn actor() -> String {
     let user = variables::USER.value().ok().flatten();
     format!("command line ({})", user.as_deref().unwrap_or("unknown user"))
 }

@@ -1,4 +1,4 @@
-//! `probeg up`: from files to a running service, with no further question.
+//! `probeg up`: from files to a running service.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use training::TrainConfig;
 use super::serve::{config, listen, serve};
 use super::{import, synth, train};
 use crate::context::Context;
-use crate::output::say;
+use crate::output::out;
 use crate::process::Process;
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub struct Arguments {
     bind: Option<SocketAddr>,
 }
 
-/// Enough to train a model that makes sense, in about a minute.
+/// Enough to train a reasonable model in about a minute.
 const SYNTHETIC_ROWS: u64 = 20_000;
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
@@ -34,27 +34,26 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     }
     let config = config(arguments.bind)?;
     let context = Context::open(process)?;
-    // An address that is taken is better told now than after minutes of training.
+    // If the address is in use, fail now rather than after minutes of training.
     context.block_on(async { listen(config.bind).map(drop) })?;
     prepare(&context, &arguments.data)?;
     serve(&context, config)
 }
 
-/// Listings and a champion. Two that prepare at once take turns, and the second finds the work of
-/// the first done.
+/// Ensures that there are listings and a champion. Concurrent processes wait for each other, and do not repeat the work.
 fn prepare(context: &Context, data: &[PathBuf]) -> Result<()> {
-    let turn = context.block_on(context.database.lock(Lock::Training))?;
+    let lock = context.block_on(context.database.lock(Lock::Training))?;
     for file in data {
         import::import(context, file, None, None)?;
     }
     if context.block_on(context.database.listings().is_empty())? {
-        say!("No listings were given: generating a SYNTHETIC market. Its prices are not real.")?;
-        synth::fill(context, SYNTHETIC_ROWS, 0, false)?;
+        out!("There are no listings: generating SYNTHETIC ones. Their prices are not real.")?;
+        synth::import_synthetic(context, SYNTHETIC_ROWS, 0, false)?;
     }
     if let Some(version) = context.block_on(context.database.models().champion())? {
-        say!("model version {version} is the champion; train another with `probeg train --promote`")?;
+        out!("model version {version} is the champion; train another with `probeg train --promote`")?;
     } else {
         train::train_champion(context, &TrainConfig::default())?;
     }
-    context.block_on(turn.release())
+    context.block_on(lock.release())
 }

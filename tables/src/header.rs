@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_recognised_in_both_languages() {
+    fn columns_are_recognized_in_both_languages() {
         let header = header(&["Марка", "note", "ГОД выпуска", "mileage", "Car Group", "source", ""], false).unwrap();
         let columns: Vec<_> = header.columns().collect();
         assert_eq!(columns, [(Column::Brand, &[0][..]), (Column::Year, &[2]), (Column::Mileage, &[3])]);

@@ -17,7 +17,7 @@ fn a_russian_table_is_imported_once() {
     let file = home.write("cars.csv", CARS);
     let rejects = home.path("rejected.csv");
     let output = home.ok(&["import", &file, "--rejects", rejects.to_str().unwrap()]);
-    assert!(output.contains("5 rows, 2 added, 1 repeated in the file, 0 known before, 2 rejected"), "{output}");
+    assert!(output.contains("5 rows, 2 added, 1 repeated in the file, 0 already known, 2 rejected"), "{output}");
     assert!(output.contains("ignored columns: Комментарий"), "{output}");
 
     let rejected = std::fs::read_to_string(&rejects).unwrap();
@@ -28,7 +28,7 @@ fn a_russian_table_is_imported_once() {
     assert!(lines.iter().any(|line| line.contains(",6,brand,,is required and is missing")), "{rejected}");
 
     let output = home.ok(&["import", &file]);
-    assert!(output.contains("0 added, 1 repeated in the file, 2 known before"), "{output}");
+    assert!(output.contains("0 added, 1 repeated in the file, 2 already known"), "{output}");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn compressed_tables_and_workbooks_can_be_imported() {
     sheet.write_row(1, 1, [2018.0, 83000.0, 1_350_000.0]).unwrap();
     let file = home.path("cars.xlsx");
     workbook.save(&file).unwrap();
-    assert!(home.ok(&["import", file.to_str().unwrap()]).contains("0 added, 0 repeated in the file, 1 known before"));
+    assert!(home.ok(&["import", file.to_str().unwrap()]).contains("0 added, 0 repeated in the file, 1 already known"));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_killed_import_leaves_no_rows() {
     // Both rows are among the first of the file.
     let small = home.write("small.csv", "brand,year,mileage,price\nKia,2018,0,1350000\nKia,2018,5,1350000\n");
     let output = home.ok(&["import", &small]);
-    assert!(output.contains("2 added, 0 repeated in the file, 0 known before"), "{output}");
+    assert!(output.contains("2 added, 0 repeated in the file, 0 already known"), "{output}");
     let output = home.ok(&["import", &file]);
-    assert!(output.contains("199,998 added, 0 repeated in the file, 2 known before"), "{output}");
+    assert!(output.contains("199,998 added, 0 repeated in the file, 2 already known"), "{output}");
 }

@@ -151,7 +151,7 @@ fn a_run_can_be_resumed_after_a_database_failure() {
     signal("-INT", &postmaster(&home));
     let output = training.wait_with_output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("did not come back within 1 seconds") && error.contains("--resume 2"), "{error}");
+    assert!(error.contains("remained unavailable for 1 seconds") && error.contains("--resume 2"), "{error}");
     assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), expected);
 }
 
@@ -193,7 +193,7 @@ fn a_corrupted_spool_is_detected_and_rewritten() {
     bytes[middle] ^= 1;
     std::fs::write(&spool, bytes).unwrap();
     let error = home.fails(1, &["train", "--resume", "2"]);
-    assert!(error.contains("was damaged on the disk") && error.contains("--resume 2"), "{error}");
+    assert!(error.contains("a checksum does not match") && error.contains("--resume 2"), "{error}");
     assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), expected);
 }
 

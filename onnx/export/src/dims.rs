@@ -1,17 +1,17 @@
-//! Which dimensions depend on the batch.
+//! Fixed and batch-dependent dimensions.
 
 /// One dimension of a traced tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dim {
-    /// The same for every batch.
+    /// A fixed size.
     Fixed(usize),
-    /// So many times the number of rows.
+    /// A multiple of the number of rows.
     Rows(usize),
 }
 
 impl Dim {
-    /// The dimension that is `sizes.0` for a batch of `rows.0` rows and `sizes.1` for one of `rows.1`.
-    pub fn between(sizes: (usize, usize), rows: (usize, usize)) -> Option<Self> {
+    /// Infers the dimension from its sizes for batches of `rows.0` and `rows.1` rows.
+    pub fn infer(sizes: (usize, usize), rows: (usize, usize)) -> Option<Self> {
         if sizes.0 == sizes.1 {
             return Some(Self::Fixed(sizes.0));
         }
@@ -20,7 +20,7 @@ impl Dim {
     }
 }
 
-/// The axes of `to` that are 1 and missing in `from`, if that is all in which they differ.
+/// The axes of size 1 that are inserted in `to`, if that is the only difference from `from`.
 pub(crate) fn inserted_axes(from: &[Dim], to: &[Dim]) -> Option<Vec<i64>> {
     let mut rest = from.iter().peekable();
     let mut axes = Vec::new();
@@ -43,16 +43,16 @@ mod tests {
 
     #[test]
     fn a_dimension_is_fixed_or_a_multiple_of_the_rows() {
-        assert_eq!(Dim::between((3, 3), (7, 11)), Some(Fixed(3)));
-        assert_eq!(Dim::between((7, 11), (7, 11)), Some(Rows(1)));
-        assert_eq!(Dim::between((28, 44), (7, 11)), Some(Rows(4)));
+        assert_eq!(Dim::infer((3, 3), (7, 11)), Some(Fixed(3)));
+        assert_eq!(Dim::infer((7, 11), (7, 11)), Some(Rows(1)));
+        assert_eq!(Dim::infer((28, 44), (7, 11)), Some(Rows(4)));
     }
 
     #[test]
-    fn a_dimension_out_of_proportion_is_neither() {
-        assert_eq!(Dim::between((8, 12), (7, 11)), None);
-        assert_eq!(Dim::between((49, 121), (7, 11)), None);
-        assert_eq!(Dim::between((7, 3), (7, 11)), None);
+    fn a_dimension_not_proportional_to_the_rows_is_neither() {
+        assert_eq!(Dim::infer((8, 12), (7, 11)), None);
+        assert_eq!(Dim::infer((49, 121), (7, 11)), None);
+        assert_eq!(Dim::infer((7, 3), (7, 11)), None);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The caller's description of the graph: its names, inputs and metadata.
+//! The description of the graph by the caller: names, inputs and metadata.
 
 use burn::tensor::{Int, Tensor};
 
 /// The names, inputs and metadata of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Graph<'a> {
-    /// The graph's name.
+    /// The name of the graph.
     pub name: &'a str,
     /// The name and version of the program that exports.
     pub producer: (&'a str, &'a str),
@@ -20,7 +20,7 @@ pub struct Graph<'a> {
 /// An input of shape `[N, columns]`; all inputs share `N`.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
-    /// Whole numbers, such as ids.
+    /// Integers, such as ids.
     Int64 {
         /// The name in the file.
         name: &'a str,
@@ -50,7 +50,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// An input as `forward` receives it: a tensor on the recording device.
+/// An input of `forward`: a tensor on the recording device.
 #[derive(Clone, Debug)]
 pub enum Traced {
     /// For [`Input::Int64`].

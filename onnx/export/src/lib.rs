@@ -1,8 +1,8 @@
 //! Exports a burn module to ONNX by recording its own `forward`.
 //!
-//! [`export`] runs `forward` twice on a device that records operations instead of computing them, with two different
-//! numbers of rows. What differs between the recordings is the batch and becomes the symbolic dimension `N`; what does
-//! not differ is fixed. The recorded operations are then lowered, one by one, to an ONNX file.
+//! [`export`] runs `forward` on a device that records operations instead of executing them, with two different numbers of
+//! rows. Dimensions that differ between the recordings depend on the batch and use the symbolic dimension `N`; all others are
+//! fixed. The recorded operations are then lowered one by one to ONNX.
 //!
 //! ```no_run
 //! use burn::nn::{Linear, LinearConfig};
@@ -27,9 +27,9 @@
 //!
 //! Four rules hold for every file:
 //!
-//! - Every integer is an int64, whatever width burn gave it; every float is a float32.
-//! - The same module gives the same bytes.
-//! - NaN, the mark of a missing number, propagates as in burn, also in runtimes that lose it in a clamp.
+//! - All integers are int64, regardless of their width in burn; all floats are float32.
+//! - The export is deterministic.
+//! - NaN, which marks a missing number, propagates as in burn, even in runtimes that lose it in a clamp.
 //! - An operation that cannot be lowered is an error that names it, never an approximation.
 
 mod dims;
@@ -45,10 +45,10 @@ use burn::tensor::{Device, Tensor};
 pub use error::ExportError;
 pub use graph::{Graph, Input, Traced};
 
-/// Records `forward` and returns the ONNX file (opset 17) that computes the same.
+/// Records `forward` and returns an equivalent ONNX file (opset 17).
 ///
-/// `forward` receives the recording device and a tensor for each input. It has to move the module there (`to_device`)
-/// and must not depend on the number of rows. Tensors on that device hold no values: reading one fails.
+/// `forward` receives the recording device and a tensor for each input. It must move the module to the device (`to_device`)
+/// and must not depend on the number of rows. Tensors on the device have no values, so reading one fails.
 ///
 /// # Errors
 ///
@@ -56,8 +56,7 @@ pub use graph::{Graph, Input, Traced};
 ///
 /// # Panics
 ///
-/// Where `forward` panics, as burn does on shapes that do not match, and on a module that tracks gradients: pass the
-/// one for inference (`module.valid()`).
+/// If `forward` panics, as burn does on mismatched shapes, and if the module tracks gradients: pass `module.valid()`.
 pub fn export(graph: &Graph<'_>, forward: impl Fn(&Device, &[Traced]) -> Tensor<2>) -> Result<Vec<u8>, ExportError> {
     check_names(graph)?;
     let trace = trace::trace(graph.inputs, forward)?;
@@ -65,7 +64,7 @@ pub fn export(graph: &Graph<'_>, forward: impl Fn(&Device, &[Traced]) -> Tensor<
     Ok(proto::encode(graph, lowered))
 }
 
-/// Names inside the graph begin with `/`, so that they never clash with the caller's.
+/// Checks the names of the caller. Internal names start with `/`, so that they never conflict.
 fn check_names(graph: &Graph<'_>) -> Result<(), ExportError> {
     let mut seen = Vec::new();
     for name in graph.inputs.iter().map(Input::name).chain([graph.output]) {

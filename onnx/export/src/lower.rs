@@ -1,7 +1,7 @@
-//! Lowering: an ONNX node, or a few, for each recorded operation.
+//! Lowers each recorded operation to one or more ONNX nodes.
 //!
-//! There is a lowering for each operation that the network of `training` records, and for no other: whatever else a
-//! forward does is refused by name. ONNX requires nodes in the order of execution, which is the order of the recording.
+//! Only the operations of the network in `training` have a lowering; any other is reported by name. ONNX requires nodes in
+//! execution order, which is the order of the recording.
 
 mod elementwise;
 mod layout;
@@ -18,7 +18,7 @@ use tract_onnx::pb::AttributeProto;
 use crate::dims::Dim;
 use crate::error::ExportError;
 use crate::graph::{Graph, Input};
-use crate::nan::may_hold_nan;
+use crate::nan::may_have_nan;
 use crate::proto::{Builder, Elements, Lowered, dim_value};
 use crate::trace::{Trace, operation_name};
 
@@ -29,7 +29,7 @@ pub(crate) fn lower(graph: &Graph<'_>, trace: &Trace) -> Result<Lowered, ExportE
         trace,
         builder: Builder::default(),
         names: trace.inputs.iter().copied().zip(names).collect(),
-        may_hold_nan: may_hold_nan(trace),
+        may_have_nan: may_have_nan(trace),
         operation: String::new(),
     };
     for operation in &trace.operations {
@@ -41,7 +41,7 @@ pub(crate) fn lower(graph: &Graph<'_>, trace: &Trace) -> Result<Lowered, ExportE
     Ok(Lowered { output, output_dims: lowering.dims(trace.output).to_vec(), builder: lowering.builder })
 }
 
-/// What ONNX knows of burn's element types.
+/// The kinds of element types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Float,
@@ -52,17 +52,17 @@ enum Kind {
 struct Lowering<'t> {
     trace: &'t Trace,
     builder: Builder,
-    /// The names of the values so far, constants included once they are used.
+    /// The names of the values so far, including constants once they are used.
     names: HashMap<TensorId, String>,
-    may_hold_nan: HashSet<TensorId>,
-    /// The operation at hand, for messages.
+    may_have_nan: HashSet<TensorId>,
+    /// The current operation, for messages.
     operation: String,
 }
 
 impl Lowering<'_> {
     fn lower(&mut self, operation: &OperationIr) -> Result<(), ExportError> {
         match operation {
-            // Constants become initializers where they are used.
+            // Constants become initializers on first use.
             OperationIr::Init(_) | OperationIr::Drop(_) => Ok(()),
             OperationIr::BaseFloat(op) | OperationIr::BaseInt(op) => self.base(op),
             OperationIr::NumericFloat(_, op) | OperationIr::NumericInt(_, op) => self.numeric(op),
@@ -119,9 +119,9 @@ impl Lowering<'_> {
     }
 }
 
-/// What every lowering is written with.
+/// Helpers for lowerings.
 impl<'t> Lowering<'t> {
-    /// One node: `out` is `op_type` of `inputs`.
+    /// Emits a node that computes `out` from `inputs`.
     fn emit(&mut self, op_type: &str, inputs: &[&TensorIr], out: &TensorIr) -> Result<(), ExportError> {
         self.emit_with(op_type, inputs, vec![], out)
     }
@@ -152,12 +152,12 @@ impl<'t> Lowering<'t> {
         Ok(())
     }
 
-    /// `out` is the value `name`.
+    /// Binds `out` to the value `name`.
     fn bind(&mut self, out: &TensorIr, name: String) {
         self.names.insert(out.id, name);
     }
 
-    /// `out` is `input` as it stands.
+    /// Makes `out` an alias of `input`.
     fn alias(&mut self, input: &TensorIr, out: &TensorIr) -> Result<(), ExportError> {
         let name = self.value(input)?;
         self.bind(out, name);
@@ -168,7 +168,7 @@ impl<'t> Lowering<'t> {
         self.name(tensor.id)
     }
 
-    /// The name of a value; a constant becomes an initializer at its first use.
+    /// The name of a value. A constant becomes an initializer on first use.
     fn name(&mut self, id: TensorId) -> Result<String, ExportError> {
         if let Some(name) = self.names.get(&id) {
             return Ok(name.clone());
@@ -190,7 +190,7 @@ impl<'t> Lowering<'t> {
         })
     }
 
-    /// A scalar of the type that goes with a tensor of `dtype`.
+    /// A scalar of the same type as a tensor of `dtype`.
     fn scalar(&mut self, value: ScalarIr, dtype: DType) -> Result<String, ExportError> {
         let element = self.element(value, dtype)?;
         Ok(self.builder.scalar(&element))
@@ -204,7 +204,7 @@ impl<'t> Lowering<'t> {
         })
     }
 
-    /// The dimensions of a tensor: an operation of the trace has it, if only the one that brings a constant in.
+    /// The dimensions of a tensor. Every tensor, including constants, belongs to an operation of the trace.
     fn dims(&self, id: TensorId) -> &'t [Dim] {
         &self.trace.dims[&id]
     }

@@ -1,4 +1,4 @@
-//! Building the protobuf: nodes, initializers, and the file around them.
+//! Builds the protobuf file: nodes, initializers and metadata.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,24 +15,24 @@ use crate::graph::{Graph, Input};
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 
-/// The elements of a tensor in the file.
+/// The elements of a tensor.
 #[derive(Clone, Debug)]
 pub(crate) enum Elements {
     Float(Vec<f32>),
     Int(Vec<i64>),
 }
 
-/// The graph while it is being built.
+/// Builds a graph.
 #[derive(Default)]
 pub(crate) struct Builder {
     nodes: Vec<pb::NodeProto>,
     initializers: Vec<pb::TensorProto>,
-    /// Names of the scalars and short lists that many nodes share, by type, shape and bytes.
+    /// The names of shared scalars and short lists, by type, shape and bytes.
     shared: HashMap<(i32, Vec<i64>, Vec<u8>), String>,
 }
 
 impl Builder {
-    /// Adds a node with one output and returns the output's name. An empty input is an optional one left out.
+    /// Adds a node with one output and returns the name of the output. An empty input name omits an optional input.
     pub fn push(&mut self, op_type: &str, input: Vec<String>, attribute: Vec<pb::AttributeProto>) -> String {
         let name = format!("/{op_type}_{}", self.nodes.len());
         self.nodes.push(pb::NodeProto {
@@ -60,12 +60,12 @@ impl Builder {
         name
     }
 
-    /// A scalar, one initializer for all its uses.
+    /// A scalar, with a shared initializer.
     pub fn scalar(&mut self, element: &Elements) -> String {
         self.shared_constant(vec![], element)
     }
 
-    /// A list of axes or sizes, one initializer for all its uses.
+    /// A list of axes or sizes, with a shared initializer.
     pub fn list(&mut self, values: Vec<i64>) -> String {
         self.shared_constant(vec![dim_value(values.len())], &Elements::Int(values))
     }
@@ -81,10 +81,10 @@ impl Builder {
         name
     }
 
-    /// Gives the value `from` the name `to`.
+    /// Renames a value.
     fn rename(&mut self, from: &str, to: &str) {
         if !self.nodes.iter().any(|node| node.output[0] == from) {
-            // An input or a constant keeps its own name.
+            // An input or a constant keeps its name.
             self.push("Identity", vec![from.into()], vec![]);
             let last = self.nodes.len() - 1;
             self.nodes[last].output = vec![to.into()];
@@ -97,7 +97,7 @@ impl Builder {
         }
     }
 
-    /// Drops the nodes and initializers on which `output` does not depend.
+    /// Removes nodes and initializers that `output` does not depend on.
     fn prune(&mut self, output: &str) {
         let mut needed = HashSet::from([output.to_owned()]);
         let mut kept = Vec::new();
@@ -113,14 +113,14 @@ impl Builder {
     }
 }
 
-/// A lowered graph: its nodes, and the name and dimensions of its result.
+/// A lowered graph with the name and dimensions of its output.
 pub(crate) struct Lowered {
     pub builder: Builder,
     pub output: String,
     pub output_dims: Vec<Dim>,
 }
 
-/// Writes the file.
+/// Encodes the file.
 pub(crate) fn encode(graph: &Graph<'_>, lowered: Lowered) -> Vec<u8> {
     let Lowered { mut builder, output, output_dims } = lowered;
     builder.rename(&output, graph.output);
@@ -169,7 +169,8 @@ fn value_info(name: &str, data_type: DataType, dims: &[Dim]) -> pb::ValueInfoPro
     }
 }
 
-/// `N` for the rows, the number for a fixed dimension, nothing for a multiple of the rows, which ONNX cannot say.
+/// `N` for the number of rows, a value for a fixed dimension, and nothing for a multiple of the rows, which ONNX cannot
+/// express.
 fn dimension_value(dim: Dim) -> Option<dimension::Value> {
     match dim {
         Dim::Fixed(size) => Some(dimension::Value::DimValue(dim_value(size))),
@@ -178,9 +179,9 @@ fn dimension_value(dim: Dim) -> Option<dimension::Value> {
     }
 }
 
-/// A size as ONNX writes it.
+/// A size as an ONNX dimension.
 pub(crate) fn dim_value(size: usize) -> i64 {
-    // A tensor of 2^63 elements fits in no memory.
+    // No tensor has 2^63 elements.
     size.cast_signed() as i64
 }
 
@@ -197,7 +198,7 @@ pub(crate) fn int(name: &str, value: i64) -> pb::AttributeProto {
     pb::AttributeProto { i: value, ..attribute(name, AttributeType::Int) }
 }
 
-/// A list of integers.
+/// An integer list attribute.
 pub(crate) fn ints(name: &str, values: Vec<i64>) -> pb::AttributeProto {
     pb::AttributeProto { ints: values, ..attribute(name, AttributeType::Ints) }
 }

@@ -1,4 +1,4 @@
-//! Records `forward` at two batch sizes and merges the recordings.
+//! Records `forward` with two batch sizes and merges the recordings.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,17 +10,17 @@ use crate::dims::Dim;
 use crate::error::ExportError;
 use crate::graph::{Input, Traced};
 
-/// The batch sizes of the two recordings. Primes, so that nothing but the batch is a multiple of them; large and close
-/// together, since burn chooses some ways of multiplying by the number of rows.
+/// The batch sizes of the two recordings: primes, so that only batch dimensions are multiples of them; large and close
+/// together, since burn selects some matrix multiplication strategies by the number of rows.
 const ROWS: (usize, usize) = (1019, 1021);
 
-/// The recorded operations of a `forward`. Tensors are numbered in order of appearance, so equal modules have equal
+/// The recorded operations of `forward`. Tensors are numbered in order of appearance, so identical modules have identical
 /// traces.
 pub(crate) struct Trace {
     pub operations: Vec<OperationIr>,
     pub inputs: Vec<TensorId>,
     pub output: TensorId,
-    /// The values of weights and of other tensors that no operation computes.
+    /// The values of weights and other tensors that are not computed by an operation.
     pub constants: BTreeMap<TensorId, TensorData>,
     pub dims: HashMap<TensorId, Vec<Dim>>,
 }
@@ -36,7 +36,7 @@ pub(crate) fn trace(
     merge(first, &second)
 }
 
-/// One recording: a trace for a single batch size.
+/// A trace for a single batch size.
 struct Recording {
     operations: Vec<OperationIr>,
     inputs: Vec<TensorId>,
@@ -52,8 +52,8 @@ fn record(
 ) -> Result<Recording, ExportError> {
     let mut on_device = true;
     let captured = device.capture_scope(|scope| {
-        // Integers that `forward` makes must have the type of those that it brings along from a flex device. The second
-        // recording finds the device configured and is refused, which changes nothing.
+        // Integers that `forward` creates must have the same type as those from a flex device. In the second recording this
+        // fails harmlessly, since the device is already configured.
         let _ = device.clone().configure(IntDType::I32);
         let inputs: Vec<Traced> = inputs.iter().map(|input| placeholder(input, rows, device)).collect();
         let output = forward(device, &inputs);
@@ -70,18 +70,20 @@ fn record(
     Ok(Recording::renumbered(captured.graph.operations, &captured.graph.inputs, output, captured.values))
 }
 
-/// A tensor that stands for an input; it is made elsewhere, since one made on the device would be a constant.
+/// A placeholder for an input. It is created on another device, since one created on this device would be a constant.
 fn placeholder(input: &Input<'_>, rows: usize, device: &Device) -> Traced {
-    let elsewhere = Device::flex();
+    let other_device = Device::flex();
     let shape = [rows, input.columns()];
     match input {
-        Input::Int64 { .. } => Traced::Int(Tensor::<2, Int>::zeros(shape, (&elsewhere, DType::I32)).to_device(device)),
-        Input::Float32 { .. } => Traced::Float(Tensor::<2>::zeros(shape, &elsewhere).to_device(device)),
+        Input::Int64 { .. } => {
+            Traced::Int(Tensor::<2, Int>::zeros(shape, (&other_device, DType::I32)).to_device(device))
+        }
+        Input::Float32 { .. } => Traced::Float(Tensor::<2>::zeros(shape, &other_device).to_device(device)),
     }
 }
 
 impl Traced {
-    /// The recorder's name for the tensor; none on another device.
+    /// The id of the tensor in the recording; `None` on another device.
     fn id(&self) -> Option<TensorId> {
         match self {
             Self::Int(tensor) => Some(tensor.clone().try_into_primitive::<CaptureBackend>().ok()?.id()),
@@ -91,20 +93,20 @@ impl Traced {
 }
 
 impl Recording {
-    /// The recorder numbers tensors through the whole process; this numbers them from 0.
+    /// Renumbers the tensors from 0, since the recorder numbers them across the whole process.
     fn renumbered(
         mut operations: Vec<OperationIr>,
         inputs: &[TensorId],
         output: TensorId,
         mut values: BTreeMap<TensorId, TensorData>,
     ) -> Self {
-        let mut numbers = Numbers::default();
-        let inputs = inputs.iter().map(|id| numbers.of(*id)).collect::<Vec<_>>();
+        let mut numbers = TensorNumbers::default();
+        let inputs = inputs.iter().map(|id| numbers.number(*id)).collect::<Vec<_>>();
         for operation in &mut operations {
-            simplify_slices(operation);
+            normalize_slices(operation);
             operation.visit_mut(&mut numbers);
         }
-        let output = numbers.of(output);
+        let output = numbers.number(output);
         let constants = numbers
             .0
             .iter()
@@ -116,39 +118,39 @@ impl Recording {
 }
 
 #[derive(Default)]
-struct Numbers(HashMap<TensorId, TensorId>);
+struct TensorNumbers(HashMap<TensorId, TensorId>);
 
-impl Numbers {
-    fn of(&mut self, id: TensorId) -> TensorId {
+impl TensorNumbers {
+    fn number(&mut self, id: TensorId) -> TensorId {
         let next = TensorId::new(self.0.len() as u64);
         *self.0.entry(id).or_insert(next)
     }
 }
 
-impl IrVisitorMut for Numbers {
+impl IrVisitorMut for TensorNumbers {
     fn visit_tensor_mut(&mut self, tensor: &mut TensorIr) {
-        tensor.id = self.of(tensor.id);
+        tensor.id = self.number(tensor.id);
     }
 }
 
-/// Writes a range over all of a dimension as the full range, which is the same for every batch, and any other range
-/// with both ends.
-fn simplify_slices(operation: &mut OperationIr) {
+/// Normalizes slices: a range over a whole dimension becomes the full range, which does not depend on the batch, and any
+/// other range has both ends.
+fn normalize_slices(operation: &mut OperationIr) {
     if let OperationIr::BaseFloat(BaseOperationIr::Slice(slice))
     | OperationIr::BaseInt(BaseOperationIr::Slice(slice))
     | OperationIr::BaseBool(BaseOperationIr::Slice(slice)) = operation
     {
         let SliceOpIr { tensor, ranges, .. } = slice;
         for (range, size) in ranges.iter_mut().zip(tensor.shape.iter()) {
-            *range = simplified(*range, size.cast_signed());
+            *range = normalize(*range, size.cast_signed());
         }
     }
 }
 
-fn simplified(range: Slice, size: isize) -> Slice {
-    let from_the_front = |index: isize| if index < 0 { index + size } else { index }.clamp(0, size);
-    let start = from_the_front(range.start);
-    let end = range.end.map_or(size, from_the_front);
+fn normalize(range: Slice, size: isize) -> Slice {
+    let from_start = |index: isize| if index < 0 { index + size } else { index }.clamp(0, size);
+    let start = from_start(range.start);
+    let end = range.end.map_or(size, from_start);
     match (start, end, range.step) {
         (0, end, 1) if end == size => Slice::full(),
         (start, end, step) => Slice::new(start, Some(end), step),
@@ -182,7 +184,7 @@ fn diverged(position: usize, first: Option<&OperationIr>, second: Option<&Operat
     ExportError::Diverged { position, first: name(first), second: name(second) }
 }
 
-/// The operation without what may differ between two batches: the shapes.
+/// The operation without its shapes, which may differ between batches.
 fn skeleton(operation: &OperationIr) -> OperationIr {
     struct Skeleton;
     impl IrVisitorMut for Skeleton {
@@ -191,7 +193,7 @@ fn skeleton(operation: &OperationIr) -> OperationIr {
         }
 
         fn visit_scalar_mut(&mut self, scalar: &mut ScalarIr) {
-            // By its bits, since NaN differs from itself.
+            // As bits, since NaN is not equal to itself.
             if let ScalarIr::Float(value) = scalar {
                 *scalar = ScalarIr::UInt(value.to_bits());
             }
@@ -204,7 +206,7 @@ fn skeleton(operation: &OperationIr) -> OperationIr {
 
 fn merge_dims(operation: &OperationIr, first: &TensorIr, second: &TensorIr) -> Result<Vec<Dim>, ExportError> {
     let sizes = first.shape.iter().copied().zip(second.shape.iter().copied());
-    let dims: Option<Vec<_>> = sizes.map(|sizes| Dim::between(sizes, ROWS)).collect();
+    let dims: Option<Vec<_>> = sizes.map(|sizes| Dim::infer(sizes, ROWS)).collect();
     dims.ok_or_else(|| ExportError::Dimension {
         operation: operation_name(operation),
         first: first.shape.to_vec(),
@@ -216,7 +218,7 @@ fn same_value(first: &TensorData, second: &TensorData) -> bool {
     (first.shape(), first.dtype(), first.as_bytes()) == (second.shape(), second.dtype(), second.as_bytes())
 }
 
-/// The operation that first computes with the tensor.
+/// The first operation that uses the tensor.
 fn first_use(operations: &[OperationIr], id: TensorId) -> String {
     operations
         .iter()
@@ -224,9 +226,9 @@ fn first_use(operations: &[OperationIr], id: TensorId) -> String {
         .map_or_else(|| "forward".into(), operation_name)
 }
 
-/// What messages call an operation: its kind and name, such as `NumericFloat::Sort`.
+/// The name of an operation for messages, such as `NumericFloat::Sort`.
 pub(crate) fn operation_name(operation: &OperationIr) -> String {
-    // The derived text begins with the names of the variants and goes on with the name of a struct:
+    // The `Debug` output starts with the names of the variants, followed by that of a struct:
     // `NumericFloat(F32, Sort(SortOpIr { …`.
     let text = format!("{operation:?}");
     let mut words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -239,16 +241,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_over_everything_is_full_however_it_is_written() {
+    fn a_range_over_a_whole_dimension_is_full() {
         for range in [Slice::new(0, Some(7), 1), Slice::new(0, None, 1), Slice::new(-7, None, 1), Slice::full()] {
-            assert_eq!(simplified(range, 7), Slice::full());
+            assert_eq!(normalize(range, 7), Slice::full());
         }
     }
 
     #[test]
     fn other_ranges_have_both_ends() {
-        assert_eq!(simplified(Slice::new(2, None, 1), 7), Slice::new(2, Some(7), 1));
-        assert_eq!(simplified(Slice::new(-3, Some(-1), 1), 7), Slice::new(4, Some(6), 1));
-        assert_eq!(simplified(Slice::new(0, Some(7), 2), 7), Slice::new(0, Some(7), 2));
+        assert_eq!(normalize(Slice::new(2, None, 1), 7), Slice::new(2, Some(7), 1));
+        assert_eq!(normalize(Slice::new(-3, Some(-1), 1), 7), Slice::new(4, Some(6), 1));
+        assert_eq!(normalize(Slice::new(0, Some(7), 2), 7), Slice::new(0, Some(7), 2));
     }
 }

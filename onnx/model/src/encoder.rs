@@ -1,4 +1,4 @@
-//! From a listing to the inputs of the model: texts to ids, numbers as they are.
+//! Encodes listings as model inputs: texts as ids, numbers unchanged.
 
 use domain::column::Column;
 use domain::feature::FeatureSchema;
@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 
-/// The look-ups of a feature schema.
+/// The lookup tables of a feature schema.
 #[derive(Debug)]
 pub struct Encoder {
     categorical: Vec<Lookup>,
@@ -26,17 +26,17 @@ struct Lookup {
 }
 
 impl Encoder {
-    /// Prepares the look-ups of a schema.
+    /// Builds the lookup tables of a schema.
     ///
     /// # Errors
-    /// When the schema names a column that this build does not know.
+    /// The schema has an unknown column.
     pub fn new(schema: &FeatureSchema) -> Result<Self, Error> {
         let categorical = schema
             .categorical
             .iter()
             .map(|feature| {
                 let columns = feature.columns.iter().map(|name| column(name)).collect::<Result<_, _>>()?;
-                Ok(Lookup { columns, ids: number_keys(&feature.values) })
+                Ok(Lookup { columns, ids: assign_ids(&feature.values) })
             })
             .collect::<Result<_, Error>>()?;
         let numeric = schema.numeric.iter().map(|feature| column(&feature.name)).collect::<Result<_, _>>()?;
@@ -44,25 +44,28 @@ impl Encoder {
             .synonyms
             .iter()
             .map(|(name, table)| {
-                Ok((column(name)?, table.iter().map(|(word, meaning)| (word.clone(), meaning.clone())).collect()))
+                Ok((
+                    column(name)?,
+                    table.iter().map(|(synonym, canonical)| (synonym.clone(), canonical.clone())).collect(),
+                ))
             })
             .collect::<Result<_, Error>>()?;
         Ok(Self { categorical, numeric, synonyms })
     }
 
-    /// How many ids a listing has.
+    /// The number of ids per listing.
     #[must_use]
     pub fn categorical_width(&self) -> usize {
         self.categorical.len()
     }
 
-    /// How many numbers a listing has.
+    /// The number of numbers per listing.
     #[must_use]
     pub fn numeric_width(&self) -> usize {
         self.numeric.len()
     }
 
-    /// Appends the ids and the numbers of a listing, in any spelling.
+    /// Appends the ids and numbers of a listing, whose texts may have any spelling.
     pub fn encode(&self, listing: &Listing, ids: &mut Vec<i64>, numbers: &mut Vec<f32>) {
         let texts = self.canonical_texts(listing);
         self.encode_ids(|column| texts.get(&column).map(String::as_str), |id| ids.push(id));
@@ -78,26 +81,26 @@ impl Encoder {
         );
     }
 
-    /// Passes on the ids of a listing given by its canonical texts: 0 where a text is missing or the key is unknown.
+    /// Passes the ids of a listing with these canonical texts to `take`: 0 if a text is missing or the key is unknown.
     pub fn encode_ids<'a>(&self, text: impl Fn(Column) -> Option<&'a str>, mut take: impl FnMut(i64)) {
         let mut key = String::new();
         for lookup in &self.categorical {
-            let known = write_key(&mut key, lookup.columns.iter().map(|column| text(*column)));
-            take(if known { lookup.ids.get(&key).copied().unwrap_or(0) } else { 0 });
+            let is_complete = write_key(&mut key, lookup.columns.iter().map(|column| text(*column)));
+            take(if is_complete { lookup.ids.get(&key).copied().unwrap_or(0) } else { 0 });
         }
     }
 
-    /// Appends the numbers of a listing, NaN where one is missing.
+    /// Appends the numbers of a listing, NaN if missing.
     pub fn encode_numbers(&self, number: impl Fn(Column) -> Option<f32>, numbers: &mut Vec<f32>) {
         numbers.extend(self.numeric.iter().map(|column| number(*column).unwrap_or(f32::NAN)));
     }
 
-    /// The texts of a listing, folded, with the schema's synonyms resolved.
+    /// The texts of a listing in canonical form: folded, with synonyms resolved.
     pub(crate) fn canonical_texts(&self, listing: &Listing) -> FxHashMap<Column, String> {
         let texts = Column::descriptive().iter().filter_map(|column| {
             let folded = fold(listing.text(*column)?);
-            let meaning = self.synonyms.get(column).and_then(|table| table.get(&folded));
-            Some((*column, meaning.cloned().unwrap_or(folded)))
+            let canonical = self.synonyms.get(column).and_then(|table| table.get(&folded));
+            Some((*column, canonical.cloned().unwrap_or(folded)))
         });
         texts.collect()
     }
@@ -113,7 +116,7 @@ impl Encoder {
     }
 }
 
-fn number_keys(values: &[Vec<String>]) -> FxHashMap<String, i64> {
+fn assign_ids(values: &[Vec<String>]) -> FxHashMap<String, i64> {
     let mut ids = FxHashMap::default();
     let mut key = String::new();
     for (texts, id) in values.iter().zip(1..) {
@@ -127,7 +130,7 @@ fn number_keys(values: &[Vec<String>]) -> FxHashMap<String, i64> {
 fn column(name: &str) -> Result<Column, Error> {
     Column::from_name(name).ok_or_else(|| Error::Metadata {
         key: "probeg.schema",
-        reason: format!("it names the column `{name}`, which this version of Probeg does not know"),
+        reason: format!("the column `{name}` is unknown to this version of Probeg"),
     })
 }
 
@@ -155,7 +158,7 @@ mod tests {
             (Column::Year, Cell::Number(2018.0)),
             (Column::Mileage, Cell::Number(1.0)),
         ];
-        required.retain(|(column, _)| !cells.iter().any(|(given, _)| given == column));
+        required.retain(|(column, _)| !cells.iter().any(|(present, _)| present == column));
         let listing = Listing::from_cells(required.into_iter().chain(cells.iter().cloned()), today).unwrap();
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         encoder().encode(&listing.with_default_date(today), &mut ids, &mut numbers);
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_count_from_one_in_the_order_of_the_vocabulary() {
+    fn ids_start_at_one_in_vocabulary_order() {
         let (ids, numbers) = encode(&[(Column::Brand, Cell::Text("Лада")), (Column::Model, Cell::Number(2114.0))]);
         assert_eq!(ids[..3], [2, 3, 0]);
         assert_eq!(numbers[0].to_bits(), 2018.0_f32.to_bits());

@@ -1,39 +1,39 @@
 //! Errors of model files.
 
-/// Why a model file cannot be used.
+/// An invalid model file, or a failure of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The bytes are not an ONNX file.
     #[error("this is not an ONNX file: {0}")]
     NotOnnx(String),
     /// Part of the metadata is missing or malformed.
-    #[error("the model file's metadata `{key}` cannot be used: {reason}; export the model again with `probeg train`")]
+    #[error("the metadata `{key}` of the model file is invalid: {reason}; export the model again with `probeg train`")]
     Metadata {
         /// The metadata key.
         key: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The graph's inputs or output are not those of the contract.
-    #[error("the model file's graph does not fit: {0}")]
+    /// The graph is invalid.
+    #[error("the graph of the model file is invalid: {0}")]
     Graph(String),
-    /// The table of embeddings does not fit the vocabularies, so ids would look up wrong rows.
+    /// The embedding table does not match the vocabularies, so ids would select wrong rows.
     #[error(
-        "its vocabularies do not fit its graph: the table of embeddings has {rows} rows for {ids} ids; export the model \
+        "the vocabularies do not match the graph: the embedding table has {rows} rows for {ids} ids; export the model \
          again with `probeg train`"
     )]
     Vocabulary {
-        /// Rows of the table.
+        /// The number of rows of the table.
         rows: u64,
-        /// Ids of all categories, the unknown ones included.
+        /// The number of ids of all categories, including the unknown ones.
         ids: u64,
     },
-    /// The graph's output is not a price.
-    #[error("the graph returns {0:?}, which are not rising prices")]
-    Nonsense(Vec<f32>),
-    /// The graph gives other prices than those recorded in the file.
-    #[error("its prices differ from those recorded when it was exported, by up to {difference:.1e} (relative)")]
-    Changed {
+    /// The output of the graph is not a list of ascending prices.
+    #[error("the graph returned {0:?}, which are not ascending prices")]
+    InvalidPrices(Vec<f32>),
+    /// The prices of the golden rows differ from the recorded ones.
+    #[error("its prices differ from those recorded during export, by up to {difference:.1e} (relative)")]
+    PricesChanged {
         /// The largest relative difference.
         difference: f64,
     },
@@ -42,15 +42,15 @@ pub enum Error {
         "ORT_DYLIB_PATH={path}: the ONNX Runtime there cannot be loaded: {reason}; unset it to use the built-in runtime"
     )]
     Runtime {
-        /// The path that was given.
+        /// The configured path.
         path: String,
         /// The loader's message.
         reason: String,
     },
-    /// The runtime refused the graph or failed on a batch.
+    /// The runtime rejected the graph or failed on a batch.
     #[error("the ONNX runtime failed: {0}")]
     Inference(String),
-    /// The runtime panicked over the graph or over a batch.
+    /// The runtime panicked on the graph or a batch.
     #[error("the ONNX runtime panicked: {0}")]
     Panicked(String),
 }

@@ -1,17 +1,17 @@
-//! Decoding a model file, after checking that decoding takes no more memory than the file itself.
+//! Decodes a model file, after checking that decoding does not take much more memory than the file.
 
 use prost::Message;
 use tract_onnx::pb::ModelProto;
 
 use crate::error::Error;
 
-/// Bytes that are neither weights nor metadata. A decoded node takes a hundred times the bytes that it takes in the
-/// file, if it has next to none; a network of a few hundred nodes takes some 50 KB.
-const MAX_STRUCTURE: usize = 1 << 20;
-/// Bytes of metadata: a vocabulary of a million keys takes half of it.
-const MAX_METADATA: usize = 64 << 20;
+/// The maximum number of bytes other than weights and metadata. A small node takes up to a hundred times its encoded size in
+/// memory; a network of a few hundred nodes takes about 50 KB.
+const MAX_STRUCTURE_BYTES: usize = 1 << 20;
+/// The maximum number of bytes of metadata: a vocabulary of a million keys takes half of it.
+const MAX_METADATA_BYTES: usize = 64 << 20;
 
-/// The numbers of protobuf fields, from `onnx.proto`.
+/// Protobuf field numbers from `onnx.proto`.
 const MODEL_GRAPH: u64 = 7;
 const MODEL_METADATA: u64 = 14;
 const GRAPH_INITIALIZER: u64 = 5;
@@ -22,24 +22,24 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
     if file.is_empty() {
         return Err(Error::graph("the file is empty"));
     }
-    let mut sizes = Sizes::default();
-    sizes
+    let mut counts = ByteCounts::default();
+    counts
         .add_model(file)
-        .map_err(|NotProtobuf| Error::NotOnnx("it is not protobuf, or it ends too early".to_owned()))?;
+        .map_err(|NotProtobuf| Error::NotOnnx("it is not protobuf, or it is truncated".to_owned()))?;
     for (what, size, limit) in [
-        ("nodes and of tensors without weights", sizes.structure, MAX_STRUCTURE),
-        ("metadata", sizes.metadata, MAX_METADATA),
+        ("nodes and tensors without weights", counts.structure, MAX_STRUCTURE_BYTES),
+        ("metadata", counts.metadata, MAX_METADATA_BYTES),
     ] {
         if size > limit {
-            return Err(Error::graph(format!("it has more than the {limit} bytes of {what} that are allowed")));
+            return Err(Error::graph(format!("it has more than {limit} bytes of {what}")));
         }
     }
     ModelProto::decode(file).map_err(|error| Error::NotOnnx(error.to_string()))
 }
 
-/// How many bytes of a file serve which purpose. Counting stops once there are too many.
+/// The numbers of bytes of a file by purpose. Counting stops at the limit.
 #[derive(Default)]
-struct Sizes {
+struct ByteCounts {
     structure: usize,
     metadata: usize,
 }
@@ -47,7 +47,7 @@ struct Sizes {
 /// The bytes are not those of a protobuf message.
 struct NotProtobuf;
 
-impl Sizes {
+impl ByteCounts {
     fn add_model(&mut self, file: &[u8]) -> Result<(), NotProtobuf> {
         let mut fields = Fields(file);
         while let Some((number, content)) = self.next(&mut fields)? {
@@ -81,9 +81,9 @@ impl Sizes {
         Ok(())
     }
 
-    /// The next field, of which only the content is still to be counted.
+    /// The next field, whose content has not been counted yet.
     fn next<'a>(&mut self, fields: &mut Fields<'a>) -> Result<Option<(u64, &'a [u8])>, NotProtobuf> {
-        if fields.0.is_empty() || self.structure > MAX_STRUCTURE {
+        if fields.0.is_empty() || self.structure > MAX_STRUCTURE_BYTES {
             return Ok(None);
         }
         let before = fields.0.len();
@@ -93,11 +93,11 @@ impl Sizes {
     }
 }
 
-/// The fields of a protobuf message that are still to come.
+/// The remaining fields of a protobuf message.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The number of the next field, and its content where it is of those that say how long they are.
+    /// The number of the next field, and its content if it is length-delimited.
     fn read(&mut self) -> Option<(u64, &'a [u8])> {
         let key = self.varint()?;
         let content = match key & 7 {
@@ -126,8 +126,8 @@ impl<'a> Fields<'a> {
     }
 
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, left) = self.0.split_at_checked(length)?;
-        self.0 = left;
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
         Some(taken)
     }
 }
@@ -143,18 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn weights_may_be_large_and_the_rest_may_not() {
-        let weights = TensorProto { raw_data: vec![7; 2 * MAX_STRUCTURE], ..TensorProto::default() };
+    fn only_weights_may_be_large() {
+        let weights = TensorProto { raw_data: vec![7; 2 * MAX_STRUCTURE_BYTES], ..TensorProto::default() };
         let large = file(GraphProto { initializer: vec![weights], ..GraphProto::default() });
         assert!(decode(&large).is_ok());
-        // Two bytes each, and a hundred times that once they are decoded.
+        // Two bytes each, and a hundred times that after decoding.
         let nodes =
-            file(GraphProto { node: vec![NodeProto::default(); MAX_STRUCTURE / 2 + 1], ..GraphProto::default() });
+            file(GraphProto { node: vec![NodeProto::default(); MAX_STRUCTURE_BYTES / 2 + 1], ..GraphProto::default() });
         assert!(decode(&nodes).unwrap_err().to_string().contains("without weights"));
     }
 
     #[test]
-    fn what_is_cut_off_or_no_protobuf_is_refused() {
+    fn truncated_files_and_other_formats_are_rejected() {
         let whole = file(GraphProto { name: "a graph".to_owned(), ..GraphProto::default() });
         for length in 0..whole.len() {
             assert!(decode(&whole[..length]).is_err(), "{length}");

@@ -9,26 +9,26 @@ use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorPr
 
 use crate::error::Error;
 use crate::ranges::Ranges;
-use crate::sizes::Sizes;
+use crate::shapes::Shapes;
 
-/// Name of the input `int64 [N, C]`: ids of the categorical features, 0 = unknown or missing.
+/// The name of the input `int64 [N, C]`: ids of the categorical features, 0 = unknown or missing.
 pub const CATEGORICAL_INPUT: &str = "categorical";
-/// Name of the input `float32 [N, F]`: numbers in raw units, NaN = missing.
+/// The name of the input `float32 [N, F]`: numbers in raw units, NaN = missing.
 pub const NUMERIC_INPUT: &str = "numeric";
-/// Name of the output `float32 [N, Q]`: quantiles of the price, rising along Q.
+/// The name of the output `float32 [N, Q]`: price quantiles, ascending along Q.
 pub const OUTPUT: &str = "price_quantiles";
 
-/// The most nodes of a graph; a network of a few members has two hundred.
+/// The maximum number of nodes; a network of a few members has two hundred.
 const MAX_NODES: usize = 4096;
 
-/// What each row of a graph has.
+/// The widths of the inputs and the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Widths {
-    /// Ids: `C`.
+    /// The number of ids, `C`.
     pub(crate) categorical: usize,
-    /// Numbers: `F`.
+    /// The number of numbers, `F`.
     pub(crate) numeric: usize,
-    /// Outputs: `Q`.
+    /// The number of quantiles, `Q`.
     pub(crate) quantiles: usize,
 }
 
@@ -39,12 +39,11 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Takes the graph of a decoded file and checks it for each of these numbers of rows before a runtime sees it: a
-    /// runtime reads files that a tensor names, follows endless loops, and aborts the process if a graph asks for more
-    /// memory than there is.
+    /// Validates the graph of a decoded file for each of these numbers of rows before a runtime loads it: a runtime would read
+    /// external files, follow infinite loops, and abort the process if the graph needs too much memory.
     ///
     /// # Errors
-    /// It contains something that no exported network contains, has other inputs or outputs, or is too large to run.
+    /// The graph has unsupported features, different inputs or outputs, or is too large.
     pub(crate) fn new(
         mut file: ModelProto,
         widths: Widths,
@@ -52,24 +51,21 @@ impl Graph {
         rows: &[usize],
     ) -> Result<Self, Error> {
         file.metadata_props.clear();
-        let graph = file.graph.as_mut().ok_or_else(|| Error::graph("the file holds none"))?;
-        // Optional hints, which may be wrong.
+        let graph = file.graph.as_mut().ok_or_else(|| Error::graph("there is none"))?;
+        // These optional hints may be wrong.
         graph.value_info.clear();
         if !file.functions.is_empty() || !file.training_info.is_empty() || !graph.sparse_initializer.is_empty() {
-            return Err(Error::graph("functions, training steps and sparse tensors are not accepted"));
+            return Err(Error::graph("functions, training information and sparse tensors are not supported"));
         }
         if graph.node.len() > MAX_NODES {
-            return Err(Error::graph(format!(
-                "it has {} nodes, and {MAX_NODES} at most are accepted",
-                graph.node.len()
-            )));
+            return Err(Error::graph(format!("it has {} nodes; at most {MAX_NODES} are accepted", graph.node.len())));
         }
         check_interface(graph, widths)?;
         rows.iter().try_for_each(|rows| check_nodes(graph, widths, largest_ids, *rows))?;
         Ok(Self { file })
     }
 
-    /// The file with the first dimension of inputs and output fixed: with static shapes a runtime saves a third of the work.
+    /// The file with a fixed first dimension of inputs and output: static shapes make a runtime a third faster.
     pub(crate) fn with_rows(&mut self, rows: usize) -> &ModelProto {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         if let Some(graph) = &mut self.file.graph {
@@ -86,7 +82,7 @@ fn first_dimension(value: &mut ValueInfoProto) -> Option<&mut Option<dimension::
     Some(&mut tensor.shape.as_mut()?.dim.first_mut()?.value)
 }
 
-/// Whether inputs and output are those of the contract.
+/// Checks the inputs and the output against the contract.
 fn check_interface(graph: &GraphProto, widths: Widths) -> Result<(), Error> {
     let inputs: Vec<_> = graph.input.iter().map(describe).collect();
     let expected = [
@@ -111,7 +107,7 @@ fn check_interface(graph: &GraphProto, widths: Widths) -> Result<(), Error> {
     }
 }
 
-/// Name, element type and, where it is told, width of a matrix of any number of rows.
+/// The name, element type and width, if specified, of a matrix with any number of rows.
 fn describe(value: &ValueInfoProto) -> (&str, Option<(i32, Option<usize>)>) {
     let kind = value.r#type.as_ref().and_then(|kind| kind.value.as_ref()).and_then(|Value::TensorType(tensor)| {
         let [_, width] = &tensor.shape.as_ref()?.dim[..] else { return None };
@@ -124,78 +120,80 @@ fn describe(value: &ValueInfoProto) -> (&str, Option<(i32, Option<usize>)>) {
     (&value.name, kind)
 }
 
-/// Checks the graph without running it: every value has a unique name and is defined before its use, none is too
-/// large, and no look-up is out of range.
+/// Checks the graph without running it: every value has a unique name and is defined before its use, none is too large, and
+/// no lookup is out of range.
 fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<(), Error> {
     let mut names = HashSet::new();
-    let (mut sizes, mut ranges) = (Sizes::default(), Ranges::default());
-    ranges.ids(CATEGORICAL_INPUT, largest_ids);
+    let (mut shapes, mut ranges) = (Shapes::default(), Ranges::default());
+    ranges.add_ids(CATEGORICAL_INPUT, largest_ids);
     for (name, width) in [(CATEGORICAL_INPUT, widths.categorical), (NUMERIC_INPUT, widths.numeric)] {
         names.insert(name);
-        sizes.input(name, &[rows as u64, width as u64]);
+        shapes.add_input(name, &[rows as u64, width as u64]);
     }
     for tensor in &graph.initializer {
         if !names.insert(&tensor.name) {
-            return Err(Error::graph(format!("there are two values `{}`", tensor.name)));
+            return Err(Error::graph(format!("duplicate value `{}`", tensor.name)));
         }
         check_tensor(tensor)?;
-        sizes.constant(tensor);
-        ranges.constant(tensor);
+        shapes.add_constant(tensor);
+        ranges.add_constant(tensor);
     }
     let ids = (largest_ids.iter().sum::<usize>() + largest_ids.len()) as u64;
     let mut from_ids = HashSet::from([CATEGORICAL_INPUT]);
     for node in &graph.node {
         let [output] = &node.output[..] else {
             return Err(Error::graph(format!(
-                "its node `{}` has {} outputs instead of one",
+                "the node `{}` has {} outputs instead of one",
                 node.name,
                 node.output.len()
             )));
         };
         if !names.insert(output) {
-            return Err(Error::graph(format!("there are two values `{output}`")));
+            return Err(Error::graph(format!("duplicate value `{output}`")));
         }
         check_node(node)?;
-        sizes.node(node)?;
-        check_table(node, &sizes, &from_ids, rows as u64 * widths.categorical as u64, ids)?;
-        ranges.node(node, &sizes)?;
+        shapes.add_node(node)?;
+        check_table(node, &shapes, &from_ids, rows as u64 * widths.categorical as u64, ids)?;
+        ranges.add_node(node, &shapes)?;
         if node.input.iter().any(|input| from_ids.contains(input.as_str())) {
             from_ids.insert(output);
         }
     }
-    if sizes.of(OUTPUT) == Some(&[rows as u64, widths.quantiles as u64]) {
+    if shapes.of(OUTPUT) == Some(&[rows as u64, widths.quantiles as u64]) {
         Ok(())
     } else {
         Err(Error::graph(format!(
-            "its output is {:?} for {rows} rows of {} quantiles",
-            sizes.of(OUTPUT),
+            "its output has the shape {:?} for {rows} rows of {} quantiles",
+            shapes.of(OUTPUT),
             widths.quantiles
         )))
     }
 }
 
-/// A tensor's type and dimensions match its bytes, which are in the file.
+/// Checks that the bytes of a tensor are in the file and match its type and dimensions.
 fn check_tensor(tensor: &TensorProto) -> Result<(), Error> {
-    let is_elsewhere = tensor.data_location.is_some_and(|place| place != DataLocation::Default as i32);
-    if is_elsewhere || !tensor.external_data.is_empty() {
-        return Err(Error::graph(format!("its tensor `{}` is in another file", tensor.name)));
+    let is_external = tensor.data_location.is_some_and(|location| location != DataLocation::Default as i32);
+    if is_external || !tensor.external_data.is_empty() {
+        return Err(Error::graph(format!("the tensor `{}` is in another file", tensor.name)));
     }
     let bytes = match tensor.data_type {
-        it if it == DataType::Float as i32 => 4_u64,
-        it if it == DataType::Int64 as i32 => 8,
-        it if it == DataType::Bool as i32 => 1,
-        other => return Err(Error::graph(format!("its tensor `{}` has elements of type {other}", tensor.name))),
+        element if element == DataType::Float as i32 => 4_u64,
+        element if element == DataType::Int64 as i32 => 8,
+        element if element == DataType::Bool as i32 => 1,
+        other => {
+            return Err(Error::graph(format!("the tensor `{}` has the unsupported element type {other}", tensor.name)));
+        }
     };
     let expected = tensor.dims.iter().try_fold(bytes, |size, dim| size.checked_mul(u64::try_from(*dim).ok()?));
     if expected == Some(tensor.raw_data.len() as u64) {
         Ok(())
     } else {
         let (name, dims, held) = (&tensor.name, &tensor.dims, tensor.raw_data.len());
-        Err(Error::graph(format!("its tensor `{name}` says that it is {dims:?}, which its {held} bytes are not")))
+        Err(Error::graph(format!("the tensor `{name}` with the dimensions {dims:?} has {held} bytes")))
     }
 }
 
-/// No attribute holds a tensor or another graph, as those of loops and branches do.
+/// Checks that no attribute has a tensor or a subgraph, as those of loops and branches do.
 fn check_node(node: &NodeProto) -> Result<(), Error> {
     let is_plain = |attribute: &AttributeProto| {
         attribute.t.is_none()
@@ -209,26 +207,25 @@ fn check_node(node: &NodeProto) -> Result<(), Error> {
     if node.domain.is_empty() && node.attribute.iter().all(is_plain) {
         Ok(())
     } else {
-        Err(Error::graph(format!("its node `{}` ({} {}) is not accepted", node.name, node.domain, node.op_type)))
+        Err(Error::graph(format!("the node `{}` ({} {}) is not supported", node.name, node.domain, node.op_type)))
     }
 }
 
-/// A table with a row for each id of each category must have exactly that many: otherwise ids of one category would
-/// look up rows of the next.
+/// Checks that an embedding table has exactly one row per id: otherwise ids of one category would select rows of the next.
 fn check_table(
     node: &NodeProto,
-    sizes: &Sizes<'_>,
+    shapes: &Shapes<'_>,
     from_ids: &HashSet<&str>,
-    looked_up: u64,
+    lookups: u64,
     ids: u64,
 ) -> Result<(), Error> {
     let [table, indices] = &node.input[..] else { return Ok(()) };
-    if node.op_type != "Gather" || !from_ids.contains(indices.as_str()) || !sizes.is_weights(table) {
+    if node.op_type != "Gather" || !from_ids.contains(indices.as_str()) || !shapes.is_weights(table) {
         return Ok(());
     }
-    let of_all_categories = sizes.of(indices).is_some_and(|indices| indices.iter().product::<u64>() == looked_up);
-    match sizes.of(table) {
-        Some([rows, _]) if of_all_categories && *rows != ids => Err(Error::Vocabulary { rows: *rows, ids }),
+    let covers_all_categories = shapes.of(indices).is_some_and(|indices| indices.iter().product::<u64>() == lookups);
+    match shapes.of(table) {
+        Some([rows, _]) if covers_all_categories && *rows != ids => Err(Error::Vocabulary { rows: *rows, ids }),
         _ => Ok(()),
     }
 }

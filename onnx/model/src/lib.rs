@@ -1,6 +1,6 @@
 //! The model file: its metadata, the encoding of listings into its inputs, and inference.
 //!
-//! Independent of training: of everything about models, a server needs this crate alone.
+//! Independent of training: this is all that a server needs to use models.
 
 pub mod encoder;
 mod error;
@@ -11,8 +11,8 @@ mod pool;
 mod ranges;
 pub mod reference;
 pub mod runtime;
+mod shapes;
 pub mod signature;
-mod sizes;
 mod warning;
 
 pub use encoder::Encoder;

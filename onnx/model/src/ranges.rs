@@ -1,6 +1,6 @@
-//! Which rows of its tables a graph can look up, found by interval arithmetic without running it. The built-in runtime
-//! panics on an index out of range, and ort calls it through C functions, where a panic aborts the process. So a graph
-//! is accepted only if no input can make it look up a row that does not exist.
+//! Checks by interval arithmetic that all lookups of a graph are in range. The built-in runtime panics on an index out of
+//! range, and ort calls it through C functions, where a panic aborts the process. So a graph is only accepted if no input
+//! can cause such a lookup.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,69 +8,69 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{NodeProto, TensorProto};
 
 use crate::error::Error;
-use crate::sizes::{Sizes, axis, int};
+use crate::shapes::{Shapes, axis, int};
 
-/// The most columns whose ranges are kept apart. A wider value has one range for all of it.
+/// The maximum number of columns with separate ranges. A wider value has a single range.
 const MAX_COLUMNS: u64 = 64;
-/// Whole numbers beyond this are not exact in single precision.
+/// The largest integer up to which all are exact in single precision.
 const MAX_EXACT: f64 = 16_777_216.0;
-/// Bytes of a constant of floating point whose range may matter: bounds and offsets, not weights.
-const MAX_CONSTANT: usize = 4096;
+/// The maximum size in bytes of a float constant whose range is tracked: bounds and offsets, but not weights.
+const MAX_CONSTANT_BYTES: usize = 4096;
 
-/// The smallest and the largest number that a value can hold. NaN is not counted: as a whole number it is 0.
+/// The smallest and largest number that a value can have, apart from NaN, which becomes 0 as an integer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Range {
     low: f64,
     high: f64,
 }
 
-/// The ranges of the values so far, in the order of execution: one for each column (the last dimension) or one for all.
+/// The ranges of the values computed so far: one per column (the last dimension) or a single one.
 #[derive(Debug, Default)]
 pub(crate) struct Ranges<'g> {
-    of: HashMap<&'g str, Vec<Range>>,
-    /// Values of whole numbers.
-    whole: HashSet<&'g str>,
+    ranges: HashMap<&'g str, Vec<Range>>,
+    /// The integer values.
+    integers: HashSet<&'g str>,
 }
 
 impl Range {
     const ANY: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
 
-    fn of_numbers(numbers: impl Iterator<Item = f64>) -> Self {
-        numbers.map(|number| Self { low: number, high: number }).fold(None, Self::joined).unwrap_or(Self::ANY)
+    fn from_numbers(numbers: impl Iterator<Item = f64>) -> Self {
+        numbers.map(|number| Self { low: number, high: number }).fold(None, Self::fold_union).unwrap_or(Self::ANY)
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "as `Iterator::fold` calls it")]
-    fn joined(ranges: Option<Self>, range: Self) -> Option<Self> {
-        Some(ranges.map_or(range, |ranges| ranges.or(range)))
+    fn fold_union(ranges: Option<Self>, range: Self) -> Option<Self> {
+        Some(ranges.map_or(range, |ranges| ranges.union(range)))
     }
 
-    /// Both.
-    fn or(self, other: Self) -> Self {
-        // Bounds are never NaN: see `checked`.
+    /// The smallest range that contains both.
+    fn union(self, other: Self) -> Self {
+        // Bounds are never NaN: see `rounded`.
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
     fn plus(self, other: Self) -> Self {
-        Self { low: self.low + other.low, high: self.high + other.high }.checked()
+        Self { low: self.low + other.low, high: self.high + other.high }.rounded()
     }
 
     fn minus(self, other: Self) -> Self {
-        Self { low: self.low - other.high, high: self.high - other.low }.checked()
+        Self { low: self.low - other.high, high: self.high - other.low }.rounded()
     }
 
-    /// As `Clip` computes it, also for bounds in the wrong order.
-    fn within(self, bounds: Self) -> Self {
+    /// The range after `Clip`, including for bounds in the wrong order.
+    fn clip(self, bounds: Self) -> Self {
         let clip = |number: f64| number.max(bounds.low).min(bounds.high);
         Self { low: clip(self.low), high: clip(self.high) }
     }
 
-    /// Rounded to single precision, as the graph computes it, which keeps integers exact and the order of all others.
-    /// Nothing is known of integers beyond the exact ones.
-    fn checked(self) -> Self {
+    /// Rounds to single precision, as the graph does, which preserves integers and order. Beyond the exact integers, the range is
+    /// unknown.
+    fn rounded(self) -> Self {
         if self.low.abs() <= MAX_EXACT && self.high.abs() <= MAX_EXACT {
             #[expect(clippy::cast_possible_truncation, reason = "that is what the rounding is")]
-            let rounded = |bound: f64| f64::from(bound as f32);
-            Self { low: rounded(self.low), high: rounded(self.high) }
+            let round = |bound: f64| f64::from(bound as f32);
+            Self { low: round(self.low), high: round(self.high) }
         } else {
             Self::ANY
         }
@@ -78,22 +78,22 @@ impl Range {
 }
 
 impl<'g> Ranges<'g> {
-    /// An input of ids, the largest of each column given.
-    pub(crate) fn ids(&mut self, name: &'g str, largest: &[usize]) {
-        self.whole.insert(name);
-        #[expect(clippy::cast_precision_loss, reason = "what is not exact is given up in `checked`")]
-        let range = |largest: &usize| Range { low: 0.0, high: *largest as f64 }.checked();
-        self.of.insert(name, largest.iter().map(range).collect());
+    /// Adds an input of ids with the largest id of each column.
+    pub(crate) fn add_ids(&mut self, name: &'g str, largest: &[usize]) {
+        self.integers.insert(name);
+        #[expect(clippy::cast_precision_loss, reason = "inexact values are handled by `rounded`")]
+        let range = |largest: &usize| Range { low: 0.0, high: *largest as f64 }.rounded();
+        self.ranges.insert(name, largest.iter().map(range).collect());
     }
 
-    /// A tensor of the file, checked to hold as many bytes as it says.
-    pub(crate) fn constant(&mut self, tensor: &'g TensorProto) {
+    /// Adds a tensor of the file, whose size has been checked.
+    pub(crate) fn add_constant(&mut self, tensor: &'g TensorProto) {
         let numbers: Vec<f64> = if tensor.data_type == DataType::Int64 as i32 {
-            self.whole.insert(&tensor.name);
-            #[expect(clippy::cast_precision_loss, reason = "what is not exact is given up in `checked`")]
+            self.integers.insert(&tensor.name);
+            #[expect(clippy::cast_precision_loss, reason = "inexact values are handled by `rounded`")]
             let exact = |bytes: &[u8; 8]| i64::from_le_bytes(*bytes) as f64;
             tensor.raw_data.as_chunks().0.iter().map(exact).collect()
-        } else if tensor.data_type == DataType::Float as i32 && tensor.raw_data.len() <= MAX_CONSTANT {
+        } else if tensor.data_type == DataType::Float as i32 && tensor.raw_data.len() <= MAX_CONSTANT_BYTES {
             tensor.raw_data.as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()
         } else {
             return;
@@ -103,123 +103,124 @@ impl<'g> Ranges<'g> {
         }
         let columns = tensor.dims.last().map_or(1, |columns| columns.unsigned_abs());
         let columns = if columns <= MAX_COLUMNS { usize::try_from(columns).unwrap_or(1) } else { 1 };
-        let column = |place| Range::of_numbers(numbers.iter().skip(place).step_by(columns).copied()).checked();
-        self.of.insert(&tensor.name, (0..columns).map(column).collect());
+        let column = |index| Range::from_numbers(numbers.iter().skip(index).step_by(columns).copied()).rounded();
+        self.ranges.insert(&tensor.name, (0..columns).map(column).collect());
     }
 
-    /// Adds what a node computes, whose sizes are known.
+    /// Adds the output of a node with known shapes.
     ///
     /// # Errors
-    /// It looks rows up in a table, and it is not certain that the table has them; or it divides whole numbers, maybe
-    /// by 0, over which the runtime panics as well.
-    pub(crate) fn node(&mut self, node: &'g NodeProto, sizes: &Sizes<'_>) -> Result<(), Error> {
+    /// A lookup may be out of range, or an integer division may be by 0, on which the runtime panics too.
+    pub(crate) fn add_node(&mut self, node: &'g NodeProto, shapes: &Shapes<'_>) -> Result<(), Error> {
         match node.op_type.as_str() {
-            "Gather" => self.check_look_up(node, sizes)?,
-            "Div" | "Pow" | "Reciprocal" if self.is_whole(node) => {
-                return Err(Error::graph(format!("its node `{}` divides whole numbers", node.name)));
+            "Gather" => self.check_lookup(node, shapes)?,
+            "Div" | "Pow" | "Reciprocal" if self.is_integer(node) => {
+                return Err(Error::graph(format!("the node `{}` divides integers", node.name)));
             }
             _ => {}
         }
         let Some(output) = node.output.first() else { return Ok(()) };
-        if self.is_whole(node) {
-            self.whole.insert(output);
+        if self.is_integer(node) {
+            self.integers.insert(output);
         }
-        if let Some(ranges) = self.ranges_of(node, sizes) {
-            self.of.insert(output, ranges);
+        if let Some(ranges) = self.output_ranges(node, shapes) {
+            self.ranges.insert(output, ranges);
         }
         Ok(())
     }
 
-    /// Whether a node computes with whole numbers, or chooses among them.
-    fn is_whole(&self, node: &NodeProto) -> bool {
-        let is_whole = |place: usize| node.input.get(place).is_some_and(|input| self.whole.contains(input.as_str()));
+    /// Whether the output of a node is an integer.
+    fn is_integer(&self, node: &NodeProto) -> bool {
+        let is_integer =
+            |index: usize| node.input.get(index).is_some_and(|input| self.integers.contains(input.as_str()));
         match node.op_type.as_str() {
             "Cast" => int(node, "to") == Some(DataType::Int64 as i64),
-            "Where" => is_whole(1) || is_whole(2),
-            _ => is_whole(0),
+            "Where" => is_integer(1) || is_integer(2),
+            _ => is_integer(0),
         }
     }
 
-    fn check_look_up(&self, node: &NodeProto, sizes: &Sizes<'_>) -> Result<(), Error> {
+    fn check_lookup(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Result<(), Error> {
         let [table, rows] = &node.input[..] else {
-            return Err(Error::graph(format!("`{}` looks nothing up", node.name)));
+            return Err(Error::graph(format!("the node `{}` has invalid inputs", node.name)));
         };
-        let shape = sizes.of(table).unwrap_or_default();
+        let shape = shapes.of(table).unwrap_or_default();
         let along = axis(int(node, "axis").unwrap_or(0), shape.len());
         let count = along.and_then(|along| shape.get(along)).copied().unwrap_or_default();
-        let Range { low, high } = self.all(rows).unwrap_or(Range::ANY);
+        let Range { low, high } = self.total(rows).unwrap_or(Range::ANY);
         #[expect(clippy::cast_precision_loss, reason = "tables are far smaller than 2^53")]
         if low >= 0.0 && high < count as f64 {
             return Ok(());
         }
         Err(Error::graph(format!(
-            "its node `{}` may look up rows {low} to {high} of `{table}`, which has {count}",
+            "the node `{}` may look up rows {low} to {high} of `{table}`, which has {count} rows",
             node.name
         )))
     }
 
-    /// One range for all of a value.
-    fn all(&self, name: &str) -> Option<Range> {
-        self.of.get(name)?.iter().copied().fold(None, Range::joined)
+    /// The single range of a value.
+    fn total(&self, name: &str) -> Option<Range> {
+        self.ranges.get(name)?.iter().copied().fold(None, Range::fold_union)
     }
 
-    /// `None` where nothing is known.
-    fn ranges_of(&self, node: &NodeProto, sizes: &Sizes<'_>) -> Option<Vec<Range>> {
-        let of = |place: usize| self.of.get(node.input.get(place)?.as_str()).cloned();
-        let all = |place: usize| self.all(node.input.get(place)?);
+    /// The ranges of the output of a node; `None` if unknown.
+    fn output_ranges(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Option<Vec<Range>> {
+        let of = |index: usize| self.ranges.get(node.input.get(index)?.as_str()).cloned();
+        let all = |index: usize| self.total(node.input.get(index)?);
         Some(match node.op_type.as_str() {
             "Identity" => of(0)?,
             "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "Gather" => vec![all(0)?],
-            "Add" => pairs(&of(0)?, &of(1)?, Range::plus),
-            "Sub" => pairs(&of(0)?, &of(1)?, Range::minus),
-            "Where" => pairs(&of(1)?, &of(2)?, Range::or),
+            "Add" => combine_columns(&of(0)?, &of(1)?, Range::plus),
+            "Sub" => combine_columns(&of(0)?, &of(1)?, Range::minus),
+            "Where" => combine_columns(&of(1)?, &of(2)?, Range::union),
             "Clip" => {
                 let bounds = Range { low: all(1)?.low, high: all(2)?.high };
                 let unbounded = || vec![Range::ANY];
-                of(0).unwrap_or_else(unbounded).into_iter().map(|range| range.within(bounds)).collect()
+                of(0).unwrap_or_else(unbounded).into_iter().map(|range| range.clip(bounds)).collect()
             }
             "Cast" => {
-                // As a whole number NaN is 0, and a fraction is cut towards it.
+                // As an integer, NaN becomes 0, and a fraction is truncated towards 0.
                 let zero = Range { low: 0.0, high: 0.0 };
-                of(0)?.into_iter().map(|range| range.or(zero)).collect()
+                of(0)?.into_iter().map(|range| range.union(zero)).collect()
             }
-            "Slice" => self.columns_of_slice(node, sizes).or_else(|| Some(vec![all(0)?]))?,
-            "Concat" => self.joined_columns(node, sizes).or_else(|| {
+            "Slice" => self.slice_columns(node, shapes).or_else(|| Some(vec![all(0)?]))?,
+            "Concat" => self.concatenate_columns(node, shapes).or_else(|| {
                 let ranges = (0..node.input.len()).map(all).collect::<Option<Vec<_>>>()?;
-                Some(vec![ranges.into_iter().fold(None, Range::joined)?])
+                Some(vec![ranges.into_iter().fold(None, Range::fold_union)?])
             })?,
             _ => return None,
         })
     }
 
-    /// The columns that a slice takes out, where it takes nothing but columns.
-    fn columns_of_slice(&self, node: &NodeProto, sizes: &Sizes<'_>) -> Option<Vec<Range>> {
-        let ranges = self.of.get(node.input.first()?.as_str())?;
-        let shape = sizes.of(node.input.first()?)?;
-        let list = |place: usize| sizes.list(node.input.get(place)?);
+    /// The ranges of a slice of columns.
+    fn slice_columns(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Option<Vec<Range>> {
+        let ranges = self.ranges.get(node.input.first()?.as_str())?;
+        let shape = shapes.of(node.input.first()?)?;
+        let list = |index: usize| shapes.list(node.input.get(index)?);
         let (&[start], &[along]) = (list(1)?, list(3)?) else { return None };
-        let is_plain = axis(along, shape.len())? + 1 == shape.len() && list(4).is_none_or(|steps| steps == [1]);
-        let width = usize::try_from(*sizes.of(node.output.first()?)?.last()?).ok()?;
+        let is_supported = axis(along, shape.len())? + 1 == shape.len() && list(4).is_none_or(|steps| steps == [1]);
+        let width = usize::try_from(*shapes.of(node.output.first()?)?.last()?).ok()?;
         let start = usize::try_from(start).ok()?;
-        ranges.get(start..start.checked_add(width)?).filter(|_| is_plain).map(<[Range]>::to_vec)
+        ranges.get(start..start.checked_add(width)?).filter(|_| is_supported).map(<[Range]>::to_vec)
     }
 
-    /// The columns of values that are joined column by column.
-    fn joined_columns(&self, node: &NodeProto, sizes: &Sizes<'_>) -> Option<Vec<Range>> {
-        let shape = sizes.of(node.output.first()?)?;
+    /// The ranges of a concatenation of columns.
+    fn concatenate_columns(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Option<Vec<Range>> {
+        let shape = shapes.of(node.output.first()?)?;
         if axis(int(node, "axis")?, shape.len())? + 1 != shape.len() || *shape.last()? > MAX_COLUMNS {
             return None;
         }
         let columns = node.input.iter().map(|input| {
-            let (ranges, width) = (self.of.get(input.as_str())?, usize::try_from(*sizes.of(input)?.last()?).ok()?);
-            Some(if ranges.len() == width { ranges.clone() } else { vec![self.all(input)?; width] })
+            let (ranges, width) = (self.ranges.get(input.as_str())?, usize::try_from(*shapes.of(input)?.last()?).ok()?);
+            Some(if ranges.len() == width { ranges.clone() } else { vec![self.total(input)?; width] })
         });
         Some(columns.collect::<Option<Vec<_>>>()?.concat())
     }
 }
 
-/// Column by column where both have as many or one has the same for all; otherwise the widest of any pair.
-fn pairs(one: &[Range], other: &[Range], combine: impl Fn(Range, Range) -> Range) -> Vec<Range> {
+/// Combines ranges column by column if the numbers of columns match or one has a single range; otherwise combines the total
+/// ranges.
+fn combine_columns(one: &[Range], other: &[Range], combine: impl Fn(Range, Range) -> Range) -> Vec<Range> {
     match (one, other) {
         ([one], others) => others.iter().map(|other| combine(*one, *other)).collect(),
         (ones, [other]) => ones.iter().map(|one| combine(*one, *other)).collect(),
@@ -227,7 +228,7 @@ fn pairs(one: &[Range], other: &[Range], combine: impl Fn(Range, Range) -> Range
             ones.iter().zip(others).map(|(one, other)| combine(*one, *other)).collect()
         }
         (ones, others) => {
-            let all = |ranges: &[Range]| ranges.iter().copied().fold(None, Range::joined).unwrap_or(Range::ANY);
+            let all = |ranges: &[Range]| ranges.iter().copied().fold(None, Range::fold_union).unwrap_or(Range::ANY);
             vec![combine(all(ones), all(others))]
         }
     }

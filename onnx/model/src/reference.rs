@@ -1,11 +1,11 @@
-//! The distribution of the training data, to compare requests with.
+//! The distribution of the training data, for drift detection.
 
 use domain::quantile;
 use serde::{Deserialize, Serialize};
 
-/// The most frequent keys of a category, which have a bin each.
+/// The maximum number of keys with a bin; the others share one.
 const MAX_KEYS: usize = 30;
-/// The bins of a number, before equal ones are merged.
+/// The number of bins of a number before duplicates are merged.
 const BINS: usize = 10;
 
 /// The distribution of each feature in the training data.
@@ -24,7 +24,7 @@ pub struct KeyDistribution {
     pub name: String,
     /// The most frequent ids, the most frequent first.
     pub ids: Vec<i64>,
-    /// The share of each of them, of all other known keys, and of listings with an unknown or missing key.
+    /// The share of each of these ids, of all other known keys, and of unknown or missing keys.
     pub shares: Vec<f64>,
 }
 
@@ -33,14 +33,14 @@ pub struct KeyDistribution {
 pub struct NumberDistribution {
     /// The name of the feature.
     pub name: String,
-    /// Rising, distinct edges between the bins.
+    /// The ascending, distinct edges between the bins.
     pub edges: Vec<f32>,
-    /// The share of each bin, and of listings without a number.
+    /// The share of each bin, and of missing numbers.
     pub shares: Vec<f64>,
 }
 
 impl KeyDistribution {
-    /// The distribution of a feature, given the count of each id from 0.
+    /// The distribution of a feature from the count of each id, starting at 0.
     #[must_use]
     pub fn new(name: &str, counts: &[u64]) -> Self {
         let (unknown, known) = counts.split_first().unwrap_or((&0, &[]));
@@ -56,11 +56,11 @@ impl KeyDistribution {
         }
     }
 
-    /// The bin of a value: one for each entry of `shares`.
+    /// The bin of a value, an index of `shares`.
     #[must_use]
     pub fn bin(&self, id: i64) -> usize {
         match self.ids.iter().position(|known| *known == id) {
-            Some(place) => place,
+            Some(index) => index,
             None if id > 0 => self.ids.len(),
             None => self.ids.len() + 1,
         }
@@ -68,7 +68,7 @@ impl KeyDistribution {
 }
 
 impl NumberDistribution {
-    /// The distribution of a feature, given a sample of its values; NaN stands for a missing one.
+    /// The distribution of a feature from a sample of its values, NaN if missing.
     #[must_use]
     pub fn new(name: &str, values: &[f32]) -> Self {
         let mut known: Vec<f32> = values.iter().copied().filter(|value| !value.is_nan()).collect();
@@ -83,7 +83,7 @@ impl NumberDistribution {
         distribution
     }
 
-    /// The bin of a value: one for each entry of `shares`.
+    /// The bin of a value, an index of `shares`.
     #[must_use]
     pub fn bin(&self, value: f32) -> usize {
         if value.is_nan() { self.edges.len() + 1 } else { self.edges.partition_point(|edge| *edge <= value) }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rare_keys_are_one() {
+    fn rare_keys_share_a_bin() {
         let distribution = KeyDistribution::new("model", &(0..100).collect::<Vec<u64>>());
         assert_eq!((distribution.ids.len(), distribution.ids[0], distribution.shares.len()), (30, 99, 32));
         assert!((distribution.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_never_known_or_always_the_same_has_its_bins() {
+    fn constant_and_missing_numbers_have_bins() {
         assert_eq!(NumberDistribution::new("a", &[f32::NAN]).shares, [0.0, 1.0]);
         assert_eq!(NumberDistribution::new("a", &[5.0; 3]).shares, [0.0, 1.0, 0.0]);
     }

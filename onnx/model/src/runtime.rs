@@ -1,4 +1,4 @@
-//! The ONNX runtime behind ort: pure Rust by default, native ONNX Runtime when asked for.
+//! The ONNX runtime behind ort: pure Rust by default, or the native ONNX Runtime.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use tract_onnx::prelude::{Datum, InferenceModelExt, IntoRunnable, TValue, TVec, 
 use crate::error::Error;
 use crate::graph::{CATEGORICAL_INPUT, Graph, NUMERIC_INPUT, OUTPUT, Widths};
 
-/// A runtime that is ready to open sessions. A process has one: the first that is loaded.
+/// A loaded runtime. A process has only one: the first that is loaded.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     environment: Environment,
@@ -22,14 +22,13 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the native ONNX Runtime from a shared library (`ORT_DYLIB_PATH`), or without one the
-    /// pure-Rust runtime that is part of the program.
+    /// Loads the native ONNX Runtime from a shared library (`ORT_DYLIB_PATH`), or else the built-in pure-Rust runtime.
     ///
     /// # Errors
-    /// When the library cannot be loaded or is too old.
+    /// The library cannot be loaded or is too old.
     pub fn load(library: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = library else {
-            // False when a runtime is in place already, which is then the one that is used.
+            // Returns false if a runtime has already been loaded, which is then used.
             ort::set_api(ort_tract::api());
             return Ok(Self { environment: ort::init().build()?, is_native: false });
         };
@@ -45,24 +44,24 @@ impl Runtime {
         if self.is_native { "onnxruntime" } else { "ort-tract" }
     }
 
-    /// Opens and runs a graph once in the built-in runtime, without ort in between: ort calls it through C functions, and a
-    /// panic in one of those aborts the process. Failures that depend on the graph alone show here, as an error; those that
-    /// depend on the inputs are ruled out by [`Graph::new`].
+    /// Opens and runs a graph once in the built-in runtime without ort, which calls it through C functions, where a panic aborts
+    /// the process. This detects failures that only depend on the graph; those that depend on the inputs are excluded by
+    /// [`Graph::new`].
     ///
     /// # Errors
-    /// The runtime refuses the graph or panics over it.
-    pub(crate) fn rehearse(&self, graph: &mut Graph, widths: Widths, rows: usize) -> Result<(), Error> {
+    /// The runtime rejects the graph or panics.
+    pub(crate) fn dry_run(&self, graph: &mut Graph, widths: Widths, rows: usize) -> Result<(), Error> {
         if self.is_native {
             return Ok(());
         }
         let file = graph.with_rows(rows);
-        let rehearsal = catch_unwind(AssertUnwindSafe(|| run_once(file, widths, rows)));
-        let outputs = rehearsal.map_err(|panic| Error::Panicked(panic_message(&*panic)))?;
+        let result = catch_unwind(AssertUnwindSafe(|| run_once(file, widths, rows)));
+        let outputs = result.map_err(|panic| Error::Panicked(panic_message(&*panic)))?;
         let outputs = outputs.map_err(|error| Error::Inference(format!("{error:#}")))?;
         let expected = (f32::datum_type(), &[rows, widths.quantiles][..]);
         match &outputs[..] {
             [output] if (output.datum_type(), output.shape()) == expected => Ok(()),
-            outputs => Err(Error::graph(format!("it answers {outputs:?} where {expected:?} is expected"))),
+            outputs => Err(Error::graph(format!("it returned {outputs:?} instead of {expected:?}"))),
         }
     }
 }
@@ -82,27 +81,27 @@ pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }
 
-/// One loaded graph, made for a fixed number of rows. Runs one batch at a time.
+/// A loaded graph with a fixed batch size. Runs one batch at a time.
 #[derive(Debug)]
 pub(crate) struct Session {
     inner: ort::session::Session,
     widths: Widths,
     rows: usize,
-    /// The inputs of a run, padded to the number of rows.
+    /// The inputs, padded to the batch size.
     ids: Vec<i64>,
     numbers: Vec<f32>,
 }
 
 impl Session {
-    /// Opens a graph for `rows` rows per run, and runs it once as a check.
+    /// Opens a graph with a batch size of `rows`, and runs it once as a check.
     ///
     /// # Errors
-    /// When the runtime refuses the graph.
+    /// The runtime rejects the graph.
     pub(crate) fn open(runtime: &Runtime, graph: &mut Graph, widths: Widths, rows: usize) -> Result<Self, Error> {
         let session = ort::session::Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(ort::Error::from)?
-            // One thread per session: requests run in parallel in several sessions instead.
+            // Requests run in parallel in several sessions instead.
             .with_intra_threads(1)
             .map_err(ort::Error::from)?
             .commit_from_memory(&graph.with_rows(rows).encode_to_vec())?;
@@ -111,22 +110,21 @@ impl Session {
         Ok(session)
     }
 
-    /// The most rows of a run. One of fewer rows costs the same.
+    /// The batch size. A run with fewer rows costs the same.
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Runs a batch: ids `[N, C]` and numbers `[N, F]`, row by row; appends the answer, `[N, Q]`, row by row, in
-    /// currency units.
+    /// Runs a batch of ids `[N, C]` and numbers `[N, F]`, and appends the price quantiles `[N, Q]`, all in row-major order.
     ///
     /// # Errors
-    /// When the lengths do not fit each other or the runtime fails.
+    /// The lengths do not match, or the runtime fails.
     pub(crate) fn run_batch(&mut self, ids: &[i64], numbers: &[f32], quantiles: &mut Vec<f32>) -> Result<(), Error> {
         let Widths { categorical, numeric, quantiles: width } = self.widths;
         let count = ids.len() / categorical;
         if count > self.rows || ids.len() != count * categorical || numbers.len() != count * numeric {
-            let given = format!("{} ids and {} numbers do not make up to {} rows", ids.len(), numbers.len(), self.rows);
-            return Err(Error::graph(given));
+            let reason = format!("{} ids and {} numbers are not at most {} rows", ids.len(), numbers.len(), self.rows);
+            return Err(Error::graph(reason));
         }
         self.ids.clear();
         self.ids.extend_from_slice(ids);
@@ -142,7 +140,7 @@ impl Session {
         let (shape, prices) = output.try_extract_tensor::<f32>()?;
         let expected = [self.rows, width].map(|dim| i64::try_from(dim).unwrap_or(i64::MAX));
         if **shape != expected {
-            return Err(Error::graph(format!("it answered {shape:?} where {expected:?} was expected")));
+            return Err(Error::graph(format!("it returned the shape {shape:?} instead of {expected:?}")));
         }
         quantiles.extend_from_slice(&prices[..count * width]);
         Ok(())

@@ -17,47 +17,47 @@ use crate::reference::Reference;
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signature {
-    /// `probeg.schema`: how a listing becomes the inputs.
+    /// `probeg.schema`: the encoding of listings as inputs.
     pub schema: FeatureSchema,
-    /// `probeg.quantiles`: the levels of the output, in its order, symmetric around 0.5.
+    /// `probeg.quantiles`: the quantile levels of the output, in order, symmetric around 0.5.
     pub quantiles: Vec<f64>,
     /// `probeg.calibration`: the conformal intervals.
     pub calibration: Calibration,
-    /// `probeg.accuracy`: measured on the test split; `null` while a file is being made.
+    /// `probeg.accuracy`: the accuracy on the test split; `null` before the evaluation.
     pub accuracy: Option<AccuracyCard>,
-    /// `probeg.run`: the run that made the file.
+    /// `probeg.run`: the run that trained the model.
     pub run: RunSummary,
-    /// `probeg.reference`: how the values of the training data are spread; missing in older files.
+    /// `probeg.reference`: the distribution of the training data; missing in older files.
     pub reference: Option<Reference>,
-    /// `probeg.golden`: rows with the prices that the file must give for them; missing in older files.
+    /// `probeg.golden`: the golden rows; missing in older files.
     pub golden: Option<Golden>,
 }
 
-/// Rows with the prices that the network gave for them before it was exported.
+/// Golden rows: inputs with the prices that the network predicted before it was exported.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Golden {
-    /// Ids, `[N, C]`, row by row.
+    /// The ids `[N, C]`, in row-major order.
     pub categorical: Vec<i64>,
-    /// Numbers, `[N, F]`, row by row, null where missing.
+    /// The numbers `[N, F]`, in row-major order, null if missing.
     pub numeric: Vec<Option<f32>>,
-    /// Quantiles of the price, `[N, Q]`, row by row.
+    /// The price quantiles `[N, Q]`, in row-major order.
     pub price_quantiles: Vec<f32>,
 }
 
-/// The run that made a model file.
+/// The run that trained a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
-    /// The run's number in the database that it was trained from.
+    /// The number of the run in its database.
     pub id: i64,
-    /// When it began, RFC 3339.
+    /// When it started, RFC 3339.
     pub started_at: String,
-    /// When the file was made, RFC 3339.
+    /// When the file was created, RFC 3339.
     pub trained_at: String,
-    /// The seed of everything random.
+    /// The random seed.
     pub seed: u64,
-    /// Listings in the train, validation and test splits.
+    /// The number of listings in each split.
     pub rows: SplitCounts,
-    /// The whole configuration.
+    /// The full configuration.
     pub config: serde_json::Value,
 }
 
@@ -65,7 +65,7 @@ impl Signature {
     /// The metadata entries, as (key, JSON).
     ///
     /// # Errors
-    /// When a value cannot be written as JSON, such as a number that is not finite.
+    /// A value cannot be serialized as JSON.
     pub fn to_metadata(&self) -> Result<[(&'static str, String); 7], Error> {
         Ok([
             entry("probeg.schema", &self.schema)?,
@@ -81,7 +81,7 @@ impl Signature {
     /// Reads the signature of a file and checks that it is consistent.
     ///
     /// # Errors
-    /// When the bytes are not an ONNX file, or the metadata is missing, malformed or inconsistent.
+    /// The bytes are not an ONNX file, or the metadata is missing, malformed or inconsistent.
     pub fn of_file(bytes: &[u8]) -> Result<Self, Error> {
         Self::of(&decode(bytes)?)
     }
@@ -100,7 +100,7 @@ impl Signature {
         Ok(signature)
     }
 
-    /// The part of it that a registry stores beside the file.
+    /// The part that the registry stores with the file.
     #[must_use]
     pub fn summary(&self) -> serde_json::Value {
         serde_json::json!({ "fingerprint": self.schema.fingerprint, "quantiles": self.quantiles })
@@ -108,18 +108,22 @@ impl Signature {
 
     fn check(&self) -> Result<(), Error> {
         if !self.schema.is_intact() {
-            return Err(metadata("probeg.schema", &"its fingerprint does not fit its content"));
+            return Err(metadata("probeg.schema", &"its fingerprint does not match its content"));
         }
         check_schema(&self.schema).map_err(|reason| metadata("probeg.schema", &reason))?;
         let levels = &self.quantiles;
-        let rising = levels.windows(2).all(|pair| pair[0] < pair[1]) && levels.iter().all(|at| (0.0..1.0).contains(at));
-        if levels.len().is_multiple_of(2) || !rising {
-            return Err(metadata("probeg.quantiles", &"levels must rise and be odd in number, the median amid them"));
+        let is_ascending =
+            levels.windows(2).all(|pair| pair[0] < pair[1]) && levels.iter().all(|at| (0.0..1.0).contains(at));
+        if levels.len().is_multiple_of(2) || !is_ascending {
+            return Err(metadata(
+                "probeg.quantiles",
+                &"the levels must be ascending and odd in number, with the median in the middle",
+            ));
         }
         if !self.calibration.is_consistent(self.quantiles.len()) {
-            return Err(metadata("probeg.calibration", &"bands and offsets do not fit each other"));
+            return Err(metadata("probeg.calibration", &"its bands and offsets are inconsistent"));
         }
-        if !self.reference.as_ref().is_none_or(|reference| fits(reference, &self.schema)) {
+        if !self.reference.as_ref().is_none_or(|reference| matches_schema(reference, &self.schema)) {
             return Err(metadata("probeg.reference", &"its features are not those of `probeg.schema`"));
         }
         if let Some(golden) = &self.golden {
@@ -129,7 +133,7 @@ impl Signature {
     }
 }
 
-/// The most golden rows of a file.
+/// The maximum number of golden rows in a file.
 const MAX_GOLDEN_ROWS: usize = 1024;
 
 impl Golden {
@@ -155,7 +159,7 @@ impl Golden {
     }
 }
 
-/// Every key has one id, and a text for each of its columns.
+/// Checks that keys are unique and have a text for each column.
 fn check_schema(schema: &FeatureSchema) -> Result<(), String> {
     if schema.categorical.is_empty() || schema.numeric.is_empty() {
         return Err("it has no categorical or no numeric features".to_owned());
@@ -164,9 +168,9 @@ fn check_schema(schema: &FeatureSchema) -> Result<(), String> {
     for feature in &schema.categorical {
         let mut keys = FxHashSet::default();
         for texts in &feature.values {
-            let is_whole = write_key(&mut key, texts.iter().map(|text| Some(text.as_str())));
-            if !is_whole || texts.is_empty() || texts.len() != feature.columns.len() {
-                return Err(format!("{texts:?} is no key of {} in columns {:?}", feature.name, feature.columns));
+            let is_complete = write_key(&mut key, texts.iter().map(|text| Some(text.as_str())));
+            if !is_complete || texts.is_empty() || texts.len() != feature.columns.len() {
+                return Err(format!("{texts:?} is not a key of {} with columns {:?}", feature.name, feature.columns));
             }
             if !keys.insert(key.clone()) {
                 return Err(format!("{texts:?} is twice among the values of {}", feature.name));
@@ -176,12 +180,12 @@ fn check_schema(schema: &FeatureSchema) -> Result<(), String> {
     Ok(())
 }
 
-fn fits(reference: &Reference, schema: &FeatureSchema) -> bool {
+fn matches_schema(reference: &Reference, schema: &FeatureSchema) -> bool {
     let Reference { categorical, numeric } = reference;
     categorical.len() == schema.categorical.len()
         && numeric.len() == schema.numeric.len()
-        && categorical.iter().all(|spread| spread.shares.len() == spread.ids.len() + 2)
-        && numeric.iter().all(|spread| spread.shares.len() == spread.edges.len() + 2)
+        && categorical.iter().all(|distribution| distribution.shares.len() == distribution.ids.len() + 2)
+        && numeric.iter().all(|distribution| distribution.shares.len() == distribution.edges.len() + 2)
 }
 
 fn entry(key: &'static str, value: &impl Serialize) -> Result<(&'static str, String), Error> {

@@ -1,4 +1,4 @@
-//! Warnings about values that a valuation could not take into account.
+//! Warnings about unknown values.
 
 use domain::cell::shorten;
 use domain::feature::{CategoricalFeature, FeatureSchema};
@@ -8,10 +8,10 @@ use rustc_hash::FxHashMap;
 
 use crate::encoder::Encoder;
 
-/// Finds the known value nearest to an unknown one. Built once per model.
+/// Suggests the nearest known value for an unknown one. Built once per model.
 #[derive(Debug)]
 pub(crate) struct Suggestions {
-    /// For each categorical feature, by the texts that lead its keys: the models of each make, say.
+    /// For each categorical feature, the spellings by leading texts, such as the models of each make.
     spellings: Vec<FxHashMap<String, Spellings>>,
 }
 
@@ -20,8 +20,7 @@ impl Suggestions {
         Self { spellings: schema.categorical.iter().map(spellings_of).collect() }
     }
 
-    /// A warning for each text that is in no vocabulary, given the ids of the listing. The model of an unknown make gets
-    /// none of its own.
+    /// A warning for each text that is not in its vocabulary, except for the model of an unknown make.
     pub(crate) fn unknown_values(
         &self,
         schema: &FeatureSchema,
@@ -42,17 +41,17 @@ impl Suggestions {
         let features = schema.categorical.iter().zip(&self.spellings);
         for ((columns, id), (feature, spellings)) in encoder.categorical_columns().zip(ids).zip(features) {
             let Some((last, leading)) = columns.split_last() else { continue };
-            let Some(given) = text(last).filter(|_| *id == 0) else { continue };
+            let Some(value) = text(last).filter(|_| *id == 0) else { continue };
             let siblings = write_key(&mut key, leading.iter().map(text)).then(|| spellings.get(&key)).flatten();
             if siblings.is_none() && !leading.is_empty() && !warnings.is_empty() {
                 continue;
             }
-            let known = |place: usize| feature.values[place].last().map_or("", String::as_str);
-            let nearest = siblings.and_then(|siblings| siblings.nearest(given, known)).map(known);
+            let known = |index: usize| feature.values[index].last().map_or("", String::as_str);
+            let nearest = siblings.and_then(|siblings| siblings.nearest(value, known)).map(known);
             warnings.push(Warning {
                 code: "unknown_value",
                 field: last.name().to_owned(),
-                message: describe(last.name(), given, nearest),
+                message: describe(last.name(), value, nearest),
             });
         }
         warnings
@@ -62,20 +61,20 @@ impl Suggestions {
 fn spellings_of(feature: &CategoricalFeature) -> FxHashMap<String, Spellings> {
     let mut by_leading: FxHashMap<String, Vec<(usize, &str)>> = FxHashMap::default();
     let mut key = String::new();
-    for (place, texts) in feature.values.iter().enumerate() {
+    for (index, texts) in feature.values.iter().enumerate() {
         let Some((last, leading)) = texts.split_last() else { continue };
         if write_key(&mut key, leading.iter().map(|text| Some(text.as_str()))) {
             match by_leading.get_mut(&key) {
-                Some(known) => known.push((place, last)),
-                None => drop(by_leading.insert(key.clone(), vec![(place, last)])),
+                Some(known) => known.push((index, last)),
+                None => drop(by_leading.insert(key.clone(), vec![(index, last)])),
             }
         }
     }
     by_leading.into_iter().map(|(leading, known)| (leading, Spellings::new(known))).collect()
 }
 
-fn describe(field: &str, given: &str, nearest: Option<&str>) -> String {
-    let given = shorten(given);
+fn describe(field: &str, value: &str, nearest: Option<&str>) -> String {
+    let value = shorten(value);
     let known = nearest.map(|nearest| format!(" (did you mean {nearest:?}?)")).unwrap_or_default();
-    format!("{field} {given:?} is not known{known}; the car was valued without it")
+    format!("{field} {value:?} is not known{known}; the car was valued without it")
 }

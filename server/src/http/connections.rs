@@ -31,7 +31,7 @@ use stream::Stream;
 use crate::http::budget::Caller;
 use crate::http::buffers::Buffers;
 
-/// The largest request head in bytes.
+/// The maximum size of a request head in bytes.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 /// How long to wait when all slots are taken or the system cannot accept another connection.
 const RETRY_DELAY: Duration = Duration::from_millis(50);

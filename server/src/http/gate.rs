@@ -22,7 +22,7 @@ use crate::http::request_log::RequestId;
 pub(crate) struct Gate {
     pub(crate) keys: Arc<Keys>,
     pub(crate) access: Access,
-    /// The largest body in bytes.
+    /// The maximum size of a body in bytes.
     pub(crate) max_bytes: usize,
     /// How long the response may take.
     pub(crate) timeout: Duration,

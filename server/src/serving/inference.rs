@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDate;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use domain::{Listing, Valuation};
-use onnx_model::model::FEW;
+use onnx_model::model::MAX_QUICK_ROWS;
 use tokio::sync::oneshot;
 
 use crate::http::problem::Problem;
@@ -192,7 +192,7 @@ impl Worker {
         let share = self.queue.len().div_ceil(self.threads);
         let mut listings = first.request.listings.len();
         let mut batch = vec![first];
-        while batch.len() <= share && listings < FEW {
+        while batch.len() <= share && listings < MAX_QUICK_ROWS {
             let Ok(queued) = self.queue.try_recv() else { break };
             listings += queued.request.listings.len();
             batch.push(queued);

@@ -48,7 +48,7 @@ impl Served {
         // The counts stay consistent after a panic.
         let mut drift = drift.lock().unwrap_or_else(PoisonError::into_inner);
         for row in rows {
-            let (ids, numbers) = self.model.given_inputs(predicted, row);
+            let (ids, numbers) = self.model.present_inputs(predicted, row);
             drift.add(ids, numbers);
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, Utc};
 use domain::{Cell, Column, Listing};
-use onnx_model::model::{DEFAULT_LEVEL, FEW};
+use onnx_model::model::{DEFAULT_LEVEL, MAX_QUICK_ROWS};
 use onnx_model::{Model, Runtime, Sessions};
 use storage::Database;
 use tokio::time::timeout;
@@ -186,8 +186,8 @@ impl Reloader {
         let loaded = self.engine.loader.run(LOAD_TIMEOUT, move || {
             let sessions = Sessions { bulk: BULK_THREADS * sessions, quick: sessions };
             let model = Model::open(&runtime, &bytes, sessions);
-            let model = model.map_err(|source| ReloadError::Model { version, source })?.in_threads(BULK_THREADS);
-            model.prove().map_err(|source| ReloadError::Model { version, source })?;
+            let model = model.map_err(|source| ReloadError::Model { version, source })?.with_threads(BULK_THREADS);
+            model.verify().map_err(|source| ReloadError::Model { version, source })?;
             warm_up(&model, version, today)?;
             Ok(Served::new(version, sha256, model))
         });
@@ -238,7 +238,7 @@ fn warm_up(model: &Model, version: i64, today: NaiveDate) -> Result<(), ReloadEr
         return Err(ReloadError::Implausible { version, price, low, high });
     }
     let start = Instant::now();
-    model.predict(vec![(&listing, today); FEW]).map_err(|source| ReloadError::Model { version, source })?;
+    model.predict(vec![(&listing, today); MAX_QUICK_ROWS]).map_err(|source| ReloadError::Model { version, source })?;
     let latency = start.elapsed();
-    if latency > MAX_LATENCY { Err(ReloadError::TooSlow { version, cars: FEW, latency }) } else { Ok(()) }
+    if latency > MAX_LATENCY { Err(ReloadError::TooSlow { version, cars: MAX_QUICK_ROWS, latency }) } else { Ok(()) }
 }

@@ -1,8 +1,8 @@
-//! What both directions of the binary COPY format share.
+//! The signature and the column types of binary COPY.
 
 use domain::Column;
 
-/// The signature of a stream.
+/// The signature at the start of a stream.
 pub(super) const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// The days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch.
 pub(super) const EPOCH_IN_DAYS: i32 = 10_957;
@@ -18,6 +18,7 @@ pub(super) enum SqlType {
     Date,
 }
 
+/// The type of a column.
 pub(super) fn sql_type(column: Column) -> SqlType {
     match column {
         Column::Year | Column::OwnersCount => SqlType::Int2,

@@ -69,7 +69,7 @@ pub(super) async fn recanonicalize(connection: &mut PgConnection) -> Result<()> 
         tracing::info!(
             listings.changed = changed.updated,
             listings.merged = changed.merged,
-            "Stored listings were converted to the canonical form of this version."
+            "Stored listings were brought into the canonical form of this version."
         );
     }
     Ok(())

@@ -91,8 +91,8 @@ fn ambiguous_packages_are_rejected() {
     assert_damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has an undeclared namespace prefix");
     assert_damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has a malformed attribute");
     assert_damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "is truncated");
-    assert_damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
-    assert_damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "has two parts of the name");
+    assert_damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "two parts have the name");
+    assert_damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "two parts have the name");
     let twice = "<workbook xmlns:b=\"b\" xmlns:c=\"c\"><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
     assert_damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
     let workbook = "<Relationship Id=\"r\" Type=\"a/officeDocument\" Target=\"xl/workbook.xml\"/>";

@@ -39,7 +39,7 @@ impl TrainingRun<'_> {
         let model = Model::open(runtime, &file, Sessions::bulk(1))?;
         let difference = check_agreement(regressor, &model, &test)?;
         // A server would reject a file that fails this check.
-        model.prove()?;
+        model.verify()?;
         report(Progress::Agreed(difference));
         Ok((file, signature))
     }

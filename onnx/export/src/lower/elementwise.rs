@@ -1,4 +1,4 @@
-//! Operations on numbers: arithmetic, comparisons, masks, types, activations, the mean.
+//! Elementwise operations and reductions: arithmetic, comparisons, masks, casts, activations and the mean.
 
 use burn::backend::ir::{BinaryOpIr, CastOpIr, MaskFillOpIr, ReduceDimOpIr, ScalarIr, ScalarOpIr, TensorIr, UnaryOpIr};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -12,13 +12,13 @@ impl Lowering<'_> {
         self.emit(op_type, &[&op.lhs, &op.rhs], &op.out)
     }
 
-    /// A tensor with a scalar on its right.
+    /// An operation with a scalar right-hand side.
     pub(super) fn with_scalar(&mut self, op_type: &str, op: &ScalarOpIr) -> Result<(), ExportError> {
         let inputs = vec![self.value(&op.lhs)?, self.scalar(op.rhs, op.lhs.dtype)?];
         self.push(op_type, inputs, vec![], &op.out)
     }
 
-    /// ONNX has no `log1p`. Near 0 this is exact to 1e-7 absolute, not relative.
+    /// ONNX has no `log1p`. Near 0 the absolute error is up to 1e-7.
     pub(super) fn log1p(&mut self, op: &UnaryOpIr) -> Result<(), ExportError> {
         let inputs = vec![self.value(&op.input)?, self.scalar(ScalarIr::Float(1.0), op.input.dtype)?];
         let sum = self.builder.push("Add", inputs, vec![]);
@@ -32,26 +32,26 @@ impl Lowering<'_> {
         max: ScalarIr,
         out: &TensorIr,
     ) -> Result<(), ExportError> {
-        // An optional input that is left out has no name.
+        // An omitted optional input has an empty name.
         let min = min.map_or_else(|| Ok(String::new()), |min| self.scalar(min, tensor.dtype));
         let inputs = vec![self.value(tensor)?, min?, self.scalar(max, tensor.dtype)?];
-        self.bounded("Clip", inputs, tensor, out)
+        self.emit_bounded("Clip", inputs, tensor, out)
     }
 
     pub(super) fn relu(&mut self, op: &UnaryOpIr) -> Result<(), ExportError> {
         let inputs = vec![self.value(&op.input)?];
-        self.bounded("Relu", inputs, &op.input, &op.out)
+        self.emit_bounded("Relu", inputs, &op.input, &op.out)
     }
 
-    /// An operation that bounds `tensor`, its first input: tract would bound NaN too, burn does not.
-    fn bounded(
+    /// An operation that bounds `tensor`, its first input. Unlike burn, tract does not preserve NaN.
+    fn emit_bounded(
         &mut self,
         op_type: &str,
         inputs: Vec<String>,
         tensor: &TensorIr,
         out: &TensorIr,
     ) -> Result<(), ExportError> {
-        if !self.may_hold_nan.contains(&tensor.id) || !tensor.dtype.is_float() {
+        if !self.may_have_nan.contains(&tensor.id) || !tensor.dtype.is_float() {
             return self.push(op_type, inputs, vec![], out);
         }
         let tensor = inputs[0].clone();
@@ -60,7 +60,7 @@ impl Lowering<'_> {
         self.push("Where", vec![nan, tensor, bounded], vec![], out)
     }
 
-    /// burn records `x.is_nan()` as `x != x`, the only inequality that is lowered.
+    /// burn records `x.is_nan()` as `x != x`, the only supported inequality.
     pub(super) fn is_nan(&mut self, op: &BinaryOpIr) -> Result<(), ExportError> {
         if op.lhs.id != op.rhs.id || !op.lhs.dtype.is_float() {
             return Err(self.unsupported());
@@ -68,7 +68,7 @@ impl Lowering<'_> {
         self.emit("IsNaN", &[&op.lhs], &op.out)
     }
 
-    /// A choice, not arithmetic: NaN under the mask does not reach the result.
+    /// A selection rather than arithmetic, so masked NaN does not propagate.
     pub(super) fn mask_fill(&mut self, op: &MaskFillOpIr) -> Result<(), ExportError> {
         let inputs = vec![self.value(&op.mask)?, self.scalar(op.value, op.tensor.dtype)?, self.value(&op.tensor)?];
         self.push("Where", inputs, vec![], &op.out)
@@ -78,7 +78,7 @@ impl Lowering<'_> {
         self.emit_with("Cast", &[&op.input], vec![int("to", i32::from(DataType::Int64).into())], &op.out)
     }
 
-    /// burn keeps the reduced axis, with length one.
+    /// burn keeps the reduced axis with length 1.
     pub(super) fn mean(&mut self, op: &ReduceDimOpIr) -> Result<(), ExportError> {
         let attributes = vec![ints("axes", vec![dim_value(op.axis)]), int("keepdims", 1)];
         self.emit_with("ReduceMean", &[&op.input], attributes, &op.out)

@@ -1,4 +1,4 @@
-//! Operations that move elements without computing: shapes, axes, slices, rows of a table.
+//! Layout operations: reshape, transpose, slice, gather and concatenation.
 
 use burn::backend::ir::{CatOpIr, SelectOpIr, SliceOpIr, SwapDimsOpIr, TensorIr};
 use burn::tensor::Slice;
@@ -9,7 +9,7 @@ use crate::error::ExportError;
 use crate::proto::{dim_value, int, ints};
 
 impl Lowering<'_> {
-    /// As Unsqueeze or Squeeze where that is all it is, which runtimes handle without a copy.
+    /// Uses Unsqueeze or Squeeze if possible, which runtimes execute without a copy.
     pub(super) fn reshape(&mut self, input: &TensorIr, out: &TensorIr) -> Result<(), ExportError> {
         let (from, to) = (self.dims(input.id), self.dims(out.id));
         if from == to {
@@ -26,7 +26,7 @@ impl Lowering<'_> {
         self.push(op_type, inputs, vec![], out)
     }
 
-    /// The one dimension that depends on the batch is left to the runtime, as -1.
+    /// The batch-dependent dimension is -1, which the runtime infers.
     fn reshape_target(&self, to: &[Dim]) -> Result<Vec<i64>, ExportError> {
         if to.iter().filter(|dim| matches!(dim, Dim::Rows(_))).count() > 1 {
             return Err(ExportError::TwoDynamicDimensions { operation: self.operation.clone() });
@@ -52,26 +52,26 @@ impl Lowering<'_> {
         self.emit_with("Transpose", &[input], vec![ints("perm", axes)], out)
     }
 
-    /// Only the axes that are cut; a full range is the same for every batch.
+    /// Slices only the axes without a full range.
     pub(super) fn slice(&mut self, op: &SliceOpIr) -> Result<(), ExportError> {
-        let mut cut = [vec![], vec![], vec![], vec![]];
+        let mut bounds_by_kind = [vec![], vec![], vec![], vec![]];
         for (axis, range) in op.ranges.iter().enumerate().filter(|(_, range)| **range != Slice::full()) {
-            // burn counts a negative step from the other end than ONNX does.
+            // burn and ONNX interpret negative steps differently.
             let (Some(end), 1..) = (range.end, range.step) else { return Err(self.unsupported()) };
             let bounds = [range.start, end, axis.cast_signed(), range.step];
-            for (list, value) in cut.iter_mut().zip(bounds) {
+            for (list, value) in bounds_by_kind.iter_mut().zip(bounds) {
                 list.push(value as i64);
             }
         }
-        if cut[0].is_empty() {
+        if bounds_by_kind[0].is_empty() {
             return self.alias(&op.tensor, &op.out);
         }
         let mut inputs = vec![self.value(&op.tensor)?];
-        inputs.extend(cut.map(|list| self.builder.list(list)));
+        inputs.extend(bounds_by_kind.map(|list| self.builder.list(list)));
         self.push("Slice", inputs, vec![], &op.out)
     }
 
-    /// Rows of a table, or columns along another axis.
+    /// Selects rows of a table, or slices along another axis.
     pub(super) fn gather(&mut self, op: &SelectOpIr) -> Result<(), ExportError> {
         self.emit_with("Gather", &[&op.tensor, &op.indices], vec![int("axis", dim_value(op.dim))], &op.out)
     }

@@ -23,7 +23,7 @@ fn open(file: &[u8]) -> Result<Model, Error> {
 
 /// The error from opening or verifying a file.
 fn error_of_file(file: &[u8]) -> String {
-    let result = open(file).and_then(|model| model.prove());
+    let result = open(file).and_then(|model| model.verify());
     result.expect_err("the file must be rejected").to_string()
 }
 
@@ -45,7 +45,7 @@ fn error_of_signature(change: impl FnOnce(&mut Signature)) -> String {
 fn valid_files_pass_verification() {
     let (graph, signature) = valid_model();
     let model = open(&file(graph, &signature)).unwrap();
-    model.prove().unwrap();
+    model.verify().unwrap();
     let prices = model.run_graph(&[0; 13], &[0.0; 6]).unwrap();
     assert!((prices[QUANTILES / 2].ln() - 14.0).abs() < 1e-4, "{prices:?}");
 }
@@ -132,7 +132,7 @@ fn lookups_in_the_batch_are_bounded_by_the_smallest_session() {
 #[test]
 fn integer_divisions_are_rejected() {
     let divided = error_of_graph(|graph| graph.node.insert(0, node("Div", &["categorical", "offsets"], "more")));
-    assert!(divided.contains("divides whole numbers"), "{divided}");
+    assert!(divided.contains("divides integers"), "{divided}");
 }
 
 #[test]
@@ -176,11 +176,11 @@ fn loops_branches_and_foreign_operations_are_rejected() {
         ..AttributeProto::default()
     };
     for op_type in ["Loop", "Scan", "If"] {
-        assert!(error_of_node(op_type, "", vec![body()]).contains("not accepted"));
+        assert!(error_of_node(op_type, "", vec![body()]).contains("not supported"));
     }
-    assert!(error_of_node("ConstantOfShape", "", vec![constant]).contains("not accepted"));
-    assert!(error_of_node("RandomNormal", "", vec![]).contains("not accepted"));
-    assert!(error_of_node("Exp", "com.example", vec![]).contains("not accepted"));
+    assert!(error_of_node("ConstantOfShape", "", vec![constant]).contains("not supported"));
+    assert!(error_of_node("RandomNormal", "", vec![]).contains("not supported"));
+    assert!(error_of_node("Exp", "com.example", vec![]).contains("not supported"));
     let (graph, signature) = valid_model();
     let mut model = model_proto(graph, &signature);
     model.functions.push(tract_onnx::pb::FunctionProto::default());
@@ -195,9 +195,9 @@ fn expensive_graphs_are_rejected() {
             graph.node.push(node(op_type, &["shift", "huge"], "bomb"));
         })
     };
-    assert!(bomb("Expand", &[1 << 40, 1, 1]).contains("too much work"));
-    assert!(bomb("Tile", &[1 << 30, 1 << 33]).contains("too much work"));
-    assert!(bomb("Reshape", &[i64::MAX, i64::MAX]).contains("too much work"));
+    assert!(bomb("Expand", &[1 << 40, 1, 1]).contains("too large"));
+    assert!(bomb("Tile", &[1 << 30, 1 << 33]).contains("too large"));
+    assert!(bomb("Reshape", &[i64::MAX, i64::MAX]).contains("too large"));
     // Twenty doublings, none of them large by itself.
     let doubled = error_of_graph(|graph| {
         graph.node.push(node("Identity", &["numeric"], "d0"));
@@ -206,7 +206,7 @@ fn expensive_graphs_are_rejected() {
             graph.node.push(node_with("Concat", &[&from, &from], &to, vec![int("axis", 0)]));
         }
     });
-    assert!(doubled.contains("too much work"));
+    assert!(doubled.contains("too large"));
     let products = error_of_graph(|graph| {
         graph.initializer.push(tensor("wide", &[1, 3000], &[0.0; 3000]));
         graph.initializer.push(tensor("narrower", &[3000, 1000], &vec![0.0; 3_000_000]));
@@ -218,7 +218,7 @@ fn expensive_graphs_are_rejected() {
             graph.node.push(node("MatMul", &[&between, "back"], &to));
         }
     });
-    assert!(products.contains("too much work"));
+    assert!(products.contains("too large"));
     let many = error_of_graph(|graph| {
         (0..5000).for_each(|step| graph.node.push(node("Exp", &["shift"], &format!("n{step}"))));
     });
@@ -235,11 +235,11 @@ fn invalid_tensors_are_rejected() {
         tensor.raw_data.clear();
     });
     assert!(outside.contains("in another file"));
-    assert!(tensor(|tensor| tensor.dims = vec![1 << 40]).contains("says that it is"));
-    assert!(tensor(|tensor| tensor.dims = vec![i64::MAX, i64::MAX]).contains("says that it is"));
-    assert!(tensor(|tensor| tensor.dims = vec![-1]).contains("says that it is"));
-    assert!(tensor(|tensor| tensor.data_type = DataType::String as i32).contains("elements of type"));
-    assert!(tensor(|tensor| tensor.name = "categorical".to_owned()).contains("two values"));
+    assert!(tensor(|tensor| tensor.dims = vec![1 << 40]).contains("with the dimensions"));
+    assert!(tensor(|tensor| tensor.dims = vec![i64::MAX, i64::MAX]).contains("with the dimensions"));
+    assert!(tensor(|tensor| tensor.dims = vec![-1]).contains("with the dimensions"));
+    assert!(tensor(|tensor| tensor.data_type = DataType::String as i32).contains("unsupported element type"));
+    assert!(tensor(|tensor| tensor.name = "categorical".to_owned()).contains("duplicate value"));
 }
 
 #[test]
@@ -256,11 +256,11 @@ fn inputs_and_outputs_are_checked() {
     let int = error_of_graph(|graph| graph.output[0] = value("price_quantiles", DataType::Int64, QUANTILES));
     assert!(int.contains("outputs"));
     let narrow = error_of_graph(|graph| replace_last(graph, node("Exp", &["shift"], "price_quantiles")));
-    assert!(narrow.contains("its output is Some([256, 1])"), "{narrow}");
+    assert!(narrow.contains("its output has the shape Some([256, 1])"), "{narrow}");
     let other = error_of_graph(|graph| {
         replace_last(graph, node_with("Cast", &["log_price"], "price_quantiles", vec![to_int64()]));
     });
-    assert!(other.contains("it answers") && other.contains("is expected"), "{other}");
+    assert!(other.contains("it returned") && other.contains("instead of"), "{other}");
 }
 
 /// The attribute of a cast to integers.
@@ -284,7 +284,7 @@ fn invalid_prices_are_rejected() {
         }
         error_of_file(&file(graph, &signature))
     };
-    assert!(spread([14.3, 14.2, 14.1, 14.0, 13.9, 13.8, 13.7]).contains("not rising prices"));
+    assert!(spread([14.3, 14.2, 14.1, 14.0, 13.9, 13.8, 13.7]).contains("not ascending prices"));
     assert!(spread([14.0, 14.1, 14.2, 14.3, 14.4, 14.5, f32::NAN]).contains("golden"));
     let (mut graph, mut signature) = valid_model();
     graph.initializer.iter_mut().filter(|tensor| tensor.name == "spread").for_each(|tensor| {
@@ -317,12 +317,14 @@ fn inconsistent_schemas_are_rejected() {
         })
     };
     assert!(schema(|schema| schema.categorical[0].values[1] = vec!["kia".to_owned()]).contains("twice"));
-    assert!(schema(|schema| schema.categorical[0].values[1] = vec!["a".to_owned(), "b".to_owned()]).contains("no key"));
-    assert!(schema(|schema| schema.categorical[0].values[1].clear()).contains("no key"));
+    assert!(
+        schema(|schema| schema.categorical[0].values[1] = vec!["a".to_owned(), "b".to_owned()]).contains("not a key")
+    );
+    assert!(schema(|schema| schema.categorical[0].values[1].clear()).contains("not a key"));
     assert!(schema(|schema| schema.categorical.clear()).contains("no categorical"));
     assert!(schema(|schema| schema.numeric.clear()).contains("no categorical or no numeric"));
     assert!(schema(|schema| schema.numeric[0].name = "wings".to_owned()).contains("wings"));
     let reference = onnx_model::reference::Reference::default();
     assert!(error_of_signature(|signature| signature.reference = Some(reference)).contains("probeg.reference"));
-    assert!(error_of_signature(|signature| signature.quantiles.fill(0.5)).contains("rise"));
+    assert!(error_of_signature(|signature| signature.quantiles.fill(0.5)).contains("ascending"));
 }

@@ -16,7 +16,7 @@ const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: clo
 const SERVICE_UNAVAILABLE: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// The stream of a connection that is no longer HTTP.
+/// The stream of a connection that hyper has closed.
 #[derive(Debug)]
 pub(super) struct FinishedStream {
     pub(super) stream: TcpStream,

@@ -1,4 +1,4 @@
-//! The open connections, and since when each is idle.
+//! The open connections and their idle times.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,30 +13,30 @@ use tokio::sync::Notify;
 
 use super::finished::FinishedStream;
 
-/// The state of a connection, shared by all who observe it.
+/// The shared state of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
-    /// Since when the server has been waiting for the peer: for a request, more of a body, or the reading of a response.
-    /// In milliseconds, from 1; 0 while the peer waits for the server.
+    /// The time since which the server has been waiting for the peer to send a request or more of a body, or to read a response,
+    /// in milliseconds starting at 1; 0 while the peer is waiting for the server.
     idle_since: AtomicU64,
-    /// Whether a request is being served, up to the end of its response.
+    /// Whether a request is in progress, up to the end of its response.
     serving: AtomicBool,
     /// The number of requests so far.
     requests: AtomicU64,
     evicted: Notify,
-    /// The stream, once HTTP has finished with it.
+    /// The stream, once hyper has closed the connection.
     pub(super) finished: Mutex<Option<FinishedStream>>,
 }
 
 impl Connection {
-    /// The server waits for the peer from now on.
+    /// Marks the connection as idle: the server is waiting for the peer.
     pub(crate) fn set_idle(&self) {
         if !self.is_idle() {
             self.idle_since.store(now(), Ordering::Relaxed);
         }
     }
 
-    /// The peer waits for the server from now on.
+    /// Marks the connection as busy: the peer is waiting for the server.
     pub(crate) fn set_busy(&self) {
         self.idle_since.store(0, Ordering::Relaxed);
     }
@@ -59,13 +59,13 @@ impl Connection {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Completes when the connection should be closed, unless it has become busy since.
+    /// Completes when the connection should be closed, unless it has become busy in the meantime.
     pub(super) async fn evicted(&self) {
         self.evicted.notified().await;
     }
 }
 
-/// Milliseconds since the first call, from 1.
+/// Milliseconds since the first call, starting at 1.
 fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX - 1) + 1
@@ -78,7 +78,7 @@ pub(super) struct Registry {
     next: AtomicU64,
 }
 
-/// A connection in the registry, removed when this is dropped.
+/// A registered connection, removed on drop.
 pub(super) struct Registered {
     number: u64,
     pub(super) connection: Arc<Connection>,
@@ -124,7 +124,7 @@ impl Drop for Registered {
     }
 }
 
-/// A response body that notes when the server waits for the peer to read it.
+/// A response body that marks the connection as idle while the server waits for the peer to read it.
 pub(super) struct TrackedBody {
     body: Body,
     connection: Arc<Connection>,
@@ -142,7 +142,7 @@ impl HttpBody for TrackedBody {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        // The peer has read what it got, since more is requested.
+        // More is requested, so the peer has read the previous bytes.
         self.connection.set_busy();
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_ready() {

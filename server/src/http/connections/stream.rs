@@ -1,4 +1,5 @@
-//! The stream of a connection: counts the bytes of request heads, and outlives HTTP for a last response.
+//! The stream of a connection, which counts the bytes of request heads and remains available for a last response after hyper
+//! has closed the connection.
 
 use std::io;
 use std::pin::Pin;
@@ -12,24 +13,24 @@ use super::finished::FinishedStream;
 use super::registry::Connection;
 use crate::http::budget::Share;
 
-/// Bytes of a head that do not count against the budget: a connection reads as many at a time.
+/// The size up to which a head does not count against the budget, in bytes.
 const FREE_HEAD_BYTES: u64 = 8 << 10;
-/// Bytes of memory per byte of a head, since the buffer grows by copying.
+/// The number of bytes of memory per byte of a head, since the buffer is copied when it grows.
 const COPIES: u64 = 2;
-/// The most bytes to read at a time. Buffers grow with what they get at once, and stay as large while the connection is
-/// idle.
+/// The maximum number of bytes to read at a time. hyper's buffers grow with the size of reads, and stay that large while the
+/// connection is idle.
 const MAX_READ_BYTES: usize = 8 << 10;
 
 /// The stream of a connection.
 pub(super) struct Stream {
-    /// `None` only while this is dropped.
+    /// `None` only during drop.
     inner: Option<TcpStream>,
     connection: Arc<Connection>,
     /// The memory of the head that is being read.
     memory: Share,
-    /// Bytes of that head so far.
+    /// The number of bytes of that head so far.
     head_bytes: u64,
-    /// The number of requests before it.
+    /// The number of requests before that head.
     requests: u64,
     exceeded_budget: bool,
 }
@@ -39,7 +40,7 @@ impl Stream {
         Self { inner: Some(stream), connection, memory, head_bytes: 0, requests: 0, exceeded_budget: false }
     }
 
-    /// Counts bytes that were read. Those of bodies are counted where they are stored.
+    /// Counts bytes that were read. Bodies are counted separately.
     fn count(&mut self, bytes: usize) -> io::Result<()> {
         if self.connection.is_serving() {
             return Ok(());

@@ -106,7 +106,7 @@ impl IntoResponses for ItemProblems {
 impl IntoResponses for PromotionProblems {
     fn responses() -> Responses {
         let malformed = Problem::MalformedJson { detail: "expected value at line 1 column 12".to_owned() };
-        let missing = Problem::NotFound { detail: "there is no model version 7: see `probeg models list`".to_owned() };
+        let missing = Problem::NotFound { detail: "there is no model version 7; see `probeg models list`".to_owned() };
         let limit = Problem::TooLarge { limit: 1 << 20 };
         let media_type = Problem::UnsupportedMediaType { expected: "application/json" };
         let field = Problem::missing_version();

@@ -1,5 +1,4 @@
-//! Shape inference with limits, without running the graph: a few bytes can ask for more memory or time than any machine
-//! has.
+//! Shape inference with limits: a small graph could need more memory or time than available.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,33 +7,33 @@ use tract_onnx::pb::{NodeProto, TensorProto};
 
 use crate::error::Error;
 
-/// Elements of all values of a run together. A network of the usual size has some ten million.
+/// The maximum number of elements of all values in a run. A typical network has about ten million.
 const MAX_ELEMENTS: u64 = 1 << 28;
-/// Products of all matrix multiplications of a run: some ten seconds of one processor.
+/// The maximum number of multiplications in the matrix products of a run: about ten seconds on one processor.
 const MAX_PRODUCTS: u64 = 1 << 37;
-/// Dimensions of a value.
+/// The maximum number of dimensions of a value.
 const MAX_RANK: usize = 8;
 
-/// The shapes of the values so far, in the order of execution. Where an operation does not fit its inputs they are upper
-/// bounds; the runtime then reports the error.
+/// The shapes of the values computed so far. If the inputs of an operation do not match, they are upper bounds, and the
+/// runtime reports the error.
 #[derive(Debug, Default)]
-pub(crate) struct Sizes<'g> {
+pub(crate) struct Shapes<'g> {
     shapes: HashMap<&'g str, Vec<u64>>,
-    /// Constants that say which axes there are, where a slice ends, what a shape becomes.
+    /// Constants with axes, slice bounds or target shapes.
     lists: HashMap<&'g str, Vec<i64>>,
-    /// Constants of floating point.
+    /// Float constants.
     weights: HashSet<&'g str>,
     elements: u64,
     products: u64,
 }
 
-impl<'g> Sizes<'g> {
-    pub(crate) fn input(&mut self, name: &'g str, shape: &[u64]) {
+impl<'g> Shapes<'g> {
+    pub(crate) fn add_input(&mut self, name: &'g str, shape: &[u64]) {
         self.shapes.insert(name, shape.to_vec());
     }
 
-    /// A tensor of the file, which holds as many elements as it says.
-    pub(crate) fn constant(&mut self, tensor: &'g TensorProto) {
+    /// Adds a tensor of the file, whose size has been checked.
+    pub(crate) fn add_constant(&mut self, tensor: &'g TensorProto) {
         self.shapes.insert(&tensor.name, tensor.dims.iter().map(|dim| dim.unsigned_abs()).collect());
         if tensor.data_type == DataType::Float as i32 {
             self.weights.insert(&tensor.name);
@@ -49,7 +48,7 @@ impl<'g> Sizes<'g> {
         self.shapes.get(name).map(Vec::as_slice)
     }
 
-    /// A constant list of a few whole numbers.
+    /// A short constant list of integers.
     pub(crate) fn list(&self, name: &str) -> Option<&[i64]> {
         self.lists.get(name).map(Vec::as_slice)
     }
@@ -58,17 +57,17 @@ impl<'g> Sizes<'g> {
         self.weights.contains(name)
     }
 
-    /// Adds what a node computes.
+    /// Adds the output of a node.
     ///
     /// # Errors
-    /// The operation is not supported, its shape depends on computed values, or it is too much work.
-    pub(crate) fn node(&mut self, node: &'g NodeProto) -> Result<(), Error> {
-        let Some(shape) = self.shape_of(node) else {
-            return Err(Error::graph(format!("its node `{}` ({}) is not accepted", node.name, node.op_type)));
+    /// The operation is not supported, its shape depends on computed values, or a limit is exceeded.
+    pub(crate) fn add_node(&mut self, node: &'g NodeProto) -> Result<(), Error> {
+        let Some(shape) = self.output_shape(node) else {
+            return Err(Error::graph(format!("the node `{}` ({}) is not supported", node.name, node.op_type)));
         };
         self.elements = self.elements.saturating_add(count(&shape));
         if self.elements > MAX_ELEMENTS || self.products > MAX_PRODUCTS || shape.len() > MAX_RANK {
-            return Err(Error::graph(format!("it is too much work: node `{}` computes {shape:?}", node.name)));
+            return Err(Error::graph(format!("it is too large: the node `{}` computes {shape:?}", node.name)));
         }
         if let Some(output) = node.output.first() {
             self.shapes.insert(output, shape);
@@ -76,12 +75,12 @@ impl<'g> Sizes<'g> {
         Ok(())
     }
 
-    fn shape_of(&mut self, node: &NodeProto) -> Option<Vec<u64>> {
-        // An optional input that is left out has no name.
-        let given = node.input.iter().filter(|name| !name.is_empty());
-        let inputs: Vec<&[u64]> = given.map(|name| self.of(name)).collect::<Option<_>>()?;
+    fn output_shape(&mut self, node: &NodeProto) -> Option<Vec<u64>> {
+        // An omitted optional input has an empty name.
+        let present = node.input.iter().filter(|name| !name.is_empty());
+        let inputs: Vec<&[u64]> = present.map(|name| self.of(name)).collect::<Option<_>>()?;
         let [first, others @ ..] = &inputs[..] else { return None };
-        let list = |place: usize| self.list(node.input.get(place)?);
+        let list = |index: usize| self.list(node.input.get(index)?);
         Some(match node.op_type.as_str() {
             "Abs" | "Cast" | "Ceil" | "Cos" | "CumSum" | "Erf" | "Exp" | "Floor" | "Identity" | "IsNaN"
             | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round" | "Sigmoid"
@@ -105,8 +104,8 @@ impl<'g> Sizes<'g> {
             }
             "Concat" => concatenate(&inputs, int(node, "axis")?)?,
             "Transpose" => {
-                let axes = ints(node, "perm")?.iter().map(|place| axis(*place, first.len()));
-                axes.map(|place| first.get(place?).copied()).collect::<Option<_>>()?
+                let axes = ints(node, "perm")?.iter().map(|index| axis(*index, first.len()));
+                axes.map(|index| first.get(index?).copied()).collect::<Option<_>>()?
             }
             "Slice" => {
                 let axes = list(3).map_or_else(|| (0..).take(first.len()).collect(), <[i64]>::to_vec);
@@ -144,7 +143,7 @@ fn ints<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> {
     attribute(node, name).map(|attribute| attribute.ints.as_slice())
 }
 
-/// The place of an axis, which may be counted from the end.
+/// The index of an axis, which may be negative, counted from the end.
 pub(crate) fn axis(axis: i64, rank: usize) -> Option<usize> {
     let axis = if axis < 0 { axis.checked_add_unsigned(rank as u64)? } else { axis };
     usize::try_from(axis).ok().filter(|axis| *axis < rank)
@@ -160,16 +159,16 @@ fn broadcast(one: &[u64], other: &[u64]) -> Vec<u64> {
 }
 
 fn reduce(shape: &[u64], axes: &[i64], keeps_axes: bool) -> Option<Vec<u64>> {
-    let reduced: HashSet<usize> = axes.iter().map(|place| axis(*place, shape.len())).collect::<Option<_>>()?;
+    let reduced: HashSet<usize> = axes.iter().map(|index| axis(*index, shape.len())).collect::<Option<_>>()?;
     let dims = shape.iter().enumerate();
     Some(if keeps_axes {
-        dims.map(|(place, dim)| if reduced.contains(&place) { 1 } else { *dim }).collect()
+        dims.map(|(index, dim)| if reduced.contains(&index) { 1 } else { *dim }).collect()
     } else {
-        dims.filter(|(place, _)| !reduced.contains(place)).map(|(_, dim)| *dim).collect()
+        dims.filter(|(index, _)| !reduced.contains(index)).map(|(_, dim)| *dim).collect()
     })
 }
 
-/// The shape of a matrix product, and how many products of numbers it takes.
+/// The shape of a matrix product, and its number of multiplications.
 fn product(one: &[u64], other: &[u64]) -> Option<(Vec<u64>, u64)> {
     let ([batch @ .., rows, inner], [other_batch @ .., other_inner, columns]) = (one, other) else { return None };
     let mut shape = broadcast(batch, other_batch);
@@ -192,43 +191,43 @@ fn concatenate(inputs: &[&[u64]], along: i64) -> Option<Vec<u64>> {
 
 fn slice(shape: &[u64], starts: &[i64], ends: &[i64], axes: &[i64], steps: Option<&[i64]>) -> Option<Vec<u64>> {
     let mut sliced = shape.to_vec();
-    for (place, ((start, end), along)) in starts.iter().zip(ends).zip(axes).enumerate() {
+    for (index, ((start, end), along)) in starts.iter().zip(ends).zip(axes).enumerate() {
         let along = axis(*along, shape.len())?;
         let length = i64::try_from(shape[along]).ok()?;
         let clamp = |bound: i64| if bound < 0 { bound.saturating_add(length) } else { bound }.clamp(0, length);
         let step = match steps {
-            Some(steps) => u64::try_from(*steps.get(place)?).ok().filter(|step| *step > 0)?,
+            Some(steps) => u64::try_from(*steps.get(index)?).ok().filter(|step| *step > 0)?,
             None => 1,
         };
-        let cut = clamp(*end).saturating_sub(clamp(*start)).max(0).unsigned_abs();
-        sliced[along] = cut.div_ceil(step);
+        let length = clamp(*end).saturating_sub(clamp(*start)).max(0).unsigned_abs();
+        sliced[along] = length.div_ceil(step);
     }
     Some(sliced)
 }
 
 fn unsqueeze(shape: &[u64], axes: &[i64]) -> Option<Vec<u64>> {
     let rank = shape.len() + axes.len();
-    let inserted: HashSet<usize> = axes.iter().map(|place| axis(*place, rank)).collect::<Option<_>>()?;
+    let inserted: HashSet<usize> = axes.iter().map(|index| axis(*index, rank)).collect::<Option<_>>()?;
     let mut dims = shape.iter();
-    (0..rank).map(|place| if inserted.contains(&place) { Some(1) } else { dims.next().copied() }).collect()
+    (0..rank).map(|index| if inserted.contains(&index) { Some(1) } else { dims.next().copied() }).collect()
 }
 
-/// 0 stands for a dimension that stays, −1 for whatever is left.
+/// In the target, 0 keeps a dimension, and −1 is inferred.
 fn reshape(shape: &[u64], target: &[i64]) -> Option<Vec<u64>> {
     let mut reshaped = Vec::with_capacity(target.len());
-    let mut open = None;
-    for (place, dim) in target.iter().enumerate() {
+    let mut inferred = None;
+    for (index, dim) in target.iter().enumerate() {
         reshaped.push(match dim {
-            0 => *shape.get(place)?,
+            0 => *shape.get(index)?,
             -1 => {
-                open = Some(place);
+                inferred = Some(index);
                 1
             }
             dim => u64::try_from(*dim).ok()?,
         });
     }
-    if let Some(place) = open {
-        reshaped[place] = count(shape).div_ceil(count(&reshaped).max(1));
+    if let Some(index) = inferred {
+        reshaped[index] = count(shape).div_ceil(count(&reshaped).max(1));
     }
     Some(reshaped)
 }
