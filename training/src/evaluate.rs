@@ -23,6 +23,9 @@ pub struct Evaluation {
     pub rejected: u64,
 }
 
+/// The maximum number of listings of a split to evaluate, so that memory does not grow with the table; more would hardly
+/// change the metrics.
+pub(crate) const MAX_EVALUATED_ROWS: usize = 20_000;
 /// The number of rows to value together.
 const BATCH_ROWS: usize = 1024;
 
@@ -99,7 +102,13 @@ impl<'a> Measurement<'a> {
         if self.pending.len() == BATCH_ROWS { self.evaluate_batch() } else { Ok(()) }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Adds the listings of a chunk; false once there are enough.
+    pub(crate) fn add_chunk(&mut self, chunk: &ListingChunk) -> Result<bool, Error> {
+        (0..chunk.len()).try_for_each(|row| self.add(stored_listing(chunk, row)))?;
+        Ok(self.len() < MAX_EVALUATED_ROWS)
+    }
+
+    fn len(&self) -> usize {
         self.as_listed.len() + self.pending.len()
     }
 

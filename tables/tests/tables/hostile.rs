@@ -85,10 +85,10 @@ fn ambiguous_xml_is_rejected() {
     damaged(&with_part("xl/theme/theme1.xml", b"<a:b/>"), "has an undeclared namespace prefix");
     damaged(&with_part("docProps/app.xml", b"<a b='<'/>"), "has a malformed attribute");
     damaged(&with_part(SHEET, b"<worksheet><sheetData>"), "is truncated");
-    damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "has two parts of the name");
-    damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "has two parts of the name");
+    damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "two parts have the name");
+    damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "two parts have the name");
     let twice = "<workbook xmlns:b=\"b\" xmlns:c=\"c\"><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
-    damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
+    damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "more than one relationship id");
     let workbook = "<Relationship Id=\"r\" Type=\"a/officeDocument\" Target=\"xl/workbook.xml\"/>";
     let twice = format!("<Relationships>{workbook}{}</Relationships>", workbook.replace("\"r\"", "\"s\""));
     damaged(&with_part("_rels/.rels", twice.as_bytes()), "there must be exactly one workbook part");

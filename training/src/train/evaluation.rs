@@ -5,19 +5,16 @@ use domain::accuracy::{AccuracyCard, Newest};
 use domain::calibration::Calibration;
 use domain::identity::Split;
 use onnx_model::{Encoder, Model, Sessions, Signature};
-use storage::{ListingChunk, TabularBatch};
+use storage::TabularBatch;
 
 use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
 use crate::Error;
-use crate::evaluate::{Measurement, calibration_rows, stored_listing};
+use crate::evaluate::{MAX_EVALUATED_ROWS, Measurement, calibration_rows, stored_listing};
 use crate::export::{check_agreement, golden, model_file};
 use crate::model::TabularRegressor;
 use crate::stream::ListingStream;
 
-/// The maximum number of listings of a split to evaluate, so that memory does not grow with the table; more would hardly
-/// change the metrics.
-const MAX_EVALUATED_ROWS: usize = 20_000;
 /// The number of test rows on which the exported file is compared with the network.
 const AGREEMENT_ROWS: usize = 1024;
 impl TrainingRun<'_> {
@@ -34,7 +31,7 @@ impl TrainingRun<'_> {
         signature.run = self.summary.clone();
         let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
         let mut measurement = Measurement::new(&model, today);
-        stream.scan(Split::Test, |chunk| evaluate_chunk(chunk, &mut measurement))?;
+        stream.scan(Split::Test, |chunk| measurement.add_chunk(chunk))?;
         signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, ..card });
         let test = agreement_rows(stream, model.encoder())?;
         signature.golden = Some(golden(regressor, &test));
@@ -64,12 +61,6 @@ impl TrainingRun<'_> {
         })?;
         Ok(model.calibrated(Calibration::fit(&signature.quantiles, &rows)))
     }
-}
-
-/// Evaluates the listings of a chunk; false once there are enough.
-pub(super) fn evaluate_chunk(chunk: &ListingChunk, measurement: &mut Measurement<'_>) -> Result<bool, Error> {
-    (0..chunk.len()).try_for_each(|row| measurement.add(stored_listing(chunk, row)))?;
-    Ok(measurement.len() < MAX_EVALUATED_ROWS)
 }
 
 /// The test rows on which the exported file is compared with the network.

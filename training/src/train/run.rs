@@ -9,7 +9,6 @@ use serde_json::json;
 use storage::{NewModel, Snapshot, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
-use super::evaluation::evaluate_chunk;
 use crate::Error;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::TrainConfig;
@@ -135,7 +134,7 @@ impl TrainingRun<'_> {
         )?;
         let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
         let mut measurement = Measurement::new(&model, today);
-        stream.scan_held_out(|chunk| evaluate_chunk(chunk, &mut measurement))?;
+        stream.scan_held_out(|chunk| measurement.add_chunk(chunk))?;
         stream.release_held_out();
         Ok(measurement.card()?.map(|card| Newest { since, accuracy: card.overall }))
     }
