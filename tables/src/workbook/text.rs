@@ -19,7 +19,7 @@ pub(crate) struct Text {
     prefix: String,
     characters: usize,
     /// The depth of the open `t` element.
-    text_depth: Option<usize>,
+    run_depth: Option<usize>,
     /// The depth of the open phonetic run.
     phonetic_depth: Option<usize>,
 }
@@ -27,25 +27,25 @@ pub(crate) struct Text {
 impl Text {
     pub(crate) fn clear(&mut self) {
         self.prefix.clear();
-        (self.characters, self.text_depth, self.phonetic_depth) = (0, None, None);
+        (self.characters, self.run_depth, self.phonetic_depth) = (0, None, None);
     }
 
     /// Handles an event within an `si` or `is` element; `depth` elements are open after it. Phonetic runs, which are a
     /// pronunciation guide, are skipped.
     pub(crate) fn observe(&mut self, event: &Event<'_>, depth: usize) {
         match event {
-            Event::Start(tag) if self.text_depth.is_none() && self.phonetic_depth.is_none() => {
+            Event::Start(tag) if self.run_depth.is_none() && self.phonetic_depth.is_none() => {
                 match tag.local_name().as_ref() {
-                    "t" => self.text_depth = Some(depth),
+                    "t" => self.run_depth = Some(depth),
                     "rPh" => self.phonetic_depth = Some(depth),
                     _ => {}
                 }
             }
             Event::End(_) => {
-                self.text_depth = self.text_depth.filter(|text| *text <= depth);
+                self.run_depth = self.run_depth.filter(|text| *text <= depth);
                 self.phonetic_depth = self.phonetic_depth.filter(|phonetic| *phonetic <= depth);
             }
-            _ if self.text_depth.is_some() => self.push(event),
+            _ if self.run_depth.is_some() => self.push(event),
             _ => {}
         }
     }
