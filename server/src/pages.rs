@@ -49,7 +49,7 @@ pub(crate) fn routes(document: OpenApi) -> Router {
         .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
         .route("/assets/probeg.js", text("text/javascript; charset=utf-8", SCRIPT))
         .route("/assets/words.js", text("text/javascript; charset=utf-8", WORDS))
-        .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &*COLUMNS)))
+        .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &COLUMNS)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
     // "none" disables the badge that would send the URL of the document to an external validator.

@@ -217,12 +217,11 @@ impl<'de, N: Copy + PartialEq> Visitor<'de> for ObjectVisitor<N> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(Text(name)) = map.next_key()? {
-            match (self.0)(&name) {
-                Some(name) => fields.keep(name, scalar_value(map.next_value()?).map_err(|error| nested(&error))?),
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                    fields.refuse(Field::Unknown(shorten(&name)));
-                }
+            if let Some(name) = (self.0)(&name) {
+                fields.keep(name, scalar_value(map.next_value()?).map_err(|error| nested(&error))?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+                fields.refuse(Field::Unknown(shorten(&name)));
             }
         }
         Ok(fields)

@@ -132,14 +132,14 @@ impl WorkbookValuation {
         let mut output = FileWriter::new(quota);
         match tables::value_table(source, &mut output, options, &valuer) {
             Ok(summary) => {
-                let (rows, valued) = (summary.rows, summary.valued);
+                let (rows, priced) = (summary.rows, summary.valued);
                 // One car was charged on admission, and the valued rows have been charged.
-                self.state.keys().charge(self.caller, (rows - valued).saturating_sub(u64::from(valued == 0)));
+                self.state.keys().charge(self.caller, (rows - priced).saturating_sub(u64::from(priced == 0)));
                 tracing::info!(
                     table.rows = rows,
-                    table.valued = valued,
+                    table.valued = priced,
                     model.version = self.served.version,
-                    "Valued {valued} of {rows} rows of a workbook."
+                    "Valued {priced} of {rows} rows of a workbook."
                 );
                 Ok(output.finish())
             }

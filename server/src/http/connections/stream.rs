@@ -24,7 +24,7 @@ const MAX_READ_BYTES: usize = 8 << 10;
 /// The stream of a connection.
 pub(super) struct Stream {
     /// `None` only during drop.
-    stream: Option<TcpStream>,
+    inner: Option<TcpStream>,
     connection: Arc<Connection>,
     /// The memory of the head that is being read.
     memory: Share,
@@ -37,7 +37,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(stream: TcpStream, connection: Arc<Connection>, memory: Share) -> Self {
-        Self { stream: Some(stream), connection, memory, head_bytes: 0, requests: 0, exceeded_budget: false }
+        Self { inner: Some(stream), connection, memory, head_bytes: 0, requests: 0, exceeded_budget: false }
     }
 
     /// Counts bytes that were read. Bodies are counted separately.
@@ -59,7 +59,7 @@ impl Stream {
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.inner.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -106,7 +106,7 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let Some(stream) = self.stream.take() else { return };
+        let Some(stream) = self.inner.take() else { return };
         let has_partial_head = self.head_bytes > 0 && !self.connection.is_serving();
         let finished = FinishedStream { stream, has_partial_head, exceeded_budget: self.exceeded_budget };
         // Nothing under this lock can panic halfway.
