@@ -27,7 +27,7 @@ pub(crate) struct Range {
 /// The ranges of the values computed so far: one per column (the last dimension) or a single one.
 #[derive(Debug, Default)]
 pub(crate) struct Ranges<'g> {
-    ranges: HashMap<&'g str, Vec<Range>>,
+    by_name: HashMap<&'g str, Vec<Range>>,
     /// The integer values.
     integers: HashSet<&'g str>,
 }
@@ -83,7 +83,7 @@ impl<'g> Ranges<'g> {
         self.integers.insert(name);
         #[expect(clippy::cast_precision_loss, reason = "inexact values are handled by `rounded`")]
         let range = |largest: &usize| Range { low: 0.0, high: *largest as f64 }.rounded();
-        self.ranges.insert(name, largest.iter().map(range).collect());
+        self.by_name.insert(name, largest.iter().map(range).collect());
     }
 
     /// Adds a tensor of the file, whose size has been checked.
@@ -104,7 +104,7 @@ impl<'g> Ranges<'g> {
         let columns = tensor.dims.last().map_or(1, |columns| columns.unsigned_abs());
         let columns = if columns <= MAX_COLUMNS { usize::try_from(columns).unwrap_or(1) } else { 1 };
         let column = |index| Range::from_numbers(numbers.iter().skip(index).step_by(columns).copied()).rounded();
-        self.ranges.insert(&tensor.name, (0..columns).map(column).collect());
+        self.by_name.insert(&tensor.name, (0..columns).map(column).collect());
     }
 
     /// Adds the output of a node with known shapes.
@@ -124,7 +124,7 @@ impl<'g> Ranges<'g> {
             self.integers.insert(output);
         }
         if let Some(ranges) = self.output_ranges(node, shapes) {
-            self.ranges.insert(output, ranges);
+            self.by_name.insert(output, ranges);
         }
         Ok(())
     }
@@ -160,12 +160,12 @@ impl<'g> Ranges<'g> {
 
     /// The single range of a value.
     fn total(&self, name: &str) -> Option<Range> {
-        self.ranges.get(name)?.iter().copied().fold(None, Range::fold_union)
+        self.by_name.get(name)?.iter().copied().fold(None, Range::fold_union)
     }
 
     /// The ranges of the output of a node; `None` if unknown.
     fn output_ranges(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Option<Vec<Range>> {
-        let of = |index: usize| self.ranges.get(node.input.get(index)?.as_str()).cloned();
+        let of = |index: usize| self.by_name.get(node.input.get(index)?.as_str()).cloned();
         let all = |index: usize| self.total(node.input.get(index)?);
         Some(match node.op_type.as_str() {
             "Identity" => of(0)?,
@@ -194,7 +194,7 @@ impl<'g> Ranges<'g> {
 
     /// The ranges of a slice of columns.
     fn slice_columns(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Option<Vec<Range>> {
-        let ranges = self.ranges.get(node.input.first()?.as_str())?;
+        let ranges = self.by_name.get(node.input.first()?.as_str())?;
         let shape = shapes.of(node.input.first()?)?;
         let list = |index: usize| shapes.list(node.input.get(index)?);
         let (&[start], &[along]) = (list(1)?, list(3)?) else { return None };
@@ -211,7 +211,8 @@ impl<'g> Ranges<'g> {
             return None;
         }
         let columns = node.input.iter().map(|input| {
-            let (ranges, width) = (self.ranges.get(input.as_str())?, usize::try_from(*shapes.of(input)?.last()?).ok()?);
+            let (ranges, width) =
+                (self.by_name.get(input.as_str())?, usize::try_from(*shapes.of(input)?.last()?).ok()?);
             Some(if ranges.len() == width { ranges.clone() } else { vec![self.total(input)?; width] })
         });
         Some(columns.collect::<Option<Vec<_>>>()?.concat())

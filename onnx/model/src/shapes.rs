@@ -18,7 +18,7 @@ const MAX_RANK: usize = 8;
 /// runtime reports the error.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes<'g> {
-    shapes: HashMap<&'g str, Vec<u64>>,
+    by_name: HashMap<&'g str, Vec<u64>>,
     /// Constants with axes, slice bounds or target shapes.
     lists: HashMap<&'g str, Vec<i64>>,
     /// Float constants.
@@ -29,12 +29,12 @@ pub(crate) struct Shapes<'g> {
 
 impl<'g> Shapes<'g> {
     pub(crate) fn add_input(&mut self, name: &'g str, shape: &[u64]) {
-        self.shapes.insert(name, shape.to_vec());
+        self.by_name.insert(name, shape.to_vec());
     }
 
     /// Adds a tensor of the file, whose size has been checked.
     pub(crate) fn add_constant(&mut self, tensor: &'g TensorProto) {
-        self.shapes.insert(&tensor.name, tensor.dims.iter().map(|dim| dim.unsigned_abs()).collect());
+        self.by_name.insert(&tensor.name, tensor.dims.iter().map(|dim| dim.unsigned_abs()).collect());
         if tensor.data_type == DataType::Float as i32 {
             self.weights.insert(&tensor.name);
         } else if tensor.data_type == DataType::Int64 as i32 && tensor.raw_data.len() <= 8 * MAX_RANK {
@@ -45,7 +45,7 @@ impl<'g> Shapes<'g> {
 
     /// The shape of a value.
     pub(crate) fn of(&self, name: &str) -> Option<&[u64]> {
-        self.shapes.get(name).map(Vec::as_slice)
+        self.by_name.get(name).map(Vec::as_slice)
     }
 
     /// A short constant list of integers.
@@ -70,7 +70,7 @@ impl<'g> Shapes<'g> {
             return Err(Error::graph(format!("it is too large: the node `{}` computes {shape:?}", node.name)));
         }
         if let Some(output) = node.output.first() {
-            self.shapes.insert(output, shape);
+            self.by_name.insert(output, shape);
         }
         Ok(())
     }

@@ -94,7 +94,7 @@ fn ambiguous_packages_are_rejected() {
     assert_damaged(&with_part("XL/Worksheets/Sheet1.xml", b"<worksheet/>"), "two parts have the name");
     assert_damaged(&with_part("xl\\worksheets\\sheet1.xml", b"<worksheet/>"), "two parts have the name");
     let twice = "<workbook xmlns:b=\"b\" xmlns:c=\"c\"><sheets><sheet name=\"a\" b:id=\"rId1\" c:id=\"rId2\"/></sheets></workbook>";
-    assert_damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "two attributes of one name");
+    assert_damaged(&with_part("xl/workbook.xml", twice.as_bytes()), "more than one relationship id");
     let workbook = "<Relationship Id=\"r\" Type=\"a/officeDocument\" Target=\"xl/workbook.xml\"/>";
     let twice = format!("<Relationships>{workbook}{}</Relationships>", workbook.replace("\"r\"", "\"s\""));
     assert_damaged(&with_part("_rels/.rels", twice.as_bytes()), "there must be exactly one workbook part");
