@@ -71,7 +71,7 @@ impl Predicted<'_> {
 /// The batch size of sessions for large batches: larger ones take more memory and are not faster.
 const BULK_ROWS: usize = 256;
 /// The batch sizes of sessions for small batches. Runtimes multiply 4 or 12 rows at a time.
-const QUICK_ROWS: [usize; 4] = [4, 12, 16, MAX_QUICK_ROWS];
+const QUICK_ROWS: [usize; 3] = [4, 12, MAX_QUICK_ROWS];
 /// The maximum size of a small batch: larger ones are not cheaper per listing and delay the first.
 pub const MAX_QUICK_ROWS: usize = 24;
 
