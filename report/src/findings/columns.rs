@@ -14,6 +14,14 @@ fn columns_with<T>(figures: &Figures, pick: impl Fn(&Fault) -> Option<T>) -> Vec
     columns.flat_map(|fitness| fitness.faults.iter().filter_map(&pick).map(|found| (fitness.column, found))).collect()
 }
 
+/// The columns, each with its share.
+fn list_shares(columns: &[(Column, f64)]) -> LocalizedText {
+    LocalizedText::each(|language| {
+        let shares = columns.iter().map(|(column, share)| (column_name(language, *column), language.percent(*share)));
+        join_list(shares.map(|(name, share)| format!("{name} {share}")))
+    })
+}
+
 pub(super) fn absent_columns(figures: &Figures) -> Option<Finding> {
     let columns = columns_with(figures, |fault| matches!(fault, Fault::Absent).then_some(()));
     if columns.is_empty() {
@@ -143,13 +151,7 @@ pub(super) fn value_leaks(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = LocalizedText::each(|language| {
-        join_list(
-            columns
-                .iter()
-                .map(|(column, share)| format!("{} {}", column_name(language, *column), language.percent(*share))),
-        )
-    });
+    let listed = list_shares(&columns);
     Some(finding(
         Severity::Warning,
         Section::Columns,
@@ -172,13 +174,7 @@ pub(super) fn source_specific_values(figures: &Figures) -> Option<Finding> {
     if columns.is_empty() {
         return None;
     }
-    let listed = LocalizedText::each(|language| {
-        join_list(
-            columns
-                .iter()
-                .map(|(column, share)| format!("{} {}", column_name(language, *column), language.percent(*share))),
-        )
-    });
+    let listed = list_shares(&columns);
     Some(finding(
         Severity::Warning,
         Section::Texts,

@@ -1,9 +1,10 @@
 //! The model registry: listing models and changing the champion.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State as Extracted};
 use axum::{Extension, Json};
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use storage::{AliasChange, CHAMPION, ModelRecord};
 use utoipa::ToSchema;
@@ -30,22 +31,9 @@ pub(crate) struct ModelList {
     runtime: &'static str,
     /// Why the champion could not be loaded, if loading failed.
     #[schema(example = json!(null))]
-    reload_error: Option<ReloadError>,
+    reload_error: Option<ReloadFailure>,
     /// All versions, the newest first.
     models: Vec<ModelRecord>,
-}
-
-/// Why the champion could not be loaded.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ReloadError {
-    /// The version; null if the registry was unreachable.
-    #[schema(example = 4)]
-    version: Option<i64>,
-    /// What went wrong.
-    #[schema(example = "model version 4 is damaged")]
-    message: String,
-    /// Time of the first failure.
-    since: DateTime<Utc>,
 }
 
 /// The version to make champion.
@@ -82,7 +70,7 @@ pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Js
         champion,
         served: state.engine().served().ok().map(|served| served.version),
         runtime: state.runtime().name(),
-        reload_error: state.engine().failure().map(|failure| ReloadError::from(&*failure)),
+        reload_error: state.engine().failure().map(Arc::unwrap_or_clone),
         models: records.into_iter().map(ModelRecord::without_segments).collect(),
     }))
 }
@@ -210,10 +198,4 @@ fn parse_integer(number: &serde_json::Number) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "out-of-range numbers saturate and match no version")]
     let whole = |number: f64| (number.fract() == 0.0).then_some(number as i64);
     number.as_i64().or_else(|| whole(number.as_f64()?))
-}
-
-impl From<&ReloadFailure> for ReloadError {
-    fn from(failure: &ReloadFailure) -> Self {
-        Self { version: failure.version, message: failure.message.clone(), since: failure.since }
-    }
 }

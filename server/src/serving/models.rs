@@ -7,6 +7,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use domain::{Listing, Valuation};
 use onnx_model::Model;
 use onnx_model::model::Predicted;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
 use crate::observability::drift::{Drift, FieldDrift};
@@ -60,14 +62,17 @@ impl Served {
     }
 }
 
-/// Why the champion is not in service.
-#[derive(Clone, Debug, PartialEq)]
+/// Why the champion could not be loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = ReloadError)]
 pub(crate) struct ReloadFailure {
-    /// The version that could not be loaded; `None` if the registry could not be read.
+    /// The version; null if the registry was unreachable.
+    #[schema(example = 4)]
     pub(crate) version: Option<i64>,
     /// What went wrong.
+    #[schema(example = "model version 4 is damaged")]
     pub(crate) message: String,
-    /// When it first went wrong.
+    /// Time of the first failure.
     pub(crate) since: DateTime<Utc>,
 }
 
