@@ -77,8 +77,27 @@ pub struct AccuracyCard {
     pub segments: BTreeMap<String, BTreeMap<String, Accuracy>>,
     /// Sanity of the price surface.
     pub surface: Surface,
+    /// Accuracy when only some fields are given, the shortest form first; empty in older files.
+    #[serde(default)]
+    pub forms: Vec<FormAccuracy>,
     /// Accuracy of a model trained without the newest listings; `None` where there was none.
     pub newest: Option<Newest>,
+}
+
+/// Accuracy on listings of which only the first fields are given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FormAccuracy {
+    /// The number of fields given, in the order of [`crate::form::FIELDS`]; `None` for all that the listing has.
+    pub fields: Option<usize>,
+    /// On all listings.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+    /// On the newest snapshot: the listings of the last [`crate::form::SNAPSHOT_DAYS`] days; `None` if there are too few.
+    pub newest: Option<Accuracy>,
+    /// Share of listings whose price with all fields lies in the 80 % interval of the form.
+    pub full_price_in_interval: f64,
+    /// Share of listings whose price with all fields differs from that of the form by more than a quarter.
+    pub moved_by_a_quarter: f64,
 }
 
 /// Accuracy on the newest listings of a model trained only on older ones: in production, the market has always

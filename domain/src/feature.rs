@@ -35,6 +35,8 @@ pub const CATEGORICAL: [Categorical; 13] = [
     Categorical { name: "color", columns: &[Column::Color] },
 ];
 
+/// Index of the make in [`CATEGORICAL`].
+pub const BRAND: usize = 0;
 /// Index of the model in [`CATEGORICAL`].
 pub const MODEL: usize = 1;
 /// Index of the generation in [`CATEGORICAL`].
@@ -207,7 +209,8 @@ mod tests {
     #[test]
     fn indices_match_the_lists() {
         const MILEAGE: usize = numeric_index(Column::Mileage);
-        assert_eq!((CATEGORICAL[MODEL].name, CATEGORICAL[GENERATION].name), ("model", "vehicle_generation"));
+        let names = [BRAND, MODEL, GENERATION].map(|index| CATEGORICAL[index].name);
+        assert_eq!(names, ["brand", "model", "vehicle_generation"]);
         assert_eq!(NUMERIC[MILEAGE], Column::Mileage);
     }
 }

@@ -8,6 +8,7 @@ pub mod cell;
 pub mod column;
 pub mod feature;
 pub mod fold;
+pub mod form;
 pub mod identity;
 pub mod listing;
 pub mod problem;

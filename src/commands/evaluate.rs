@@ -79,6 +79,21 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
     if let Some(newest) = &card.newest {
         print_row(&format!("since {}, held out", newest.since), &newest.accuracy)?;
     }
+    if !card.forms.is_empty() {
+        out!("by the number of fields given, on all dates and on the newest snapshot")?;
+    }
+    for form in &card.forms {
+        let name = form.fields.map_or("all fields".to_owned(), |fields| format!("{fields} fields"));
+        print_row(&format!("  {name}"), &form.accuracy)?;
+        if let Some(newest) = &form.newest {
+            print_row(&format!("  {name}, newest snapshot"), newest)?;
+        }
+        out!(
+            "    price of all fields in the 80 % interval: {:.1} %; more than a quarter away: {:.1} %",
+            100.0 * form.full_price_in_interval,
+            100.0 * form.moved_by_a_quarter
+        )?;
+    }
     for (family, segments) in &card.segments {
         out!("by {family}")?;
         for (name, accuracy) in segments {

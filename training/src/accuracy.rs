@@ -11,11 +11,10 @@ use domain::quantile;
 use domain::{Column, Listing};
 
 use bootstrap::bootstrap;
-pub(crate) use outcome::Outcome;
-use outcome::average;
+pub(crate) use outcome::{Outcome, average};
 
 /// The minimum number of rows of a segment: with fewer, its accuracy is mostly noise.
-const MIN_SEGMENT_ROWS: usize = 30;
+pub(crate) const MIN_SEGMENT_ROWS: usize = 30;
 /// The number of equal-sized bands of predicted price.
 const PRICE_BANDS: usize = 5;
 
@@ -29,7 +28,7 @@ pub(crate) fn measure_card(outcomes: &[Outcome], surface: Surface) -> Option<Acc
         }
     }
     grouped.insert("predicted_price", price_bands(outcomes));
-    let mut card = AccuracyCard { overall, segments: BTreeMap::new(), surface, newest: None };
+    let mut card = AccuracyCard { overall, segments: BTreeMap::new(), surface, forms: Vec::new(), newest: None };
     for (family, members) in grouped {
         card.segments.entry(family.to_owned()).or_default();
         for (name, rows) in members {
@@ -62,7 +61,7 @@ fn price_bands(outcomes: &[Outcome]) -> BTreeMap<String, Vec<&Outcome>> {
     bands
 }
 
-fn measure_accuracy(outcomes: &[&Outcome]) -> Option<Accuracy> {
+pub(crate) fn measure_accuracy(outcomes: &[&Outcome]) -> Option<Accuracy> {
     if outcomes.is_empty() {
         return None;
     }

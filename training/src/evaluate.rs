@@ -1,17 +1,19 @@
 //! The accuracy card of a model, on a split of the database or on a labelled file.
 
-use chrono::NaiveDate;
-use domain::accuracy::{AccuracyCard, Surface};
+use chrono::{Days, NaiveDate};
+use domain::accuracy::{AccuracyCard, FormAccuracy, Surface};
 use domain::calibration::CalibrationRow;
+use domain::form::{SHORT_FORMS, SNAPSHOT_DAYS, shorten};
 use domain::identity::{age, canonical_listing};
 use domain::{Column, Listing, PricedListing, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
+use rustc_hash::FxHashMap;
 use storage::ListingChunk;
 use tables::{Options, Source, Table};
 
 use crate::Error;
-use crate::accuracy::{Outcome, add_segment, measure_card, segments};
+use crate::accuracy::{MIN_SEGMENT_ROWS, Outcome, add_segment, average, measure_accuracy, measure_card, segments};
 use crate::stream::is_maskable;
 
 /// An accuracy card and the number of rejected rows.
@@ -61,13 +63,17 @@ pub(crate) struct Measurement<'a> {
     today: NaiveDate,
     pending: Vec<PricedListing>,
     as_listed: Vec<Outcome>,
+    /// The date of each of these outcomes.
+    dates: Vec<NaiveDate>,
+    forms: [Vec<Outcome>; SHORT_FORMS.len()],
     scenarios: [Vec<Outcome>; SCENARIOS.len()],
     dearer_with_mileage: usize,
     dearer_with_age: usize,
 }
 
 /// The scenarios with missing fields, by their names in the segment family `scenario`.
-const SCENARIOS: [Scenario; 2] = [("required fields only", keep_required_fields), ("unknown model", remove_model)];
+const SCENARIOS: [Scenario; 3] =
+    [("required fields only", keep_required_fields), ("unknown model", remove_model), ("unknown make", remove_make)];
 type Scenario = (&'static str, fn(&mut Listing));
 
 /// Keeps the date, since the asking price is as of that day.
@@ -76,6 +82,11 @@ fn keep_required_fields(listing: &mut Listing) {
     for column in Column::descriptive().iter().filter(|column| !is_required(column)) {
         listing.set(*column, None);
     }
+}
+
+fn remove_make(listing: &mut Listing) {
+    remove_model(listing);
+    listing.set(Column::Brand, None);
 }
 
 /// A missing text has the same id as an unknown one.
@@ -91,6 +102,8 @@ impl<'a> Measurement<'a> {
             today,
             pending: Vec::new(),
             as_listed: Vec::new(),
+            dates: Vec::new(),
+            forms: Default::default(),
             scenarios: Default::default(),
             dearer_with_mileage: 0,
             dearer_with_age: 0,
@@ -124,23 +137,53 @@ impl<'a> Measurement<'a> {
             for ((name, _), outcomes) in SCENARIOS.iter().zip(&self.scenarios) {
                 add_segment(card, "scenario", (*name).to_owned(), &outcomes.iter().collect::<Vec<_>>());
             }
+            card.forms = self.form_accuracies();
         }
         Ok(card)
     }
 
+    /// The accuracy of each form, with that of all fields last.
+    fn form_accuracies(&self) -> Vec<FormAccuracy> {
+        let newest = self.dates.iter().max().map(|newest| *newest - Days::new(SNAPSHOT_DAYS));
+        let is_newest = |row: &usize| newest.is_some_and(|newest| self.dates[*row] > newest);
+        let newest_rows: Vec<usize> = (0..self.dates.len()).filter(is_newest).collect();
+        let forms = SHORT_FORMS.map(Some).into_iter().zip(&self.forms).chain([(None, &self.as_listed)]);
+        let accuracy = |(fields, outcomes): (Option<usize>, &Vec<Outcome>)| {
+            let newest: Vec<&Outcome> = newest_rows.iter().map(|row| &outcomes[*row]).collect();
+            let share = |holds: &dyn Fn(&Outcome, f64) -> bool| {
+                let pairs = outcomes.iter().zip(&self.as_listed);
+                average(pairs.map(|(form, full)| f64::from(u8::from(holds(form, full.predicted)))))
+            };
+            Some(FormAccuracy {
+                fields,
+                accuracy: measure_accuracy(&outcomes.iter().collect::<Vec<_>>())?,
+                newest: (newest.len() >= MIN_SEGMENT_ROWS).then(|| measure_accuracy(&newest)).flatten(),
+                full_price_in_interval: share(&|form, full| (form.low..=form.high).contains(&full)),
+                moved_by_a_quarter: share(&|form, full| (full / form.predicted - 1.0).abs() > 0.25),
+            })
+        };
+        forms.filter_map(accuracy).collect()
+    }
+
     fn evaluate_batch(&mut self) -> Result<(), Error> {
         let rows = std::mem::take(&mut self.pending);
-        let mut as_listed = self.outcomes(&rows, |_| ())?;
+        let mut as_listed = outcomes_after(self.model, self.today, &rows, |_| ())?;
         for (row, outcome) in rows.iter().zip(&mut as_listed) {
             let as_of = row.listing.date().unwrap_or(self.today);
             outcome.segments = segments(&canonical_listing(&row.listing), age_on(as_of, row));
+            self.dates.push(as_of);
+        }
+        for (outcomes, fields) in self.forms.iter_mut().zip(SHORT_FORMS) {
+            outcomes.extend(outcomes_after(self.model, self.today, &rows, |listing| shorten(listing, fields))?);
         }
         for (index, (_, remove_fields)) in SCENARIOS.iter().enumerate() {
-            let outcomes = self.outcomes(&rows, remove_fields)?;
+            let outcomes = outcomes_after(self.model, self.today, &rows, remove_fields)?;
             self.scenarios[index].extend(outcomes);
         }
-        let driven = self.outcomes(&rows, |listing| add(listing, Column::Mileage, Surface::ADDED_MILEAGE))?;
-        let older = self.outcomes(&rows, |listing| add(listing, Column::Year, -1.0))?;
+        let driven = outcomes_after(self.model, self.today, &rows, |listing| {
+            add(listing, Column::Mileage, Surface::ADDED_MILEAGE);
+        })?;
+        let older = outcomes_after(self.model, self.today, &rows, |listing| add(listing, Column::Year, -1.0))?;
         let dearer = |moved: &[Outcome]| {
             moved.iter().zip(&as_listed).filter(|(moved, listed)| moved.predicted > listed.predicted).count()
         };
@@ -149,27 +192,25 @@ impl<'a> Measurement<'a> {
         self.as_listed.extend(as_listed);
         Ok(())
     }
+}
 
-    /// Values rows after a change, and returns their outcomes without segments.
-    fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
-        let listings: Vec<Listing> = rows
-            .iter()
-            .map(|row| {
-                let mut listing = row.listing.clone();
-                change(&mut listing);
-                listing
-            })
-            .collect();
-        let valuations = self.model.value(&listings, self.today, DEFAULT_LEVEL)?;
-        let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
-            actual: row.price,
-            predicted: valuation.price,
-            low: valuation.low,
-            high: valuation.high,
-            segments: Vec::new(),
-        });
-        Ok(outcomes.collect())
-    }
+/// Values rows after a change, and returns their outcomes without segments.
+fn outcomes_after(
+    model: &Model,
+    today: NaiveDate,
+    rows: &[PricedListing],
+    change: impl Fn(&mut Listing),
+) -> Result<Vec<Outcome>, Error> {
+    let listings: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
+    let valuations = model.value(&listings, today, DEFAULT_LEVEL)?;
+    let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
+        actual: row.price,
+        predicted: valuation.price,
+        low: valuation.low,
+        high: valuation.high,
+        segments: Vec::new(),
+    });
+    Ok(outcomes.collect())
 }
 
 fn add(listing: &mut Listing, column: Column, step: f64) {
@@ -178,20 +219,75 @@ fn add(listing: &mut Listing, column: Column, step: f64) {
     }
 }
 
-/// Calibration rows of listings with known prices.
-pub(crate) fn calibration_rows(
-    model: &Model,
-    rows: &[PricedListing],
+/// Collects calibration rows from listings with known prices, each in every form that people and sources give.
+pub(crate) struct CalibrationSample<'a> {
+    model: &'a Model,
     today: NaiveDate,
-) -> Result<Vec<CalibrationRow>, Error> {
-    let listings: Vec<Listing> = rows.iter().map(|row| row.listing.clone()).collect();
-    let valuations = model.value(&listings, today, DEFAULT_LEVEL)?;
-    let rows = rows.iter().zip(valuations).map(|(row, valuation)| {
-        #[expect(clippy::cast_possible_truncation, reason = "they were single precision before")]
-        let quantiles = valuation.quantiles.iter().map(|price| *price as f32).collect();
-        CalibrationRow { quantiles, price: row.price, age: age_on(valuation.as_of, row) }
-    });
-    Ok(rows.collect())
+    rows: Vec<CalibrationRow>,
+    listings: usize,
+    /// The numbers of rows as of an unknown make or model, by the actual one.
+    unseen: FxHashMap<String, usize>,
+}
+
+/// The maximum number of calibration rows as of an unknown make or model for each actual one. An unseen make may be any make,
+/// so they count about equally, however many listings they have.
+const MAX_ROWS_PER_UNSEEN_KEY: usize = 10;
+
+impl<'a> CalibrationSample<'a> {
+    pub(crate) fn new(model: &'a Model, today: NaiveDate) -> Self {
+        Self { model, today, rows: Vec::new(), listings: 0, unseen: FxHashMap::default() }
+    }
+
+    /// Adds the listings of a chunk; false once there are [`MAX_ROWS`].
+    pub(crate) fn add_chunk(&mut self, chunk: &ListingChunk) -> Result<bool, Error> {
+        let listings: Vec<PricedListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+        for rows in listings.chunks(BATCH_ROWS) {
+            self.add(rows, |_| ())?;
+            for fields in SHORT_FORMS {
+                self.add(rows, |listing| shorten(listing, fields))?;
+            }
+            let mut unseen = std::mem::take(&mut self.unseen);
+            let key = |columns: &[Column], listing: &Listing| {
+                columns.iter().filter_map(|column| listing.text(*column)).collect::<Vec<_>>().join("/")
+            };
+            for (columns, remove) in [
+                (&[Column::Brand][..], remove_make as fn(&mut Listing)),
+                (&[Column::Brand, Column::Model][..], remove_model),
+            ] {
+                let mut is_wanted = |listing: &Listing| {
+                    let count = unseen.entry(key(columns, listing)).or_default();
+                    *count += 1;
+                    *count <= MAX_ROWS_PER_UNSEEN_KEY
+                };
+                let wanted: Vec<PricedListing> = rows.iter().filter(|row| is_wanted(&row.listing)).cloned().collect();
+                self.add(&wanted, remove)?;
+            }
+            self.unseen = unseen;
+            self.listings += rows.len();
+        }
+        Ok(self.listings < MAX_ROWS)
+    }
+
+    fn add(&mut self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<(), Error> {
+        let changed: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
+        let predicted = self.model.predict(changed.iter().map(|listing| (listing, self.today)).collect())?;
+        self.rows.extend(rows.iter().enumerate().map(|(index, row)| CalibrationRow {
+            quantiles: self.model.quantiles(&predicted, index).to_vec(),
+            price: row.price,
+            car: self.model.calibration_car(&predicted, index),
+        }));
+        Ok(())
+    }
+
+    pub(crate) fn into_rows(self) -> Vec<CalibrationRow> {
+        self.rows
+    }
+}
+
+fn changed(listing: &Listing, change: impl Fn(&mut Listing)) -> Listing {
+    let mut listing = listing.clone();
+    change(&mut listing);
+    listing
 }
 
 /// A row of a chunk as a listing.

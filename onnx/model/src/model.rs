@@ -1,7 +1,8 @@
 //! A model that is ready to value listings.
 
 use chrono::NaiveDate;
-use domain::calibration::Calibration;
+use domain::calibration::{Calibration, Car, Known};
+use domain::identity::{age, days_since_epoch};
 use domain::{Column, Listing, Valuation, Warning};
 
 use crate::encoder::Encoder;
@@ -295,13 +296,12 @@ impl Model {
     /// If the index is out of bounds.
     pub fn valuation(&self, predicted: &Predicted<'_>, row: usize, level: f64) -> Result<Valuation, Error> {
         let (listing, today) = predicted.listings[row];
-        let width = self.signature.quantiles.len();
-        let quantiles = &predicted.quantiles[row * width..(row + 1) * width];
+        let quantiles = self.quantiles(predicted, row);
         let as_of = listing.date().unwrap_or(today);
         check_prices(quantiles)?;
-        let age = listing.number(Column::Year).map_or(f64::NAN, |year| domain::identity::age(as_of, year));
+        let car = self.calibration_car(predicted, row);
         let calibration = &self.signature.calibration;
-        let (low, high) = calibration.interval(level, quantiles, age).ok_or_else(|| Error::Metadata {
+        let (low, high) = calibration.interval(level, quantiles, &car).ok_or_else(|| Error::Metadata {
             key: "probeg.calibration",
             reason: format!("it has no intervals of level {level}, only of {:?}", calibration.levels()),
         })?;
@@ -314,6 +314,48 @@ impl Model {
             as_of,
             warnings: Vec::new(),
         })
+    }
+
+    /// The uncalibrated quantiles of the predicted listing with this index.
+    ///
+    /// # Panics
+    /// If the index is out of bounds.
+    #[must_use]
+    pub fn quantiles<'p>(&self, predicted: &'p Predicted<'_>, row: usize) -> &'p [f32] {
+        let width = self.signature.quantiles.len();
+        &predicted.quantiles[row * width..(row + 1) * width]
+    }
+
+    /// What the intervals of the predicted listing with this index depend on.
+    ///
+    /// # Panics
+    /// If the index is out of bounds.
+    #[must_use]
+    pub fn calibration_car(&self, predicted: &Predicted<'_>, row: usize) -> Car {
+        let (listing, today) = predicted.listings[row];
+        let day = listing.date().unwrap_or(today);
+        Car {
+            age: listing.number(Column::Year).map_or(f64::NAN, |year| age(day, year)),
+            day: days_since_epoch(day),
+            known: self.known(predicted, row),
+        }
+    }
+
+    fn known(&self, predicted: &Predicted<'_>, row: usize) -> Known {
+        let known = || {
+            let ids = self.encoder.categorical_columns().zip(self.ids(predicted, row));
+            ids.filter(|(_, id)| **id != 0).map(|(columns, _)| columns)
+        };
+        if !known().any(|columns| columns == [Column::Brand]) {
+            return Known::NoMake;
+        }
+        if !known().any(|columns| columns == [Column::Brand, Column::Model]) {
+            return Known::Make;
+        }
+        let width = self.encoder.numeric_width();
+        let numbers = self.encoder.numeric_columns().iter().zip(&predicted.numbers[row * width..]);
+        let numbers = numbers.filter(|(column, number)| **column != Column::ListingDate && !number.is_nan());
+        Known::Fields(u32::try_from(known().count() + numbers.count()).unwrap_or(u32::MAX))
     }
 
     fn ids<'p>(&self, predicted: &'p Predicted<'_>, row: usize) -> &'p [i64] {

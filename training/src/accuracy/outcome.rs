@@ -30,7 +30,7 @@ impl Outcome {
 }
 
 /// The mean of values, of which there is at least one.
-pub(super) fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+pub(crate) fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let rows = count(values.len());
     values.sum::<f64>() / rows
 }

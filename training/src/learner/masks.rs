@@ -1,20 +1,34 @@
 //! Random masking of input values in training.
 
 use domain::Column;
-use domain::feature::{CATEGORICAL, NUMERIC};
+use domain::feature::{BRAND, CATEGORICAL, GENERATION, MODEL, NUMERIC};
+use domain::form::{FIELDS, SHORT_FORMS};
 use rand::RngExt;
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use storage::TabularBatch;
 
 use crate::config::TrainConfig;
 use crate::stream::is_maskable;
 
-/// Masks known values, so that the network learns to handle missing ones: a few categories in every row, so that a price
-/// never depends on a single key; and in a share of the rows, each value with a probability that is itself random, so that
-/// every degree of completeness occurs.
+/// Masks known values, so that the network learns to value incomplete listings: a few categories in every row, so that a price
+/// never depends on a single key; in some rows the model, or the make too, as if they had never been listed; and in a share
+/// of the rows all values outside a form, see [`Self::form`].
 pub(super) struct Masks {
     share: f64,
     category_dropout: f64,
+}
+
+/// The share of rows whose model is masked with its generation, as that of a new model.
+const UNSEEN_MODEL_SHARE: f64 = 0.02;
+/// The share of rows whose make is masked with its model and generation, as that of a new make.
+const UNSEEN_MAKE_SHARE: f64 = 0.02;
+
+/// A set of columns, a bit each.
+type Columns = u32;
+
+const fn bit(column: Column) -> Columns {
+    1 << column as u32
 }
 
 impl Masks {
@@ -32,26 +46,56 @@ impl Masks {
                     *id = 0;
                 }
             }
+            let draw: f64 = random.random();
+            if draw < UNSEEN_MAKE_SHARE + UNSEEN_MODEL_SHARE {
+                (ids[MODEL], ids[GENERATION]) = (0, 0);
+                if draw < UNSEEN_MAKE_SHARE {
+                    ids[BRAND] = 0;
+                }
+            }
             if !random.random_bool(self.share) {
                 continue;
             }
-            let probability: f64 = random.random();
-            let hidden: Vec<Column> = Column::descriptive()
-                .iter()
-                .copied()
-                .filter(|column| is_maskable(*column) && random.random_bool(probability))
-                .collect();
+            let given = form(batch, &mut random);
             for (id, feature) in ids.iter_mut().zip(&CATEGORICAL) {
-                if feature.columns.iter().any(|column| hidden.contains(column)) {
+                if feature.columns.iter().any(|column| given & bit(*column) == 0) {
                     *id = 0;
                 }
             }
             for (number, column) in numbers.iter_mut().zip(&NUMERIC) {
-                if hidden.contains(column) {
+                if is_maskable(*column) && given & bit(*column) == 0 {
                     *number = f32::NAN;
                 }
             }
         }
         masked
     }
+}
+
+/// The columns of a random form: in half of the cases the first fields that people fill in, else those that another listing
+/// gives, since sources differ in what they ask for, or each with a probability that is itself random.
+fn form(batch: &TabularBatch, random: &mut ChaCha8Rng) -> Columns {
+    match random.random_range(0..4) {
+        0 | 1 => {
+            let fields = *SHORT_FORMS.choose(random).unwrap_or(&0);
+            let fields = if random.random_bool(0.8) { fields } else { random.random_range(fields..FIELDS.len()) };
+            FIELDS[..fields].iter().map(|column| bit(*column)).sum()
+        }
+        2 => given_fields(batch, random.random_range(0..batch.len())),
+        _ => {
+            let probability: f64 = random.random();
+            FIELDS.iter().filter(|_| random.random_bool(probability)).map(|column| bit(*column)).sum()
+        }
+    }
+}
+
+/// The columns that a listing of the batch gives.
+fn given_fields(batch: &TabularBatch, row: usize) -> Columns {
+    let ids = &batch.ids[row * CATEGORICAL.len()..(row + 1) * CATEGORICAL.len()];
+    let numbers = &batch.numbers[row * NUMERIC.len()..(row + 1) * NUMERIC.len()];
+    let texts =
+        CATEGORICAL.iter().zip(ids).filter(|(_, id)| **id != 0).filter_map(|(feature, _)| feature.columns.last());
+    let numbers = NUMERIC.iter().zip(numbers).filter(|(_, number)| !number.is_nan()).map(|(column, _)| column);
+    // A rare model has the id of a missing one.
+    texts.chain(numbers).chain(&[Column::Brand, Column::Model]).fold(0, |columns, column| columns | bit(*column))
 }

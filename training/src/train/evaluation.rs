@@ -10,7 +10,7 @@ use storage::TabularBatch;
 use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
 use crate::Error;
-use crate::evaluate::{MAX_ROWS, Measurement, calibration_rows, stored_listing};
+use crate::evaluate::{CalibrationSample, Measurement};
 use crate::export::{check_agreement, golden, model_file};
 use crate::model::TabularRegressor;
 use crate::stream::ListingStream;
@@ -53,13 +53,10 @@ impl TrainingRun<'_> {
     ) -> Result<Model, Error> {
         let RunContext { runtime, today, .. } = self.context;
         let model = Model::open(runtime, &model_file(regressor, signature)?, Sessions::bulk(1))?;
-        let mut rows = Vec::new();
-        stream.scan(Split::Validation, |chunk| {
-            let listings: Vec<_> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
-            rows.extend(calibration_rows(&model, &listings, today)?);
-            Ok(rows.len() < MAX_ROWS)
-        })?;
-        Ok(model.calibrated(Calibration::fit(&signature.quantiles, &rows)))
+        let mut sample = CalibrationSample::new(&model, today);
+        stream.scan(Split::Validation, |chunk| sample.add_chunk(chunk))?;
+        let calibration = Calibration::fit(&signature.quantiles, &sample.into_rows());
+        Ok(model.calibrated(calibration))
     }
 }
 
