@@ -129,14 +129,25 @@ impl Calibration {
         }
     }
 
-    /// Fits each kind of offset in turn to the scores that the others leave. Completeness comes last, so that its groups have
-    /// the nominal coverage.
+    /// Fits each kind of offset in turn to the scores that the others leave. Completeness comes first, since it differs most,
+    /// and last, so that its groups have the nominal coverage.
     fn fit_offsets(&self, interval: &mut Interval, rows: &[CalibrationRow]) {
         let (level, ages) = (interval.level, self.age_edges.len() + 1);
         let dates = self.date_edges.len() + 1;
         let scored: Vec<(f64, Bands)> = rows.iter().map(|row| (score(row, interval), self.bands(row))).collect();
+        let left = |interval: &Interval, (score, bands): &(f64, Bands)| score - interval.offset(bands);
+        let fit_completeness = |interval: &mut Interval| {
+            let fitted = grouped(&scored, COMPLETENESS_BANDS, |row| {
+                let own = interval.completeness_offsets[row.1.completeness];
+                (row.1.completeness, left(interval, row) + own)
+            });
+            let overall = conformal_quantile(fitted.iter().flatten().copied().collect(), level);
+            for (group, scores) in fitted.into_iter().enumerate() {
+                interval.completeness_offsets[group] = shrunk_quantile(scores, level, overall);
+            }
+        };
+        fit_completeness(interval);
         for _ in 0..ROUNDS {
-            let left = |interval: &Interval, (score, bands): &(f64, Bands)| score - interval.offset(bands);
             let fitted = grouped(&scored, COMPLETENESS_BANDS * dates, |row| {
                 (row.1.completeness * dates + row.1.date, left(interval, row) + interval.date_offset(&row.1))
             });
@@ -150,14 +161,7 @@ impl Calibration {
             for (group, scores) in fitted.into_iter().enumerate() {
                 interval.offsets[group / ages][group % ages] = shrunk_quantile(scores, level, 0.0);
             }
-            let overall = conformal_quantile(scored.iter().map(|row| left(interval, row)).collect(), level);
-            let fitted = grouped(&scored, COMPLETENESS_BANDS, |row| {
-                let own = interval.completeness_offsets[row.1.completeness];
-                (row.1.completeness, left(interval, row) + own)
-            });
-            for (group, scores) in fitted.into_iter().enumerate() {
-                interval.completeness_offsets[group] = shrunk_quantile(scores, level, overall);
-            }
+            fit_completeness(interval);
         }
     }
 
