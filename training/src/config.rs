@@ -24,7 +24,7 @@ pub struct TrainConfig {
     pub d_numeric: usize,
     /// The dropout rate of the hidden layers.
     pub dropout: f64,
-    /// The share of rows with randomly masked values in a training step, so that the network learns to handle missing values.
+    /// The share of rows reduced to a random form in a training step, so that the network learns to value incomplete listings.
     pub mask: f64,
     /// The share of categories that are independently replaced by unknown in a training step.
     pub category_dropout: f64,
@@ -79,7 +79,7 @@ impl Default for TrainConfig {
             n_bins: 32,
             d_numeric: 12,
             dropout: 0.0,
-            mask: 0.03,
+            mask: 0.7,
             category_dropout: 0.05,
             weight_decay: 0.1,
             learning_rate: 3e-3,
@@ -87,7 +87,7 @@ impl Default for TrainConfig {
             gradient_clip: 1.0,
             ema: 0.998,
             batch_size: 512,
-            epochs: 30,
+            epochs: 45,
             patience: 5,
             min_count: 3,
             max_vocabulary: 20_000,
