@@ -92,7 +92,7 @@ pub struct FormAccuracy {
     /// On all listings.
     #[serde(flatten)]
     pub accuracy: Accuracy,
-    /// On the newest snapshot: the listings of the last [`crate::form::SNAPSHOT_DAYS`] days; `None` if there are too few.
+    /// On the newest snapshot: the listings of the last [`crate::calibration::SNAPSHOT_DAYS`] days; `None` if there are too few.
     pub newest: Option<Accuracy>,
     /// Share of listings whose price with all fields lies in the 80 % interval of the form.
     pub full_price_in_interval: f64,

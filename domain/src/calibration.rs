@@ -4,7 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::form::SNAPSHOT_DAYS;
 use crate::quantile;
 
 /// A model's calibrated intervals, stored in its file under `probeg.calibration`.
@@ -86,6 +85,9 @@ const SHRINKAGE_ROWS: f64 = 300.0;
 
 /// Upper edges of the bands of age in years, of the calibration and of the accuracy card.
 pub const AGE_EDGES: [f64; 4] = [3.0, 7.0, 12.0, 20.0];
+/// The length of the newest snapshot of the market in days, back from the newest listing, for the calibration and the accuracy
+/// card.
+pub const SNAPSHOT_DAYS: u64 = 60;
 /// Upper edges of the bands of known fields.
 const FIELD_EDGES: [f64; 4] = [6.0, 9.0, 11.0, 14.0];
 /// Number of bands of completeness: unknown makes, unknown models, and the bands of known fields.

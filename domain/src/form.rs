@@ -3,7 +3,7 @@
 use crate::column::Column;
 use crate::listing::Listing;
 
-/// The fields of a listing other than its date, in the order in which people are asked for them and fill them in.
+/// The fields of a listing other than its date, those first that people know best and fill in most.
 pub const FIELDS: [Column; 18] = [
     Column::Brand,
     Column::Model,
@@ -27,9 +27,6 @@ pub const FIELDS: [Column; 18] = [
 
 /// The numbers of leading [`FIELDS`] in the short forms that accuracy is reported for.
 pub const SHORT_FORMS: [usize; 3] = [4, 7, 9];
-
-/// The length of the newest snapshot of the market in days, back from the newest listing.
-pub const SNAPSHOT_DAYS: u64 = 60;
 
 /// Removes all but the first `fields` of [`FIELDS`] and the date, since a price is as of a day.
 pub fn shorten(listing: &mut Listing, fields: usize) {

@@ -88,6 +88,9 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
         if let Some(newest) = &form.newest {
             print_row(&format!("  {name}, newest snapshot"), newest)?;
         }
+        if form.fields.is_none() {
+            continue;
+        }
         out!(
             "    price of all fields in the 80 % interval: {:.1} %; more than a quarter away: {:.1} %",
             100.0 * form.full_price_in_interval,

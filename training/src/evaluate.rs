@@ -2,9 +2,10 @@
 
 use chrono::{Days, NaiveDate};
 use domain::accuracy::{AccuracyCard, FormAccuracy, Surface};
-use domain::calibration::CalibrationRow;
-use domain::form::{SHORT_FORMS, SNAPSHOT_DAYS, shorten};
+use domain::calibration::{CalibrationRow, SNAPSHOT_DAYS};
+use domain::form::{SHORT_FORMS, shorten};
 use domain::identity::{age, canonical_listing};
+use domain::vocabulary::write_key;
 use domain::{Column, Listing, PricedListing, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
@@ -167,23 +168,22 @@ impl<'a> Measurement<'a> {
 
     fn evaluate_batch(&mut self) -> Result<(), Error> {
         let rows = std::mem::take(&mut self.pending);
-        let mut as_listed = outcomes_after(self.model, self.today, &rows, |_| ())?;
+        let mut as_listed = self.outcomes(&rows, |_| ())?;
         for (row, outcome) in rows.iter().zip(&mut as_listed) {
             let as_of = row.listing.date().unwrap_or(self.today);
             outcome.segments = segments(&canonical_listing(&row.listing), age_on(as_of, row));
             self.dates.push(as_of);
         }
-        for (outcomes, fields) in self.forms.iter_mut().zip(SHORT_FORMS) {
-            outcomes.extend(outcomes_after(self.model, self.today, &rows, |listing| shorten(listing, fields))?);
+        for (index, fields) in SHORT_FORMS.into_iter().enumerate() {
+            let outcomes = self.outcomes(&rows, |listing| shorten(listing, fields))?;
+            self.forms[index].extend(outcomes);
         }
         for (index, (_, remove_fields)) in SCENARIOS.iter().enumerate() {
-            let outcomes = outcomes_after(self.model, self.today, &rows, remove_fields)?;
+            let outcomes = self.outcomes(&rows, remove_fields)?;
             self.scenarios[index].extend(outcomes);
         }
-        let driven = outcomes_after(self.model, self.today, &rows, |listing| {
-            add(listing, Column::Mileage, Surface::ADDED_MILEAGE);
-        })?;
-        let older = outcomes_after(self.model, self.today, &rows, |listing| add(listing, Column::Year, -1.0))?;
+        let driven = self.outcomes(&rows, |listing| add(listing, Column::Mileage, Surface::ADDED_MILEAGE))?;
+        let older = self.outcomes(&rows, |listing| add(listing, Column::Year, -1.0))?;
         let dearer = |moved: &[Outcome]| {
             moved.iter().zip(&as_listed).filter(|(moved, listed)| moved.predicted > listed.predicted).count()
         };
@@ -192,25 +192,20 @@ impl<'a> Measurement<'a> {
         self.as_listed.extend(as_listed);
         Ok(())
     }
-}
 
-/// Values rows after a change, and returns their outcomes without segments.
-fn outcomes_after(
-    model: &Model,
-    today: NaiveDate,
-    rows: &[PricedListing],
-    change: impl Fn(&mut Listing),
-) -> Result<Vec<Outcome>, Error> {
-    let listings: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
-    let valuations = model.value(&listings, today, DEFAULT_LEVEL)?;
-    let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
-        actual: row.price,
-        predicted: valuation.price,
-        low: valuation.low,
-        high: valuation.high,
-        segments: Vec::new(),
-    });
-    Ok(outcomes.collect())
+    /// Values rows after a change, and returns their outcomes without segments.
+    fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
+        let listings: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
+        let valuations = self.model.value(&listings, self.today, DEFAULT_LEVEL)?;
+        let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
+            actual: row.price,
+            predicted: valuation.price,
+            low: valuation.low,
+            high: valuation.high,
+            segments: Vec::new(),
+        });
+        Ok(outcomes.collect())
+    }
 }
 
 fn add(listing: &mut Listing, column: Column, step: f64) {
@@ -233,6 +228,10 @@ pub(crate) struct CalibrationSample<'a> {
 /// so they count about equally, however many listings they have.
 const MAX_ROWS_PER_UNSEEN_KEY: usize = 10;
 
+/// The columns of a key that was never seen, and how to remove it.
+const UNSEEN: [(&[Column], fn(&mut Listing)); 2] =
+    [(&[Column::Brand], remove_make), (&[Column::Brand, Column::Model], remove_model)];
+
 impl<'a> CalibrationSample<'a> {
     pub(crate) fn new(model: &'a Model, today: NaiveDate) -> Self {
         Self { model, today, rows: Vec::new(), listings: 0, unseen: FxHashMap::default() }
@@ -246,23 +245,18 @@ impl<'a> CalibrationSample<'a> {
             for fields in SHORT_FORMS {
                 self.add(rows, |listing| shorten(listing, fields))?;
             }
-            let mut unseen = std::mem::take(&mut self.unseen);
-            let key = |columns: &[Column], listing: &Listing| {
-                columns.iter().filter_map(|column| listing.text(*column)).collect::<Vec<_>>().join("/")
-            };
-            for (columns, remove) in [
-                (&[Column::Brand][..], remove_make as fn(&mut Listing)),
-                (&[Column::Brand, Column::Model][..], remove_model),
-            ] {
+            for (columns, remove) in UNSEEN {
+                let mut key = String::new();
                 let mut is_wanted = |listing: &Listing| {
-                    let count = unseen.entry(key(columns, listing)).or_default();
-                    *count += 1;
-                    *count <= MAX_ROWS_PER_UNSEEN_KEY
+                    write_key(&mut key, columns.iter().map(|column| listing.text(*column))) && {
+                        let count = self.unseen.entry(key.clone()).or_default();
+                        *count += 1;
+                        *count <= MAX_ROWS_PER_UNSEEN_KEY
+                    }
                 };
                 let wanted: Vec<PricedListing> = rows.iter().filter(|row| is_wanted(&row.listing)).cloned().collect();
                 self.add(&wanted, remove)?;
             }
-            self.unseen = unseen;
             self.listings += rows.len();
         }
         Ok(self.listings < MAX_ROWS)

@@ -13,7 +13,7 @@ use crate::stream::is_maskable;
 
 /// Masks known values, so that the network learns to value incomplete listings: a few categories in every row, so that a price
 /// never depends on a single key; in some rows the model, or the make too, as if they had never been listed; and in a share
-/// of the rows all values outside a form, see [`Self::form`].
+/// of the rows all values outside a form, see [`form`].
 pub(super) struct Masks {
     share: f64,
     category_dropout: f64,
