@@ -4,56 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Iterable
+from typing import Any, Callable
 
 import numpy
-import pandas
 
-import boosting
-from boosting import Effort, Fit, Split
+from boosting import Effort
 from cluster import Cluster
-from figures import Difference, Figures, paired_bootstrap, percentage_errors
-from listings import Listings, read_listings
+from contenders import Contender, Market, best_tuned, boosting_recipes, print_progress, train_probeg, value_with_probeg
+from figures import Difference, Figures, OverSeeds, as_percent, paired_bootstrap
+from forms import Form, form_rows, print_forms, share_moved, train_forms
+from listings import SHORT_FORMS, Listings, read_listings
 from probeg import Probeg, find_program
 
 EXAMPLE = "Example: bench/accuracy listings.csv.gz --seeds 3 --json target/accuracy.json"
-
-
-@dataclass(frozen=True)
-class Market:
-    """The splits: for training, for early stopping, and for evaluation."""
-
-    train: Listings
-    validation: Listings
-    test: Listings
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One seed of a contender: its predictions of the test prices, and the training time."""
-
-    predictions: numpy.ndarray
-    validation_mape: float
-    seconds: float
-    note: str
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A model under comparison, trained once per seed."""
-
-    name: str
-    attempts: list[Attempt]
-
-    def errors(self, prices: numpy.ndarray) -> numpy.ndarray:
-        """The error on each listing, averaged over seeds."""
-        return numpy.mean([percentage_errors(prices, attempt.predictions) for attempt in self.attempts], axis=0)
 
 
 def main() -> None:
@@ -72,9 +39,15 @@ def main() -> None:
         sizes = [len(market.train), len(market.validation), len(market.test)]
         print("listings: {:,} for training, {:,} for validation, {:,} for testing".format(*sizes), flush=True)
         # Probeg first: it takes minutes, so that problems show before the others search for hours.
-        own = print_progress(Contender("Probeg", list(train_probeg(probeg, market, options.set, options.seeds, scratch))))
-    others = train_boosting(market, Effort.quick() if options.quick else Effort(), options.seeds)
-    report([*others, own], market.test, options.json)
+        versions = train_probeg(probeg, options.set, options.seeds)
+        forms = (*SHORT_FORMS, None)
+        own = [value_with_probeg(probeg, versions, market.test.shorten(fields), scratch) for fields in forms]
+    print_progress(own[-1])
+    recipes = boosting_recipes(market, Effort.quick() if options.quick else Effort())
+    trained = [(recipe, recipe.train(market, options.seeds)) for recipe in recipes]
+    compared = train_forms(trained, market, options.seeds)
+    by_form = [Form(form.fields, [*form.contenders, contender]) for form, contender in zip(compared, own)]
+    report([*(contender for _, contender in trained), own[-1]], by_form, market.test, options.json)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -82,12 +55,14 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("bench/accuracy", description=__doc__, epilog=EXAMPLE)
     parser.add_argument("file", type=Path, help="listings with prices: CSV, CSV.gz or XLSX, as accepted by `probeg import`")
     parser.add_argument("--holdout", type=Path, help="evaluate on this file of listings instead of the test split")
-    parser.add_argument("--seeds", type=int, default=3, help="number of training runs per contender (default: 3)")
+    parser.add_argument("--seeds", type=int, help="number of training runs per contender (default: 3, with --quick 1)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="passed to `probeg train`")
     parser.add_argument("--probeg", help="the program (default: target/release/probeg)")
-    parser.add_argument("--quick", action="store_true", help="use few trees and a small grid, to try the command")
+    parser.add_argument("--quick", action="store_true", help="use few trees, a small grid and one seed, to try the command")
     parser.add_argument("--json", type=Path, metavar="OUT", help="also write the figures to this file")
     options = parser.parse_args()
+    if options.seeds is None:
+        options.seeds = 1 if options.quick else 3
     if options.seeds < 1:
         parser.error("--seeds must be at least 1")
     return options
@@ -107,108 +82,57 @@ def with_holdout(market: Market, holdout: Listings) -> Market:
     return Market(market.train, market.validation, holdout)
 
 
-def train_boosting(market: Market, effort: Effort, seeds: int) -> Iterable[Contender]:
-    """CatBoost with defaults and tuned, LightGBM tuned. Parameters are searched once, with the first seed."""
-    train, validation = Split.of(market.train), Split.of(market.validation)
-    candidates: list[tuple[str, Fit, dict[str, list[Any]]]] = [
-        ("CatBoost default", boosting.catboost_default, {}),
-        ("CatBoost tuned, RMSE", boosting.catboost_tuned("RMSE", effort), effort.catboost_grid),
-        ("CatBoost tuned, MAE", boosting.catboost_tuned("MAE", effort), effort.catboost_grid),
-        ("LightGBM tuned, L2", boosting.lightgbm_tuned("regression", effort), effort.lightgbm_grid),
-        ("LightGBM tuned, L1", boosting.lightgbm_tuned("regression_l1", effort), effort.lightgbm_grid),
-    ]
-    for name, fit, grid in candidates:
-        parameters = boosting.search(name, fit, grid, train, validation) if grid else {}
-        attempts = [train_boosting_once(fit, parameters, train, validation, market.test, seed) for seed in range(seeds)]
-        yield print_progress(Contender(name, attempts))
-
-
-def train_boosting_once(
-    fit: Fit, parameters: dict[str, Any], train: Split, validation: Split, test: Listings, seed: int
-) -> Attempt:
-    """Trains once. The time excludes the parameter search."""
-    started = time.monotonic()
-    fitted = fit(train, validation, parameters, seed)
-    seconds = time.monotonic() - started
-    note = ", ".join([f"{fitted.trees} trees", *(f"{key} {value}" for key, value in parameters.items())])
-    return Attempt(numpy.exp(fitted.predict(test.features())), fitted.validation_mape, seconds, note)
-
-
-def train_probeg(
-    probeg: Probeg, market: Market, settings: list[str], seeds: int, scratch: Path
-) -> Iterable[Attempt]:
-    """Trains a version per seed and values the listings with `probeg predict`."""
-    listings, valued = scratch / "listings.csv", scratch / "valued.csv"
-    market.test.write_unpriced(listings)
-    for seed in range(seeds):
-        trained, cost = probeg.train([*settings, f"seed={seed}"])
-        probeg.predict(trained["version"], listings, valued)
-        epochs = probeg.show_run(trained["run"])["epochs"]
-        best = min(epochs, key=lambda epoch: epoch["metrics"]["validation_loss"])
-        predictions = read_valued(valued, len(market.test))
-        yield Attempt(predictions, best["metrics"]["validation_mape"], cost.seconds, f"{len(epochs)} epochs")
-
-
-def read_valued(file: Path, rows: int) -> numpy.ndarray:
-    """Reads the prices that Probeg wrote. A listing without a price would make the comparison unfair."""
-    table = pandas.read_csv(file, dtype=str)
-    predictions = pandas.to_numeric(table["predict_value"], errors="coerce")
-    if len(table) != rows or predictions.isna().any():
-        raise SystemExit(f"expected {rows} valued listings, got {predictions.notna().sum()} of {len(table)}")
-    return predictions.to_numpy(numpy.float64)
-
-
-def print_progress(contender: Contender) -> Contender:
-    """Prints that a contender is done: the whole comparison may take hours."""
-    attempts = contender.attempts
-    validation = statistics.mean(attempt.validation_mape for attempt in attempts)
-    print(f"{contender.name}: {attempts[0].note}, validation MAPE {validation:.2%}", file=sys.stderr, flush=True)
-    return contender
-
-
-def report(contenders: list[Contender], test: Listings, file: Path | None) -> None:
-    """Prints the table and the paired comparisons; optionally writes both as JSON."""
+def report(contenders: list[Contender], forms: list[Form], test: Listings, file: Path | None) -> None:
+    """Prints the tables and the paired comparisons; optionally writes all figures as JSON."""
     rows = [row(contender, test.prices) for contender in contenders]
     print_table(rows)
     *references, own = contenders
+    trainings = [{"seconds": attempt.seconds, "note": attempt.note} for attempt in own.attempts]
+    print("\nTrainings of Probeg: " + "; ".join("{seconds:.0f} s, {note}".format(**training) for training in trainings))
     differences = {
         reference.name: paired_bootstrap(own.errors(test.prices), reference.errors(test.prices), test.groups)
         for reference in references
     }
-    tuned = [entry for entry in rows if entry["name"].startswith("CatBoost tuned")]
-    # Chosen by the validation split, as a user would.
-    best = min(tuned, key=lambda entry: entry["validation_mape"]["mean"])["name"]
+    best = best_tuned("CatBoost", references).name
     print_differences(differences, best)
+    by_form = form_rows(forms, test)
+    print_forms(by_form)
+    # Each form ends with Probeg: the shortest one first, that of all fields last.
+    moved = asdict(share_moved(forms[0].contenders[-1], forms[-1].contenders[-1]))
+    print(f"\nCars whose price by Probeg moves by more than a quarter between {forms[0].fields} and all fields: {as_percent(moved)}")
     if file:
-        comparisons = {name: asdict(difference) for name, difference in differences.items()}
-        content = {"listings": len(test), "contenders": rows, "probeg_against": comparisons, "reference": best}
+        content = {
+            "listings": len(test),
+            "contenders": rows,
+            "probeg_trainings": trainings,
+            "probeg_against": {name: asdict(difference) for name, difference in differences.items()},
+            "reference": best,
+            "forms": by_form,
+            "probeg_moved_by_a_quarter": moved,
+        }
         file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def row(contender: Contender, prices: numpy.ndarray) -> dict[str, Any]:
     """The figures of a contender: mean and standard deviation over seeds."""
     figures = [asdict(Figures.of(prices, attempt.predictions)) for attempt in contender.attempts]
-    over_seeds: dict[str, list[float]] = {name: [entry[name] for entry in figures] for name in figures[0]}
-    over_seeds["validation_mape"] = [attempt.validation_mape for attempt in contender.attempts]
-    over_seeds["seconds"] = [attempt.seconds for attempt in contender.attempts]
-    summary = {
-        name: {"mean": statistics.mean(values), "deviation": statistics.stdev(values) if len(values) > 1 else 0.0}
-        for name, values in over_seeds.items()
-    }
+    over_seeds = {name: OverSeeds.of([entry[name] for entry in figures]) for name in figures[0]}
+    over_seeds["validation_mape"] = contender.validation_mape
+    over_seeds["seconds"] = OverSeeds.of([attempt.seconds for attempt in contender.attempts])
+    summary = {name: asdict(figure) for name, figure in over_seeds.items()}
     return {"name": contender.name, "notes": [attempt.note for attempt in contender.attempts], **summary}
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Prints a row per contender: mean ± standard deviation over seeds."""
-    percent: Callable[[dict[str, float]], str] = lambda figure: f"{100 * figure['mean']:.2f} ± {100 * figure['deviation']:.2f} %"
     whole: Callable[[dict[str, float]], str] = lambda figure: f"{figure['mean']:,.0f}"
     columns = {
-        "MAPE": ("mape", percent),
-        "median APE": ("median_ape", percent),
+        "MAPE": ("mape", as_percent),
+        "median APE": ("median_ape", as_percent),
         "MAE": ("mae", whole),
-        "within 10 %": ("within_10", percent),
-        "within 20 %": ("within_20", percent),
-        "validation MAPE": ("validation_mape", percent),
+        "within 10 %": ("within_10", as_percent),
+        "within 20 %": ("within_20", as_percent),
+        "validation MAPE": ("validation_mape", as_percent),
         "seconds": ("seconds", whole),
     }
     print(f"\n| contender | {' | '.join(columns)} |\n|---{'|---:' * len(columns)}|")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 
 import numpy
@@ -33,12 +34,30 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class OverSeeds:
+    """The mean and the standard deviation of a figure over seeds."""
+
+    mean: float
+    deviation: float
+
+    @staticmethod
+    def of(values: list[float]) -> OverSeeds:
+        """Summarizes a figure of each seed."""
+        return OverSeeds(statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0)
+
+
+@dataclass(frozen=True)
 class Difference:
     """The relative difference of two MAPEs (-0.05 means 5 % lower) and its 95 % interval."""
 
     value: float
     low: float
     high: float
+
+
+def as_percent(figure: dict[str, float]) -> str:
+    """A fraction over seeds, given as the fields of `OverSeeds`."""
+    return f"{100 * figure['mean']:.2f} ± {100 * figure['deviation']:.2f} %"
 
 
 def percentage_errors(prices: numpy.ndarray, predictions: numpy.ndarray) -> numpy.ndarray:

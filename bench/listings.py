@@ -17,6 +17,20 @@ MISSING = "missing"
 DAYS_PER_YEAR = 365.2425
 # Columns that are only unique together with others, as in Probeg's feature schema.
 COMPOSED = {"model": ["brand", "model"], "vehicle_generation": ["brand", "model", "vehicle_generation"]}
+DATE = "listing_date"
+# The fields of a listing other than its date, those first that people fill in most: `FIELDS` in domain/src/form.rs.
+FIELDS = (
+    ("brand", "model", "year", "mileage")
+    + ("engine_volume", "engine_power", "transmission")
+    + ("drive", "body_type")
+    + ("fuel_type", "vehicle_generation", "color", "region", "owners_count", "wheel", "pts", "state", "customs")
+)
+# The numbers of leading fields in the short forms: `SHORT_FORMS` in domain/src/form.rs.
+SHORT_FORMS = (4, 7, 9)
+# The age of the oldest listing of the newest snapshot: `SNAPSHOT_DAYS` in domain/src/calibration.rs.
+SNAPSHOT_DAYS = 60
+# The minimum size of a snapshot for figures of its own.
+MIN_SNAPSHOT_ROWS = 50
 
 
 @dataclass(frozen=True)
@@ -45,11 +59,23 @@ class Listings:
         bucket = self.table["bucket"].astype(int)
         return Listings(self.table[bucket.between(first, last)].reset_index(drop=True), self.texts, self.numbers)
 
+    def shorten(self, fields: int | None) -> Listings:
+        """The listings with the date and the first fields of a form only; unchanged if there is no number of fields."""
+        kept = {*FIELDS[:fields], DATE}
+        texts, numbers = ([name for name in names if name in kept] for names in (self.texts, self.numbers))
+        return Listings(self.table, texts, numbers)
+
+    def newest_snapshot(self) -> numpy.ndarray | None:
+        """Which listings are of the last days, as in Probeg's accuracy card; `None` if too few are dated."""
+        days = self.table[DATE].astype(numpy.float64).to_numpy()
+        is_newest = days > numpy.max(days, initial=-numpy.inf, where=~numpy.isnan(days)) - SNAPSHOT_DAYS
+        return is_newest if is_newest.sum() >= MIN_SNAPSHOT_ROWS else None
+
     def features(self) -> pandas.DataFrame:
         """The features for gradient boosting: all columns, the age, and the mileage per year."""
         numbers = self.table[self.numbers].astype(numpy.float64)
-        if {"year", "listing_date", "mileage"} <= set(self.numbers):
-            age = 1970.0 + numbers["listing_date"] / DAYS_PER_YEAR - numbers["year"]
+        if {"year", DATE, "mileage"} <= set(self.numbers):
+            age = 1970.0 + numbers[DATE] / DAYS_PER_YEAR - numbers["year"]
             numbers = numbers.assign(age=age, mileage_per_year=numbers["mileage"] / (age.clip(lower=0.0) + 0.5))
         return pandas.concat([numbers, self._categories()], axis=1)
 
@@ -60,9 +86,9 @@ class Listings:
     def write_unpriced(self, file: Path) -> None:
         """Writes the listings, without prices, as a table that `probeg predict` reads."""
         table = self.table[self.texts + self.numbers].copy()
-        if "listing_date" in table:
-            days = table["listing_date"].astype(numpy.float64)
-            table["listing_date"] = pandas.to_datetime(days, unit="D").dt.strftime("%Y-%m-%d")
+        if DATE in table:
+            days = table[DATE].astype(numpy.float64)
+            table[DATE] = pandas.to_datetime(days, unit="D").dt.strftime("%Y-%m-%d")
         table.to_csv(file, index=False)
 
 
