@@ -9,14 +9,14 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Collection, Iterable
 
 import numpy
 import onnxruntime
 import pandas
 
 from cluster import Cluster
-from listings import Listings, read_listings
+from listings import FIELDS, SHORT_FORMS, Listings, read_listings
 from probeg import Cost, Probeg, find_program, run_measured
 
 EXAMPLE = "Example: bench/training listings.csv.gz --epochs 3"
@@ -120,7 +120,13 @@ def model_schema(file: Path) -> list[dict[str, Any]]:
 
 def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path) -> int:
     """Writes both splits in encoded form for PyTorch; returns the number of training rows."""
-    arrays: dict[str, numpy.ndarray] = {"cardinalities": numpy.array([len(feature["values"]) for feature in categorical])}
+    arrays: dict[str, numpy.ndarray] = {
+        "cardinalities": numpy.array([len(feature["values"]) for feature in categorical]),
+        "short_forms": numpy.array(SHORT_FORMS),
+        "category_fields": fields_of([feature["columns"] for feature in categorical]),
+        # The text itself comes after those that make it unique.
+        "category_names": fields_of([feature["columns"][-1:] for feature in categorical]),
+    }
     for name, buckets in {"train": (0, 79), "validation": (80, 89)}.items():
         part = listings.between_buckets(*buckets)
         others = [name for name in part.numbers if name != "mileage"]
@@ -128,9 +134,14 @@ def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path
         arrays[f"{name}_ids"] = numpy.stack([ids(part.table, feature) for feature in categorical], axis=1)
         arrays[f"{name}_numbers"] = numbers.to_numpy(numpy.float32)
         arrays[f"{name}_prices"] = numpy.log(part.prices).astype(numpy.float32)
-        arrays["maskable"] = ~numbers.columns.isin(ALWAYS_KNOWN)
+        arrays["number_fields"] = fields_of([{column} - ALWAYS_KNOWN for column in numbers])
     numpy.savez(file, **arrays)
     return len(arrays["train_prices"])
+
+
+def fields_of(inputs: Iterable[Collection[str]]) -> numpy.ndarray:
+    """Which fields of a listing each input consists of, a row per input."""
+    return numpy.array([[field in names for field in FIELDS] for names in inputs])
 
 
 def ids(table: pandas.DataFrame, feature: dict[str, Any]) -> numpy.ndarray:

@@ -20,6 +20,10 @@ from torch.nn import functional
 
 # Initial value of the price drops per mileage bin: almost zero after the softplus.
 INITIAL_DROP = -4.0
+# The shares of rows whose make, and whose model only, is masked as if it had never been listed.
+UNSEEN_MAKE_SHARE, UNSEEN_MODEL_SHARE = 0.02, 0.02
+# The indices of the make and the model among the fields.
+BRAND, MODEL = 0, 1
 
 
 class Twin(nn.Module):
@@ -111,6 +115,45 @@ def bin_edges(values: Tensor, bins: int) -> Tensor:
     return known[(len(known) - 1) * torch.arange(bins + 1) // bins].unique()
 
 
+class Masks:
+    """Masks values as training/src/learner/masks.rs does, with one draw for all members."""
+
+    def __init__(self, data: dict[str, Tensor], config: dict[str, Any]) -> None:
+        self._short_forms, self._category_fields = data["short_forms"], data["category_fields"]  # [3], [C, F]
+        self._category_names, self._number_fields = data["category_names"], data["number_fields"]  # [C, F], [D, F]
+        self._share, self._category_dropout = config["mask"], config["category_dropout"]
+
+    def apply(self, ids: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Drops a few categories in every row, in some rows the model or the make too, and in a share of the rows all
+        values outside a form."""
+        draw = torch.rand(len(ids), 1)
+        is_hidden = torch.rand(ids.shape) < self._category_dropout
+        is_hidden |= (draw < UNSEEN_MAKE_SHARE + UNSEEN_MODEL_SHARE) & self._category_fields[:, MODEL]
+        is_hidden |= (draw < UNSEEN_MAKE_SHARE) & self._category_fields[:, BRAND]
+        missing = ~self._forms(ids, numbers) & (torch.rand(len(ids), 1) < self._share)  # [N, F]
+        is_hidden |= any_field(missing, self._category_fields.T)
+        return ids * ~is_hidden, numbers.masked_fill(any_field(missing, self._number_fields.T), torch.nan)
+
+    def _forms(self, ids: Tensor, numbers: Tensor) -> Tensor:
+        """The fields of a random form per row, [N, F]: in half of the cases the first ones, else those that another row
+        gives, or each with a probability that is itself random."""
+        n, fields = len(ids), self._category_fields.shape[1]
+        counts = self._short_forms[torch.randint(len(self._short_forms), (n, 1))]
+        longer = counts + (torch.rand(n, 1) * (fields - counts)).long()
+        first = torch.arange(fields) < torch.where(torch.rand(n, 1) < 0.8, counts, longer)
+        given = any_field(ids != 0, self._category_names) | any_field(~numbers.isnan(), self._number_fields)
+        # A rare model has the id of a missing one.
+        given[:, [BRAND, MODEL]] = True
+        random = torch.rand(n, fields) < torch.rand(n, 1)
+        kind = torch.randint(4, (n, 1))
+        return torch.where(kind < 2, first, torch.where(kind == 2, given[torch.randint(n, (n,))], random))
+
+
+def any_field(rows: Tensor, fields: Tensor) -> Tensor:
+    """The product of two logical matrices."""
+    return rows.float() @ fields.float() > 0
+
+
 class Trainer:
     """Probeg's training step: AdamW with gradient clipping and averaged weights."""
 
@@ -164,6 +207,7 @@ def main() -> None:
     cardinalities = data["cardinalities"].tolist()
     count, size = len(data["train_prices"]), config["batch_size"]
     inputs = Inputs(cardinalities, data["train_numbers"], config)
+    masks = Masks(data, config)
     network = Twin(config, cardinalities, data["train_numbers"].shape[1])
     trainer = Trainer(network, config, -(-count // size) * config["epochs"])
     mean, deviation = data["train_prices"].mean(), data["train_prices"].std()
@@ -172,20 +216,11 @@ def main() -> None:
     for _ in range(config["epochs"]):
         started = time.monotonic()
         for batch in torch.randperm(count).split(size):
-            ids, numbers = masked(data["train_ids"][batch], data["train_numbers"][batch], data["maskable"], config)
-            trainer.step(inputs.encode(ids, numbers), targets["train"][batch])
+            encoded = inputs.encode(*masks.apply(data["train_ids"][batch], data["train_numbers"][batch]))
+            trainer.step(encoded, targets["train"][batch])
         rows_per_second = count / (time.monotonic() - started)
         epochs.append({"rows_per_second": rows_per_second, "validation_loss": validate(trainer, inputs, data, targets)})
     print(json.dumps({"epochs": epochs}))
-
-
-def masked(ids: Tensor, numbers: Tensor, maskable: Tensor, config: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Drops a share of the categories, and masks values in a share of the rows, each row with its own random
-    probability."""
-    ids = ids * (torch.rand(ids.shape) >= config["category_dropout"])
-    probability = torch.rand(len(ids), 1) * (torch.rand(len(ids), 1) < config["mask"])
-    hidden_numbers = (torch.rand(numbers.shape) < probability) & maskable
-    return ids * (torch.rand(ids.shape) >= probability), numbers.masked_fill(hidden_numbers, torch.nan)
 
 
 @torch.no_grad()
