@@ -24,6 +24,10 @@ EXAMPLE = "Example: bench/training listings.csv.gz --epochs 3"
 THREADS = (1, 2)
 # Never masked: a valuation always has them.
 ALWAYS_KNOWN = {"age", "listing_date", "mileage", "year"}
+# A lower mileage per year, after these years, is missing: a placeholder. As in training/src/model/derived.rs.
+MIN_MILEAGE_PER_YEAR, NEW_FOR_YEARS = 300, 2
+# Among the categorical features.
+MODEL, GENERATION = 1, 2
 
 
 @dataclass(frozen=True)
@@ -129,12 +133,16 @@ def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path
     }
     for name, buckets in {"train": (0, 79), "validation": (80, 89)}.items():
         part = listings.between_buckets(*buckets)
-        others = [name for name in part.numbers if name != "mileage"]
-        numbers = part.features()[[*others, "age", "mileage"]]
+        others = [name for name in part.numbers if name not in {"year", "mileage"}]
+        numbers = part.features()[["year", *others, "age", "mileage"]]
+        is_implausible = numbers["mileage"] < (numbers["age"] - NEW_FOR_YEARS) * MIN_MILEAGE_PER_YEAR
+        numbers = numbers.assign(mileage=numbers["mileage"].mask(is_implausible))
         arrays[f"{name}_ids"] = numpy.stack([ids(part.table, feature) for feature in categorical], axis=1)
         arrays[f"{name}_numbers"] = numbers.to_numpy(numpy.float32)
         arrays[f"{name}_prices"] = numpy.log(part.prices).astype(numpy.float32)
         arrays["number_fields"] = fields_of([{column} - ALWAYS_KNOWN for column in numbers])
+    first_year, generations = usual_generations(arrays["train_ids"], arrays["train_numbers"][:, 0], arrays["cardinalities"])
+    arrays |= {"first_year": numpy.array(first_year), "generations": generations}
     numpy.savez(file, **arrays)
     return len(arrays["train_prices"])
 
@@ -142,6 +150,21 @@ def write_rows(listings: Listings, categorical: list[dict[str, Any]], file: Path
 def fields_of(inputs: Iterable[Collection[str]]) -> numpy.ndarray:
     """Which fields of a listing each input consists of, a row per input."""
     return numpy.array([[field in names for field in FIELDS] for names in inputs])
+
+
+def usual_generations(ids: numpy.ndarray, years: numpy.ndarray, cardinalities: numpy.ndarray) -> tuple[int, numpy.ndarray]:
+    """The first year, and the most frequent generation by year and model: Probeg imputes it where none is stated."""
+    known = pandas.DataFrame({"model": ids[:, MODEL], "generation": ids[:, GENERATION], "year": years}).astype(int)
+    known = known[(known["model"] > 0) & (known["generation"] > 0)]
+    # Adjacent years get half the weight, to smooth out single outliers.
+    weights = {-1: 1, 0: 2, 1: 1}
+    weighted = pandas.concat([known.assign(year=known["year"] + shift, weight=weight) for shift, weight in weights.items()])
+    counts = weighted.groupby(["model", "year", "generation"], as_index=False)["weight"].sum()
+    best = counts.sort_values(["weight", "generation"]).drop_duplicates(["model", "year"], keep="last")
+    first, last = (best["year"].min(), best["year"].max()) if len(best) else (0, 0)
+    generations = numpy.zeros((last - first + 1, cardinalities[MODEL] + 1), dtype=numpy.int64)
+    generations[best["year"] - first, best["model"]] = best["generation"]
+    return int(first), generations
 
 
 def ids(table: pandas.DataFrame, feature: dict[str, Any]) -> numpy.ndarray:

@@ -22,8 +22,8 @@ from torch.nn import functional
 INITIAL_DROP = -4.0
 # The shares of rows whose make, and whose model only, is masked as if it had never been listed.
 UNSEEN_MAKE_SHARE, UNSEEN_MODEL_SHARE = 0.02, 0.02
-# The indices of the make and the model among the fields.
-BRAND, MODEL = 0, 1
+# The indices of the make and the model, both among the fields and among the categories, and of the generation.
+BRAND, MODEL, GENERATION = 0, 1, 2
 
 
 class Twin(nn.Module):
@@ -86,15 +86,16 @@ def outputs_to_quantiles(quantiles: int, outputs: int) -> Tensor:
 
 
 class Inputs:
-    """Encodes raw ids and numbers, of which the mileage is last, as inputs of the network."""
+    """Encodes raw ids and numbers, of which the year is first and the mileage last, as inputs of the network."""
 
-    def __init__(self, cardinalities: list[int], numbers: Tensor, config: dict[str, Any]) -> None:
-        sizes = torch.tensor([0, *(cardinality + 1 for cardinality in cardinalities[:-1])])
+    def __init__(self, data: dict[str, Tensor], config: dict[str, Any]) -> None:
+        sizes = functional.pad(data["cardinalities"][:-1] + 1, (1, 0))
         self._offsets, self._always, bins = sizes.cumsum(0), len(config["quantiles"]) + 1, config["n_bins"]
-        edges = [bin_edges(column, bins) for column in numbers.T]
+        self._generations, self._first_year = data["generations"], data["first_year"]
+        edges = [bin_edges(column, bins) for column in data["train_numbers"].T]
         # Unused bins start beyond every value, so that they stay 0.
-        lower = [nn.functional.pad(edge[:-1], (0, bins - len(edge) + 1), value=1e30) for edge in edges]
-        widths = [nn.functional.pad(edge.diff(), (0, bins - len(edge) + 1), value=1.0) for edge in edges]
+        lower = [functional.pad(edge[:-1], (0, bins - len(edge) + 1), value=1e30) for edge in edges]
+        widths = [functional.pad(edge.diff(), (0, bins - len(edge) + 1), value=1.0) for edge in edges]
         self._lower, self._inverse_width = torch.stack(lower), 1.0 / torch.stack(widths)
 
     def encode(self, ids: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,15 +105,24 @@ class Inputs:
         encoded = ((known - self._lower) * self._inverse_width).clamp(0.0, 1.0)
         encoded = torch.cat([encoded, missing.float()], 2)
         codes = functional.pad(encoded[:, :-1], (0, 1), value=1.0)
-        return ids + self._offsets, codes, functional.pad(encoded[:, -1], (self._always, 0), value=1.0)
+        return self._impute(ids, numbers[:, 0]) + self._offsets, codes, functional.pad(encoded[:, -1], (self._always, 0), value=1.0)
+
+    def _impute(self, ids: Tensor, years: Tensor) -> Tensor:
+        """Fills in missing generations from model and year."""
+        row = (years.long() - self._first_year).clamp(0, len(self._generations) - 1)
+        generations = ids[:, GENERATION]
+        filled = torch.where(generations == 0, self._generations[row, ids[:, MODEL]], generations)
+        return torch.cat([ids[:, :GENERATION], filled[:, None], ids[:, GENERATION + 1 :]], 1)
 
 
 def bin_edges(values: Tensor, bins: int) -> Tensor:
-    """At most `bins + 1` distinct quantiles."""
+    """At most `bins + 1` distinct quantiles, denser at both ends."""
     known = values[~values.isnan()].sort().values
     if len(known) == 0:
         return torch.zeros(1)
-    return known[(len(known) - 1) * torch.arange(bins + 1) // bins].unique()
+    position = torch.arange(bins + 1) / bins
+    level = position.square() * (3.0 - 2.0 * position)
+    return known[((len(known) - 1) * level).round().long()].unique()
 
 
 class Masks:
@@ -206,7 +216,7 @@ def main() -> None:
     data = {name: torch.from_numpy(values) for name, values in numpy.load(rows_file).items()}
     cardinalities = data["cardinalities"].tolist()
     count, size = len(data["train_prices"]), config["batch_size"]
-    inputs = Inputs(cardinalities, data["train_numbers"], config)
+    inputs = Inputs(data, config)
     masks = Masks(data, config)
     network = Twin(config, cardinalities, data["train_numbers"].shape[1])
     trainer = Trainer(network, config, -(-count // size) * config["epochs"])
