@@ -190,14 +190,19 @@ function show(valuation) {
   byId("range").textContent = words().range(percent(valuation.level, 0), money(valuation.low), money(valuation.high));
   const width = valuation.high - valuation.low;
   byId("scale").value = width > 0 ? (100 * (valuation.price - valuation.low)) / width : 50;
-  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning) })));
+  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
   const rows = (valuation.factors || []).filter((factor) => Math.abs(factor.effect) >= 0.001);
   byId("factors").tBodies[0].replaceChildren(...rows.map(factorRow));
-  const date = new Date(`${valuation.as_of}T12:00:00`).toLocaleDateString(words().date);
-  byId("model").textContent = words().model(valuation.model.version, date);
+  byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
 }
 
-function remark(warning) {
+/** A date as the language of the page writes it. */
+function day(date) {
+  return new Date(`${date}T12:00:00`).toLocaleDateString(words().date);
+}
+
+function remark(warning, valuation) {
+  if (warning.code === "outdated_market") return words().outdated(day(valuation.market_as_of), day(valuation.as_of));
   const label = labelOf(warning.field);
   const input = byId(`field-${warning.field}`);
   const nearest = /did you mean "([^"]+)"/.exec(warning.message);

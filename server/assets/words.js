@@ -14,6 +14,8 @@ const WORDS = {
     model: (version, date) => `Модель ${version}, цена на ${date}`,
     unknown: (field, value, nearest) =>
       `${field}: «${value}» нет среди известных значений${nearest ? ` (может быть, ${nearest}?)` : ""}, машина оценена без него.`,
+    outdated: (newest, date) =>
+      `Самое новое объявление, на котором основана цена, — от ${newest}. С тех пор цены могли измениться, поэтому на ${date} диапазон шире.`,
     working: "Считаем…", valued: (rows) => `Считаем… оценено строк: ${rows}`, done: "Готово: файл сохранён.", offline: "Сервер не отвечает. Попробуйте ещё раз.",
     noModel: "Модель ещё не обучена. Запустите probeg train --promote: сервер подхватит её сам.",
     check: "Проверьте отмеченные поля.", required: "обязательно", date: "ru-RU",
@@ -35,6 +37,8 @@ const WORDS = {
     range: (level, low, high) => `${level} of similar cars are offered for ${low} – ${high}`,
     model: (version, date) => `Model ${version}, price as of ${date}`,
     unknown: null,
+    outdated: (newest, date) =>
+      `The newest listing behind this price is of ${newest}. Prices may have changed since, so the range for ${date} is wider.`,
     working: "Working…", valued: (rows) => `Working… ${rows} rows valued`, done: "Done: the file has been saved.", offline: "The server does not respond. Try again.",
     noModel: "No model has been trained yet. Run probeg train --promote: the server will load it by itself.",
     check: "Check the marked fields.", required: "required", date: "en-GB",

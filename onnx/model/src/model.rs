@@ -12,7 +12,7 @@ use crate::graph::{Graph, Widths};
 use crate::pool::Pool;
 use crate::runtime::{Runtime, Session};
 use crate::signature::{Golden, Signature};
-use crate::warning::Suggestions;
+use crate::warning::{Suggestions, outdated_market};
 
 /// A model file with its encoder and its sessions.
 #[derive(Debug)]
@@ -156,8 +156,9 @@ impl Model {
                 let predicted = self.predict_in(&self.bulk, listings)?;
                 observe(&predicted);
                 for (row, listing) in batch.iter().enumerate() {
-                    let warnings = self.unknown_values(listing, self.ids(&predicted, row));
-                    valuations.push(Valuation { warnings, ..self.valuation(&predicted, row, level)? });
+                    let mut valuation = self.valuation(&predicted, row, level)?;
+                    valuation.warnings.extend(self.unknown_values(listing, self.ids(&predicted, row)));
+                    valuations.push(valuation);
                 }
             }
             Ok(valuations)
@@ -286,8 +287,8 @@ impl Model {
         pool.run_batch(rows, ids, numbers)
     }
 
-    /// The valuation of the predicted listing with this index, with an interval of a calibrated level. It has no warnings: see
-    /// [`Self::warnings`], which may take longer than the rest.
+    /// The valuation of the predicted listing with this index, with an interval of a calibrated level. It has no warnings of
+    /// unknown values: see [`Self::warnings`], which may take longer than the rest.
     ///
     /// # Errors
     /// The level is not one of [`Calibration::levels`], or the prices are invalid.
@@ -300,6 +301,7 @@ impl Model {
         let as_of = listing.date().unwrap_or(today);
         check_prices(quantiles)?;
         let car = self.calibration_car(predicted, row);
+        let market_as_of = self.signature.run.market_as_of;
         let calibration = &self.signature.calibration;
         let (low, high) = calibration.interval(level, quantiles, &car).ok_or_else(|| Error::Metadata {
             key: "probeg.calibration",
@@ -312,7 +314,8 @@ impl Model {
             level,
             quantiles: quantiles.iter().map(|price| f64::from(*price)).collect(),
             as_of,
-            warnings: Vec::new(),
+            market_as_of,
+            warnings: market_as_of.and_then(|newest| outdated_market(newest, as_of)).into_iter().collect(),
         })
     }
 

@@ -1,5 +1,6 @@
-//! Warnings about unknown values.
+//! Warnings about unknown values, and about prices long after the newest listing.
 
+use chrono::NaiveDate;
 use domain::cell::shorten;
 use domain::feature::{CategoricalFeature, FeatureSchema};
 use domain::vocabulary::{Spellings, write_key};
@@ -77,4 +78,20 @@ fn describe(field: &str, value: &str, nearest: Option<&str>) -> String {
     let value = shorten(value);
     let known = nearest.map(|nearest| format!(" (did you mean {nearest:?}?)")).unwrap_or_default();
     format!("{field} {value:?} is not known{known}; the car was valued without it")
+}
+
+/// The number of days after the newest listing from which on there is a warning.
+const OUTDATED_AFTER_DAYS: i64 = 120;
+
+/// A warning if a price is as of a day long after the newest listing of the model.
+pub(crate) fn outdated_market(newest: NaiveDate, as_of: NaiveDate) -> Option<Warning> {
+    let days = as_of.signed_duration_since(newest).num_days();
+    (days > OUTDATED_AFTER_DAYS).then(|| Warning {
+        code: "outdated_market",
+        field: Column::ListingDate.name().to_owned(),
+        message: format!(
+            "the newest listing behind this price is of {newest}, {days} days before {as_of}; prices may have changed since, so \
+             the range is wider"
+        ),
+    })
 }

@@ -132,7 +132,8 @@ impl Metrics {
     /// Counts valued cars and their unknown values.
     pub(crate) fn record_valuations(&self, model_version: i64, valuations: &[Valuation]) {
         self.valuations.get_or_create(&VersionLabels { model_version }).inc_by(valuations.len() as u64);
-        for warning in valuations.iter().flat_map(|valuation| &valuation.warnings) {
+        let warnings = valuations.iter().flat_map(|valuation| &valuation.warnings);
+        for warning in warnings.filter(|warning| warning.code == "unknown_value") {
             self.unknown_values.get_or_create(&FieldLabels { field: warning.field.clone() }).inc();
         }
     }

@@ -21,7 +21,16 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
         let warning = Warning { code: "unknown_value", field: "brand".to_owned(), message: "unknown brand".to_owned() };
         let warnings = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec![warning] };
         let (low, high) = (price - 1.0, price + 1.0);
-        Valuation { price, low, high, level: 0.8, quantiles: vec![low, price, high], as_of: today(), warnings }
+        Valuation {
+            price,
+            low,
+            high,
+            level: 0.8,
+            quantiles: vec![low, price, high],
+            as_of: today(),
+            market_as_of: None,
+            warnings,
+        }
     };
     Ok(listings.into_iter().map(value).collect())
 }

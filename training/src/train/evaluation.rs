@@ -1,7 +1,7 @@
 //! Evaluates the network of a run and exports it to the model file.
 
 use chrono::{SecondsFormat, Utc};
-use domain::accuracy::{AccuracyCard, Newest};
+use domain::accuracy::{AccuracyCard, Forecast, Newest};
 use domain::calibration::Calibration;
 use domain::identity::Split;
 use onnx_model::{Encoder, Model, Sessions, Signature};
@@ -23,7 +23,7 @@ impl TrainingRun<'_> {
         &mut self,
         regressor: &TabularRegressor,
         mut signature: Signature,
-        newest: Option<Newest>,
+        forecast: Option<Forecast>,
         stream: &mut ListingStream<'_>,
     ) -> Result<(Vec<u8>, Signature), Error> {
         let RunContext { runtime, today, report, .. } = self.context;
@@ -32,7 +32,9 @@ impl TrainingRun<'_> {
         let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
         let mut measurement = Measurement::new(&model, today);
         stream.scan(Split::Test, |chunk| measurement.add_chunk(chunk))?;
-        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, ..card });
+        let newest = forecast.as_ref().and_then(|forecast| forecast.origins.first());
+        let newest = newest.map(|origin| Newest { since: origin.since, accuracy: origin.accuracy.clone() });
+        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, forecast, ..card });
         let test = agreement_rows(stream, model.encoder())?;
         signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;
