@@ -56,7 +56,7 @@ fn valid_files_pass_verification() {
 #[test]
 fn only_stated_makes_outside_of_the_vocabulary_are_unknown() {
     let (graph, mut signature) = valid_model();
-    let unknown = |model: &Model, brand| model.unknown_make(&car(brand)).map(|make| make.to_string());
+    let unknown = |model: &Model, brand: &str| model.unknown_make(&car(brand)).map(|make| make.to_string());
     let model = open(&file(graph, &signature)).unwrap();
     assert_eq!(unknown(&model, "KIA"), None);
     assert_eq!(unknown(&model, "Лада"), None, "a synonym");
