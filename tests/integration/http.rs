@@ -39,9 +39,14 @@ fn a_car_is_valued_with_interval_factors_and_comparables() {
 
     let mut unknown = rio();
     unknown["brand"] = "Kiaa".into();
-    let (_, response) = post(&server, "/v1/valuations", &unknown);
+    let (status, problem) = post(&server, "/v1/valuations", &unknown);
+    assert_eq!((status.as_u16(), &problem["errors"][0]["type"]), (422, &json!("unknown_brand")));
+    assert!(problem["detail"].as_str().unwrap().contains("did you mean \"kia\"?"), "{problem}");
+    let (_, response) = post(&server, "/v1/valuations?allow_unknown=true", &unknown);
     assert_eq!(response["warnings"][0]["field"], "brand");
     assert!(response["warnings"][0]["message"].as_str().unwrap().contains("kia"), "{response}");
+    let width = |response: &Value| response["high"].as_f64().unwrap() / response["low"].as_f64().unwrap();
+    assert!(width(&response) > width(&post(&server, "/v1/valuations", &rio()).1), "{response}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::graph::{Graph, Widths};
 use crate::pool::Pool;
 use crate::runtime::{Runtime, Session};
 use crate::signature::{Golden, Signature};
-use crate::warning::{Suggestions, outdated_market};
+use crate::warning::{Suggestions, UnknownMake, outdated_market};
 
 /// A model file with its encoder and its sessions.
 #[derive(Debug)]
@@ -200,6 +200,12 @@ impl Model {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         self.encoder.encode(listing, &mut ids, &mut numbers);
         self.unknown_values(listing, &ids)
+    }
+
+    /// The make of a listing, if it is stated but unknown; a missing make is not. Takes little time if the make is known.
+    #[must_use]
+    pub fn unknown_make(&self, listing: &Listing) -> Option<UnknownMake> {
+        self.suggestions.unknown_make(&self.signature.schema, &self.encoder, listing)
     }
 
     fn unknown_values(&self, listing: &Listing, ids: &[i64]) -> Vec<Warning> {
