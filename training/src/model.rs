@@ -1,5 +1,6 @@
 //! The network: quantile regression on tabular data with an ensemble of multilayer perceptrons.
 
+mod bins;
 mod derived;
 mod generations;
 mod horizon;

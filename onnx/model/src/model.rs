@@ -156,9 +156,9 @@ impl Model {
                 let predicted = self.predict_in(&self.bulk, listings)?;
                 observe(&predicted);
                 for (row, listing) in batch.iter().enumerate() {
-                    let mut valuation = self.valuation(&predicted, row, level)?;
-                    valuation.warnings.extend(self.unknown_values(listing, self.ids(&predicted, row)));
-                    valuations.push(valuation);
+                    let valuation = self.valuation(&predicted, row, level)?;
+                    let warnings = self.warnings_of(listing, self.ids(&predicted, row), valuation.as_of);
+                    valuations.push(Valuation { warnings, ..valuation });
                 }
             }
             Ok(valuations)
@@ -194,22 +194,25 @@ impl Model {
         Ok(Predicted { listings, ids, numbers, quantiles })
     }
 
-    /// A warning for each unknown value of a listing, with the nearest known value.
+    /// A warning for each unknown value of a listing, with the nearest known value, and one if the day of the price is long after
+    /// the newest listing.
     #[must_use]
-    pub fn warnings(&self, listing: &Listing) -> Vec<Warning> {
+    pub fn warnings(&self, listing: &Listing, as_of: NaiveDate) -> Vec<Warning> {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         self.encoder.encode(listing, &mut ids, &mut numbers);
-        self.unknown_values(listing, &ids)
+        self.warnings_of(listing, &ids, as_of)
+    }
+
+    fn warnings_of(&self, listing: &Listing, ids: &[i64], as_of: NaiveDate) -> Vec<Warning> {
+        let mut warnings = self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids);
+        warnings.extend(self.signature.run.market_as_of.and_then(|newest| outdated_market(newest, as_of)));
+        warnings
     }
 
     /// The make of a listing, if it is stated but unknown; a missing make is not. Takes little time if the make is known.
     #[must_use]
     pub fn unknown_make(&self, listing: &Listing) -> Option<UnknownMake> {
         self.suggestions.unknown_make(&self.signature.schema, &self.encoder, listing)
-    }
-
-    fn unknown_values(&self, listing: &Listing, ids: &[i64]) -> Vec<Warning> {
-        self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids)
     }
 
     /// The ids and numbers of the predicted listing with this index; `None` if the listing does not have the last column of the
@@ -293,8 +296,8 @@ impl Model {
         pool.run_batch(rows, ids, numbers)
     }
 
-    /// The valuation of the predicted listing with this index, with an interval of a calibrated level. It has no warnings of
-    /// unknown values: see [`Self::warnings`], which may take longer than the rest.
+    /// The valuation of the predicted listing with this index, with an interval of a calibrated level. It has no warnings: see
+    /// [`Self::warnings`], which may take longer than the rest.
     ///
     /// # Errors
     /// The level is not one of [`Calibration::levels`], or the prices are invalid.
@@ -307,7 +310,6 @@ impl Model {
         let as_of = listing.date().unwrap_or(today);
         check_prices(quantiles)?;
         let car = self.calibration_car(predicted, row);
-        let market_as_of = self.signature.run.market_as_of;
         let calibration = &self.signature.calibration;
         let (low, high) = calibration.interval(level, quantiles, &car).ok_or_else(|| Error::Metadata {
             key: "probeg.calibration",
@@ -320,8 +322,8 @@ impl Model {
             level,
             quantiles: quantiles.iter().map(|price| f64::from(*price)).collect(),
             as_of,
-            market_as_of,
-            warnings: market_as_of.and_then(|newest| outdated_market(newest, as_of)).into_iter().collect(),
+            market_as_of: self.signature.run.market_as_of,
+            warnings: Vec::new(),
         })
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct ValuationRequest {
 pub(crate) struct ValuationResponse {
     /// The version that valued all of the cars.
     pub(crate) served: Arc<Served>,
-    /// In the order of the cars. Only the first one has warnings of unknown values.
+    /// In the order of the cars. Only the first one has warnings.
     pub(crate) valuations: Vec<Valuation>,
 }
 
@@ -108,7 +108,7 @@ impl Inference {
         let mut response = response?;
         if let (Some(car), Some(valuation)) = (request.listings.first(), response.valuations.first_mut()) {
             // Not on an inference thread, since other requests are waiting for it.
-            valuation.warnings.extend(response.served.model.warnings(car));
+            valuation.warnings = response.served.model.warnings(car, valuation.as_of);
             self.metrics.record_valuations(response.served.version, std::slice::from_ref(valuation));
         }
         Ok(response)

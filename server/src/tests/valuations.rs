@@ -24,7 +24,9 @@ async fn a_car_is_valued_with_an_interval() {
     assert_eq!(response.status, 200);
     let body = response.json();
     let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["price", "currency", "low", "high", "level", "quantiles", "as_of", "model", "warnings"]);
+    let expected =
+        ["price", "currency", "low", "high", "level", "quantiles", "as_of", "market_as_of", "model", "warnings"];
+    assert_eq!(keys, expected);
     let price = median(2018.0, 50_000.0, 1.0);
     assert_near(&body["price"], price);
     assert_near(&body["low"], price * (-0.2_f64).exp());

@@ -8,8 +8,8 @@ use domain::Column;
 use domain::feature::{NUMERIC, numeric_index};
 use domain::identity::{DAYS_PER_YEAR, days_since_epoch};
 
+use super::bins::{Bin, Bins};
 use super::derived::raw_number;
-use super::preprocessing::{Bin, Bins};
 
 /// The farthest distance that is told apart, in years, so that no infinity reaches a matrix product.
 const MAX_YEARS: f64 = 100.0;
@@ -107,6 +107,7 @@ mod tests {
         Tensor::from_data(TensorData::new(listing.to_vec(), [1, NUMERIC.len()]), &Device::flex())
     }
 
+    /// The date, the year and the distance, rounded to hundredths.
     fn clamped(range: Option<[i32; 2]>, date: f32, year: f32) -> (f32, f32, f32) {
         let range = range.map(|range| range.map(|days| NaiveDate::from_epoch_days(days).unwrap()));
         let (numbers, years) = DateRange::new(range, &Device::flex()).clamp(&numbers(date, year));
@@ -114,7 +115,9 @@ mod tests {
         let unchanged = numbers.iter().filter(|number| (**number - 5.0).abs() < f32::EPSILON).count();
         assert_eq!(unchanged, NUMERIC.len() - 2, "{numbers:?}");
         let years: Vec<f32> = years.into_data().iter().collect();
-        (numbers[numeric_index(Column::ListingDate)], numbers[numeric_index(Column::Year)], years[0])
+        let rounded = |number: f32| (number * 100.0).round() / 100.0;
+        let date = numbers[numeric_index(Column::ListingDate)];
+        (date, rounded(numbers[numeric_index(Column::Year)]), rounded(years[0]))
     }
 
     #[test]
