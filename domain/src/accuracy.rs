@@ -82,6 +82,9 @@ pub struct AccuracyCard {
     pub forms: Vec<FormAccuracy>,
     /// Accuracy of a model trained without the newest listings; `None` where there was none.
     pub newest: Option<Newest>,
+    /// How far prices depend on the random seed; `None` where the network was not trained twice.
+    #[serde(default)]
+    pub stability: Option<Stability>,
     /// Accuracy on days after the newest listing; `None` where it was not measured.
     #[serde(default)]
     pub forecast: Option<Forecast>,
@@ -112,6 +115,16 @@ pub struct Newest {
     /// On the listings of that day and later.
     #[serde(flatten)]
     pub accuracy: Accuracy,
+}
+
+/// How far the prices of the test split differ between the network and one trained with another seed, which was trained without the
+/// validation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stability {
+    /// Share of prices that differ by at most 3 %.
+    pub within_3: f64,
+    /// The median difference, as a fraction of the price.
+    pub median_difference: f64,
 }
 
 /// Accuracy on days after the newest listing that a model learned from, by rolling origins (Tashman 2000): models trained on the

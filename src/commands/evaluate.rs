@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use domain::accuracy::{Accuracy, AccuracyCard, Drift, Forecast, Surface};
+use domain::accuracy::{Accuracy, AccuracyCard, Drift, Forecast, Stability, Surface};
 use tables::{Encoding, Limits, Options, Source};
 use training::evaluate::evaluate_file;
 
@@ -76,6 +76,12 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
         100.0 * card.surface.dearer_with_mileage,
         100.0 * card.surface.dearer_with_age
     )?;
+    if let Some(Stability { within_3, median_difference }) = &card.stability {
+        let [within_3, median_difference] = [within_3, median_difference].map(|share| 100.0 * share);
+        out!(
+            "with another seed, {within_3:.1} % of prices are within 3 %; median difference {median_difference:.2} %"
+        )?;
+    }
     if let Some(forecast) = &card.forecast {
         print_forecast(forecast)?;
     }

@@ -28,8 +28,15 @@ pub(crate) fn measure_card(outcomes: &[Outcome], surface: Surface) -> Option<Acc
         }
     }
     grouped.insert("predicted_price", price_bands(outcomes));
-    let mut card =
-        AccuracyCard { overall, segments: BTreeMap::new(), surface, forms: Vec::new(), newest: None, forecast: None };
+    let mut card = AccuracyCard {
+        overall,
+        segments: BTreeMap::new(),
+        surface,
+        forms: Vec::new(),
+        newest: None,
+        stability: None,
+        forecast: None,
+    };
     for (family, members) in grouped {
         card.segments.entry(family.to_owned()).or_default();
         for (name, rows) in members {

@@ -1,7 +1,7 @@
 //! The accuracy card of a model, on a split of the database or on a labelled file.
 
 use chrono::{Days, NaiveDate, TimeDelta};
-use domain::accuracy::{AccuracyCard, FormAccuracy, Surface};
+use domain::accuracy::{AccuracyCard, FormAccuracy, Stability, Surface};
 use domain::calibration::{CalibrationRow, SNAPSHOT_DAYS};
 use domain::form::{SHORT_FORMS, shorten};
 use domain::identity::{DAYS_PER_YEAR, age, canonical_listing, days_since_epoch};
@@ -14,7 +14,9 @@ use storage::ListingChunk;
 use tables::{Options, Source, Table};
 
 use crate::Error;
-use crate::accuracy::{MIN_SEGMENT_ROWS, Outcome, add_segment, average, measure_accuracy, measure_card, segments};
+use crate::accuracy::{
+    MIN_SEGMENT_ROWS, Outcome, add_segment, average, measure_accuracy, measure_card, median, segments,
+};
 use crate::level::{LaterOutcome, Trend};
 use crate::stream::is_maskable;
 
@@ -71,7 +73,12 @@ pub(crate) struct Measurement<'a> {
     scenarios: [Vec<Outcome>; SCENARIOS.len()],
     dearer_with_mileage: usize,
     dearer_with_age: usize,
+    /// A network with another seed, and the relative difference of its price of each row.
+    other_seed: Option<(&'a Model, Vec<f64>)>,
 }
+
+/// The relative difference up to which prices count as equal; see [`Stability`].
+const EQUAL: f64 = 0.03;
 
 /// The scenarios with missing fields, by their names in the segment family `scenario`.
 const SCENARIOS: [Scenario; 3] =
@@ -109,7 +116,13 @@ impl<'a> Measurement<'a> {
             scenarios: Default::default(),
             dearer_with_mileage: 0,
             dearer_with_age: 0,
+            other_seed: None,
         }
+    }
+
+    /// The same, but also compares the prices with those of a network with another seed.
+    pub(crate) fn compared_with(self, other_seed: Option<&'a Model>) -> Self {
+        Self { other_seed: other_seed.map(|model| (model, Vec::new())), ..self }
     }
 
     pub(crate) fn add(&mut self, row: PricedListing) -> Result<(), Error> {
@@ -140,6 +153,10 @@ impl<'a> Measurement<'a> {
                 add_segment(card, "scenario", (*name).to_owned(), &outcomes.iter().collect::<Vec<_>>());
             }
             card.forms = self.form_accuracies();
+            card.stability = self.other_seed.map(|(_, differences)| Stability {
+                within_3: average(differences.iter().map(|difference| f64::from(u8::from(*difference <= EQUAL)))),
+                median_difference: median(differences.into_iter()),
+            });
         }
         Ok(card)
     }
@@ -191,6 +208,11 @@ impl<'a> Measurement<'a> {
         };
         self.dearer_with_mileage += dearer(&driven);
         self.dearer_with_age += dearer(&older);
+        if let Some((model, differences)) = &mut self.other_seed {
+            let others = outcomes(model, self.today, &rows, |_| ())?;
+            let pairs = others.iter().zip(&as_listed);
+            differences.extend(pairs.map(|(other, own)| (other.predicted / own.predicted - 1.0).abs()));
+        }
         self.as_listed.extend(as_listed);
         Ok(())
     }

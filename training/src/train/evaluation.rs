@@ -17,20 +17,23 @@ use crate::stream::ListingStream;
 
 /// The number of test rows on which the exported file is compared with the network.
 const AGREEMENT_ROWS: usize = 1024;
+
 impl TrainingRun<'_> {
-    /// Exports the network, evaluates the exported file on the test split, and compares the final file with the network.
+    /// Exports the network, evaluates the exported file on the test split, also in comparison with the network of another seed if
+    /// there is one, and compares the final file with the network.
     pub(super) fn export(
         &mut self,
         regressor: &TabularRegressor,
         mut signature: Signature,
         forecast: Option<Forecast>,
+        other_seed: Option<&Model>,
         stream: &mut ListingStream<'_>,
     ) -> Result<(Vec<u8>, Signature), Error> {
         let RunContext { runtime, today, report, .. } = self.context;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         signature.run = self.summary.clone();
         let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
-        let mut measurement = Measurement::new(&model, today);
+        let mut measurement = Measurement::new(&model, today).compared_with(other_seed);
         stream.scan(Split::Test, |chunk| measurement.add_chunk(chunk))?;
         let newest = forecast.as_ref().and_then(|forecast| forecast.origins.first());
         let newest = newest.map(|origin| Newest { since: origin.since, accuracy: origin.accuracy.clone() });

@@ -101,7 +101,8 @@ impl TrainingRun<'_> {
         let regressor = regressor.with_level(LevelEffect::new(levels.len(), effect, &Device::flex()));
         report(Progress::Evaluating);
         let forecast = dates.map(|_| level.forecast(trend, &origins));
-        let (file, signature) = self.export(&regressor, signature, forecast, &mut stream)?;
+        let other_seed = self.config.refit.then_some(&model);
+        let (file, signature) = self.export(&regressor, signature, forecast, other_seed, &mut stream)?;
         let version = self.register(file, &signature)?;
         Ok(RunResult { run: self.summary.id, version, card: signature.accuracy })
     }
@@ -123,11 +124,13 @@ impl TrainingRun<'_> {
     }
 
     /// Trains on the training and validation splits, after the latter has determined the number of epochs and the calibration.
+    /// The seed is another one, so that a comparison of both networks shows how far prices depend on it.
     fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(PreparedData, FittedNetwork), Error> {
         (self.context.report)(Progress::Refitting(epochs));
         stream.train_on_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
-        self.train_stage(Stage::Refit, (self.config, StoppingRule::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
+        let config = TrainConfig { seed: self.config.seed.wrapping_add(1), ..self.config.clone() };
+        self.train_stage(Stage::Refit, (&config, StoppingRule::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
     }
 
     /// Trains smaller models on the listings before each of several cut days, and evaluates them on those since.
