@@ -85,8 +85,8 @@ class Probeg:
         return json.loads(self.run("runs", "show", str(run), "--json")[0])
 
     def predict(self, version: int, listings: Path, valued: Path) -> None:
-        """Values a table of cars."""
-        self.run("predict", str(listings), "-o", str(valued), "--model", str(version))
+        """Values a table of cars, those of unknown makes included."""
+        self.run("predict", str(listings), "-o", str(valued), "--model", str(version), "--allow-unknown")
 
     def export(self, version: int, file: Path) -> None:
         """Writes the model file of a version."""

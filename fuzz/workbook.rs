@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         let one = Valuation { price: 2.0, low: 1.0, high: 3.0, level: 0.8, quantiles, as_of: today, warnings: Vec::new() };
         Ok::<_, Infallible>(vec![one; listings.len()])
     };
-    let valuer = Valuer { today, threads: 1, value: &value };
+    let valuer = Valuer { today, threads: 1, refuse: &|_| None, value: &value };
     let mut valued = Cursor::new(Vec::new());
     let source = Source::bytes("cars.xlsx", bytes);
     if value_table(source, &mut valued, Options::default(), &valuer).is_ok() {

@@ -82,6 +82,12 @@ pub struct AccuracyCard {
     pub forms: Vec<FormAccuracy>,
     /// Accuracy of a model trained without the newest listings; `None` where there was none.
     pub newest: Option<Newest>,
+    /// How far prices depend on the random seed; `None` where the network was not trained twice.
+    #[serde(default)]
+    pub stability: Option<Stability>,
+    /// Accuracy on days after the newest listing; `None` where it was not measured.
+    #[serde(default)]
+    pub forecast: Option<Forecast>,
 }
 
 /// Accuracy on listings of which only the first fields are given.
@@ -107,6 +113,71 @@ pub struct Newest {
     /// First day held out.
     pub since: NaiveDate,
     /// On the listings of that day and later.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+}
+
+/// How far the prices of the test split differ between the network and one trained with another seed, which was trained without the
+/// validation split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stability {
+    /// Share of prices that differ by at most 3 %.
+    pub within_3: f64,
+    /// The median difference, as a fraction of the price.
+    pub median_difference: f64,
+}
+
+/// Accuracy on days after the newest listing that a model learned from, by rolling origins (Tashman 2000): models trained on the
+/// listings before a cut day value those since. Neither drift nor wander of an origin is fitted on itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// How the level of the market is expected to go on.
+    pub drift: Drift,
+    /// The rate of the drift: the change of the logarithm of prices in a year, as far as the drift follows it.
+    pub rate: f64,
+    /// How far the level may be from there after a year: half of the 80 % interval of its logarithm. It grows with the fourth root
+    /// of the time.
+    pub wander: f64,
+    /// Each cut day, the newest first.
+    pub origins: Vec<Origin>,
+    /// Accuracy by distance from the newest listing, over all origins.
+    pub horizons: Vec<HorizonAccuracy>,
+}
+
+/// How the level of the market is expected to go on after the newest listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// It stays.
+    Flat,
+    /// The trend of the last year fades out.
+    DampedTrend,
+    /// It follows the mean trend of all years for some more.
+    Index,
+}
+
+/// Accuracy on the listings since a cut day, of a model trained on those before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// First day held out.
+    pub since: NaiveDate,
+    /// The newest listing that the model learned from.
+    pub market_as_of: NaiveDate,
+    /// The median of the logarithm of asking price to predicted price: how far the level was missed.
+    pub level_error: f64,
+    /// On the listings of that day and later.
+    #[serde(flatten)]
+    pub accuracy: Accuracy,
+}
+
+/// Accuracy at a distance from the newest listing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HorizonAccuracy {
+    /// The upper end of the distance, in months; `None` for all beyond.
+    pub up_to_months: Option<u32>,
+    /// The number of origins with listings at this distance.
+    pub origins: usize,
+    /// On those listings.
     #[serde(flatten)]
     pub accuracy: Accuracy,
 }

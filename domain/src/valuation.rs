@@ -19,6 +19,8 @@ pub struct Valuation {
     pub quantiles: Vec<f64>,
     /// The date of the price.
     pub as_of: NaiveDate,
+    /// The date of the newest listing that the model learned from; `None` if its listings had no dates.
+    pub market_as_of: Option<NaiveDate>,
     /// What the model does not know about the listing.
     pub warnings: Vec<Warning>,
 }

@@ -134,7 +134,7 @@ function showProblem(status, problem) {
       continue;
     }
     input.setAttribute("aria-invalid", "true");
-    byId(`error-${input.name}`).textContent = words().errors[error.type] || error.msg;
+    byId(`error-${input.name}`).replaceChildren(...explanation(error, input));
     first = first || input;
   }
   if (first) {
@@ -150,6 +150,22 @@ function showProblem(status, problem) {
   if (!first && status !== 401) {
     reveal();
   }
+}
+
+/** What is wrong with a field; for an unknown make also a button that values the car without it. */
+function explanation(error, input) {
+  if (error.type !== "unknown_brand") {
+    return [words().errors[error.type] || error.msg];
+  }
+  const anyway = element("button", { type: "button", textContent: words().anyway });
+  anyway.addEventListener("click", () => value(anyway, "&allow_unknown=true"));
+  return [words().unknownMake(input.value.trim(), nearestIn(error.msg)), anyway];
+}
+
+/** The known value that a message of the server suggests, if any. */
+function nearestIn(message) {
+  const nearest = /did you mean "([^"]+)"/.exec(message);
+  return nearest && nearest[1];
 }
 
 function money(amount) {
@@ -190,19 +206,23 @@ function show(valuation) {
   byId("range").textContent = words().range(percent(valuation.level, 0), money(valuation.low), money(valuation.high));
   const width = valuation.high - valuation.low;
   byId("scale").value = width > 0 ? (100 * (valuation.price - valuation.low)) / width : 50;
-  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning) })));
+  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
   const rows = (valuation.factors || []).filter((factor) => Math.abs(factor.effect) >= 0.001);
   byId("factors").tBodies[0].replaceChildren(...rows.map(factorRow));
-  const date = new Date(`${valuation.as_of}T12:00:00`).toLocaleDateString(words().date);
-  byId("model").textContent = words().model(valuation.model.version, date);
+  byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
 }
 
-function remark(warning) {
+/** A date as the language of the page writes it. */
+function day(date) {
+  return new Date(`${date}T12:00:00`).toLocaleDateString(words().date);
+}
+
+function remark(warning, valuation) {
+  if (warning.code === "outdated_market") return words().outdated(day(valuation.market_as_of), day(valuation.as_of));
   const label = labelOf(warning.field);
   const input = byId(`field-${warning.field}`);
-  const nearest = /did you mean "([^"]+)"/.exec(warning.message);
   const value = input ? input.value.trim() : "";
-  return words().unknown && value ? words().unknown(label, value, nearest && nearest[1]) : warning.message;
+  return words().unknown && value ? words().unknown(label, value, nearestIn(warning.message)) : warning.message;
 }
 
 function factorRow(factor) {
@@ -213,9 +233,9 @@ function factorRow(factor) {
 }
 
 /** Asks the server about the car in the form. */
-async function ask() {
+async function ask(parameters) {
   try {
-    const response = await call("/v1/valuations?explain=true", {
+    const response = await call(`/v1/valuations?explain=true${parameters}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing()),
     });
     return { status: response.status, body: await response.json() };
@@ -224,14 +244,13 @@ async function ask() {
   }
 }
 
-async function value(event) {
-  event.preventDefault();
+/** Values the car in the form and shows the result. The button is disabled meanwhile. */
+async function value(button, parameters = "") {
   COLUMNS.forEach(({ name }) => clearError(name));
   forget();
   const submitted = ++revision;
-  const button = event.submitter || event.target.querySelector("[type=submit]");
   button.disabled = true;
-  const { status, body } = await ask();
+  const { status, body } = await ask(parameters);
   button.disabled = false;
   if (submitted !== revision) {
     return;
@@ -310,7 +329,10 @@ async function template(event) {
 buildFields();
 translate();
 loadKnown().catch(() => {});
-byId("car").addEventListener("submit", value);
+byId("car").addEventListener("submit", (event) => {
+  event.preventDefault();
+  value(event.submitter || event.target.querySelector("[type=submit]"));
+});
 byId("car").addEventListener("input", (event) => {
   revision += 1;
   clearError(event.target.name);

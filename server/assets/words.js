@@ -14,9 +14,12 @@ const WORDS = {
     model: (version, date) => `Модель ${version}, цена на ${date}`,
     unknown: (field, value, nearest) =>
       `${field}: «${value}» нет среди известных значений${nearest ? ` (может быть, ${nearest}?)` : ""}, машина оценена без него.`,
+    outdated: (newest, date) =>
+      `Самое новое объявление, на котором основана цена, — от ${newest}. С тех пор цены могли измениться, поэтому на ${date} диапазон шире.`,
     working: "Считаем…", valued: (rows) => `Считаем… оценено строк: ${rows}`, done: "Готово: файл сохранён.", offline: "Сервер не отвечает. Попробуйте ещё раз.",
     noModel: "Модель ещё не обучена. Запустите probeg train --promote: сервер подхватит её сам.",
-    check: "Проверьте отмеченные поля.", required: "обязательно", date: "ru-RU",
+    unknownMake: (value, nearest) => `Марки «${value}» нет среди известных${nearest ? `. Может быть, ${nearest}?` : "."}`,
+    anyway: "Оценить без марки", check: "Проверьте отмеченные поля.", required: "обязательно", date: "ru-RU",
     errors: {
       missing: "Заполните это поле", not_a_number: "Нужно число", not_an_integer: "Нужно целое число",
       out_of_range: "Значение вне допустимых границ", not_a_date: "Нужна дата", too_long: "Слишком длинно",
@@ -35,9 +38,12 @@ const WORDS = {
     range: (level, low, high) => `${level} of similar cars are offered for ${low} – ${high}`,
     model: (version, date) => `Model ${version}, price as of ${date}`,
     unknown: null,
+    outdated: (newest, date) =>
+      `The newest listing behind this price is of ${newest}. Prices may have changed since, so the range for ${date} is wider.`,
     working: "Working…", valued: (rows) => `Working… ${rows} rows valued`, done: "Done: the file has been saved.", offline: "The server does not respond. Try again.",
     noModel: "No model has been trained yet. Run probeg train --promote: the server will load it by itself.",
-    check: "Check the marked fields.", required: "required", date: "en-GB",
+    unknownMake: (value, nearest) => `The make "${value}" is not known${nearest ? `. Did you mean ${nearest}?` : "."}`,
+    anyway: "Value it without the make", check: "Check the marked fields.", required: "required", date: "en-GB",
     errors: {},
   },
 };

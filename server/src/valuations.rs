@@ -6,6 +6,7 @@ mod comparables;
 mod factors;
 pub(crate) mod jobs;
 pub(crate) mod listing;
+mod make;
 pub(crate) mod one;
 pub(crate) mod predecessor;
 mod query;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use domain::accuracy::{Accuracy, AccuracyCard, Surface};
+use domain::accuracy::{Accuracy, AccuracyCard, Drift, Forecast, Stability, Surface};
 use tables::{Encoding, Limits, Options, Source};
 use training::evaluate::evaluate_file;
 
@@ -76,8 +76,14 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
         100.0 * card.surface.dearer_with_mileage,
         100.0 * card.surface.dearer_with_age
     )?;
-    if let Some(newest) = &card.newest {
-        print_row(&format!("since {}, held out", newest.since), &newest.accuracy)?;
+    if let Some(Stability { within_3, median_difference }) = &card.stability {
+        let [within_3, median_difference] = [within_3, median_difference].map(|share| 100.0 * share);
+        out!(
+            "with another seed, {within_3:.1} % of prices are within 3 %; median difference {median_difference:.2} %"
+        )?;
+    }
+    if let Some(forecast) = &card.forecast {
+        print_forecast(forecast)?;
     }
     if !card.forms.is_empty() {
         out!("by the number of fields given, on all dates and on the newest snapshot")?;
@@ -102,6 +108,26 @@ pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()
         for (name, accuracy) in segments {
             print_row(&format!("  {name}"), accuracy)?;
         }
+    }
+    Ok(())
+}
+
+fn print_forecast(forecast: &Forecast) -> Result<()> {
+    let drift = match forecast.drift {
+        Drift::Flat => "stays".to_owned(),
+        Drift::DampedTrend => format!("goes on from {:+.1} % a year, fading", 100.0 * forecast.rate.exp_m1()),
+        Drift::Index => format!("goes on by {:+.1} % a year", 100.0 * forecast.rate.exp_m1()),
+    };
+    out!(
+        "after the newest listing the level {drift}, and is within {:.0} % of that after a year in 80 % of cases",
+        100.0 * forecast.wander.exp_m1()
+    )?;
+    for origin in &forecast.origins {
+        print_row(&format!("  {} before, {} on", origin.market_as_of, origin.since), &origin.accuracy)?;
+    }
+    for horizon in &forecast.horizons {
+        let name = horizon.up_to_months.map_or("  later".to_owned(), |months| format!("  up to {months} months later"));
+        print_row(&name, &horizon.accuracy)?;
     }
     Ok(())
 }

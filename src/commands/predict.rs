@@ -29,6 +29,9 @@ pub struct Arguments {
     /// The encoding of a CSV file that is not UTF-8, such as windows-1251
     #[arg(long)]
     encoding: Option<Encoding>,
+    /// Also value cars whose make the model does not know; their intervals are wide
+    #[arg(long)]
+    allow_unknown: bool,
 }
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
@@ -40,10 +43,15 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let file = AtomicFile::create(&arguments.output).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
     let source = Source::file(&arguments.file).cancelled_by(Arc::clone(context.stop.flag()));
+    let allow_unknown = arguments.allow_unknown;
     let summary = context.compute(move || {
         let day = today();
+        let refuse = |listing: &Listing| {
+            let unknown = if allow_unknown { None } else { model.unknown_make(listing) };
+            unknown.map(|make| make.to_string())
+        };
         let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
-        let valuer = Valuer { today: day, threads: model.threads(), value: &value };
+        let valuer = Valuer { today: day, threads: model.threads(), refuse: &refuse, value: &value };
         Ok(value_table(source, output, options, &valuer)?)
     })?;
     file.finish().with_context(failed)?;

@@ -68,8 +68,8 @@ pub enum RowFilter {
     AllBut(Split),
     /// The rows of a split that were listed before a date or have no date.
     Before(Split, NaiveDate),
-    /// The rows of all splits that were listed on or after a date.
-    Since(NaiveDate),
+    /// The rows of a split that were listed on or after a date.
+    Since(Split, NaiveDate),
 }
 
 impl From<Split> for RowFilter {
@@ -91,7 +91,7 @@ impl RowFilter {
             Self::Before(split, day) => {
                 format!("{} AND (listing_date IS NULL OR listing_date < '{day}')", buckets(split))
             }
-            Self::Since(day) => format!("listing_date >= '{day}'"),
+            Self::Since(split, day) => format!("{} AND listing_date >= '{day}'", buckets(split)),
         }
     }
 }

@@ -119,6 +119,20 @@ fn only_the_table_is_written_to_standard_output() {
 }
 
 #[test]
+fn rows_of_unknown_makes_are_valued_only_on_request() {
+    let home = trained();
+    let cars = home.write("makes.csv", "brand,year,mileage\nKia,2018,83000\nKiaa,2018,83000\n");
+    let valued = home.path("makes-valued.csv");
+    let predict = |options: &[&str]| {
+        home.ok(&[&["predict", &cars, "-o", valued.to_str().unwrap()], options].concat());
+        std::fs::read_to_string(&valued).unwrap().lines().last().unwrap().to_owned()
+    };
+    assert_eq!(predict(&[]), "Kiaa,2018,83000,,,,\"brand \"\"Kiaa\"\" is not known (did you mean \"\"kia\"\"?)\"");
+    let allowed = predict(&["--allow-unknown"]);
+    assert!(allowed.contains("\"ok: brand \"\"kiaa\"\" is not known"), "{allowed}");
+}
+
+#[test]
 fn invalid_variables_prevent_the_start() {
     let home = Home::new();
     let not_text = OsStr::from_bytes(b"key\xff");

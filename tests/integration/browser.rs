@@ -233,6 +233,40 @@ fn the_page_hides_the_price_of_other_inputs() {
 }
 
 #[test]
+fn the_page_names_the_nearest_make_and_can_value_without_it() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/")).await.unwrap();
+        wait_for(&browser, "return !!document.querySelector('#car [name=mileage]')").await;
+        let error = "return document.getElementById('error-brand').innerText";
+        for (words, anyway) in [
+            ("Марки «Kiaa» нет среди известных. Может быть, kia?", "Оценить без марки"),
+            ("The make \"Kiaa\" is not known. Did you mean kia?", "Value it without the make"),
+        ] {
+            for (field, value) in [("brand", "Kiaa"), ("year", "2018"), ("mileage", "83000")] {
+                fill(&browser, field, value).await;
+            }
+            submit(&browser).await;
+            let shown = wait_for(&browser, error).await;
+            assert!(shown.as_str().unwrap().contains(words), "{shown}");
+            let focused = "return document.activeElement.id";
+            assert_eq!(browser.execute(focused, Vec::new()).await.unwrap(), json!("field-brand"));
+            let button = browser.find(Locator::Css("#error-brand button")).await.unwrap();
+            assert_eq!(button.text().await.unwrap(), anyway);
+            button.click().await.unwrap();
+            wait_for(&browser, PRICE).await;
+            assert_eq!(browser.execute(error, Vec::new()).await.unwrap(), json!(""), "the error is gone");
+            let warnings = wait_for(&browser, "return document.getElementById('warnings').innerText").await;
+            assert!(warnings.as_str().unwrap().contains("kia"), "{warnings}");
+            browser.find(Locator::Id("language")).await.unwrap().click().await.unwrap();
+        }
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
 fn the_data_report_works_offline_in_both_languages() {
     let driver = Driver::start();
     let home = Home::new();

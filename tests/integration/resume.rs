@@ -60,7 +60,7 @@ fn a_repeatedly_killed_run_ends_with_the_same_weights() {
         ("the vocabularies are fitted", &|| has_file("learning.checkpoint")),
         ("one epoch is complete", &|| has_epochs(1)),
         ("seven epochs are complete", &|| has_epochs(7)),
-        ("the backtest has started", &|| has_file("backtest.checkpoint")),
+        ("the backtest has started", &|| has_file("origin-0.checkpoint")),
         ("the refit has started", &|| has_file("refit.checkpoint")),
     ];
     for (point, is_reached) in points {

@@ -11,7 +11,7 @@ use domain::quantile;
 use domain::{Column, Listing};
 
 use bootstrap::bootstrap;
-pub(crate) use outcome::{Outcome, average};
+pub(crate) use outcome::{Outcome, average, count};
 
 /// The minimum number of rows of a segment: with fewer, its accuracy is mostly noise.
 pub(crate) const MIN_SEGMENT_ROWS: usize = 30;
@@ -28,7 +28,15 @@ pub(crate) fn measure_card(outcomes: &[Outcome], surface: Surface) -> Option<Acc
         }
     }
     grouped.insert("predicted_price", price_bands(outcomes));
-    let mut card = AccuracyCard { overall, segments: BTreeMap::new(), surface, forms: Vec::new(), newest: None };
+    let mut card = AccuracyCard {
+        overall,
+        segments: BTreeMap::new(),
+        surface,
+        forms: Vec::new(),
+        newest: None,
+        stability: None,
+        forecast: None,
+    };
     for (family, members) in grouped {
         card.segments.entry(family.to_owned()).or_default();
         for (name, rows) in members {
@@ -112,7 +120,7 @@ fn band(value: f64, edges: &[f64], unit: &str) -> String {
 }
 
 /// The median of values, of which there is at least one.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_unstable_by(f64::total_cmp);
     quantile::median(&values).unwrap_or(f64::NAN)

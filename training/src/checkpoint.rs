@@ -29,18 +29,18 @@ use crate::model::Statistics;
 pub enum Stage {
     /// Trains on the training split with early stopping.
     Training,
-    /// Trains on all but the newest listings.
-    Backtest,
+    /// Trains on the listings before the cut day with this number.
+    Origin(usize),
     /// Trains on the training and validation splits.
     Refit,
 }
 
 impl Stage {
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Self::Training => "learning",
-            Self::Backtest => "backtest",
-            Self::Refit => "refit",
+            Self::Training => "learning".to_owned(),
+            Self::Origin(number) => format!("origin-{number}"),
+            Self::Refit => "refit".to_owned(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The accuracy card of a model, on a split of the database or on a labelled file.
 
-use chrono::{Days, NaiveDate};
-use domain::accuracy::{AccuracyCard, FormAccuracy, Surface};
+use chrono::{Days, NaiveDate, TimeDelta};
+use domain::accuracy::{AccuracyCard, FormAccuracy, Stability, Surface};
 use domain::calibration::{CalibrationRow, SNAPSHOT_DAYS};
 use domain::form::{SHORT_FORMS, shorten};
-use domain::identity::{age, canonical_listing};
+use domain::identity::{DAYS_PER_YEAR, age, canonical_listing, days_since_epoch};
 use domain::vocabulary::write_key;
 use domain::{Column, Listing, PricedListing, Value};
 use onnx_model::Model;
@@ -14,7 +14,10 @@ use storage::ListingChunk;
 use tables::{Options, Source, Table};
 
 use crate::Error;
-use crate::accuracy::{MIN_SEGMENT_ROWS, Outcome, add_segment, average, measure_accuracy, measure_card, segments};
+use crate::accuracy::{
+    MIN_SEGMENT_ROWS, Outcome, add_segment, average, measure_accuracy, measure_card, median, segments,
+};
+use crate::level::{LaterOutcome, Trend};
 use crate::stream::is_maskable;
 
 /// An accuracy card and the number of rejected rows.
@@ -65,12 +68,17 @@ pub(crate) struct Measurement<'a> {
     pending: Vec<PricedListing>,
     as_listed: Vec<Outcome>,
     /// The date of each of these outcomes.
-    dates: Vec<NaiveDate>,
+    dates: Vec<Option<NaiveDate>>,
     forms: [Vec<Outcome>; SHORT_FORMS.len()],
     scenarios: [Vec<Outcome>; SCENARIOS.len()],
     dearer_with_mileage: usize,
     dearer_with_age: usize,
+    /// A network with another seed, and the relative difference of its price of each row.
+    other_seed: Option<(&'a Model, Vec<f64>)>,
 }
+
+/// The relative difference up to which prices count as equal; see [`Stability`].
+const EQUAL: f64 = 0.03;
 
 /// The scenarios with missing fields, by their names in the segment family `scenario`.
 const SCENARIOS: [Scenario; 3] =
@@ -108,7 +116,13 @@ impl<'a> Measurement<'a> {
             scenarios: Default::default(),
             dearer_with_mileage: 0,
             dearer_with_age: 0,
+            other_seed: None,
         }
+    }
+
+    /// The same, but also compares the prices with those of a network with another seed.
+    pub(crate) fn compared_with(self, other_seed: Option<&'a Model>) -> Self {
+        Self { other_seed: other_seed.map(|model| (model, Vec::new())), ..self }
     }
 
     pub(crate) fn add(&mut self, row: PricedListing) -> Result<(), Error> {
@@ -139,14 +153,18 @@ impl<'a> Measurement<'a> {
                 add_segment(card, "scenario", (*name).to_owned(), &outcomes.iter().collect::<Vec<_>>());
             }
             card.forms = self.form_accuracies();
+            card.stability = self.other_seed.map(|(_, differences)| Stability {
+                within_3: average(differences.iter().map(|difference| f64::from(u8::from(*difference <= EQUAL)))),
+                median_difference: median(differences.into_iter()),
+            });
         }
         Ok(card)
     }
 
     /// The accuracy of each form, with that of all fields last.
     fn form_accuracies(&self) -> Vec<FormAccuracy> {
-        let newest = self.dates.iter().max().map(|newest| *newest - Days::new(SNAPSHOT_DAYS));
-        let is_newest = |row: &usize| newest.is_some_and(|newest| self.dates[*row] > newest);
+        let oldest = self.dates.iter().max().and_then(|newest| newest.map(|newest| newest - Days::new(SNAPSHOT_DAYS)));
+        let is_newest = |row: &usize| oldest.is_some() && self.dates[*row] > oldest;
         let newest_rows: Vec<usize> = (0..self.dates.len()).filter(is_newest).collect();
         let forms = SHORT_FORMS.map(Some).into_iter().zip(&self.forms).chain([(None, &self.as_listed)]);
         let accuracy = |(fields, outcomes): (Option<usize>, &Vec<Outcome>)| {
@@ -170,9 +188,10 @@ impl<'a> Measurement<'a> {
         let rows = std::mem::take(&mut self.pending);
         let mut as_listed = self.outcomes(&rows, |_| ())?;
         for (row, outcome) in rows.iter().zip(&mut as_listed) {
-            let as_of = row.listing.date().unwrap_or(self.today);
-            outcome.segments = segments(&canonical_listing(&row.listing), age_on(as_of, row));
-            self.dates.push(as_of);
+            let date = row.listing.date();
+            let age = age_on(date.unwrap_or(self.today), row);
+            outcome.segments = segments(&canonical_listing(&row.listing), age);
+            self.dates.push(date);
         }
         for (index, fields) in SHORT_FORMS.into_iter().enumerate() {
             let outcomes = self.outcomes(&rows, |listing| shorten(listing, fields))?;
@@ -189,23 +208,77 @@ impl<'a> Measurement<'a> {
         };
         self.dearer_with_mileage += dearer(&driven);
         self.dearer_with_age += dearer(&older);
+        if let Some((model, differences)) = &mut self.other_seed {
+            let others = outcomes(model, self.today, &rows, |_| ())?;
+            let pairs = others.iter().zip(&as_listed);
+            differences.extend(pairs.map(|(other, own)| (other.predicted / own.predicted - 1.0).abs()));
+        }
         self.as_listed.extend(as_listed);
         Ok(())
     }
-
-    /// Values rows after a change, and returns their outcomes without segments.
     fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
-        let listings: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
-        let valuations = self.model.value(&listings, self.today, DEFAULT_LEVEL)?;
-        let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
-            actual: row.price,
-            predicted: valuation.price,
-            low: valuation.low,
-            high: valuation.high,
-            segments: Vec::new(),
-        });
-        Ok(outcomes.collect())
+        outcomes(self.model, self.today, rows, change)
     }
+}
+
+/// Values rows after a change, and returns their outcomes without segments.
+fn outcomes(
+    model: &Model,
+    today: NaiveDate,
+    rows: &[PricedListing],
+    change: impl Fn(&mut Listing),
+) -> Result<Vec<Outcome>, Error> {
+    let listings: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
+    let valuations = model.value(&listings, today, DEFAULT_LEVEL)?;
+    let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
+        actual: row.price,
+        predicted: valuation.price,
+        low: valuation.low,
+        high: valuation.high,
+        segments: Vec::new(),
+    });
+    Ok(outcomes.collect())
+}
+
+/// The outcomes of the dated listings of a chunk that were listed after the newest listing of the model.
+pub(crate) fn later_outcomes(
+    model: &Model,
+    market_as_of: NaiveDate,
+    chunk: &ListingChunk,
+) -> Result<Vec<LaterOutcome>, Error> {
+    let rows: Vec<PricedListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+    let outcomes = outcomes(model, market_as_of, &rows, |_| ())?;
+    let later = rows.iter().zip(outcomes).filter_map(|(row, outcome)| {
+        let years = (days_since_epoch(row.listing.date()?) - days_since_epoch(market_as_of)) / DAYS_PER_YEAR;
+        Some(LaterOutcome { years, outcome })
+    });
+    Ok(later.collect())
+}
+
+/// The trend of the prices that a model gives the same cars at the same age on days between the first and the last.
+pub(crate) fn trend(model: &Model, cars: &[Listing], [first, last]: [NaiveDate; 2]) -> Result<Trend, Error> {
+    let span = last.signed_duration_since(first);
+    if cars.is_empty() || span < TimeDelta::days(365) {
+        return Ok(Trend::default());
+    }
+    let log_level = |day: NaiveDate| -> Result<f64, Error> {
+        let aged: Vec<Listing> = cars.iter().map(|car| changed(car, |car| move_to(car, last, day))).collect();
+        let valuations = model.value(&aged, day, DEFAULT_LEVEL)?;
+        Ok(average(valuations.iter().map(|valuation| valuation.price.ln())))
+    };
+    let newest = log_level(last)?;
+    let rate = |since: NaiveDate| -> Result<f64, Error> {
+        let years = (days_since_epoch(last) - days_since_epoch(since)) / DAYS_PER_YEAR;
+        Ok((newest - log_level(since)?) / years)
+    };
+    Ok(Trend { recent: rate(last - TimeDelta::days(365))?, overall: rate(first)? })
+}
+
+/// Moves a car to a day, at the age that it had on its own day or else on another one.
+fn move_to(car: &mut Listing, otherwise: NaiveDate, day: NaiveDate) {
+    let own = car.date().unwrap_or(otherwise);
+    add(car, Column::Year, (days_since_epoch(day) - days_since_epoch(own)) / DAYS_PER_YEAR);
+    car.set(Column::ListingDate, Some(Value::Date(day)));
 }
 
 fn add(listing: &mut Listing, column: Column, step: f64) {
@@ -229,8 +302,8 @@ pub(crate) struct CalibrationSample<'a> {
 const MAX_ROWS_PER_UNSEEN_KEY: usize = 10;
 
 /// The columns of a key that was never seen, and how to remove it.
-const UNSEEN: [(&[Column], fn(&mut Listing)); 2] =
-    [(&[Column::Brand], remove_make), (&[Column::Brand, Column::Model], remove_model)];
+const UNSEEN: [Unseen; 2] = [(&[Column::Brand], remove_make), (&[Column::Brand, Column::Model], remove_model)];
+type Unseen = (&'static [Column], fn(&mut Listing));
 
 impl<'a> CalibrationSample<'a> {
     pub(crate) fn new(model: &'a Model, today: NaiveDate) -> Self {

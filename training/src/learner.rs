@@ -66,7 +66,12 @@ pub fn fit(
         train_members(task, stream, (state, members), shuffle_rows, callbacks)?
     };
     Ok(FittedNetwork {
-        regressor: TabularRegressor::new(preprocessing, Members::stack(&members), task.statistics),
+        regressor: TabularRegressor::new(
+            preprocessing,
+            Members::stack(&members),
+            task.statistics,
+            task.config.quantiles.len(),
+        ),
         epoch,
     })
 }

@@ -10,6 +10,7 @@ pub mod export;
 mod frequency;
 pub mod import;
 mod learner;
+mod level;
 pub mod model;
 mod statistics;
 pub mod stream;

@@ -1,13 +1,16 @@
 //! The network: quantile regression on tabular data with an ensemble of multilayer perceptrons.
 
+mod bins;
 mod derived;
 mod generations;
+mod horizon;
 mod members;
 mod preprocessing;
 mod statistics;
 
 pub use derived::{DERIVED, derive};
 pub use generations::{GenerationCounter, GenerationFiller, Generations};
+pub use horizon::LevelEffect;
 pub use members::{Dropout, Members};
 pub use preprocessing::{Encoded, Preprocessing};
 pub use statistics::Statistics;
@@ -24,13 +27,23 @@ pub struct TabularRegressor {
     log_mean: f64,
     /// Standard deviation of the logarithm of the training prices.
     log_deviation: f64,
+    /// The effect of days outside of the training dates.
+    level: LevelEffect,
 }
 
 impl TabularRegressor {
-    /// A regressor of trained members.
+    /// A regressor of trained members, for which every later day is as the last day of the training dates.
     #[must_use]
-    pub fn new(preprocessing: Preprocessing, members: Members, statistics: &Statistics) -> Self {
-        Self { preprocessing, members, log_mean: statistics.log_mean, log_deviation: statistics.log_deviation }
+    pub fn new(preprocessing: Preprocessing, members: Members, statistics: &Statistics, quantiles: usize) -> Self {
+        let Statistics { log_mean, log_deviation, .. } = *statistics;
+        let level = LevelEffect::new(quantiles, |_, _| 0.0, &Device::flex());
+        Self { preprocessing, members, log_mean, log_deviation, level }
+    }
+
+    /// The same regressor with this effect of days outside of the training dates.
+    #[must_use]
+    pub fn with_level(self, level: LevelEffect) -> Self {
+        Self { level, ..self }
     }
 
     /// Price quantiles in currency units, `[N, Q]`, ascending along Q, from `categorical` `[N, C]` (0 = unknown or missing)
@@ -39,7 +52,9 @@ impl TabularRegressor {
     /// The members are averaged in log space, in which they are trained.
     #[must_use]
     pub fn forward(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Tensor<2> {
-        let quantiles = self.members.forward(self.preprocessing.encode(categorical, numeric), None); // [N, Q]
-        (quantiles * self.log_deviation + self.log_mean).exp()
+        let encoded = self.preprocessing.encode(categorical, numeric);
+        let shifts = self.level.at(encoded.years_beyond.clone()); // [N, Q]
+        let quantiles = self.members.forward(encoded, None); // [N, Q]
+        (quantiles * self.log_deviation + self.log_mean + shifts).exp()
     }
 }

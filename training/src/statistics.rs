@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use burn::prelude::*;
+use chrono::NaiveDate;
+use domain::Column;
 use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::quantile;
@@ -31,10 +33,14 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
     let mut counter = VocabularyCounter::new(COUNTED_KEYS_FACTOR * config.max_vocabulary);
     let mut sample = Reservoir::new(config.seed);
     let mut prices = Moments::default();
+    let mut dates: Option<[f32; 2]> = None;
     stream.scan(Split::Train, |chunk| {
         for row in 0..chunk.len() {
             counter.add(|column| chunk.text(column, row));
             prices.add(chunk.price(row).ln());
+            if let Some(date) = chunk.number(Column::ListingDate, row) {
+                dates = Some(dates.map_or([date, date], |[first, last]| [first.min(date), last.max(date)]));
+            }
             sample.offer(chunk, row);
         }
         Ok(true)
@@ -59,11 +65,17 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
         generations: generations.most_frequent(schema.categorical[MODEL].values.len()),
         cardinalities: schema.categorical.iter().map(|feature| feature.values.len()).collect(),
         edges: sample.edges(config.n_bins),
+        dates: dates.and_then(|[first, last]| Some([date(first)?, date(last)?])),
         log_mean: prices.mean,
         // Identical prices have no deviation.
         log_deviation: prices.deviation().max(1e-3),
     };
     Ok(PreparedData { schema, statistics, reference })
+}
+
+fn date(days: f32) -> Option<NaiveDate> {
+    #[expect(clippy::cast_possible_truncation, reason = "whole days, checked at import")]
+    NaiveDate::from_epoch_days(days as i32)
 }
 
 /// A uniform sample of a stream of unknown length (Vitter 1985, algorithm R).

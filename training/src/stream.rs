@@ -158,14 +158,15 @@ impl<'a> ListingStream<'a> {
         self.read_blocks(&blocks, self.filter(split), take)
     }
 
-    /// Passes each chunk of the held-out listings to `take` until it returns false.
+    /// Passes each chunk of the held-out listings of the test split to `take` until it returns false. No car of them is in
+    /// another split with an earlier date.
     ///
     /// # Errors
     /// The database is unavailable, or [`Error::Interrupted`].
     pub fn scan_held_out(&mut self, take: impl FnMut(&ListingChunk) -> Result<bool, Error>) -> Result<(), Error> {
         let blocks = self.blocks.clone();
         match self.held_out_since {
-            Some(day) => self.read_blocks(&blocks, RowFilter::Since(day), take),
+            Some(day) => self.read_blocks(&blocks, RowFilter::Since(Split::Test, day), take),
             None => Ok(()),
         }
     }

@@ -97,6 +97,7 @@ fn execute_run(
         trained_at: String::new(),
         seed: config.seed,
         rows: SplitCounts::default(),
+        market_as_of: None,
         config: json!(config),
     };
     let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);

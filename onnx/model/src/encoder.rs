@@ -97,12 +97,21 @@ impl Encoder {
 
     /// The texts of a listing in canonical form: folded, with synonyms resolved.
     pub(crate) fn canonical_texts(&self, listing: &Listing) -> FxHashMap<Column, String> {
-        let texts = Column::descriptive().iter().filter_map(|column| {
-            let folded = fold(listing.text(*column)?);
-            let canonical = self.synonyms.get(column).and_then(|table| table.get(&folded));
-            Some((*column, canonical.cloned().unwrap_or(folded)))
-        });
-        texts.collect()
+        let columns = Column::descriptive().iter();
+        columns.filter_map(|column| Some((*column, self.canonical_text(listing, *column)?))).collect()
+    }
+
+    /// The same for one column.
+    pub(crate) fn canonical_text(&self, listing: &Listing, column: Column) -> Option<String> {
+        let folded = fold(listing.text(column)?);
+        let canonical = self.synonyms.get(&column).and_then(|table| table.get(&folded));
+        Some(canonical.cloned().unwrap_or(folded))
+    }
+
+    /// Whether a canonical text has an id of its own, in the category of this column alone.
+    pub(crate) fn knows(&self, column: Column, text: &str) -> bool {
+        let lookup = self.categorical.iter().find(|lookup| lookup.columns == [column]);
+        lookup.is_some_and(|lookup| lookup.ids.contains_key(text))
     }
 
     /// The columns of each categorical feature, in input order.

@@ -21,3 +21,4 @@ pub use graph::{CATEGORICAL_INPUT, NUMERIC_INPUT, OUTPUT};
 pub use model::{Model, Sessions};
 pub use runtime::Runtime;
 pub use signature::Signature;
+pub use warning::UnknownMake;

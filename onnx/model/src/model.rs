@@ -12,7 +12,7 @@ use crate::graph::{Graph, Widths};
 use crate::pool::Pool;
 use crate::runtime::{Runtime, Session};
 use crate::signature::{Golden, Signature};
-use crate::warning::Suggestions;
+use crate::warning::{Suggestions, UnknownMake, outdated_market};
 
 /// A model file with its encoder and its sessions.
 #[derive(Debug)]
@@ -156,8 +156,9 @@ impl Model {
                 let predicted = self.predict_in(&self.bulk, listings)?;
                 observe(&predicted);
                 for (row, listing) in batch.iter().enumerate() {
-                    let warnings = self.unknown_values(listing, self.ids(&predicted, row));
-                    valuations.push(Valuation { warnings, ..self.valuation(&predicted, row, level)? });
+                    let valuation = self.valuation(&predicted, row, level)?;
+                    let warnings = self.warnings_of(listing, self.ids(&predicted, row), valuation.as_of);
+                    valuations.push(Valuation { warnings, ..valuation });
                 }
             }
             Ok(valuations)
@@ -193,16 +194,25 @@ impl Model {
         Ok(Predicted { listings, ids, numbers, quantiles })
     }
 
-    /// A warning for each unknown value of a listing, with the nearest known value.
+    /// A warning for each unknown value of a listing, with the nearest known value, and one if the day of the price is long after
+    /// the newest listing.
     #[must_use]
-    pub fn warnings(&self, listing: &Listing) -> Vec<Warning> {
+    pub fn warnings(&self, listing: &Listing, as_of: NaiveDate) -> Vec<Warning> {
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         self.encoder.encode(listing, &mut ids, &mut numbers);
-        self.unknown_values(listing, &ids)
+        self.warnings_of(listing, &ids, as_of)
     }
 
-    fn unknown_values(&self, listing: &Listing, ids: &[i64]) -> Vec<Warning> {
-        self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids)
+    fn warnings_of(&self, listing: &Listing, ids: &[i64], as_of: NaiveDate) -> Vec<Warning> {
+        let mut warnings = self.suggestions.unknown_values(&self.signature.schema, &self.encoder, listing, ids);
+        warnings.extend(self.signature.run.market_as_of.and_then(|newest| outdated_market(newest, as_of)));
+        warnings
+    }
+
+    /// The make of a listing, if it is stated but unknown; a missing make is not. Takes little time if the make is known.
+    #[must_use]
+    pub fn unknown_make(&self, listing: &Listing) -> Option<UnknownMake> {
+        self.suggestions.unknown_make(&self.signature.schema, &self.encoder, listing)
     }
 
     /// The ids and numbers of the predicted listing with this index; `None` if the listing does not have the last column of the
@@ -312,6 +322,7 @@ impl Model {
             level,
             quantiles: quantiles.iter().map(|price| f64::from(*price)).collect(),
             as_of,
+            market_as_of: self.signature.run.market_as_of,
             warnings: Vec::new(),
         })
     }

@@ -1,5 +1,6 @@
 //! The metadata of a model file: JSON under keys that begin with `probeg.`.
 
+use chrono::NaiveDate;
 use domain::SplitCounts;
 use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
@@ -57,6 +58,9 @@ pub struct RunSummary {
     pub seed: u64,
     /// The number of listings in each split.
     pub rows: SplitCounts,
+    /// The date of the newest listing that the model learned from; missing in older files and without dates.
+    #[serde(default)]
+    pub market_as_of: Option<NaiveDate>,
     /// The full configuration.
     pub config: serde_json::Value,
 }

@@ -1,5 +1,8 @@
-//! Warnings about unknown values.
+//! Warnings about unknown values, and about prices long after the newest listing.
 
+use std::fmt;
+
+use chrono::NaiveDate;
 use domain::cell::shorten;
 use domain::feature::{CategoricalFeature, FeatureSchema};
 use domain::vocabulary::{Spellings, write_key};
@@ -7,6 +10,17 @@ use domain::{Column, Listing, Warning};
 use rustc_hash::FxHashMap;
 
 use crate::encoder::Encoder;
+
+/// A make that a model does not know. Without its make a car may cost anything, so it should not be valued unless the caller
+/// asks for that. Displayed as a description of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownMake(String);
+
+impl fmt::Display for UnknownMake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Suggests the nearest known value for an unknown one. Built once per model.
 #[derive(Debug)]
@@ -46,16 +60,41 @@ impl Suggestions {
             if siblings.is_none() && !leading.is_empty() && !warnings.is_empty() {
                 continue;
             }
-            let known = |index: usize| feature.values[index].last().map_or("", String::as_str);
-            let nearest = siblings.and_then(|siblings| siblings.nearest(value, known)).map(known);
+            let nearest = siblings.and_then(|siblings| nearest(feature, siblings, value));
+            let unknown = describe(*last, value, nearest);
             warnings.push(Warning {
                 code: "unknown_value",
                 field: last.name().to_owned(),
-                message: describe(last.name(), value, nearest),
+                message: format!("{unknown}; the car was valued without it"),
             });
         }
         warnings
     }
+
+    /// The make of a listing, if it is stated but not in its vocabulary. A model that knows no makes at all has no unknown ones.
+    pub(crate) fn unknown_make(
+        &self,
+        schema: &FeatureSchema,
+        encoder: &Encoder,
+        listing: &Listing,
+    ) -> Option<UnknownMake> {
+        let column = Column::Brand;
+        let value = encoder.canonical_text(listing, column)?;
+        if encoder.knows(column, &value) {
+            return None;
+        }
+        let mut features = schema.categorical.iter().zip(&self.spellings);
+        let (feature, spellings) = features.find(|(feature, _)| feature.columns == [column.name()])?;
+        let makes = spellings.get("")?;
+        let stated = listing.text(column).unwrap_or_default();
+        Some(UnknownMake(describe(column, stated, nearest(feature, makes, &value))))
+    }
+}
+
+/// The nearest known value among those that share their leading texts.
+fn nearest<'f>(feature: &'f CategoricalFeature, siblings: &Spellings, value: &str) -> Option<&'f str> {
+    let known = |index: usize| feature.values[index].last().map_or("", String::as_str);
+    siblings.nearest(value, known).map(known)
 }
 
 fn spellings_of(feature: &CategoricalFeature) -> FxHashMap<String, Spellings> {
@@ -73,8 +112,24 @@ fn spellings_of(feature: &CategoricalFeature) -> FxHashMap<String, Spellings> {
     by_leading.into_iter().map(|(leading, known)| (leading, Spellings::new(known))).collect()
 }
 
-fn describe(field: &str, value: &str, nearest: Option<&str>) -> String {
-    let value = shorten(value);
+fn describe(column: Column, value: &str, nearest: Option<&str>) -> String {
+    let (field, value) = (column.name(), shorten(value));
     let known = nearest.map(|nearest| format!(" (did you mean {nearest:?}?)")).unwrap_or_default();
-    format!("{field} {value:?} is not known{known}; the car was valued without it")
+    format!("{field} {value:?} is not known{known}")
+}
+
+/// The number of days after the newest listing from which on there is a warning.
+const OUTDATED_AFTER_DAYS: i64 = 120;
+
+/// A warning if a price is as of a day long after the newest listing of the model.
+pub(crate) fn outdated_market(newest: NaiveDate, as_of: NaiveDate) -> Option<Warning> {
+    let days = as_of.signed_duration_since(newest).num_days();
+    (days > OUTDATED_AFTER_DAYS).then(|| Warning {
+        code: "outdated_market",
+        field: Column::ListingDate.name().to_owned(),
+        message: format!(
+            "the newest listing behind this price is of {newest}, {days} days before {as_of}; prices may have changed since, so \
+             the range is wider"
+        ),
+    })
 }

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use fields::{FieldError, FieldErrors, Location, MAX_ERRORS};
+pub(crate) use fields::{FieldError, FieldErrors, Location, MAX_ERRORS, both};
 
 /// The media type of a problem.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";

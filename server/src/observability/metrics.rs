@@ -96,7 +96,11 @@ impl Metrics {
         let help = "Time from the head of a request to the head of its response";
         registry.register_with_unit("request_duration", help, Unit::Seconds, metrics.durations.clone());
         registry.register("valuations", "Valued cars by model version", metrics.valuations.clone());
-        registry.register("unknown_values", "Values unknown to the model", metrics.unknown_values.clone());
+        registry.register(
+            "unknown_values",
+            "Values unknown to the model, also of refused cars",
+            metrics.unknown_values.clone(),
+        );
         registry.register("batch_size", "Cars per inference batch", metrics.batches.clone());
         registry.register("queue_depth", "Single cars in the queue", metrics.queue_depth.clone());
         registry.register("reloads", "Attempts to put a model into service", metrics.reloads.clone());
@@ -132,9 +136,15 @@ impl Metrics {
     /// Counts valued cars and their unknown values.
     pub(crate) fn record_valuations(&self, model_version: i64, valuations: &[Valuation]) {
         self.valuations.get_or_create(&VersionLabels { model_version }).inc_by(valuations.len() as u64);
-        for warning in valuations.iter().flat_map(|valuation| &valuation.warnings) {
-            self.unknown_values.get_or_create(&FieldLabels { field: warning.field.clone() }).inc();
+        let warnings = valuations.iter().flat_map(|valuation| &valuation.warnings);
+        for warning in warnings.filter(|warning| warning.code == "unknown_value") {
+            self.record_unknown_value(&warning.field);
         }
+    }
+
+    /// Counts an unknown value, also of a car that is refused for it.
+    pub(crate) fn record_unknown_value(&self, field: &str) {
+        self.unknown_values.get_or_create(&FieldLabels { field: field.to_owned() }).inc();
     }
 
     /// Sets the drift of recently valued cars.

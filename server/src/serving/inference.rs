@@ -108,7 +108,7 @@ impl Inference {
         let mut response = response?;
         if let (Some(car), Some(valuation)) = (request.listings.first(), response.valuations.first_mut()) {
             // Not on an inference thread, since other requests are waiting for it.
-            valuation.warnings = response.served.model.warnings(car);
+            valuation.warnings = response.served.model.warnings(car, valuation.as_of);
             self.metrics.record_valuations(response.served.version, std::slice::from_ref(valuation));
         }
         Ok(response)

@@ -10,6 +10,7 @@ async fn responses_are_counted() {
     assert_eq!(post(&service, "/v1/valuations?explain=true", CAR).await.status, 200);
     assert_eq!(post(&service, "/v1/valuations/batch", &format!("[{CAR}, {CAR}, {{}}]")).await.status, 200);
     assert_eq!(post(&service, "/v1/valuations", "{}").await.status, 422);
+    assert_eq!(post(&service, "/v1/valuations", CAR.replace("Kia", "Kiaa")).await.status, 422);
     assert_eq!(get(&service, "/made/up").await.status, 404);
     let response = get(&service, "/metrics").await;
     assert_eq!(response.status, 200);
@@ -17,11 +18,12 @@ async fn responses_are_counted() {
     let text = String::from_utf8(response.body).unwrap();
     for line in [
         r#"probeg_requests_total{method="POST",route="/v1/valuations",status="200"} 1"#,
-        r#"probeg_requests_total{method="POST",route="/v1/valuations",status="422"} 1"#,
+        r#"probeg_requests_total{method="POST",route="/v1/valuations",status="422"} 2"#,
         r#"probeg_requests_total{method="GET",route="an unknown path",status="404"} 1"#,
         r#"probeg_valuations_total{model_version="3"} 3"#,
         r#"probeg_unknown_values_total{field="model"} 3"#,
-        r#"probeg_request_duration_seconds_count{route="/v1/valuations"} 2"#,
+        r#"probeg_unknown_values_total{field="brand"} 1"#,
+        r#"probeg_request_duration_seconds_count{route="/v1/valuations"} 3"#,
         "probeg_batch_size_count 1",
         "probeg_queue_depth 0",
         "probeg_model_version 3",

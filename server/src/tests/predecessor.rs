@@ -37,3 +37,18 @@ async fn errors_are_problems() {
     let pointers: Vec<_> = response.json()["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
     assert_eq!(pointers, ["/mileage", "/year"]);
 }
+
+#[tokio::test]
+async fn unknown_makes_are_refused_unless_allowed() {
+    let service = service();
+    let car = r#"{"brand": "Kiaa", "year": 1995, "mileage": 96000}"#;
+    let response = post(&service, PATH, car).await;
+    assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
+    let error = &response.json()["errors"][0];
+    assert_eq!((error["pointer"].as_str(), error["type"].as_str()), (Some("/brand"), Some("unknown_brand")));
+    let response = post(&service, &format!("{PATH}?allow_unknown=true&verbose=1"), car).await;
+    assert_eq!(response.status, 200);
+    let response = post(&service, &format!("{PATH}?allow_unknown=1"), r#"{"brand": "Kia", "mileage": 1}"#).await;
+    let codes: Vec<_> = response.json()["errors"].as_array().unwrap().iter().map(|e| e["type"].clone()).collect();
+    assert_eq!(codes, ["not_a_boolean", "missing"]);
+}

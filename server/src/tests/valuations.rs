@@ -24,7 +24,9 @@ async fn a_car_is_valued_with_an_interval() {
     assert_eq!(response.status, 200);
     let body = response.json();
     let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["price", "currency", "low", "high", "level", "quantiles", "as_of", "model", "warnings"]);
+    let expected =
+        ["price", "currency", "low", "high", "level", "quantiles", "as_of", "market_as_of", "model", "warnings"];
+    assert_eq!(keys, expected);
     let price = median(2018.0, 50_000.0, 1.0);
     assert_near(&body["price"], price);
     assert_near(&body["low"], price * (-0.2_f64).exp());
@@ -73,6 +75,66 @@ async fn unknown_values_cause_a_warning() {
         "message": "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it"
     }]);
     assert_eq!(body["warnings"], expected);
+}
+
+/// A car of a make that the model does not know.
+const KIAA: &str = r#"{"brand": "Kiaa", "model": "Rio", "year": 2018, "mileage": 50000}"#;
+
+#[tokio::test]
+async fn unknown_makes_are_refused_with_the_nearest_known_one() {
+    let service = service();
+    let response = post(&service, "/v1/valuations?explain=true", KIAA).await;
+    assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
+    let expected = json!([{
+        "pointer": "/brand", "loc": ["body", "brand"], "type": "unknown_brand",
+        "msg": "brand \"Kiaa\" is not known (did you mean \"kia\"?); correct it, or add allow_unknown=true to value the car \
+                without it"
+    }]);
+    assert_eq!(response.json()["errors"], expected);
+    let strange = post(&service, "/v1/valuations", r#"{"brand": "Zündapp", "year": 2018, "mileage": 1}"#).await;
+    assert_eq!(
+        strange.json()["errors"][0]["msg"],
+        "brand \"Zündapp\" is not known; correct it, or add allow_unknown=true to value the car without it"
+    );
+    let both = post(&service, "/v1/valuations?level=0.7", KIAA).await.json();
+    let codes: Vec<_> = both["errors"].as_array().unwrap().iter().map(|error| &error["type"]).collect();
+    assert_eq!(codes, ["unknown_level", "unknown_brand"]);
+    for spelling in ["kia", " KIA ", "Лада", "lada (ваз)"] {
+        let car = json!({ "brand": spelling, "year": 2018, "mileage": 1 });
+        assert_eq!(post(&service, "/v1/valuations", car.to_string()).await.status, 200, "{spelling}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_makes_are_valued_on_request() {
+    let service = service();
+    let body = post(&service, "/v1/valuations?allow_unknown=true", KIAA).await.json();
+    assert_near(&body["price"], median(2018.0, 50_000.0, 0.0));
+    let expected = json!([{
+        "code": "unknown_value", "field": "brand",
+        "message": "brand \"kiaa\" is not known (did you mean \"kia\"?); the car was valued without it"
+    }]);
+    assert_eq!(body["warnings"], expected);
+    for value in ["false", "yes"] {
+        let response = post(&service, &format!("/v1/valuations?allow_unknown={value}"), KIAA).await;
+        let code = if value == "false" { "unknown_brand" } else { "not_a_boolean" };
+        assert_eq!((response.status.as_u16(), &response.json()["errors"][0]["type"]), (422, &json!(code)));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_refuses_only_its_cars_of_unknown_makes() {
+    let service = service();
+    let body = format!("[{RIO}, {KIAA}, {RIO}]");
+    let items = post(&service, "/v1/valuations/batch", body.clone()).await.json();
+    assert_near(&items[0]["price"], median(2018.0, 50_000.0, 1.0));
+    assert_eq!(items[0], items[2]);
+    let error = &items[1]["error"]["errors"][0];
+    assert_eq!((&error["pointer"], &error["type"]), (&json!("/1/brand"), &json!("unknown_brand")));
+    assert_eq!(error["loc"], json!(["body", 1, "brand"]));
+    let items = post(&service, "/v1/valuations/batch?allow_unknown=true", body).await.json();
+    assert_near(&items[1]["price"], median(2018.0, 50_000.0, 0.0));
+    assert_eq!(items[1]["warnings"][0]["field"], "brand");
 }
 
 #[tokio::test]
@@ -174,10 +236,13 @@ async fn a_batch_reports_at_least_one_error_per_car_and_limits_the_rest() {
 }
 
 #[tokio::test]
-async fn long_unknown_texts_are_truncated_in_warnings() {
+async fn long_unknown_texts_are_truncated() {
     let long = "q".repeat(200);
-    let car = json!({ "brand": long, "year": 2018, "mileage": 1, "color": long });
-    let warnings = &post(&service(), "/v1/valuations", car.to_string()).await.json()["warnings"];
+    let car = json!({ "brand": long, "year": 2018, "mileage": 1, "color": long }).to_string();
+    let error = &post(&service(), "/v1/valuations", car.clone()).await.json()["errors"][0];
+    let truncated = format!("brand \"{}…\" is not known; correct it", "q".repeat(60));
+    assert!(error["msg"].as_str().unwrap().starts_with(&truncated), "{error}");
+    let warnings = &post(&service(), "/v1/valuations?allow_unknown=true", car).await.json()["warnings"];
     let truncated = format!("color \"{}…\" is not known; the car was valued without it", "q".repeat(60));
     assert_eq!(warnings[1]["message"], truncated);
 }

@@ -55,6 +55,50 @@ async fn workbooks_are_returned_with_prices_and_reasons() {
     assert!(status.contains("year must be between 1900 and 2027") || status.contains("must be between"), "{status}");
 }
 
+/// A car of a known make and one of an unknown one.
+fn cars_of_two_makes() -> Vec<u8> {
+    let mut workbook = Workbook::new();
+    let sheet = workbook.add_worksheet();
+    sheet.write_row(0, 0, ["brand", "year", "mileage"]).unwrap();
+    for (row, brand) in (1..).zip(["Kiaa", "Kia"]) {
+        sheet.write_string(row, 0, brand).unwrap();
+        sheet.write_row(row, 1, [2018, 50_000]).unwrap();
+    }
+    workbook.save_to_buffer().unwrap()
+}
+
+#[tokio::test]
+async fn rows_of_unknown_makes_get_no_price_unless_allowed() {
+    let service = service();
+    let query = "?allow_unknown=true";
+    let refused = "brand \"Kiaa\" is not known (did you mean \"kia\"?)";
+    let allowed = "ok: brand \"kiaa\" is not known (did you mean \"kia\"?); the car was valued without it";
+    for path in ["/v1/valuations/xlsx", "/get_sale_prediction_for_multiple_cars"] {
+        for (query, has_price, status) in [("", false, refused), (query, true, allowed)] {
+            let response = upload(&service, &format!("{path}{query}"), "file", "cars.xlsx", &cars_of_two_makes()).await;
+            let rows = cells(&response);
+            assert_eq!(matches!(rows[1][3], Data::Float(_)), has_price, "{:?}", rows[1]);
+            assert_eq!(rows[1][6], Data::String(status.into()));
+            assert_eq!(rows[2][6], Data::String("ok".into()));
+        }
+    }
+    let invalid = upload(&service, "/v1/valuations/xlsx?allow_unknown=1", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(invalid.json()["errors"][0]["type"], "not_a_boolean");
+    let job = upload(&service, "/v1/valuations/jobs?allow_unknwon=true", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(job.json()["errors"][0]["type"], "unknown_parameter");
+}
+
+#[tokio::test]
+async fn a_job_values_unknown_makes_on_request() {
+    let service = service();
+    for (query, valued) in [("", 1), ("?allow_unknown=true", 2)] {
+        let path = format!("/v1/valuations/jobs{query}");
+        let response = upload(&service, &path, "file", "cars.xlsx", &cars_of_two_makes()).await;
+        let job = finished_job(&service, response.header("location")).await;
+        assert_eq!((&job["state"], &job["valued"]), (&"done".into(), &valued.into()));
+    }
+}
+
 #[tokio::test]
 async fn the_legacy_path_sets_its_file_name() {
     let response = upload(&service(), "/get_sale_prediction_for_multiple_cars", "file", "cars.xlsx", &cars()).await;
@@ -145,6 +189,17 @@ async fn workbooks_with_too_many_rows_are_rejected() {
     assert_eq!(response.problem(), (413, "table-too-large".to_owned()));
 }
 
+/// Polls a job until it has ended.
+async fn finished_job(service: &axum::Router, location: &str) -> serde_json::Value {
+    loop {
+        let job = get(service, location).await.json();
+        if job["state"] != "running" {
+            return job;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_can_be_polled_fetched_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,13 +213,7 @@ async fn jobs_can_be_polled_fetched_and_deleted() {
     assert_eq!(location, format!("/v1/valuations/jobs/{}", job["id"].as_str().unwrap()));
     let early = get(&service, &format!("{location}/result")).await;
     assert!(early.status == 200 || early.problem() == (409, "conflict".to_owned()));
-    let done = loop {
-        let job = get(&service, &location).await.json();
-        if job["state"] != "running" {
-            break job;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let done = finished_job(&service, &location).await;
     assert_eq!((&done["state"], &done["valued"], &done["error"]), (&"done".into(), &30_000.into(), &().into()));
     for _ in 0..2 {
         let result = get(&service, done["result"].as_str().unwrap()).await;
@@ -178,13 +227,7 @@ async fn jobs_can_be_polled_fetched_and_deleted() {
 
     let response = upload(&service, "/v1/valuations/jobs", "file", "cars.xlsx", b"PK no workbook").await;
     let location = response.header("location").to_owned();
-    let failed = loop {
-        let job = get(&service, &location).await.json();
-        if job["state"] != "running" {
-            break job;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    };
+    let failed = finished_job(&service, &location).await;
     assert_eq!((&failed["state"], &failed["error"]["status"]), (&"failed".into(), &422.into()));
     assert_eq!(get(&service, &format!("{location}/result")).await.problem(), (409, "conflict".to_owned()));
 }

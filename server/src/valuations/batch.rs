@@ -14,6 +14,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::listing::{self, Item};
+use super::make::check_known;
 use super::query::{BatchQuery, check_level};
 use super::valuation::Valuation;
 use crate::http::body::{Admitted, JsonBody};
@@ -84,7 +85,7 @@ pub(crate) async fn value_batch(
         state.keys().charge(caller, items.len() as u64 - 1);
         let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(Problem::invalid)?;
-        let batch = Batch { state: &state, served: &served, level: query.level, today, cancelled: &cancelled };
+        let batch = Batch { state: &state, served: &served, query, today, cancelled: &cancelled };
         batch.respond(items)
     });
     Ok(([(CONTENT_TYPE, "application/json")], items.await?).into_response())
@@ -121,7 +122,7 @@ const CHUNK: usize = 512;
 struct Batch<'b> {
     state: &'b State,
     served: &'b Served,
-    level: f64,
+    query: BatchQuery,
     today: NaiveDate,
     cancelled: &'b AtomicBool,
 }
@@ -130,7 +131,7 @@ impl Batch<'_> {
     /// Builds the response in chunks of cars, so that memory is bounded apart from the response itself.
     fn respond(&self, items: Vec<Parsed>) -> Result<Vec<u8>, Problem> {
         let mut json = Vec::new();
-        let mut items = items.into_iter();
+        let mut items = items.into_iter().enumerate().map(|(index, item)| self.check(index, item));
         loop {
             let chunk: Vec<Parsed> = items.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
@@ -147,9 +148,18 @@ impl Batch<'_> {
         }
     }
 
+    /// Refuses a car of an unknown make, unless those are allowed.
+    fn check(&self, index: usize, item: Parsed) -> Parsed {
+        let listing = item?;
+        if !self.query.allow_unknown {
+            check_known(self.state.metrics(), self.served, &listing, &[Location::Index(index)])?;
+        }
+        Ok(listing)
+    }
+
     fn value(&self, chunk: Vec<Parsed>) -> Result<Vec<BatchItem>, Problem> {
         let listings: Vec<Listing> = chunk.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
-        let valuations = self.served.value(&listings, self.today, self.level);
+        let valuations = self.served.value(&listings, self.today, self.query.level);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
         self.state.metrics().record_valuations(self.served.version, &valuations);
         let mut valuations = valuations.into_iter();
@@ -178,7 +188,8 @@ mod tests {
         let served = state.engine().served().unwrap();
         let respond = |is_cancelled: bool| {
             let cancelled = &AtomicBool::new(is_cancelled);
-            let batch = Batch { state: &state, served: &served, level: DEFAULT_LEVEL, today: today(), cancelled };
+            let query = BatchQuery { level: DEFAULT_LEVEL, allow_unknown: false };
+            let batch = Batch { state: &state, served: &served, query, today: today(), cancelled };
             batch.respond(vec![Ok(Listing::default()); CHUNK + 1])
         };
         assert_eq!(respond(true), Err(Problem::Internal));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State as Extracted};
+use axum::extract::{Path, Query, Request, State as Extracted};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::query::UnknownQuery;
 use super::workbook::{WorkbookFile, WorkbookValuation, attachment, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
@@ -70,7 +71,7 @@ impl Job {
 /// it is done. A result is available for an hour, unless the same caller has many newer ones. When the server stops, its jobs
 /// are lost.
 #[utoipa::path(
-    post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations",
+    post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations", params(UnknownQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
@@ -82,8 +83,10 @@ impl Job {
 )]
 pub(crate) async fn start_job(
     Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Job>), Problem> {
+    let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = state.engine().served()?;
     let caller = Admitted::of(&request)?.caller;
     state.jobs().check_capacity(caller)?;
@@ -93,7 +96,7 @@ pub(crate) async fn start_job(
     }
     let upload = receive_file(state.buffers(), request).await?;
     let cancelled = Arc::new(AtomicBool::new(false));
-    let valuation = WorkbookValuation::new(&state, caller, served, Arc::clone(&cancelled));
+    let valuation = WorkbookValuation::new(&state, caller, query, served, Arc::clone(&cancelled));
     let entry = Arc::new(JobEntry {
         caller,
         file_name: upload.name.clone(),

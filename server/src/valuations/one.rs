@@ -2,15 +2,17 @@
 
 use axum::Json;
 use axum::extract::{Query, State as Extracted};
+use domain::Listing;
 
 use super::capacity::Capacity;
 use super::listing::{self, ListingRequest};
+use super::make::check_known;
 use super::query::{OneQuery, check_level};
 use super::valuation::Valuation;
 use super::{comparables, factors};
 use crate::http::body::JsonBody;
-use crate::http::problem::Problem;
 use crate::http::problem::openapi::ListingProblems;
+use crate::http::problem::{FieldErrors, Problem, both};
 use crate::serving::inference::{ValuationRequest, ValuationResponse};
 use crate::state::State;
 
@@ -18,7 +20,8 @@ use crate::state::State;
 ///
 /// Returns the asking price to expect in listings, not a sale price, and the interval in which most such cars are offered.
 /// Only `brand`, `year` and `mileage` are required; more fields usually narrow the interval. Texts are matched regardless of
-/// case and spacing, and common synonyms are recognized.
+/// case and spacing, and common synonyms are recognized. A make that the model does not know is refused with the error
+/// `unknown_brand`, which names the nearest known one; other unknown texts cause a warning.
 #[utoipa::path(
     post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery),
     request_body(content = ListingRequest, description = "The car", example = json!(listing::example())),
@@ -32,15 +35,9 @@ pub(crate) async fn value_one(
 ) -> Result<Json<Valuation>, Problem> {
     let today = state.today();
     let item = listing::parse(&body, state.config().max_json_depth)?;
-    let (query, listing) = match (OneQuery::read(&pairs), listing::read(&item, today)) {
-        (Ok(query), Ok(listing)) => (query, listing),
-        (query, listing) => {
-            let mut errors = query.err().unwrap_or_default();
-            errors.append(listing.err().unwrap_or_default());
-            return Err(Problem::Invalid(errors));
-        }
-    };
-    check_level(&state.engine().served()?.model, query.level).map_err(Problem::invalid)?;
+    let parts = both(OneQuery::read(&pairs), listing::read(&item, today));
+    let (query, listing) = parts.map_err(Problem::Invalid)?;
+    check_model(&state, query, &listing)?;
     let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
     let mut listings = vec![listing.clone()];
     listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));
@@ -55,4 +52,13 @@ pub(crate) async fn value_one(
         return Ok(Json(valuation));
     }
     Ok(Json(valuation.with_comparables(comparables::find(&state, &listing, query.comparables).await)))
+}
+
+/// Refuses a level or a make that the model does not have.
+fn check_model(state: &State, query: OneQuery, listing: &Listing) -> Result<(), Problem> {
+    let served = state.engine().served()?;
+    let level = check_level(&served.model, query.level);
+    let make = if query.allow_unknown { Ok(()) } else { check_known(state.metrics(), &served, listing, &[]) };
+    both(level.map_err(FieldErrors::from), make.map_err(FieldErrors::from)).map_err(Problem::Invalid)?;
+    Ok(())
 }

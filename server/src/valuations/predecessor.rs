@@ -1,7 +1,7 @@
 //! The two paths of the service that Probeg replaces, for its existing clients.
 
 use axum::Json;
-use axum::extract::{Request, State as Extracted};
+use axum::extract::{Query, Request, State as Extracted};
 use axum::response::Response;
 use domain::Column;
 use onnx_model::model::DEFAULT_LEVEL;
@@ -10,10 +10,12 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::capacity::Capacity;
 use super::listing;
+use super::make::check_known;
+use super::query::UnknownQuery;
 use super::workbook::{WorkbookFile, attachment, value_upload};
 use crate::http::body::JsonBody;
-use crate::http::problem::Problem;
 use crate::http::problem::openapi::{ListingProblems, WorkbookProblems};
+use crate::http::problem::{Problem, both};
 use crate::http::upload::WorkbookForm;
 use crate::serving::inference::{ValuationRequest, ValuationResponse};
 use crate::state::State;
@@ -43,7 +45,7 @@ impl PartialSchema for PredecessorListing {
 /// Returns only the price, as a bare number. New clients should use `/v1/valuations`.
 #[utoipa::path(
     post, path = "/get_sale_prediction_for_one_car", operation_id = "get_sale_prediction_for_one_car",
-    tag = "predecessor", request_body(content = PredecessorListing, description = "The car"),
+    tag = "predecessor", params(UnknownQuery), request_body(content = PredecessorListing, description = "The car"),
     responses(
         (
             status = 200, description = "The asking price in RUB", body = f64, content_type = "application/json",
@@ -55,11 +57,17 @@ impl PartialSchema for PredecessorListing {
 pub(crate) async fn value_one(
     _: Capacity,
     Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<f64>, Problem> {
     let today = state.today();
     let item = listing::parse(&body, state.config().max_json_depth)?;
-    let listing = listing::read_leniently(&item, today).map_err(Problem::Invalid)?;
+    let parts = both(UnknownQuery::read_leniently(pairs), listing::read_leniently(&item, today));
+    let (query, listing) = parts.map_err(Problem::Invalid)?;
+    if !query.allow_unknown {
+        let served = state.engine().served()?;
+        check_known(state.metrics(), &served, &listing, &[]).map_err(Problem::invalid)?;
+    }
     let request = ValuationRequest { listings: vec![listing], level: DEFAULT_LEVEL, today };
     let ValuationResponse { valuations, .. } = state.engine().inference.value(request).await?;
     let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model returned no valuation"))?;
@@ -71,7 +79,7 @@ pub(crate) async fn value_one(
 /// Like `/v1/valuations/xlsx`, with the file name `predictions.xlsx`.
 #[utoipa::path(
     post, path = "/get_sale_prediction_for_multiple_cars", operation_id = "get_sale_prediction_for_multiple_cars",
-    tag = "predecessor",
+    tag = "predecessor", params(UnknownQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
@@ -82,8 +90,13 @@ pub(crate) async fn value_one(
         WorkbookProblems
     )
 )]
-pub(crate) async fn value_many(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
-    let (_, workbook) = value_upload(&state, request).await?;
+pub(crate) async fn value_many(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = UnknownQuery::read_leniently(pairs).map_err(Problem::Invalid)?;
+    let (_, workbook) = value_upload(&state, query, request).await?;
     attachment("attachment;filename=predictions.xlsx", workbook).await
 }
 

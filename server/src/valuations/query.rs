@@ -23,6 +23,10 @@ pub(crate) struct OneQuery {
     /// How many listings of similar cars to add as `comparables`, at most 20.
     #[param(default = 0, minimum = 0, maximum = 20, required = false)]
     pub(crate) comparables: u32,
+    /// Whether to value a car whose make the model does not know, with a wide interval and a warning. By default it is
+    /// refused with the error `unknown_brand`.
+    #[param(default = false, required = false)]
+    pub(crate) allow_unknown: bool,
 }
 
 /// The parameters of a batch.
@@ -32,7 +36,22 @@ pub(crate) struct BatchQuery {
     /// The same as for one car.
     #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
+    /// The same as for one car.
+    #[param(default = false, required = false)]
+    pub(crate) allow_unknown: bool,
 }
+
+/// The parameters of the valuation of a workbook, and of the predecessor's paths.
+#[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UnknownQuery {
+    /// Whether to value cars whose make the model does not know, with a wide interval. By default they get no price.
+    #[param(default = false, required = false)]
+    pub(crate) allow_unknown: bool,
+}
+
+/// The name of the parameter that all valuations have.
+pub(crate) const ALLOW_UNKNOWN: &str = "allow_unknown";
 
 /// The default levels of a model.
 fn level() -> Object {
@@ -46,11 +65,12 @@ impl OneQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { level: DEFAULT_LEVEL, explain: false, comparables: 0 };
+        let mut query = Self { level: DEFAULT_LEVEL, explain: false, comparables: 0, allow_unknown: false };
         let take = |name: &str, value: &str| match name {
             "level" => read_level(value).map(|level| query.level = level),
             "explain" => read_flag(name, value).map(|explain| query.explain = explain),
             "comparables" => read_count(name, value).map(|count| query.comparables = count),
+            ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
@@ -64,13 +84,39 @@ impl BatchQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { level: DEFAULT_LEVEL };
+        let mut query = Self { level: DEFAULT_LEVEL, allow_unknown: false };
         let take = |name: &str, value: &str| match name {
             "level" => read_level(value).map(|level| query.level = level),
+            ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
         Ok(query)
+    }
+}
+
+impl UnknownQuery {
+    /// Reads the parameter.
+    ///
+    /// # Errors
+    /// All parameters that are unknown, repeated or invalid.
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
+        let mut query = Self { allow_unknown: false };
+        let take = |name: &str, value: &str| match name {
+            ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
+            _ => Err(FieldError::unknown_parameter(name)),
+        };
+        read_pairs(pairs, take)?;
+        Ok(query)
+    }
+
+    /// The same, but ignores other parameters, as the predecessor did.
+    ///
+    /// # Errors
+    /// The parameter is repeated or invalid.
+    pub(crate) fn read_leniently(mut pairs: Vec<(String, String)>) -> Result<Self, FieldErrors> {
+        pairs.retain(|(name, _)| name == ALLOW_UNKNOWN);
+        Self::read(&pairs)
     }
 }
 
@@ -119,11 +165,21 @@ mod tests {
 
     #[test]
     fn parameters_are_read_strictly() {
-        assert_eq!(OneQuery::read(&[]), Ok(OneQuery { level: 0.8, explain: false, comparables: 0 }));
+        let defaults = OneQuery { level: 0.8, explain: false, comparables: 0, allow_unknown: false };
+        assert_eq!(OneQuery::read(&[]), Ok(defaults));
         let query = OneQuery::read(&pairs(&[("explain", "true"), ("level", "0.9"), ("comparables", "5")]));
-        assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5 }));
+        assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5, allow_unknown: false }));
         let errors = OneQuery::read(&pairs(&[("level", "x"), ("explain", "1"), ("levle", "1"), ("level", "1")]));
         let codes: Vec<_> = errors.unwrap_err().as_slice().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_number", "not_a_boolean", "unknown_parameter", "duplicate_field"]);
+    }
+
+    #[test]
+    fn the_predecessors_paths_ignore_other_parameters() {
+        let query = [("allow_unknown", "true"), ("verbose", "1"), ("verbose", "2")];
+        assert_eq!(UnknownQuery::read_leniently(pairs(&query)), Ok(UnknownQuery { allow_unknown: true }));
+        assert!(UnknownQuery::read(&pairs(&query)).is_err());
+        let errors = UnknownQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();
+        assert_eq!(errors.as_slice()[0].r#type, "not_a_boolean");
     }
 }

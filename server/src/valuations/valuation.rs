@@ -28,9 +28,13 @@ pub(crate) struct Valuation {
     /// The date of the price: that of the listing, or today.
     #[schema(value_type = String, format = Date)]
     as_of: NaiveDate,
+    /// The date of the newest listing that the model learned from; null if its listings had no dates. The further the date of the
+    /// price is from it, the wider the interval.
+    #[schema(value_type = Option<String>, format = Date)]
+    market_as_of: Option<NaiveDate>,
     /// The model that valued the car.
     model: ModelReference,
-    /// What the model does not know about the car.
+    /// What the model does not know about the car or the market of the day.
     warnings: Vec<Warning>,
     /// The effect of each field on the price, the strongest first; with `explain=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +82,7 @@ impl Valuation {
             level: valuation.level,
             quantiles: quantiles.collect(),
             as_of: valuation.as_of,
+            market_as_of: valuation.market_as_of,
             model: ModelReference { version: served.version, trained_at: signature.run.trained_at.clone() },
             warnings: valuation.warnings,
             factors,
@@ -115,6 +120,7 @@ fn example() -> serde_json::Value {
             { "level": 0.95, "price": 1_552_800.0 },
         ],
         "as_of": "2026-11-22",
+        "market_as_of": "2026-11-15",
         "model": { "version": 3, "trained_at": "2026-11-20T08:15:42Z" },
         "warnings": [{
             "code": "unknown_value", "field": "color",

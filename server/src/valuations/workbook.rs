@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use axum::extract::{Request, State as Extracted};
+use axum::extract::{Query, Request, State as Extracted};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,8 @@ use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
 use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuer};
 
+use super::make::find_unknown;
+use super::query::UnknownQuery;
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
 use crate::http::file::{FileWriter, Quota, StoredFile, write_error};
@@ -34,11 +36,11 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 /// Values a workbook
 ///
 /// Returns the workbook with the columns `predict_value`, `predict_low`, `predict_high` (the 80 % interval) and
-/// `predict_status` appended; sheets, columns, rows, formats and formulas stay as they are. If a row cannot be valued,
-/// `predict_status` says why. Columns are recognized by their names, in English or Russian, on the first visible sheet
-/// that has the required ones in its first 100 rows.
+/// `predict_status` appended; sheets, columns, rows, formats and formulas stay as they are. If a row cannot be valued, for
+/// example because the model does not know its make, `predict_status` says why. Columns are recognized by their names, in
+/// English or Russian, on the first visible sheet that has the required ones in its first 100 rows.
 #[utoipa::path(
-    post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations",
+    post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(UnknownQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
@@ -48,8 +50,13 @@ pub(crate) struct WorkbookFile(Vec<u8>);
         WorkbookProblems
     )
 )]
-pub(crate) async fn value_workbook(Extracted(state): Extracted<State>, request: Request) -> Result<Response, Problem> {
-    let (name, workbook) = value_upload(&state, request).await?;
+pub(crate) async fn value_workbook(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let (name, workbook) = value_upload(&state, query, request).await?;
     attachment(&valued_disposition(&name), workbook).await
 }
 
@@ -73,7 +80,11 @@ pub(crate) async fn get_template(Extracted(state): Extracted<State>) -> Result<R
 }
 
 /// Values the workbook of a form; returns its name and the valued workbook.
-pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(String, Arc<StoredFile>), Problem> {
+pub(crate) async fn value_upload(
+    state: &State,
+    query: UnknownQuery,
+    request: Request,
+) -> Result<(String, Arc<StoredFile>), Problem> {
     let served = state.engine().served()?;
     let caller = Admitted::of(&request)?.caller;
     state.engine().bulk.check_capacity(caller)?;
@@ -81,7 +92,7 @@ pub(crate) async fn value_upload(state: &State, request: Request) -> Result<(Str
     let slot = state.engine().bulk.enter(caller)?;
     let cancelled = CancelOnDrop::default();
     let quota = Quota::for_result(state.buffers(), caller);
-    let valuation = WorkbookValuation::new(state, caller, served, Arc::clone(&cancelled.0));
+    let valuation = WorkbookValuation::new(state, caller, query, served, Arc::clone(&cancelled.0));
     let name = upload.name.clone();
     let valued = slot.run(upload.inflated_bytes, move || valuation.run(&upload, quota)).await?;
     Ok((name, Arc::new(valued)))
@@ -102,6 +113,7 @@ pub(crate) async fn attachment(disposition: &str, file: Arc<StoredFile>) -> Resu
 pub(crate) struct WorkbookValuation {
     state: State,
     caller: Caller,
+    query: UnknownQuery,
     served: Arc<Served>,
     today: NaiveDate,
     cancelled: Arc<AtomicBool>,
@@ -110,8 +122,14 @@ pub(crate) struct WorkbookValuation {
 }
 
 impl WorkbookValuation {
-    pub(crate) fn new(state: &State, caller: Caller, served: Arc<Served>, cancelled: Arc<AtomicBool>) -> Self {
-        Self { today: state.today(), state: state.clone(), caller, served, cancelled, valued: Arc::default() }
+    pub(crate) fn new(
+        state: &State,
+        caller: Caller,
+        query: UnknownQuery,
+        served: Arc<Served>,
+        cancelled: Arc<AtomicBool>,
+    ) -> Self {
+        Self { today: state.today(), state: state.clone(), caller, query, served, cancelled, valued: Arc::default() }
     }
 
     /// Values the rows of the workbook.
@@ -127,8 +145,9 @@ impl WorkbookValuation {
         let config = self.state.config();
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
         let options = Options { limits, ..Options::default() };
+        let refuse = |listing: &Listing| self.refuse(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
-        let valuer = Valuer { today: self.today, threads: BULK_THREADS, value: &value };
+        let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, value: &value };
         let mut output = FileWriter::new(quota);
         match tables::value_table(source, &mut output, options, &valuer) {
             Ok(summary) => {
@@ -146,6 +165,14 @@ impl WorkbookValuation {
             Err(ValueError::Table(error)) => Err(table_problem(&error)),
             Err(ValueError::Value(problem)) => Err(problem),
         }
+    }
+
+    /// Why a car is not valued, if its make is unknown and those are not allowed.
+    fn refuse(&self, listing: &Listing) -> Option<String> {
+        if self.query.allow_unknown {
+            return None;
+        }
+        find_unknown(self.state.metrics(), &self.served, listing).map(|make| make.to_string())
     }
 
     fn price(&self, listings: &[Listing]) -> Result<Vec<Valuation>, Problem> {

@@ -36,6 +36,8 @@ pub struct Valuer<'v, E> {
     pub today: NaiveDate,
     /// The number of threads that value the rows of a workbook, besides the reading thread.
     pub threads: usize,
+    /// Returns the reason why a listing is not to be valued, if there is one. It becomes the status of the row.
+    pub refuse: &'v (dyn Fn(&Listing) -> Option<String> + Sync),
     /// Returns a valuation for each listing, in order.
     pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
 }
@@ -56,25 +58,36 @@ impl<E> Valuer<'_, E> {
     /// Values rows. Returns their outcomes in order, and the numbers of rows.
     pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
         let mut listings = Vec::with_capacity(rows.len());
-        let mut rejected: Vec<Option<Vec<Rejection>>> = Vec::with_capacity(rows.len());
+        let mut rejected: Vec<Option<RowOutcome>> = Vec::with_capacity(rows.len());
         for row in rows {
-            match row.listing(header, self.today) {
+            match self.read_row(header, row) {
                 Ok(listing) => {
                     listings.push(listing);
                     rejected.push(None);
                 }
-                Err(rejections) => rejected.push(Some(rejections)),
+                Err(outcome) => rejected.push(Some(outcome)),
             }
         }
         let expected = listings.len();
         let values = if expected == 0 { Vec::new() } else { (self.value)(listings)? };
         assert_eq!(values.len(), expected, "one valuation per listing");
         let mut values = values.into_iter();
-        let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
-            Some(rejections) => Some(RowOutcome::rejected(&rejections)),
-            None => values.next().map(|value| RowOutcome::valued(&value)),
-        });
+        let outcomes = rejected
+            .into_iter()
+            .filter_map(|rejected| rejected.or_else(|| values.next().map(|value| RowOutcome::valued(&value))));
         Ok((outcomes.collect(), ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
+    }
+
+    /// The listing to value, or the outcome of a row that is not valued.
+    fn read_row(&self, header: &Header, row: &Row) -> Result<Listing, RowOutcome> {
+        let listing = row.listing(header, self.today).map_err(|rejections| {
+            let reasons: Vec<String> = rejections.iter().map(Rejection::to_string).collect();
+            RowOutcome::rejected(reasons.join("; "))
+        })?;
+        match (self.refuse)(&listing) {
+            None => Ok(listing),
+            Some(reason) => Err(RowOutcome::rejected(reason)),
+        }
     }
 }
 
@@ -97,9 +110,8 @@ impl RowOutcome {
         Self { prices: Some([valuation.price, valuation.low, valuation.high].map(f64::round)), status }
     }
 
-    fn rejected(rejections: &[Rejection]) -> Self {
-        let reasons: Vec<String> = rejections.iter().map(Rejection::to_string).collect();
-        Self { prices: None, status: Cow::Owned(truncate_status(reasons.join("; "))) }
+    fn rejected(reason: String) -> Self {
+        Self { prices: None, status: Cow::Owned(truncate_status(reason)) }
     }
 }
 

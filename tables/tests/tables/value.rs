@@ -21,13 +21,27 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
         let warning = Warning { code: "unknown_value", field: "brand".to_owned(), message: "unknown brand".to_owned() };
         let warnings = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec![warning] };
         let (low, high) = (price - 1.0, price + 1.0);
-        Valuation { price, low, high, level: 0.8, quantiles: vec![low, price, high], as_of: today(), warnings }
+        Valuation {
+            price,
+            low,
+            high,
+            level: 0.8,
+            quantiles: vec![low, price, high],
+            as_of: today(),
+            market_as_of: None,
+            warnings,
+        }
     };
     Ok(listings.into_iter().map(value).collect())
 }
 
+/// The refusal of one make.
+fn refuse(listing: &Listing) -> Option<String> {
+    (listing.text(Column::Brand) == Some("Kiaa")).then(|| "brand \"Kiaa\" is not known".to_owned())
+}
+
 pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
-    Valuer { today: today(), threads: 3, value }
+    Valuer { today: today(), threads: 3, refuse: &refuse, value }
 }
 
 pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {
@@ -140,6 +154,17 @@ fn csv_in_another_encoding_is_returned_as_utf_8() {
     let utf16: Vec<u8> = "\u{feff}brand,year,mileage\nKia,2018,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let (output, _) = valued("cars.csv", &utf16);
     assert!(output.starts_with("\u{feff}brand,".as_bytes()));
+}
+
+#[test]
+fn refused_rows_have_a_reason_and_no_price() {
+    let text = "brand,year,mileage\nKia,2018,1\nKiaa,2018,2\nKiaa,1800,3\nKia,2018,4\n";
+    let (output, summary) = valued("cars.csv", text.as_bytes());
+    assert_eq!(summary, ValuedCounts { rows: 4, valued: 2 });
+    let expected = "brand,year,mileage,predict_value,predict_low,predict_high,predict_status\n\
+        Kia,2018,1,10,9,11,ok\nKiaa,2018,2,,,,\"brand \"\"Kiaa\"\" is not known\"\n\
+        Kiaa,1800,3,,,,\"year must be between 1900 and 2027 (got \"\"1800\"\")\"\nKia,2018,4,40,39,41,ok\n";
+    assert_eq!(String::from_utf8(output).unwrap(), expected);
 }
 
 #[test]
@@ -276,7 +301,7 @@ fn rows_are_written_while_others_are_read() {
         price(listings)
     };
     let output = CountingWriter(Cursor::new(Vec::new()), &written);
-    let valuer = Valuer { today: today(), threads: 1, value: &value };
+    let valuer = Valuer { threads: 1, ..valuer(&value) };
     value_table(Source::bytes("cars.xlsx", &input), output, Options::default(), &valuer).unwrap();
     let (seen, written) = (seen.into_inner(), written.into_inner());
     assert!(seen > written / 4, "{seen} of {written} bytes were written when the last rows were valued");

@@ -16,7 +16,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn ratio(&self) -> f64 {
+    pub(crate) fn ratio(&self) -> f64 {
         self.predicted / self.actual
     }
 
@@ -24,7 +24,7 @@ impl Outcome {
         ((self.predicted - self.actual) / self.actual).abs()
     }
 
-    pub(super) fn is_covered(&self) -> bool {
+    pub(crate) fn is_covered(&self) -> bool {
         (self.low..=self.high).contains(&self.actual)
     }
 }
@@ -36,6 +36,6 @@ pub(crate) fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
-pub(super) fn count(rows: usize) -> f64 {
+pub(crate) fn count(rows: usize) -> f64 {
     rows as f64
 }

@@ -99,3 +99,61 @@ fn given_fields(batch: &TabularBatch, row: usize) -> Columns {
     // A rare model has the id of a missing one.
     texts.chain(numbers).chain(&[Column::Brand, Column::Model]).fold(0, |columns, column| columns | bit(*column))
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    /// Rows that give all fields, but every second one no engine power.
+    fn batch() -> TabularBatch {
+        let (ids, mut numbers) = (vec![3; 4000 * CATEGORICAL.len()], vec![7.0; 4000 * NUMERIC.len()]);
+        let power = NUMERIC.iter().position(|column| *column == Column::EnginePower).unwrap();
+        for row in numbers.chunks_mut(NUMERIC.len()).step_by(2) {
+            row[power] = f32::NAN;
+        }
+        TabularBatch { ids, numbers, log_prices: vec![13.0; 4000] }
+    }
+
+    fn masked(mask: f64) -> TabularBatch {
+        let config = TrainConfig { mask, category_dropout: 0.0, ..TrainConfig::default() };
+        Masks::new(&config).apply(&batch(), ChaCha8Rng::seed_from_u64(1))
+    }
+
+    /// The number of rows that give exactly the leading fields.
+    fn rows_of_form(masked: &TabularBatch, fields: usize) -> usize {
+        let form = FIELDS[..fields].iter().fold(0, |columns, column| columns | bit(*column));
+        (0..masked.len()).filter(|row| given_fields(masked, *row) & !bit(Column::ListingDate) == form).count()
+    }
+
+    #[test]
+    fn values_outside_of_a_form_are_masked() {
+        let masked = masked(0.7);
+        for (row, original) in masked.numbers.chunks(NUMERIC.len()).zip(batch().numbers.chunks(NUMERIC.len())) {
+            for ((value, original), column) in row.iter().zip(original).zip(NUMERIC) {
+                let is_kept = value.to_bits() == original.to_bits();
+                assert!(is_kept || (value.is_nan() && is_maskable(column)), "{column:?} became {value}");
+            }
+        }
+        // 0.7 · 0.5 · 0.8 / 3 of 4,000 rows, and some of the others by chance.
+        for fields in SHORT_FORMS {
+            let rows = rows_of_form(&masked, fields);
+            assert!((150..600).contains(&rows), "{rows} rows with {fields} fields");
+        }
+    }
+
+    #[test]
+    fn without_a_share_only_unseen_makes_and_models_are_masked() {
+        let (masked, original) = (masked(0.0), batch());
+        let is_same = |(a, b): (&f32, &f32)| a.to_bits() == b.to_bits();
+        assert!(masked.numbers.iter().zip(&original.numbers).all(is_same));
+        let unseen =
+            |index: usize| masked.ids.iter().skip(index).step_by(CATEGORICAL.len()).filter(|id| **id == 0).count();
+        let (makes, models) = (unseen(BRAND), unseen(MODEL));
+        assert!((40..130).contains(&makes) && (100..230).contains(&models), "{makes} {models}");
+        assert_eq!(unseen(GENERATION), models);
+        let others = masked.ids.iter().filter(|id| **id == 0).count();
+        assert_eq!(others, makes + 2 * models, "no other category is masked");
+    }
+}

@@ -173,11 +173,12 @@ impl MemberThread {
     fn train_step(&mut self, batch: &TabularBatch, rate: f64) -> f32 {
         let masked = self.masks.apply(batch, self.random(Purpose::Masks));
         let mut dropout = Dropout::new(self.dropout, self.random(Purpose::Dropout));
-        let Encoded { rows, numbers, mileage } = self.encode(&masked);
+        let Encoded { rows, numbers, mileage, years_beyond } = self.encode(&masked);
         let encoded = Encoded {
             rows: Tensor::from_inner(rows),
             numbers: Tensor::from_inner(numbers),
             mileage: Tensor::from_inner(mileage),
+            years_beyond: Tensor::from_inner(years_beyond),
         };
         let quantiles = self.member.forward(encoded, Some(&mut dropout)); // [N, Q]
         let loss = self.loss(quantiles, &batch.log_prices);
@@ -275,6 +276,7 @@ mod tests {
             cardinalities: vec![1; CATEGORICAL.len()],
             edges: vec![vec![0.0, 1.0, 2.0]; DERIVED],
             generations: GenerationCounter::default().most_frequent(1),
+            dates: None,
             log_mean: 0.0,
             log_deviation: 1.0,
         };

@@ -131,7 +131,7 @@ impl Members {
     /// Quantiles of the standardized log price, averaged over members, `[N, Q]`, ascending along Q. Dropout is applied if given.
     #[must_use]
     pub fn forward(&self, encoded: Encoded, mut dropout: Option<&mut Dropout>) -> Tensor<2> {
-        let Encoded { rows, numbers, mileage } = encoded;
+        let Encoded { rows, numbers, mileage, .. } = encoded;
         let [n, _] = mileage.dims();
         let mileage = mileage.unsqueeze_dim(0); // [1, N, O]
         // The weight of the first output is always 1.

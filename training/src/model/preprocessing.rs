@@ -3,17 +3,17 @@
 use burn::module::Module;
 use burn::prelude::*;
 
+use super::bins::{Bin, Bins, MISSING};
 use super::derived::{DERIVED, TRUNK, derive};
 use super::generations::GenerationFiller;
+use super::horizon::DateRange;
 use super::statistics::Statistics;
 use crate::config::TrainConfig;
-
-/// The encoding of a missing number, below every value.
-const MISSING: f32 = -1e30;
 
 /// The constants of the encoding, which are not trained.
 #[derive(Module, Debug)]
 pub struct Preprocessing {
+    dates: DateRange,
     generations: GenerationFiller,
     /// The first row of each category in the stacked embedding table, `[1, C]`.
     offsets: Tensor<2, Int>,
@@ -33,6 +33,8 @@ pub struct Encoded {
     /// The weight of each output of the head, `[N, O]`: 1 for the constant outputs, then the bins of the mileage and its missing
     /// indicator.
     pub mileage: Tensor<2>,
+    /// The years between the day and the dates of the training data, `[N, 1]`, negative before them.
+    pub years_beyond: Tensor<2>,
 }
 
 impl Preprocessing {
@@ -67,17 +69,19 @@ impl Preprocessing {
             .collect();
         let categories = offsets.len();
         Self {
+            dates: DateRange::new(statistics.dates, device),
             generations: GenerationFiller::new(&statistics.generations, device),
             offsets: Tensor::from_data(TensorData::new(offsets, [1, categories]), device),
-            numbers: Bins::new(0, &numbers.collect::<Vec<_>>(), device),
-            mileage: Bins::new(TRUNK, &[falls], device),
+            numbers: Bins::new(0, DERIVED, &numbers.collect::<Vec<_>>(), device),
+            mileage: Bins::new(TRUNK, DERIVED, &[falls], device),
         }
     }
 
     /// Encodes the ids of each category `[N, C]` and raw numbers `[N, F]`.
     #[must_use]
     pub fn encode(&self, categorical: &Tensor<2, Int>, numeric: &Tensor<2>) -> Encoded {
-        let numbers = derive(numeric); // [N, D]
+        let (clamped, years_beyond) = self.dates.clamp(numeric);
+        let numbers = derive(&clamped); // [N, D]
         let n = numbers.dims()[0];
         let is_missing = numbers.clone().is_nan(); // [N, D]
         // Infinity times 0 would be NaN in a matrix product.
@@ -88,6 +92,7 @@ impl Preprocessing {
             rows: self.generations.fill(categorical, numeric) + self.offsets.clone(),
             numbers: bins.reshape([n, TRUNK, width]),
             mileage: self.mileage.encode(numbers),
+            years_beyond,
         }
     }
 }
@@ -103,62 +108,10 @@ pub(super) fn outputs(config: &TrainConfig) -> usize {
     constant_outputs(config) + config.n_bins + 1
 }
 
-/// The piecewise-linear encoding (arXiv 2203.05556, section 3.2): each bin increases from 0 to 1 between its edges.
-/// Implemented as a matrix product, which is fast in every runtime.
-#[derive(Module, Debug)]
-struct Bins {
-    /// The inverse width of each bin in the row of its number, `[D, bins]`.
-    inverse_widths: Tensor<2>,
-    /// The lower edge of each bin times its inverse width, `[1, bins]`.
-    lower: Tensor<2>,
-}
-
-impl Bins {
-    /// The bins of consecutive numbers, starting with number `first` of the `D`.
-    fn new(first: usize, numbers: &[Vec<Bin>], device: &Device) -> Self {
-        let width = numbers.iter().map(Vec::len).sum();
-        let mut inverse_widths = vec![0.0; first * width];
-        for index in 0..numbers.len() {
-            let bins = numbers.iter().enumerate().flat_map(|(other, bins)| {
-                bins.iter().map(move |bin| if other == index { bin.inverse_width } else { 0.0 })
-            });
-            inverse_widths.extend(bins);
-        }
-        inverse_widths.resize(DERIVED * width, 0.0);
-        let lower: Vec<f32> = numbers.iter().flatten().map(|bin| bin.lower * bin.inverse_width).collect();
-        Self {
-            inverse_widths: Tensor::from_data(TensorData::new(inverse_widths, [DERIVED, width]), device),
-            lower: Tensor::from_data(TensorData::new(lower, [1, width]), device),
-        }
-    }
-
-    /// Encodes all numbers `[N, D]` as `[N, bins]`.
-    fn encode(&self, numbers: Tensor<2>) -> Tensor<2> {
-        (numbers.matmul(self.inverse_widths.clone()) - self.lower.clone()).clamp(0.0, 1.0)
-    }
-}
-
-/// A bin of a number. Constants and the missing indicator are bins with edges beyond all values.
-#[derive(Clone, Copy)]
-struct Bin {
-    lower: f32,
-    inverse_width: f32,
-}
-
-impl Bin {
-    /// Always 0.
-    const NEVER: Self = Self { lower: -MISSING, inverse_width: 1.0 };
-    /// Always 1.
-    const ALWAYS: Self = Self { lower: 2.0 * MISSING, inverse_width: 1.0 };
-    /// 1 if the number is missing, otherwise 0.
-    const IF_MISSING: Self = Self { lower: 0.1 * MISSING, inverse_width: -1.0 };
-}
-
 /// `n_bins` bins between ascending edges, and the missing indicator. A number that is missing in all training rows is always
 /// treated as missing, since the network is not trained on it.
 fn bins(edges: &[f32], n_bins: usize) -> Vec<Bin> {
-    let mut bins: Vec<Bin> =
-        edges.windows(2).map(|pair| Bin { lower: pair[0], inverse_width: (pair[1] - pair[0]).recip() }).collect();
+    let mut bins: Vec<Bin> = edges.windows(2).map(|pair| Bin::between(pair[0], pair[1])).collect();
     bins.resize(n_bins, Bin::NEVER);
     bins.push(if edges.is_empty() { Bin::ALWAYS } else { Bin::IF_MISSING });
     bins
@@ -183,6 +136,7 @@ mod tests {
             cardinalities: vec![1; CATEGORICAL.len()],
             edges,
             generations: GenerationCounter::default().most_frequent(1),
+            dates: None,
             log_mean: 0.0,
             log_deviation: 1.0,
         };
@@ -206,6 +160,6 @@ mod tests {
         assert!(driven[..always].iter().chain(&unknown[..always]).all(|weight| (*weight - 1.0).abs() < f32::EPSILON));
         assert_eq!(driven[always..], [0.25, 0.0]);
         assert_eq!(unknown[always..], [0.0, 1.0]);
-        assert_eq!(implausible, unknown, "two thousand years and a quarter of a kilometre");
+        assert_eq!(implausible, driven, "without an age, any mileage is plausible");
     }
 }

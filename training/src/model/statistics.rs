@@ -1,5 +1,6 @@
 //! Statistics of the training split that define the network.
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::generations::Generations;
@@ -13,6 +14,9 @@ pub struct Statistics {
     pub edges: Vec<Vec<f32>>,
     /// The generations to impute.
     pub generations: Generations,
+    /// The first and last date; `None` without dates.
+    #[serde(default)]
+    pub dates: Option<[NaiveDate; 2]>,
     /// The mean of the logarithm of the price.
     pub log_mean: f64,
     /// The standard deviation of the logarithm of the price; above 0.

@@ -1,7 +1,7 @@
 //! Evaluates the network of a run and exports it to the model file.
 
 use chrono::{SecondsFormat, Utc};
-use domain::accuracy::{AccuracyCard, Newest};
+use domain::accuracy::{AccuracyCard, Forecast, Newest};
 use domain::calibration::Calibration;
 use domain::identity::Split;
 use onnx_model::{Encoder, Model, Sessions, Signature};
@@ -17,22 +17,27 @@ use crate::stream::ListingStream;
 
 /// The number of test rows on which the exported file is compared with the network.
 const AGREEMENT_ROWS: usize = 1024;
+
 impl TrainingRun<'_> {
-    /// Exports the network, evaluates the exported file on the test split, and compares the final file with the network.
+    /// Exports the network, evaluates the exported file on the test split, also in comparison with the network of another seed if
+    /// there is one, and compares the final file with the network.
     pub(super) fn export(
         &mut self,
         regressor: &TabularRegressor,
         mut signature: Signature,
-        newest: Option<Newest>,
+        forecast: Option<Forecast>,
+        other_seed: Option<&Model>,
         stream: &mut ListingStream<'_>,
     ) -> Result<(Vec<u8>, Signature), Error> {
         let RunContext { runtime, today, report, .. } = self.context;
         self.summary.trained_at = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         signature.run = self.summary.clone();
         let model = Model::open(runtime, &model_file(regressor, &signature)?, Sessions::bulk(1))?;
-        let mut measurement = Measurement::new(&model, today);
+        let mut measurement = Measurement::new(&model, today).compared_with(other_seed);
         stream.scan(Split::Test, |chunk| measurement.add_chunk(chunk))?;
-        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, ..card });
+        let newest = forecast.as_ref().and_then(|forecast| forecast.origins.first());
+        let newest = newest.map(|origin| Newest { since: origin.since, accuracy: origin.accuracy.clone() });
+        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, forecast, ..card });
         let test = agreement_rows(stream, model.encoder())?;
         signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;

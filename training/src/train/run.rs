@@ -1,27 +1,36 @@
 //! The stages of a run, up to the registered version.
 
+use burn::prelude::*;
+use chrono::NaiveDate;
 use domain::SplitCounts;
-use domain::accuracy::Newest;
 use domain::calibration::Calibration;
-use onnx_model::Signature;
+use domain::identity::Split;
 use onnx_model::signature::RunSummary;
+use onnx_model::{Model, Signature};
 use serde_json::json;
 use storage::{NewModel, Snapshot, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
 use crate::Error;
+use crate::accuracy::MIN_SEGMENT_ROWS;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::TrainConfig;
-use crate::evaluate::Measurement;
+use crate::evaluate::{MAX_ROWS, later_outcomes, trend};
 use crate::learner::{FittedNetwork, StoppingRule};
+use crate::level::{Level, OriginOutcomes, Trend};
+use crate::model::LevelEffect;
 use crate::stream::ListingStream;
 
 /// The minimum number of listings to train on.
 const MIN_ROWS: u64 = 100;
-/// The share of the newest dated listings that the backtest holds out.
-const NEWEST_SHARE: f64 = 0.05;
-/// The number of members of the backtest model: a few are accurate enough, and much faster.
+/// The shares of the newest dated listings that the backtest holds out, each from a cut day.
+const HELD_OUT_SHARES: [f64; 4] = [0.05, 0.25, 0.5, 0.7];
+/// The maximum number of members of a backtest model: a few are accurate enough, and much faster.
 const BACKTEST_MEMBERS: usize = 2;
+/// The part of the epochs for which a backtest model is trained.
+const BACKTEST_EPOCHS: usize = 3;
+/// The number of listings on which the trend of the market is measured.
+const TREND_ROWS: u64 = 500;
 
 /// A run in progress.
 pub(super) struct TrainingRun<'a> {
@@ -72,18 +81,28 @@ impl TrainingRun<'_> {
                 Ok(())
             },
         )?;
-        let signature = self.signature(prepared);
-        let mut signature = self.calibrated_model(&regressor, &signature, &mut stream)?.signature().clone();
-        let newest = if self.config.backtest { self.backtest(&mut stream)? } else { None };
+        let mut dates = prepared.statistics.dates;
+        let model = self.calibrated_model(&regressor, &self.signature(prepared), &mut stream)?;
+        let trend = self.trend(&model, dates, &mut stream)?;
+        let mut signature = model.signature().clone();
+        let origins = if self.config.backtest && dates.is_some() { self.backtest(&mut stream)? } else { Vec::new() };
+        let level = Level::fit(&origins.iter().collect::<Vec<_>>());
         let regressor = if self.config.refit {
             let (prepared, fitted) = self.refit(epoch, &mut stream)?;
             (signature.schema, signature.reference) = (prepared.schema, Some(prepared.reference));
+            dates = prepared.statistics.dates;
             fitted.regressor
         } else {
             regressor
         };
+        self.summary.market_as_of = dates.map(|[_, last]| last);
+        let levels = &self.config.quantiles;
+        let effect = |years: f64, quantile: usize| level.effect(trend, years, levels[quantile]);
+        let regressor = regressor.with_level(LevelEffect::new(levels.len(), effect, &Device::flex()));
         report(Progress::Evaluating);
-        let (file, signature) = self.export(&regressor, signature, newest, &mut stream)?;
+        let forecast = dates.map(|_| level.forecast(trend, &origins));
+        let other_seed = self.config.refit.then_some(&model);
+        let (file, signature) = self.export(&regressor, signature, forecast, other_seed, &mut stream)?;
         let version = self.register(file, &signature)?;
         Ok(RunResult { run: self.summary.id, version, card: signature.accuracy })
     }
@@ -105,38 +124,79 @@ impl TrainingRun<'_> {
     }
 
     /// Trains on the training and validation splits, after the latter has determined the number of epochs and the calibration.
+    /// The seed is another one, so that a comparison of both networks shows how far prices depend on it.
     fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(PreparedData, FittedNetwork), Error> {
         (self.context.report)(Progress::Refitting(epochs));
         stream.train_on_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
-        self.train_stage(Stage::Refit, (self.config, StoppingRule::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
+        let config = TrainConfig { seed: self.config.seed.wrapping_add(1), ..self.config.clone() };
+        self.train_stage(Stage::Refit, (&config, StoppingRule::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
     }
 
-    /// Trains a smaller model without the newest listings, and evaluates it on them.
-    fn backtest(&self, stream: &mut ListingStream<'_>) -> Result<Option<Newest>, Error> {
-        let RunContext { today, report, .. } = self.context;
-        let Some(since) = stream.hold_out_newest(NEWEST_SHARE)? else { return Ok(None) };
-        let rows = match count_rows(stream) {
-            Err(Error::TooFewListings { .. }) => {
-                stream.release_held_out();
-                return Ok(None);
+    /// Trains smaller models on the listings before each of several cut days, and evaluates them on those since.
+    fn backtest(&self, stream: &mut ListingStream<'_>) -> Result<Vec<OriginOutcomes>, Error> {
+        let mut origins: Vec<OriginOutcomes> = Vec::new();
+        for (number, share) in HELD_OUT_SHARES.into_iter().enumerate() {
+            let Some(since) = stream.hold_out_newest(share)? else { break };
+            if origins.last().is_none_or(|last| last.since != since) {
+                origins.extend(self.backtest_since(since, number, stream)?);
             }
+        }
+        stream.release_held_out();
+        Ok(origins)
+    }
+
+    /// The outcomes of the held-out listings; `None` if there are too few others to train on.
+    fn backtest_since(
+        &self,
+        since: NaiveDate,
+        number: usize,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<Option<OriginOutcomes>, Error> {
+        let rows = match count_rows(stream) {
+            Err(Error::TooFewListings { .. }) => return Ok(None),
             rows => rows?,
         };
-        report(Progress::Backtesting(since));
-        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
+        (self.context.report)(Progress::Backtesting(since));
+        let config = TrainConfig {
+            k: self.config.k.min(BACKTEST_MEMBERS),
+            epochs: self.config.epochs.div_ceil(BACKTEST_EPOCHS),
+            ..self.config.clone()
+        };
         let (prepared, FittedNetwork { regressor, .. }) = self.train_stage(
-            Stage::Backtest,
+            Stage::Origin(number),
             (&config, StoppingRule::EarlyStopping),
             rows.train,
             stream,
             &mut |_, _| Ok(()),
         )?;
+        let Some(dates) = prepared.statistics.dates else { return Ok(None) };
         let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
-        let mut measurement = Measurement::new(&model, today);
-        stream.scan_held_out(|chunk| measurement.add_chunk(chunk))?;
-        stream.release_held_out();
-        Ok(measurement.card()?.map(|card| Newest { since, accuracy: card.overall }))
+        let trend = self.trend(&model, Some(dates), stream)?;
+        let [_, market_as_of] = dates;
+        let mut rows = Vec::new();
+        stream.scan_held_out(|chunk| {
+            rows.extend(later_outcomes(&model, market_as_of, chunk)?);
+            Ok(rows.len() < MAX_ROWS)
+        })?;
+        Ok((rows.len() >= MIN_SEGMENT_ROWS).then_some(OriginOutcomes { since, market_as_of, trend, rows }))
+    }
+
+    /// The trend of the market according to a model, on a sample of the validation split.
+    fn trend(
+        &self,
+        model: &Model,
+        dates: Option<[NaiveDate; 2]>,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<Trend, Error> {
+        let Some(dates) = dates else { return Ok(Trend::default()) };
+        let step = usize::try_from(self.summary.rows.validation / TREND_ROWS).unwrap_or(usize::MAX).max(1);
+        let mut cars = Vec::new();
+        stream.scan(Split::Validation, |chunk| {
+            cars.extend((0..chunk.len()).step_by(step).map(|row| chunk.listing(row)));
+            Ok(true)
+        })?;
+        trend(model, &cars, dates)
     }
 
     /// The signature before calibration and evaluation.

@@ -40,7 +40,8 @@ pub fn file(graph: pb::GraphProto, signature: &Signature) -> Vec<u8> {
     model_proto(graph, signature).encode_to_vec()
 }
 
-fn graph(schema: &FeatureSchema) -> pb::GraphProto {
+/// The graph of [`valid_model`] for this schema.
+pub fn graph(schema: &FeatureSchema) -> pb::GraphProto {
     let sizes = schema.categorical.iter().map(|feature| feature.values.len() + 1);
     let offsets: Vec<i64> =
         sizes.scan(0, |first, size| Some(std::mem::replace(first, *first + i64::try_from(size).unwrap()))).collect();

@@ -9,6 +9,9 @@ mod file;
 #[path = "../fixtures/proto.rs"]
 mod proto;
 
+use chrono::NaiveDate;
+use domain::feature::FeatureSchema;
+use domain::{Cell, Column, Listing};
 use file::{file, list, runtime, valid_model};
 use onnx_model::signature::{Golden, Signature};
 use onnx_model::{Error, Model, Sessions};
@@ -48,6 +51,38 @@ fn valid_files_pass_verification() {
     model.verify().unwrap();
     let prices = model.run_graph(&[0; 13], &[0.0; 6]).unwrap();
     assert!((prices[QUANTILES / 2].ln() - 14.0).abs() < 1e-4, "{prices:?}");
+}
+
+#[test]
+fn only_stated_makes_outside_of_the_vocabulary_are_unknown() {
+    let (graph, mut signature) = valid_model();
+    let unknown = |model: &Model, brand: &str| model.unknown_make(&car(brand)).map(|make| make.to_string());
+    let model = open(&file(graph, &signature)).unwrap();
+    assert_eq!(unknown(&model, "KIA"), None);
+    assert_eq!(unknown(&model, "Лада"), None, "a synonym");
+    assert_eq!(unknown(&model, "Kiaa").unwrap(), "brand \"Kiaa\" is not known (did you mean \"kia\"?)");
+    assert_eq!(unknown(&model, "Zündapp").unwrap(), "brand \"Zündapp\" is not known");
+    let long = unknown(&model, &"я".repeat(200)).unwrap();
+    assert_eq!(long, format!("brand \"{}…\" is not known", "я".repeat(60)));
+    assert_eq!(model.unknown_make(&Listing::default()), None, "a missing make is not an unknown one");
+
+    let without_makes = signature.schema.categorical.iter().map(|feature| match feature.name.as_str() {
+        "drive" => feature.values.clone(),
+        _ => Vec::new(),
+    });
+    signature.schema = FeatureSchema::new(without_makes.collect());
+    signature.golden = None;
+    let model = open(&file(file::graph(&signature.schema), &signature)).unwrap();
+    assert_eq!(unknown(&model, "Kiaa"), None, "a model without makes refuses none");
+}
+
+fn car(brand: &str) -> Listing {
+    let cells = [
+        (Column::Brand, Cell::Text(brand)),
+        (Column::Year, Cell::Number(2018.0)),
+        (Column::Mileage, Cell::Number(1.0)),
+    ];
+    Listing::from_cells(cells, NaiveDate::from_ymd_opt(2026, 3, 17).unwrap()).unwrap()
 }
 
 #[test]

@@ -103,6 +103,18 @@ impl FieldErrors {
     }
 }
 
+/// The values of two parts of a request, or the errors of both.
+pub(crate) fn both<A, B>(first: Result<A, FieldErrors>, second: Result<B, FieldErrors>) -> Result<(A, B), FieldErrors> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (first, second) => {
+            let mut errors = first.err().unwrap_or_default();
+            errors.append(second.err().unwrap_or_default());
+            Err(errors)
+        }
+    }
+}
+
 impl Default for FieldErrors {
     fn default() -> Self {
         Self::with_limit(MAX_ERRORS)
