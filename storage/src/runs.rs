@@ -141,14 +141,15 @@ impl Runs {
         Ok(query.fetch_one(&self.pool).await?)
     }
 
-    /// Records the data of a run.
+    /// Records the data of a run, and its configuration with what suits these data.
     ///
     /// # Errors
     /// [`Error::NoRun`], or the database is unavailable.
-    pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: SplitCounts) -> Result<()> {
-        let query =
-            sqlx::query("UPDATE runs SET schema_fingerprint = $2, rows = $3, heartbeat_at = now() WHERE id = $1");
-        self.update(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows))).await
+    pub async fn describe(&self, id: i64, schema_fingerprint: &str, rows: SplitCounts, config: &Value) -> Result<()> {
+        let query = sqlx::query(
+            "UPDATE runs SET schema_fingerprint = $2, rows = $3, config = $4, heartbeat_at = now() WHERE id = $1",
+        );
+        self.update(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows)).bind(config)).await
     }
 
     /// Marks a run as running again.

@@ -40,8 +40,9 @@ pub struct TrainConfig {
     pub ema: f64,
     /// The number of listings per step.
     pub batch_size: usize,
-    /// The maximum number of epochs.
-    pub epochs: usize,
+    /// The maximum number of epochs; by default as many as suit the number of listings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
     /// The number of epochs without a better validation loss after which training stops.
     pub patience: usize,
     /// The minimum number of occurrences of a text for the vocabulary.
@@ -76,18 +77,18 @@ impl Default for TrainConfig {
             n_blocks: 2,
             d_block: 192,
             d_embedding: 16,
-            n_bins: 32,
+            n_bins: 64,
             d_numeric: 12,
             dropout: 0.0,
             mask: 0.7,
-            category_dropout: 0.05,
-            weight_decay: 0.1,
+            category_dropout: 0.0,
+            weight_decay: 0.03,
             learning_rate: 3e-3,
             warmup: 0.03,
             gradient_clip: 1.0,
             ema: 0.998,
             batch_size: 512,
-            epochs: 45,
+            epochs: None,
             patience: 5,
             min_count: 3,
             max_vocabulary: 20_000,
@@ -140,6 +141,12 @@ impl TrainConfig {
         Ok(config)
     }
 
+    /// The same configuration with the number of epochs for this many training listings, if it is open.
+    #[must_use]
+    pub fn for_rows(self, rows: u64) -> Self {
+        Self { epochs: Some(self.epochs.unwrap_or_else(|| epochs_for(rows))), ..self }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let count = |key, value: usize, max: usize| {
             let bounds = "a positive integer within a reasonable limit";
@@ -152,7 +159,7 @@ impl TrainConfig {
         count("n_bins", self.n_bins, 1024)?;
         count("d_numeric", self.d_numeric, 1024)?;
         count("batch_size", self.batch_size, 65_536)?;
-        count("epochs", self.epochs, 100_000)?;
+        count("epochs", self.epochs.unwrap_or(1), 100_000)?;
         count("patience", self.patience, 100_000)?;
         count("max_vocabulary", self.max_vocabulary, 1_000_000)?;
         if let Some(rows) = self.shuffle_rows {
@@ -187,6 +194,20 @@ impl TrainConfig {
     }
 }
 
+/// The number of epochs for this many training listings. More listings need more steps but fewer epochs: both grow with their
+/// square root.
+fn epochs_for(rows: u64) -> usize {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "row counts are far below 2^52, and the result is in the range"
+    )]
+    {
+        (60.0 * (60_000.0 / rows.max(1) as f64).sqrt()).round().clamp(10.0, 200.0) as usize
+    }
+}
+
 fn require(
     key: &'static str,
     bounds: &'static str,
@@ -203,8 +224,15 @@ mod tests {
     #[test]
     fn settings_override_the_file_and_the_file_overrides_the_defaults() {
         let config = TrainConfig::read(Some("epochs = 3\nk = 2"), &["k=1".into(), "dropout=0.2".into()]).unwrap();
-        assert_eq!((config.epochs, config.k, config.dropout), (3, 1, 0.2));
+        assert_eq!((config.epochs, config.k, config.dropout), (Some(3), 1, 0.2));
         assert_eq!(config.n_bins, TrainConfig::default().n_bins);
+    }
+
+    #[test]
+    fn more_listings_get_fewer_epochs_unless_they_are_set() {
+        let epochs = |settings: &[String], rows| TrainConfig::read(None, settings).unwrap().for_rows(rows).epochs;
+        assert_eq!([300, 60_000, 240_000, 10_000_000].map(|rows| epochs(&[], rows)), [200, 60, 30, 10].map(Some));
+        assert_eq!(epochs(&["epochs=7".to_owned()], 60_000), Some(7));
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn execute_run(
     };
     let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
     let context = RunContext { today, ..context };
-    let run = TrainingRun { config, context, summary, folder: &folder };
+    let run = TrainingRun { config: config.clone(), context, summary, folder: &folder };
     // A panic counts as a failure, so that the run does not appear to be still running.
     let result = catch_unwind(AssertUnwindSafe(|| run.execute(manifest))).unwrap_or(Err(Error::ThreadStopped));
     heartbeat.abort();

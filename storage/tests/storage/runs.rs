@@ -14,13 +14,14 @@ async fn runs_are_recorded() {
     let runs = database.runs();
     let id = runs.create(&new_run()).await.unwrap();
     let rows = SplitCounts { train: 80, validation: 10, test: 10 };
-    runs.describe(id, "f00d", rows).await.unwrap();
+    let config = json!({"k": 8, "dropout": 0.1, "epochs": 60});
+    runs.describe(id, "f00d", rows, &config).await.unwrap();
     for epoch in [0, 1, 1] {
         runs.record_epoch(id, epoch, &json!({"loss": 0.5 / f64::from(epoch + 1)})).await.unwrap();
     }
     let run = runs.get(id).await.unwrap().unwrap();
     assert_eq!(run.status, RunStatus::Running);
-    assert_eq!((run.seed, run.config, run.label.as_deref()), (u64::MAX, new_run().config, Some("first")));
+    assert_eq!((run.seed, run.config, run.label.as_deref()), (u64::MAX, config, Some("first")));
     assert_eq!((run.schema_fingerprint.as_deref(), run.rows), (Some("f00d"), Some(rows)));
     let metrics = runs.metrics(id).await.unwrap();
     assert_eq!(metrics.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [0, 1]);

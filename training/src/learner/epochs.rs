@@ -140,7 +140,7 @@ impl EpochLoop<'_, '_> {
     fn end_epoch(&mut self, state: &mut LearnerState, result: &EpochResult) -> Result<(), Error> {
         let EpochResult { validation, rows_per_second } = result;
         let is_best = match self.task.stopping_rule {
-            StoppingRule::EarlyStopping => {
+            StoppingRule::EarlyStopping(_) => {
                 let metrics = EpochMetrics {
                     train_loss: state.train_loss.value(),
                     validation_loss: validation.loss(),

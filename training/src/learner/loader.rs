@@ -44,7 +44,7 @@ pub(super) fn load_epochs(
         let train = |batch, next| messages.send(LoaderMessage::Train(Arc::new(batch), next)).is_ok();
         let validation = |batch| messages.send(LoaderMessage::Validation(Arc::new(batch))).is_ok();
         let mut read = stream.for_each_shuffled_batch(order, start, rows, task.encoder, train);
-        if matches!(task.stopping_rule, StoppingRule::EarlyStopping) {
+        if matches!(task.stopping_rule, StoppingRule::EarlyStopping(_)) {
             read = read.and_then(|()| stream.for_each_batch(Split::Validation, task.encoder, validation));
         }
         let last = match read {

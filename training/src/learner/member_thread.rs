@@ -284,7 +284,7 @@ mod tests {
             (Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1)).unwrap(), AtomicBool::new(false));
         let (config, statistics, encoder, stop) = (&config, &statistics, &encoder, &stop);
         let task =
-            TrainingTask { config, statistics, encoder, rows: 1, stopping_rule: StoppingRule::EarlyStopping, stop };
+            TrainingTask { config, statistics, encoder, rows: 1, stopping_rule: StoppingRule::EarlyStopping(1), stop };
         let device = Device::flex();
         let preprocessing = Preprocessing::init(config, statistics, &device);
         let member = MemberThread::new(0, Members::init(config, statistics, &device), preprocessing, &task);

@@ -28,8 +28,8 @@ pub struct TrainingTask<'a> {
 /// When training stops.
 #[derive(Clone, Copy, Debug)]
 pub enum StoppingRule {
-    /// When the validation loss no longer improves.
-    EarlyStopping,
+    /// When the validation loss no longer improves, at the latest after a number of epochs.
+    EarlyStopping(usize),
     /// After a number of epochs, without validation.
     Epochs(usize),
 }
@@ -73,7 +73,7 @@ impl TrainingTask<'_> {
 
     /// The number of steps of the learning rate schedule, regardless of early stopping.
     fn scheduled_steps(&self) -> u64 {
-        self.rows.div_ceil(self.batch_size() as u64) * self.config.epochs as u64
+        self.rows.div_ceil(self.batch_size() as u64) * self.max_epochs() as u64
     }
 
     /// The learning rate of a step, starting at 1: linear warm-up, then cosine annealing to 0.
@@ -91,9 +91,7 @@ impl TrainingTask<'_> {
     }
 
     pub(super) fn max_epochs(&self) -> usize {
-        match self.stopping_rule {
-            StoppingRule::EarlyStopping => self.config.epochs,
-            StoppingRule::Epochs(epochs) => epochs,
-        }
+        let (StoppingRule::EarlyStopping(epochs) | StoppingRule::Epochs(epochs)) = self.stopping_rule;
+        epochs
     }
 }

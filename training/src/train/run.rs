@@ -34,7 +34,8 @@ const TREND_ROWS: u64 = 500;
 
 /// A run in progress.
 pub(super) struct TrainingRun<'a> {
-    pub(super) config: &'a TrainConfig,
+    /// With the number of epochs for the listings once they are counted.
+    pub(super) config: TrainConfig,
     pub(super) context: RunContext<'a>,
     pub(super) summary: RunSummary,
     pub(super) folder: &'a RunFolder,
@@ -64,10 +65,12 @@ impl TrainingRun<'_> {
             None => self.folder.write_manifest(&RunManifest { config: self.config.clone(), today, extent, rows })?,
         }
         self.summary.rows = rows;
+        self.config = self.config.for_rows(rows.train);
+        self.summary.config = json!(self.config);
 
         let (prepared, FittedNetwork { regressor, epoch }) = self.train_stage(
             Stage::Training,
-            (self.config, StoppingRule::EarlyStopping),
+            (&self.config, self.early_stopping(1)),
             rows.train,
             &mut stream,
             &mut |epoch, metrics| {
@@ -105,6 +108,11 @@ impl TrainingRun<'_> {
         let (file, signature) = self.export(&regressor, signature, forecast, other_seed, &mut stream)?;
         let version = self.register(file, &signature)?;
         Ok(RunResult { run: self.summary.id, version, card: signature.accuracy })
+    }
+
+    /// Early stopping with a part of the epochs.
+    fn early_stopping(&self, part: usize) -> StoppingRule {
+        StoppingRule::EarlyStopping(self.config.epochs.unwrap_or_default().div_ceil(part))
     }
 
     /// Registers the version exactly once: it may already be registered, by an attempt whose response was lost or by this run
@@ -158,14 +166,10 @@ impl TrainingRun<'_> {
             rows => rows?,
         };
         (self.context.report)(Progress::Backtesting(since));
-        let config = TrainConfig {
-            k: self.config.k.min(BACKTEST_MEMBERS),
-            epochs: self.config.epochs.div_ceil(BACKTEST_EPOCHS),
-            ..self.config.clone()
-        };
+        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
         let (prepared, FittedNetwork { regressor, .. }) = self.train_stage(
             Stage::Origin(number),
-            (&config, StoppingRule::EarlyStopping),
+            (&config, self.early_stopping(BACKTEST_EPOCHS)),
             rows.train,
             stream,
             &mut |_, _| Ok(()),

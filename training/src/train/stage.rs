@@ -70,7 +70,7 @@ impl TrainingRun<'_> {
         encoder: &Encoder,
     ) -> Result<(), Error> {
         let splits = match stopping_rule {
-            StoppingRule::EarlyStopping => [Some(Split::Train), Some(Split::Validation)],
+            StoppingRule::EarlyStopping(_) => [Some(Split::Train), Some(Split::Validation)],
             StoppingRule::Epochs(_) => [Some(Split::Train), None],
         };
         for split in splits.into_iter().flatten().filter(|_| self.config.spool) {
@@ -85,8 +85,9 @@ impl TrainingRun<'_> {
     /// Reports and records the schema and the splits of the run.
     fn record_data(&self, schema: &FeatureSchema) -> Result<(), Error> {
         let RunContext { database, report, retry_for, .. } = self.context;
-        let (runs, id, rows) = (database.runs(), self.summary.id, self.summary.rows);
-        let recorded = retry_while_unavailable(retry_for, async || runs.describe(id, &schema.fingerprint, rows).await);
+        let (runs, id, rows, config) = (database.runs(), self.summary.id, self.summary.rows, &self.summary.config);
+        let recorded =
+            retry_while_unavailable(retry_for, async || runs.describe(id, &schema.fingerprint, rows, config).await);
         self.context.block_on(recorded)?;
         let sizes = schema.categorical.iter().map(|feature| (feature.name.clone(), feature.values.len())).collect();
         report(Progress::Fitted(self.summary.rows, sizes));
