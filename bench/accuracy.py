@@ -98,8 +98,10 @@ def report(contenders: list[Contender], forms: list[Form], test: Listings, file:
     by_form = form_rows(forms, test)
     print_forms(by_form)
     # Each form ends with Probeg: the shortest one first, that of all fields last.
-    moved = asdict(share_moved(forms[0].contenders[-1], forms[-1].contenders[-1]))
-    print(f"\nCars whose price by Probeg moves by more than a quarter between {forms[0].fields} and all fields: {as_percent(moved)}")
+    shortest, full = forms[0], forms[-1]
+    moved = asdict(share_moved(shortest.contenders[-1], full.contenders[-1]))
+    between = f"between {shortest.fields} and all fields"
+    print(f"\nCars whose price by Probeg moves by more than a quarter {between}: {as_percent(moved)}")
     if file:
         content = {
             "listings": len(test),

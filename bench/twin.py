@@ -105,7 +105,8 @@ class Inputs:
         encoded = ((known - self._lower) * self._inverse_width).clamp(0.0, 1.0)
         encoded = torch.cat([encoded, missing.float()], 2)
         codes = functional.pad(encoded[:, :-1], (0, 1), value=1.0)
-        return self._impute(ids, numbers[:, 0]) + self._offsets, codes, functional.pad(encoded[:, -1], (self._always, 0), value=1.0)
+        mileage = functional.pad(encoded[:, -1], (self._always, 0), value=1.0)
+        return self._impute(ids, numbers[:, 0]) + self._offsets, codes, mileage
 
     def _impute(self, ids: Tensor, years: Tensor) -> Tensor:
         """Fills in missing generations from model and year."""
