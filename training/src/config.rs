@@ -14,8 +14,9 @@ pub struct TrainConfig {
     pub k: usize,
     /// The number of hidden layers per member.
     pub n_blocks: usize,
-    /// The width of a hidden layer.
-    pub d_block: usize,
+    /// The width of a hidden layer; by default what suits the number of listings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d_block: Option<usize>,
     /// The width of a category embedding.
     pub d_embedding: usize,
     /// The number of bins of the piecewise-linear encoding of a number.
@@ -75,14 +76,14 @@ impl Default for TrainConfig {
             seed: 0,
             k: 4,
             n_blocks: 2,
-            d_block: 192,
+            d_block: None,
             d_embedding: 16,
             n_bins: 64,
             d_numeric: 12,
             dropout: 0.0,
             mask: 0.7,
             category_dropout: 0.0,
-            weight_decay: 0.03,
+            weight_decay: 0.01,
             learning_rate: 3e-3,
             warmup: 0.03,
             gradient_clip: 1.0,
@@ -141,10 +142,20 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// The same configuration with the number of epochs for this many training listings, if it is open.
+    /// The same configuration with what suits this many training listings where it is open.
     #[must_use]
     pub fn for_rows(self, rows: u64) -> Self {
-        Self { epochs: Some(self.epochs.unwrap_or_else(|| epochs_for(rows))), ..self }
+        Self {
+            epochs: Some(self.epochs.unwrap_or_else(|| epochs_for(rows))),
+            d_block: Some(self.d_block.unwrap_or_else(|| d_block_for(rows))),
+            ..self
+        }
+    }
+
+    /// The width of a hidden layer; the largest chosen one if it is open.
+    #[must_use]
+    pub fn d_block(&self) -> usize {
+        self.d_block.unwrap_or(MAX_D_BLOCK)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -154,7 +165,7 @@ impl TrainConfig {
         };
         count("k", self.k, 64)?;
         count("n_blocks", self.n_blocks, 16)?;
-        count("d_block", self.d_block, 8192)?;
+        count("d_block", self.d_block(), 8192)?;
         count("d_embedding", self.d_embedding, 1024)?;
         count("n_bins", self.n_bins, 1024)?;
         count("d_numeric", self.d_numeric, 1024)?;
@@ -194,18 +205,30 @@ impl TrainConfig {
     }
 }
 
-/// The number of epochs for this many training listings. More listings need more steps but fewer epochs: both grow with their
+/// The largest width of a hidden layer that is chosen: the limit is what an inference may cost.
+const MAX_D_BLOCK: usize = 256;
+
+/// The number of epochs for this many training listings. More listings need more steps but fewer epochs: both change with their
 /// square root.
 fn epochs_for(rows: u64) -> usize {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "row counts are far below 2^52, and the result is in the range"
-    )]
-    {
-        (60.0 * (60_000.0 / rows.max(1) as f64).sqrt()).round().clamp(10.0, 200.0) as usize
-    }
+    scaled(60.0, (60_000.0 / at_least_one(rows)).sqrt(), 10.0, 200.0)
+}
+
+/// The width of a hidden layer for this many training listings: it grows with their cube root, in steps of 64.
+fn d_block_for(rows: u64) -> usize {
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+    let max = (MAX_D_BLOCK / 64) as f64;
+    64 * scaled(3.0, (at_least_one(rows) / 40_000.0).cbrt(), 1.0, max)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+fn at_least_one(rows: u64) -> f64 {
+    rows.max(1) as f64
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two small positive numbers")]
+fn scaled(base: f64, factor: f64, min: f64, max: f64) -> usize {
+    (base * factor).round().clamp(min, max) as usize
 }
 
 fn require(
@@ -229,10 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn more_listings_get_fewer_epochs_unless_they_are_set() {
-        let epochs = |settings: &[String], rows| TrainConfig::read(None, settings).unwrap().for_rows(rows).epochs;
-        assert_eq!([300, 60_000, 240_000, 10_000_000].map(|rows| epochs(&[], rows)), [200, 60, 30, 10].map(Some));
-        assert_eq!(epochs(&["epochs=7".to_owned()], 60_000), Some(7));
+    fn the_number_of_listings_decides_what_is_not_set() {
+        let chosen = |settings: &[&str], rows| {
+            let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+            let config = TrainConfig::read(None, &settings).unwrap().for_rows(rows);
+            (config.epochs.unwrap(), config.d_block())
+        };
+        assert_eq!(chosen(&[], 300), (200, 64));
+        assert_eq!(chosen(&[], 60_000), (60, 192));
+        assert_eq!(chosen(&[], 240_000), (30, 256));
+        assert_eq!(chosen(&[], 10_000_000), (10, 256));
+        assert_eq!(chosen(&["epochs=7", "d_block=32"], 60_000), (7, 32));
     }
 
     #[test]
