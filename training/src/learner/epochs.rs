@@ -152,7 +152,7 @@ impl EpochLoop<'_, '_> {
                 (self.callbacks.epoch)(state.epoch, metrics)?;
                 validation.loss() < state.best_loss
             }
-            StoppingRule::Epochs(_) => true,
+            StoppingRule::Epochs { .. } => true,
         };
         if is_best {
             (state.best_loss, state.best_epoch) = (validation.loss(), state.epoch);

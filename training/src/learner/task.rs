@@ -31,7 +31,13 @@ pub enum StoppingRule {
     /// When the validation loss no longer improves, at the latest after a number of epochs.
     EarlyStopping(usize),
     /// After a number of epochs, without validation.
-    Epochs(usize),
+    Epochs {
+        /// The number of epochs.
+        epochs: usize,
+        /// The number of epochs over which the learning rate is annealed; as in the run that found the number, since a network
+        /// annealed over fewer is more certain of what it has seen.
+        annealed_over: usize,
+    },
 }
 
 /// The metrics of an epoch.
@@ -73,7 +79,9 @@ impl TrainingTask<'_> {
 
     /// The number of steps of the learning rate schedule, regardless of early stopping.
     fn scheduled_steps(&self) -> u64 {
-        self.rows.div_ceil(self.batch_size() as u64) * self.max_epochs() as u64
+        let (StoppingRule::EarlyStopping(epochs) | StoppingRule::Epochs { annealed_over: epochs, .. }) =
+            self.stopping_rule;
+        self.rows.div_ceil(self.batch_size() as u64) * epochs as u64
     }
 
     /// The learning rate of a step, starting at 1: linear warm-up, then cosine annealing to 0.
@@ -91,7 +99,7 @@ impl TrainingTask<'_> {
     }
 
     pub(super) fn max_epochs(&self) -> usize {
-        let (StoppingRule::EarlyStopping(epochs) | StoppingRule::Epochs(epochs)) = self.stopping_rule;
+        let (StoppingRule::EarlyStopping(epochs) | StoppingRule::Epochs { epochs, .. }) = self.stopping_rule;
         epochs
     }
 }

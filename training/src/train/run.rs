@@ -138,7 +138,8 @@ impl TrainingRun<'_> {
         stream.train_on_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
         let config = TrainConfig { seed: self.config.seed.wrapping_add(1), ..self.config.clone() };
-        self.train_stage(Stage::Refit, (&config, StoppingRule::Epochs(epochs)), rows, stream, &mut |_, _| Ok(()))
+        let rule = StoppingRule::Epochs { epochs, annealed_over: self.config.epochs.unwrap_or(epochs) };
+        self.train_stage(Stage::Refit, (&config, rule), rows, stream, &mut |_, _| Ok(()))
     }
 
     /// Trains smaller models on the listings before each of several cut days, and evaluates them on those since.

@@ -71,7 +71,7 @@ impl TrainingRun<'_> {
     ) -> Result<(), Error> {
         let splits = match stopping_rule {
             StoppingRule::EarlyStopping(_) => [Some(Split::Train), Some(Split::Validation)],
-            StoppingRule::Epochs(_) => [Some(Split::Train), None],
+            StoppingRule::Epochs { .. } => [Some(Split::Train), None],
         };
         for split in splits.into_iter().flatten().filter(|_| self.config.spool) {
             let file = self.folder.spool_path(stage, split);
