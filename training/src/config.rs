@@ -211,7 +211,7 @@ const MAX_D_BLOCK: usize = 256;
 /// The number of epochs for this many training listings. More listings need more steps but fewer epochs: both change with their
 /// square root.
 fn epochs_for(rows: u64) -> usize {
-    scaled(60.0, (60_000.0 / at_least_one(rows)).sqrt(), 10.0, 200.0)
+    scaled(52.0, (60_000.0 / at_least_one(rows)).sqrt(), 10.0, 200.0)
 }
 
 /// The width of a hidden layer for this many training listings: it grows with their cube root, in steps of 64.
@@ -259,8 +259,8 @@ mod tests {
             (config.epochs.unwrap(), config.d_block())
         };
         assert_eq!(chosen(&[], 300), (200, 64));
-        assert_eq!(chosen(&[], 60_000), (60, 192));
-        assert_eq!(chosen(&[], 240_000), (30, 256));
+        assert_eq!(chosen(&[], 60_000), (52, 192));
+        assert_eq!(chosen(&[], 240_000), (26, 256));
         assert_eq!(chosen(&[], 10_000_000), (10, 256));
         assert_eq!(chosen(&["epochs=7", "d_block=32"], 60_000), (7, 32));
     }

@@ -15,7 +15,7 @@ const MIN_GAIN: f64 = 0.1;
 /// The wander without origins, about that of published price indices of used cars in most years.
 const PRIOR_WANDER: f64 = 0.15;
 /// The number of origins that it counts as much as, so that neither a few calm years nor one crisis promise as many more.
-const PRIOR_ORIGINS: f64 = 2.0;
+const PRIOR_ORIGINS: f64 = 4.0;
 /// The greatest wander that is considered.
 const MAX_WANDER: f64 = 2.0;
 /// Half of the typical 80 % interval of the logarithm of a price, where no origin tells.
