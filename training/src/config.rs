@@ -155,7 +155,7 @@ impl TrainConfig {
     /// The width of a hidden layer; the largest chosen one if it is open.
     #[must_use]
     pub fn d_block(&self) -> usize {
-        self.d_block.unwrap_or(MAX_D_BLOCK)
+        self.d_block.unwrap_or(D_BLOCK[1])
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -205,30 +205,27 @@ impl TrainConfig {
     }
 }
 
-/// The largest width of a hidden layer that is chosen: the limit is what an inference may cost.
-const MAX_D_BLOCK: usize = 256;
+/// The width of a hidden layer for fewer training listings than [`MANY_LISTINGS`], and for more: only those support it.
+const D_BLOCK: [usize; 2] = [192, 256];
+/// See [`D_BLOCK`].
+const MANY_LISTINGS: u64 = 62_500;
 
 /// The number of epochs for this many training listings. More listings need more steps but fewer epochs: both change with their
 /// square root.
 fn epochs_for(rows: u64) -> usize {
-    scaled(52.0, (60_000.0 / at_least_one(rows)).sqrt(), 10.0, 200.0)
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "row counts are far below 2^52, and the result is in a small range"
+    )]
+    {
+        (52.0 * (60_000.0 / rows.max(1) as f64).sqrt()).round().clamp(10.0, 200.0) as usize
+    }
 }
 
-/// The width of a hidden layer for this many training listings: it grows with their cube root, in steps of 64.
 fn d_block_for(rows: u64) -> usize {
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-    let max = (MAX_D_BLOCK / 64) as f64;
-    64 * scaled(3.0, (at_least_one(rows) / 40_000.0).cbrt(), 1.0, max)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
-fn at_least_one(rows: u64) -> f64 {
-    rows.max(1) as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between two small positive numbers")]
-fn scaled(base: f64, factor: f64, min: f64, max: f64) -> usize {
-    (base * factor).round().clamp(min, max) as usize
+    D_BLOCK[usize::from(rows >= MANY_LISTINGS)]
 }
 
 fn require(
@@ -258,7 +255,7 @@ mod tests {
             let config = TrainConfig::read(None, &settings).unwrap().for_rows(rows);
             (config.epochs.unwrap(), config.d_block())
         };
-        assert_eq!(chosen(&[], 300), (200, 64));
+        assert_eq!(chosen(&[], 300), (200, 192));
         assert_eq!(chosen(&[], 60_000), (52, 192));
         assert_eq!(chosen(&[], 240_000), (26, 256));
         assert_eq!(chosen(&[], 10_000_000), (10, 256));
