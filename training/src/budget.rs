@@ -27,7 +27,7 @@ pub fn shuffle_rows(config: &TrainConfig, batch_size: usize, weights: usize) -> 
     let bytes_per_row = BUFFERS * TabularBatch::BYTES_PER_ROW as u64;
     let members = 4 * WEIGHT_COPIES * (config.k * weights) as u64;
     // The activations and their gradients in a step of each member.
-    let widths = config.d_block() * config.n_blocks
+    let widths = config.d_block * config.n_blocks
         + CATEGORICAL.len() * config.d_embedding
         + DERIVED * (config.d_numeric + config.n_bins);
     let steps = 4 * 6 * (config.k * config.batch_size * widths) as u64;

@@ -14,9 +14,8 @@ pub struct TrainConfig {
     pub k: usize,
     /// The number of hidden layers per member.
     pub n_blocks: usize,
-    /// The width of a hidden layer; by default what suits the number of listings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub d_block: Option<usize>,
+    /// The width of a hidden layer.
+    pub d_block: usize,
     /// The width of a category embedding.
     pub d_embedding: usize,
     /// The number of bins of the piecewise-linear encoding of a number.
@@ -76,7 +75,7 @@ impl Default for TrainConfig {
             seed: 0,
             k: 4,
             n_blocks: 2,
-            d_block: None,
+            d_block: 192,
             d_embedding: 16,
             n_bins: 64,
             d_numeric: 12,
@@ -142,20 +141,10 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// The same configuration with what suits this many training listings where it is open.
+    /// The same configuration with the number of epochs for this many training listings, if it is open.
     #[must_use]
     pub fn for_rows(self, rows: u64) -> Self {
-        Self {
-            epochs: Some(self.epochs.unwrap_or_else(|| epochs_for(rows))),
-            d_block: Some(self.d_block.unwrap_or_else(|| d_block_for(rows))),
-            ..self
-        }
-    }
-
-    /// The width of a hidden layer; the largest chosen one if it is open.
-    #[must_use]
-    pub fn d_block(&self) -> usize {
-        self.d_block.unwrap_or(D_BLOCK[1])
+        Self { epochs: Some(self.epochs.unwrap_or_else(|| epochs_for(rows))), ..self }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -165,7 +154,7 @@ impl TrainConfig {
         };
         count("k", self.k, 64)?;
         count("n_blocks", self.n_blocks, 16)?;
-        count("d_block", self.d_block(), 8192)?;
+        count("d_block", self.d_block, 8192)?;
         count("d_embedding", self.d_embedding, 1024)?;
         count("n_bins", self.n_bins, 1024)?;
         count("d_numeric", self.d_numeric, 1024)?;
@@ -205,11 +194,6 @@ impl TrainConfig {
     }
 }
 
-/// The width of a hidden layer for fewer training listings than [`MANY_LISTINGS`], and for more: only those support it.
-const D_BLOCK: [usize; 2] = [192, 256];
-/// See [`D_BLOCK`].
-const MANY_LISTINGS: u64 = 62_500;
-
 /// The number of epochs for this many training listings. More listings need more steps but fewer epochs: both change with their
 /// square root.
 fn epochs_for(rows: u64) -> usize {
@@ -222,10 +206,6 @@ fn epochs_for(rows: u64) -> usize {
     {
         (52.0 * (60_000.0 / rows.max(1) as f64).sqrt()).round().clamp(10.0, 200.0) as usize
     }
-}
-
-fn d_block_for(rows: u64) -> usize {
-    D_BLOCK[usize::from(rows >= MANY_LISTINGS)]
 }
 
 fn require(
@@ -249,17 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_listings_decides_what_is_not_set() {
-        let chosen = |settings: &[&str], rows| {
-            let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-            let config = TrainConfig::read(None, &settings).unwrap().for_rows(rows);
-            (config.epochs.unwrap(), config.d_block())
-        };
-        assert_eq!(chosen(&[], 300), (200, 192));
-        assert_eq!(chosen(&[], 60_000), (52, 192));
-        assert_eq!(chosen(&[], 240_000), (26, 256));
-        assert_eq!(chosen(&[], 10_000_000), (10, 256));
-        assert_eq!(chosen(&["epochs=7", "d_block=32"], 60_000), (7, 32));
+    fn more_listings_get_fewer_epochs_unless_they_are_set() {
+        let epochs = |settings: &[String], rows| TrainConfig::read(None, settings).unwrap().for_rows(rows).epochs;
+        assert_eq!([300, 60_000, 240_000, 10_000_000].map(|rows| epochs(&[], rows)), [200, 52, 26, 10].map(Some));
+        assert_eq!(epochs(&["epochs=7".to_owned()], 60_000), Some(7));
     }
 
     #[test]

@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_member_is_reported() {
-        let config = TrainConfig { k: 1, d_block: Some(4), d_embedding: 2, n_bins: 2, ..TrainConfig::default() };
+        let config = TrainConfig { k: 1, d_block: 4, d_embedding: 2, n_bins: 2, ..TrainConfig::default() };
         let statistics = Statistics {
             cardinalities: vec![1; CATEGORICAL.len()],
             edges: vec![vec![0.0, 1.0, 2.0]; DERIVED],

@@ -89,7 +89,7 @@ impl Members {
             1,
         );
         let (constant, outputs) = (constant_outputs(config), outputs(config));
-        let mut head = Layer::init(config.d_block(), outputs, device);
+        let mut head = Layer::init(config.d_block, outputs, device);
         head.bias = head.bias.map(|bias| {
             let falls = Tensor::full([1, 1, outputs - constant], INITIAL_FALL, device);
             bias.slice_assign([0..1, 0..1, constant..outputs], falls)
@@ -100,8 +100,8 @@ impl Members {
         Self {
             embedding: Param::from_tensor(Tensor::random([rows, config.d_embedding], normal(0.3), device)),
             numeric: Param::from_tensor(numeric),
-            first: uniform(width, [1, width, config.d_block()], device),
-            blocks: (1..config.n_blocks).map(|_| Layer::init(config.d_block(), config.d_block(), device)).collect(),
+            first: uniform(width, [1, width, config.d_block], device),
+            blocks: (1..config.n_blocks).map(|_| Layer::init(config.d_block, config.d_block, device)).collect(),
             head,
             mileage: Param::from_tensor(zeros.clone()),
             mileage_mask: zeros.slice_assign(gaps, ones),
