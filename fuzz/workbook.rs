@@ -14,7 +14,16 @@ fuzz_target!(|bytes: &[u8]| {
     let today = NaiveDate::default();
     let value = |listings: Vec<Listing>| {
         let quantiles = vec![1.0, 2.0, 3.0];
-        let one = Valuation { price: 2.0, low: 1.0, high: 3.0, level: 0.8, quantiles, as_of: today, warnings: Vec::new() };
+        let one = Valuation {
+            price: 2.0,
+            low: 1.0,
+            high: 3.0,
+            level: 0.8,
+            quantiles,
+            as_of: today,
+            market_as_of: None,
+            warnings: Vec::new(),
+        };
         Ok::<_, Infallible>(vec![one; listings.len()])
     };
     let valuer = Valuer { today, threads: 1, refuse: &|_| None, value: &value };
