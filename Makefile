@@ -58,9 +58,10 @@ postgres:
 browser:
 	$(call need,command -v chromedriver && command -v chromium,chromium chromium-driver)
 
-# Another ONNX runtime, in another language, to check the exported file.
+# Another ONNX runtime, in another language, to check the exported file, and another program that trains.
 python: venv
-	@target/python/bin/python -c 'import onnxruntime, numpy' 2>/dev/null || target/python/bin/python -m pip install -q onnxruntime numpy
+	@target/python/bin/python -c 'import lightgbm, numpy, onnx, onnxruntime' 2>/dev/null || \
+		target/python/bin/python -m pip install -q -r examples/bring-your-own/requirements.txt
 
 venv:
 	$(call need,python3 -c 'import ensurepip',python3-venv)

@@ -3,6 +3,7 @@
 mod evaluate;
 mod explore;
 mod import;
+mod listings;
 mod models;
 mod openapi;
 mod predict;
@@ -41,6 +42,8 @@ pub enum Command {
     Up(up::Arguments),
     /// Import listings from CSV, CSV.gz or XLSX files
     Import(import::Arguments),
+    /// Write the listings of a split to a CSV file, to train a model elsewhere
+    Listings(listings::Arguments),
     /// Write a data report on the listings
     Explore(explore::Arguments),
     /// Train and register a model
@@ -78,6 +81,7 @@ pub fn run(command: Command, process: &Process) -> Result<()> {
     match command {
         Command::Up(arguments) => up::run(process, &arguments),
         Command::Import(arguments) => import::run(process, &arguments),
+        Command::Listings(arguments) => listings::run(process, &arguments),
         Command::Explore(arguments) => explore::run(process, &arguments),
         Command::Train(arguments) => train::run(process, &arguments),
         Command::Evaluate(arguments) => evaluate::run(process, &arguments),

@@ -12,6 +12,8 @@ mod browser;
 mod cycles;
 #[path = "integration/explore.rs"]
 mod explore;
+#[path = "integration/foreign.rs"]
+mod foreign;
 #[path = "integration/http.rs"]
 mod http;
 #[path = "integration/import.rs"]

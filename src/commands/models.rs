@@ -3,21 +3,23 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 use domain::accuracy::AccuracyCard;
 use domain::quantile;
-use onnx_model::{Model, Sessions};
+use onnx_model::{ForeignFile, Model, Sessions, Signature};
 use serde_json::json;
-use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel};
+use storage::{CHAMPION, MAX_MODEL_BYTES, ModelRecord, NewModel, Snapshot};
+use training::stream::ListingStream;
 use training::synth::Market;
 
 use super::evaluate::print_card;
 use super::records::Records;
-use super::train::actor;
-use crate::context::Context;
+use super::train::{actor, report_accuracy};
+use crate::context::{Context, today};
 use crate::output::{line_on_file, out, write_file};
 use crate::process::Process;
 
@@ -45,7 +47,8 @@ pub enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Register an ONNX file that was exported by Probeg, without promoting it
+    /// Register an ONNX file, without promoting it. A file of another program must have the inputs of the champion; it is
+    /// measured and calibrated first
     Import {
         /// The file
         file: PathBuf,
@@ -129,23 +132,54 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Registers a model file after verifying it.
+/// Registers a model file after verifying it, or after measuring it if it is of another program.
 fn import(context: &Context, file: &Path) -> Result<()> {
-    let (runtime, name) = (context.inference()?.clone(), file.display().to_string());
-    let file = file.to_owned();
-    let new = context.compute(move || {
-        let bytes = read_model_file(&file)?;
-        let model = Model::open(&runtime, &bytes, Sessions::bulk(1))?;
-        model.verify()?;
-        let signature = model.signature();
-        let (signature, card) = (signature.summary(), json!(signature.accuracy));
-        // The run is in another database.
-        Ok(NewModel { run_id: None, bytes, signature, card })
-    });
-    let new = new.with_context(|| format!("{name} was not registered"))?;
+    let failed = || format!("{} was not registered", file.display());
+    let bytes = read_model_file(file).with_context(failed)?;
+    let new = if ForeignFile::is_foreign(&bytes).with_context(failed)? {
+        measured(context, bytes).with_context(failed)?
+    } else {
+        verified(context, bytes).with_context(failed)?
+    };
     let version = context.block_on(context.database.models().register(&new))?;
     out!("version {version} is registered; promote it with `probeg models promote {version}`")?;
     Ok(())
+}
+
+/// A file of Probeg, whose run is in another database.
+fn verified(context: &Context, bytes: Vec<u8>) -> Result<NewModel> {
+    let runtime = context.inference()?.clone();
+    context.compute(move || {
+        let model = Model::open(&runtime, &bytes, Sessions::bulk(1))?;
+        model.verify()?;
+        Ok(new_model(bytes, model.signature()))
+    })
+}
+
+/// A file of another program, with its accuracy on the test split.
+fn measured(context: &Context, bytes: Vec<u8>) -> Result<NewModel> {
+    let runtime = context.inference()?.clone();
+    let champion = context.version(CHAMPION).context(
+        "the file has no accuracy card, so it must be measured and needs the inputs of the champion, but there is none",
+    )?;
+    let champion = Signature::of_file(&context.model_file(champion)?)?;
+    let snapshot = context.block_on(async {
+        context.database.recanonicalize_listings().await?;
+        Snapshot::begin(&context.database).await
+    })?;
+    let (handle, stop) = (context.tokio.clone(), Arc::clone(context.stop.flag()));
+    let (bytes, signature) = context.compute(move || {
+        let mut stream = ListingStream::new(snapshot, 0, false, &handle, &stop)?;
+        Ok(training::foreign::measure(&bytes, &champion, &runtime, &mut stream, today())?)
+    })?;
+    if let Some(card) = &signature.accuracy {
+        report_accuracy(&card.overall);
+    }
+    Ok(new_model(bytes, &signature))
+}
+
+fn new_model(bytes: Vec<u8>, signature: &Signature) -> NewModel {
+    NewModel { run_id: None, bytes, signature: signature.summary(), card: json!(signature.accuracy) }
 }
 
 /// Reads a model file with a size limit; rejects special files such as devices.

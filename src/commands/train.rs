@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use bytesize::ByteSize;
 use clap::Args;
+use domain::accuracy::Accuracy;
 use training::TrainConfig;
 use training::train::{RunContext, RunResult};
 
@@ -105,20 +106,24 @@ fn run_and_report(
     let trained = train(run_context)?;
     err!("registered model version {}", trained.version);
     if let Some(card) = &trained.card {
-        let accuracy = &card.overall;
-        err!(
-            "on {} held-out listings: MAPE {:.2} %, median error {:.2} %, 80 % interval covers {:.1} %",
-            accuracy.rows,
-            100.0 * accuracy.mape,
-            100.0 * accuracy.median_ape,
-            100.0 * accuracy.coverage_80,
-        );
+        report_accuracy(&card.overall);
     }
     if promote {
         context.block_on(context.database.models().promote(trained.version, &actor()))?;
         err!("version {} is now the champion", trained.version);
     }
     Ok(trained)
+}
+
+/// Reports the main figures of an accuracy card.
+pub fn report_accuracy(accuracy: &Accuracy) {
+    err!(
+        "on {} held-out listings: MAPE {:.2} %, median error {:.2} %, 80 % interval covers {:.1} %",
+        accuracy.rows,
+        100.0 * accuracy.mape,
+        100.0 * accuracy.median_ape,
+        100.0 * accuracy.coverage_80,
+    );
 }
 
 /// The actor for the history of promotions.

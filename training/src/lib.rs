@@ -7,6 +7,7 @@ pub mod config;
 mod error;
 pub mod evaluate;
 pub mod export;
+pub mod foreign;
 mod frequency;
 pub mod import;
 mod learner;

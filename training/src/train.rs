@@ -16,6 +16,7 @@ use storage::{NewRun, RunOutcome, RunStatus, retry_while_unavailable};
 
 pub use context::{Progress, RunContext, RunResult};
 use run::TrainingRun;
+pub(crate) use run::count_rows;
 
 use crate::Error;
 use crate::checkpoint::{RunFolder, RunManifest};
@@ -92,17 +93,18 @@ fn execute_run(
         }
     });
     let summary = RunSummary {
-        id,
-        started_at: run.started_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+        id: Some(id),
+        producer: None,
+        started_at: Some(run.started_at.to_rfc3339_opts(SecondsFormat::Secs, true)),
         trained_at: String::new(),
-        seed: config.seed,
+        seed: Some(config.seed),
         rows: SplitCounts::default(),
         market_as_of: None,
         config: json!(config),
     };
     let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
     let context = RunContext { today, ..context };
-    let run = TrainingRun { config: config.clone(), context, summary, folder: &folder };
+    let run = TrainingRun { config: config.clone(), context, id, summary, folder: &folder };
     // A panic counts as a failure, so that the run does not appear to be still running.
     let result = catch_unwind(AssertUnwindSafe(|| run.execute(manifest))).unwrap_or(Err(Error::ThreadStopped));
     heartbeat.abort();

@@ -17,6 +17,32 @@ pub enum Error {
     /// The graph is invalid.
     #[error("the graph of the model file is invalid: {0}")]
     Graph(String),
+    /// A node has an operator that neither runtime may run: its cost or its lookups cannot be checked before it runs.
+    #[error(
+        "the node `{node}` uses the operator {operator}, which is not supported, even with a native ONNX Runtime \
+         (ORT_DYLIB_PATH): its cost cannot be checked before it runs; express it by arithmetic, matrix products, lookups or \
+         trees (TreeEnsembleRegressor)"
+    )]
+    Operator {
+        /// The name of the node.
+        node: String,
+        /// The operator with its domain.
+        operator: String,
+    },
+    /// A node has an operator that only the native runtime has.
+    #[error(
+        "the node `{node}` uses the operator {operator}, which the built-in runtime does not have; set ORT_DYLIB_PATH to a \
+         native ONNX Runtime, here and for every server, or export the model without it"
+    )]
+    NativeOperator {
+        /// The name of the node.
+        node: String,
+        /// The operator with its domain.
+        operator: String,
+    },
+    /// A file of another program that cannot become a model file.
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     /// The embedding table does not match the vocabularies, so ids would select wrong rows.
     #[error(
         "the vocabularies do not match the graph: the embedding table has {rows} rows for {ids} ids; export the model \
@@ -66,4 +92,72 @@ impl Error {
     pub(crate) fn graph(reason: impl Into<String>) -> Self {
         Self::Graph(reason.into())
     }
+}
+
+/// Why a file of another program cannot become a model file.
+#[derive(Debug, thiserror::Error)]
+pub enum ForeignError {
+    /// The inputs are not those of a model file.
+    #[error(
+        "its inputs are {found}; they must be `categorical` int64 [N, {categorical}] and `numeric` float32 [N, {numeric}], as \
+         `probeg.schema` describes them"
+    )]
+    Inputs {
+        /// The inputs of the file.
+        found: String,
+        /// The number of ids per listing.
+        categorical: usize,
+        /// The number of numbers per listing.
+        numeric: usize,
+    },
+    /// An input has a fixed number of rows.
+    #[error("its input `{input}` has exactly {rows} rows; export it with a first dimension of any size, such as \"N\"")]
+    FixedRows {
+        /// The input.
+        input: String,
+        /// Its number of rows.
+        rows: i64,
+    },
+    /// The output is neither a price nor quantiles.
+    #[error(
+        "its output is {found}; it must be one price per listing, float32 [N, 1] or [N], or `price_quantiles` float32 [N, Q] with \
+         the Q levels in the metadata `probeg.quantiles`"
+    )]
+    Output {
+        /// The outputs of the file.
+        found: String,
+    },
+    /// A metadata entry is malformed or contradicts the file.
+    #[error(
+        "its metadata `{key}` is invalid: {reason}; copy it unchanged from a file of `probeg models export`, or leave it out"
+    )]
+    Metadata {
+        /// The metadata key.
+        key: &'static str,
+        /// The reason.
+        reason: String,
+    },
+    /// The operators are of an old version.
+    #[error("it uses version {version} of the ONNX operators; export it with opset 13 or later")]
+    Opset {
+        /// The version.
+        version: i64,
+    },
+    /// A node of trees is invalid or not supported.
+    #[error("the trees of its node `{node}` cannot be imported: {reason}")]
+    Trees {
+        /// The node.
+        node: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The model gave something other than prices.
+    #[error(
+        "it gave {prices:?} for a listing of the validation split; prices must be positive and finite, and quantiles ascending, also \
+         where numbers are missing (NaN). A model of the logarithm of the price needs an Exp at its end"
+    )]
+    Prices {
+        /// The output for the listing.
+        prices: Vec<f32>,
+    },
 }

@@ -10,15 +10,36 @@ use crate::error::Error;
 const MAX_STRUCTURE_BYTES: usize = 1 << 20;
 /// The maximum number of bytes of metadata: a vocabulary of a million keys takes half of it.
 const MAX_METADATA_BYTES: usize = 64 << 20;
+/// The maximum number of bytes of lists in attributes and tensors: the trees of a foreign model. Five thousand trees of 63
+/// leaves take about 25 MB. An empty text takes two bytes here and a dozen times that in memory.
+const MAX_LIST_BYTES: usize = 32 << 20;
 
 /// Protobuf field numbers from `onnx.proto`.
 const MODEL_GRAPH: u64 = 7;
 const MODEL_METADATA: u64 = 14;
+const GRAPH_NODE: u64 = 1;
 const GRAPH_INITIALIZER: u64 = 5;
+const NODE_ATTRIBUTE: u64 = 5;
+const ATTRIBUTE_TENSOR: u64 = 5;
+/// The floats, integers and texts of an attribute.
+const ATTRIBUTE_LISTS: [u64; 3] = [7, 8, 9];
 const TENSOR_RAW_DATA: u64 = 9;
+/// The floats, 32-bit and 64-bit integers of a tensor that has no raw data.
+const TENSOR_LISTS: [u64; 3] = [4, 5, 7];
 
-/// Decodes a model file.
+/// Decodes a model file of Probeg, which has no long lists.
 pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
+    decode_with(file, 0)
+}
+
+/// Decodes an ONNX file of any origin, which may have trees in its attributes. This may take more memory than a file of Probeg,
+/// so it is only for the command that imports the file.
+pub(crate) fn decode_foreign(file: &[u8]) -> Result<ModelProto, Error> {
+    decode_with(file, MAX_LIST_BYTES)
+}
+
+/// Decodes a file with at most this many bytes of lists beyond those that count as structure.
+fn decode_with(file: &[u8], max_list_bytes: usize) -> Result<ModelProto, Error> {
     if file.is_empty() {
         return Err(Error::graph("the file is empty"));
     }
@@ -26,8 +47,9 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
     counts
         .add_model(file)
         .map_err(|NotProtobuf| Error::NotOnnx("it is not protobuf, or it is truncated".to_owned()))?;
+    let lists = counts.lists.saturating_sub(max_list_bytes);
     for (what, size, limit) in [
-        ("nodes and tensors without weights", counts.structure, MAX_STRUCTURE_BYTES),
+        ("nodes and tensors without weights", counts.structure + lists, MAX_STRUCTURE_BYTES),
         ("metadata", counts.metadata, MAX_METADATA_BYTES),
     ] {
         if size > limit {
@@ -41,6 +63,7 @@ pub(crate) fn decode(file: &[u8]) -> Result<ModelProto, Error> {
 #[derive(Default)]
 struct ByteCounts {
     structure: usize,
+    lists: usize,
     metadata: usize,
 }
 
@@ -49,48 +72,92 @@ struct NotProtobuf;
 
 impl ByteCounts {
     fn add_model(&mut self, file: &[u8]) -> Result<(), NotProtobuf> {
-        let mut fields = Fields(file);
-        while let Some((number, content)) = self.next(&mut fields)? {
-            match number {
-                MODEL_GRAPH => self.add_graph(content)?,
-                MODEL_METADATA => self.metadata += content.len(),
-                _ => self.structure += content.len(),
+        self.add_message(file, |counts, field| match field.number {
+            MODEL_GRAPH => counts.add_graph(field.content),
+            MODEL_METADATA => {
+                counts.structure += field.size - field.content.len();
+                counts.metadata += field.content.len();
+                Ok(())
             }
-        }
-        Ok(())
+            _ => counts.add_structure(field),
+        })
     }
 
     fn add_graph(&mut self, graph: &[u8]) -> Result<(), NotProtobuf> {
-        let mut fields = Fields(graph);
-        while let Some((number, content)) = self.next(&mut fields)? {
-            match number {
-                GRAPH_INITIALIZER => self.add_tensor(content)?,
-                _ => self.structure += content.len(),
+        self.add_message(graph, |counts, field| match field.number {
+            GRAPH_NODE => counts.add_node(field.content),
+            GRAPH_INITIALIZER => counts.add_tensor(field.content),
+            _ => counts.add_structure(field),
+        })
+    }
+
+    fn add_node(&mut self, node: &[u8]) -> Result<(), NotProtobuf> {
+        self.structure += HEAD_BYTES;
+        self.add_message(node, |counts, field| match field.number {
+            NODE_ATTRIBUTE => counts.add_attribute(field.content),
+            _ => counts.add_structure(field),
+        })
+    }
+
+    fn add_attribute(&mut self, attribute: &[u8]) -> Result<(), NotProtobuf> {
+        self.structure += HEAD_BYTES;
+        self.add_message(attribute, |counts, field| match field.number {
+            ATTRIBUTE_TENSOR => counts.add_tensor(field.content),
+            number if ATTRIBUTE_LISTS.contains(&number) => {
+                counts.lists += field.size;
+                Ok(())
             }
-        }
-        Ok(())
+            _ => counts.add_structure(field),
+        })
     }
 
     fn add_tensor(&mut self, tensor: &[u8]) -> Result<(), NotProtobuf> {
-        let mut fields = Fields(tensor);
-        while let Some((number, content)) = self.next(&mut fields)? {
-            if number != TENSOR_RAW_DATA {
-                self.structure += content.len();
+        self.structure += HEAD_BYTES;
+        self.add_message(tensor, |counts, field| match field.number {
+            TENSOR_RAW_DATA => {
+                counts.structure += field.size - field.content.len();
+                Ok(())
             }
-        }
+            number if TENSOR_LISTS.contains(&number) => {
+                counts.lists += field.size;
+                Ok(())
+            }
+            _ => counts.add_structure(field),
+        })
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as the other arms of the callers")]
+    fn add_structure(&mut self, field: &Field<'_>) -> Result<(), NotProtobuf> {
+        self.structure += field.size;
         Ok(())
     }
 
-    /// The next field, whose content has not been counted yet.
-    fn next<'a>(&mut self, fields: &mut Fields<'a>) -> Result<Option<(u64, &'a [u8])>, NotProtobuf> {
-        if fields.0.is_empty() || self.structure > MAX_STRUCTURE_BYTES {
-            return Ok(None);
+    /// Calls `add` with each field of a message.
+    fn add_message(
+        &mut self,
+        message: &[u8],
+        mut add: impl FnMut(&mut Self, &Field<'_>) -> Result<(), NotProtobuf>,
+    ) -> Result<(), NotProtobuf> {
+        let mut fields = Fields(message);
+        while !fields.0.is_empty() && self.structure <= MAX_STRUCTURE_BYTES {
+            let before = fields.0.len();
+            let (number, content) = fields.read().ok_or(NotProtobuf)?;
+            add(self, &Field { number, content, size: before - fields.0.len() })?;
         }
-        let before = fields.0.len();
-        let (number, content) = fields.read().ok_or(NotProtobuf)?;
-        self.structure += before - fields.0.len() - content.len();
-        Ok(Some((number, content)))
+        Ok(())
     }
+}
+
+/// The size of the tag and the length before a message; more for a message of at least 128 bytes.
+const HEAD_BYTES: usize = 2;
+
+/// A field of a protobuf message.
+struct Field<'a> {
+    number: u64,
+    /// The content, if it is length-delimited.
+    content: &'a [u8],
+    /// The number of bytes, including those before the content.
+    size: usize,
 }
 
 /// The remaining fields of a protobuf message.
@@ -134,7 +201,7 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+    use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
     use super::*;
 
@@ -151,6 +218,20 @@ mod tests {
         let nodes =
             file(GraphProto { node: vec![NodeProto::default(); MAX_STRUCTURE_BYTES / 2 + 1], ..GraphProto::default() });
         assert!(decode(&nodes).unwrap_err().to_string().contains("without weights"));
+    }
+
+    #[test]
+    fn only_foreign_files_may_have_long_lists() {
+        let attribute = |ints: usize| AttributeProto { ints: vec![300; ints], ..AttributeProto::default() };
+        let of_trees = |ints: usize| {
+            let node = NodeProto { attribute: vec![attribute(ints)], ..NodeProto::default() };
+            file(GraphProto { node: vec![node], ..GraphProto::default() })
+        };
+        assert!(decode(&of_trees(1 << 20)).is_err());
+        assert!(decode_foreign(&of_trees(1 << 20)).is_ok());
+        assert!(decode_foreign(&of_trees(17 << 20)).is_err());
+        // A short list is decoded in either case.
+        assert!(decode(&of_trees(1000)).is_ok());
     }
 
     #[test]

@@ -49,6 +49,7 @@ impl Graph {
         widths: Widths,
         largest_ids: &[usize],
         rows: &[usize],
+        is_native: bool,
     ) -> Result<Self, Error> {
         file.metadata_props.clear();
         let graph = file.graph.as_mut().ok_or_else(|| Error::graph("there is none"))?;
@@ -61,7 +62,7 @@ impl Graph {
             return Err(Error::graph(format!("it has {} nodes; at most {MAX_NODES} are accepted", graph.node.len())));
         }
         check_interface(graph, widths)?;
-        rows.iter().try_for_each(|rows| check_nodes(graph, widths, largest_ids, *rows))?;
+        rows.iter().try_for_each(|rows| check_nodes(graph, widths, largest_ids, *rows, is_native))?;
         Ok(Self { file })
     }
 
@@ -122,9 +123,35 @@ fn describe(value: &ValueInfoProto) -> (&str, Option<(i32, Option<usize>)>) {
 
 /// Checks the graph without running it: every value has a unique name and is defined before its use, none is too large, and
 /// no lookup is out of range.
-fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: usize) -> Result<(), Error> {
+fn check_nodes(
+    graph: &GraphProto,
+    widths: Widths,
+    largest_ids: &[usize],
+    rows: usize,
+    is_native: bool,
+) -> Result<(), Error> {
+    let shapes = infer_shapes(graph, widths, largest_ids, rows, is_native)?;
+    if shapes.of(OUTPUT) == Some(&[rows as u64, widths.quantiles as u64]) {
+        Ok(())
+    } else {
+        Err(Error::graph(format!(
+            "its output has the shape {:?} for {rows} rows of {} quantiles",
+            shapes.of(OUTPUT),
+            widths.quantiles
+        )))
+    }
+}
+
+/// The shapes of all values, after the checks of [`check_nodes`] other than that of the output.
+pub(crate) fn infer_shapes<'g>(
+    graph: &'g GraphProto,
+    widths: Widths,
+    largest_ids: &[usize],
+    rows: usize,
+    is_native: bool,
+) -> Result<Shapes<'g>, Error> {
     let mut names = HashSet::new();
-    let (mut shapes, mut ranges) = (Shapes::default(), Ranges::default());
+    let (mut shapes, mut ranges) = (Shapes::new(is_native), Ranges::default());
     ranges.add_ids(CATEGORICAL_INPUT, largest_ids);
     for (name, width) in [(CATEGORICAL_INPUT, widths.categorical), (NUMERIC_INPUT, widths.numeric)] {
         names.insert(name);
@@ -159,15 +186,7 @@ fn check_nodes(graph: &GraphProto, widths: Widths, largest_ids: &[usize], rows: 
             from_ids.insert(output);
         }
     }
-    if shapes.of(OUTPUT) == Some(&[rows as u64, widths.quantiles as u64]) {
-        Ok(())
-    } else {
-        Err(Error::graph(format!(
-            "its output has the shape {:?} for {rows} rows of {} quantiles",
-            shapes.of(OUTPUT),
-            widths.quantiles
-        )))
-    }
+    Ok(shapes)
 }
 
 /// Checks that the bytes of a tensor are in the file and match its type and dimensions.
@@ -204,10 +223,11 @@ fn check_node(node: &NodeProto) -> Result<(), Error> {
             && attribute.sparse_tensors.is_empty()
             && attribute.ref_attr_name.is_empty()
     };
-    if node.domain.is_empty() && node.attribute.iter().all(is_plain) {
+    if node.attribute.iter().all(is_plain) {
         Ok(())
     } else {
-        Err(Error::graph(format!("the node `{}` ({} {}) is not supported", node.name, node.domain, node.op_type)))
+        let reason = "is not supported: it has a tensor or a graph as an attribute";
+        Err(Error::graph(format!("the node `{}` ({}) {reason}", node.name, node.op_type)))
     }
 }
 

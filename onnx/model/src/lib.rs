@@ -5,6 +5,7 @@
 pub mod encoder;
 mod error;
 mod file;
+pub mod foreign;
 mod graph;
 pub mod model;
 mod pool;
@@ -16,7 +17,8 @@ pub mod signature;
 mod warning;
 
 pub use encoder::Encoder;
-pub use error::Error;
+pub use error::{Error, ForeignError};
+pub use foreign::ForeignFile;
 pub use graph::{CATEGORICAL_INPUT, NUMERIC_INPUT, OUTPUT};
 pub use model::{Model, Sessions};
 pub use runtime::Runtime;

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use domain::calibration::{Calibration, Car, Known};
+use domain::feature::FeatureSchema;
 use domain::identity::{age, days_since_epoch};
 use domain::{Column, Listing, Valuation, Warning};
 
@@ -95,7 +96,7 @@ impl Model {
         let has_quick = sessions.quick > 0;
         // A lookup in computed rows has the smallest table in the smallest session, and the largest one takes the most work.
         let checked = if has_quick { &[BULK_ROWS, QUICK_ROWS[0]][..] } else { &[BULK_ROWS] };
-        let mut graph = Graph::new(file, widths, &largest_ids(&signature), checked)?;
+        let mut graph = Graph::new(file, widths, &largest_ids(&signature.schema), checked, runtime.is_native())?;
         let bulk = open_pool(runtime, &mut graph, widths, sessions.bulk, &[BULK_ROWS])?;
         let quick = has_quick.then(|| open_pool(runtime, &mut graph, widths, sessions.quick, &QUICK_ROWS));
         let suggestions = Suggestions::new(&signature.schema);
@@ -267,7 +268,7 @@ impl Model {
 
     /// Rows of ids: all unknown; the last id of one category and all others unknown; and the last id of all categories.
     fn first_and_last_ids(&self) -> Vec<i64> {
-        let last = largest_ids(&self.signature).into_iter();
+        let last = largest_ids(&self.signature.schema).into_iter();
         let last: Vec<i64> = last.map(|id| i64::try_from(id).unwrap_or(i64::MAX)).collect();
         let mut ids = vec![0; last.len()];
         for (index, id) in last.iter().enumerate() {
@@ -390,7 +391,7 @@ pub fn largest_difference(actual: &[f32], expected: &[f32]) -> f64 {
 const ROUNDING_TOLERANCE: f32 = 1e-5;
 
 /// Checks that price quantiles are finite, nonnegative and ascending.
-fn check_prices(quantiles: &[f32]) -> Result<(), Error> {
+pub(crate) fn check_prices(quantiles: &[f32]) -> Result<(), Error> {
     let are_prices = quantiles.iter().all(|price| price.is_finite() && *price >= 0.0);
     if are_prices && quantiles.windows(2).all(|pair| pair[1] >= pair[0] * (1.0 - ROUNDING_TOLERANCE)) {
         Ok(())
@@ -409,8 +410,8 @@ fn widths(signature: &Signature) -> Widths {
 }
 
 /// The largest id of each category, in input order.
-fn largest_ids(signature: &Signature) -> Vec<usize> {
-    signature.schema.categorical.iter().map(|feature| feature.values.len()).collect()
+pub(crate) fn largest_ids(schema: &FeatureSchema) -> Vec<usize> {
+    schema.categorical.iter().map(|feature| feature.values.len()).collect()
 }
 
 fn open_pool(

@@ -17,6 +17,10 @@ const MAX_EXACT: f64 = 16_777_216.0;
 /// The maximum size in bytes of a float constant whose range is tracked: bounds and offsets, but not weights.
 const MAX_CONSTANT_BYTES: usize = 4096;
 
+/// The element types of casts that are not integers.
+const FLOATS: [DataType; 5] =
+    [DataType::Float, DataType::Double, DataType::Float16, DataType::Bfloat16, DataType::Bool];
+
 /// The smallest and largest number that a value can have, apart from NaN, which becomes 0 as an integer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Range {
@@ -134,7 +138,7 @@ impl<'g> Ranges<'g> {
         let is_integer =
             |index: usize| node.input.get(index).is_some_and(|input| self.integers.contains(input.as_str()));
         match node.op_type.as_str() {
-            "Cast" => int(node, "to") == Some(DataType::Int64 as i64),
+            "Cast" => !FLOATS.iter().any(|float| int(node, "to") == Some(*float as i64)),
             "Where" => is_integer(1) || is_integer(2),
             _ => is_integer(0),
         }
@@ -169,7 +173,8 @@ impl<'g> Ranges<'g> {
         let all = |index: usize| self.total(node.input.get(index)?);
         Some(match node.op_type.as_str() {
             "Identity" => of(0)?,
-            "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" | "Gather" => vec![all(0)?],
+            "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "Expand" | "Tile" => vec![all(0)?],
+            "Gather" => self.gather_columns(node, shapes).or_else(|| Some(vec![all(0)?]))?,
             "Add" => combine_columns(&of(0)?, &of(1)?, Range::plus),
             "Sub" => combine_columns(&of(0)?, &of(1)?, Range::minus),
             "Where" => combine_columns(&of(1)?, &of(2)?, Range::union),
@@ -202,6 +207,17 @@ impl<'g> Ranges<'g> {
         let width = usize::try_from(*shapes.of(node.output.first()?)?.last()?).ok()?;
         let start = usize::try_from(start).ok()?;
         ranges.get(start..start.checked_add(width)?).filter(|_| is_supported).map(<[Range]>::to_vec)
+    }
+
+    /// The ranges of columns that are selected by constant indices.
+    fn gather_columns(&self, node: &NodeProto, shapes: &Shapes<'_>) -> Option<Vec<Range>> {
+        let [table, indices] = &node.input[..] else { return None };
+        let (ranges, rank) = (self.by_name.get(table.as_str())?, shapes.of(table)?.len());
+        let is_last = axis(int(node, "axis").unwrap_or(0), rank)? + 1 == rank;
+        let width = usize::try_from(*shapes.of(table)?.last()?).ok()?;
+        let columns = shapes.list(indices)?.iter().map(|index| ranges.get(axis(*index, width)?).copied());
+        let columns = columns.collect::<Option<Vec<Range>>>()?;
+        (is_last && ranges.len() == width && shapes.of(indices)?.len() <= 1).then_some(columns)
     }
 
     /// The ranges of a concatenation of columns.

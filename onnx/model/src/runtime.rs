@@ -44,6 +44,11 @@ impl Runtime {
         if self.is_native { "onnxruntime" } else { "ort-tract" }
     }
 
+    /// Whether it is the native ONNX Runtime.
+    pub(crate) fn is_native(&self) -> bool {
+        self.is_native
+    }
+
     /// Opens and runs a graph once in the built-in runtime without ort, which calls it through C functions, where a panic aborts
     /// the process. This detects failures that only depend on the graph; those that depend on the inputs are excluded by
     /// [`Graph::new`].

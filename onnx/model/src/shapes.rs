@@ -14,6 +14,12 @@ const MAX_PRODUCTS: u64 = 1 << 37;
 /// The maximum number of dimensions of a value.
 const MAX_RANK: usize = 8;
 
+/// The operators that only the native runtime has. Their output has the shape of their input.
+const NATIVE_OPERATORS: [(&str, &str); 4] =
+    [(ML_DOMAIN, "Binarizer"), (ML_DOMAIN, "Imputer"), (ML_DOMAIN, "LabelEncoder"), (ML_DOMAIN, "Scaler")];
+/// The domain of the classical models.
+pub(crate) const ML_DOMAIN: &str = "ai.onnx.ml";
+
 /// The shapes of the values computed so far. If the inputs of an operation do not match, they are upper bounds, and the
 /// runtime reports the error.
 #[derive(Debug, Default)]
@@ -25,9 +31,15 @@ pub(crate) struct Shapes<'g> {
     weights: HashSet<&'g str>,
     elements: u64,
     products: u64,
+    /// Whether the graph will run in the native runtime.
+    is_native: bool,
 }
 
 impl<'g> Shapes<'g> {
+    pub(crate) fn new(is_native: bool) -> Self {
+        Self { is_native, ..Self::default() }
+    }
+
     pub(crate) fn add_input(&mut self, name: &'g str, shape: &[u64]) {
         self.by_name.insert(name, shape.to_vec());
     }
@@ -62,9 +74,7 @@ impl<'g> Shapes<'g> {
     /// # Errors
     /// The operation is not supported, its shape depends on computed values, or a limit is exceeded.
     pub(crate) fn add_node(&mut self, node: &'g NodeProto) -> Result<(), Error> {
-        let Some(shape) = self.output_shape(node) else {
-            return Err(Error::graph(format!("the node `{}` ({}) is not supported", node.name, node.op_type)));
-        };
+        let shape = self.output_shape(node)?;
         self.elements = self.elements.saturating_add(count(&shape));
         if self.elements > MAX_ELEMENTS || self.products > MAX_PRODUCTS || shape.len() > MAX_RANK {
             return Err(Error::graph(format!("it is too large: the node `{}` computes {shape:?}", node.name)));
@@ -75,20 +85,39 @@ impl<'g> Shapes<'g> {
         Ok(())
     }
 
-    fn output_shape(&mut self, node: &NodeProto) -> Option<Vec<u64>> {
+    fn output_shape(&mut self, node: &NodeProto) -> Result<Vec<u64>, Error> {
+        let operator = || match node.domain.as_str() {
+            "" => node.op_type.clone(),
+            domain => format!("{} ({domain})", node.op_type),
+        };
+        let native = (node.domain.as_str(), node.op_type.as_str());
+        let shape = if node.domain.is_empty() {
+            self.standard_shape(node)
+        } else if !NATIVE_OPERATORS.contains(&native) {
+            None
+        } else if self.is_native {
+            node.input.first().and_then(|input| self.of(input)).map(<[u64]>::to_vec)
+        } else {
+            return Err(Error::NativeOperator { node: node.name.clone(), operator: operator() });
+        };
+        shape.ok_or_else(|| Error::Operator { node: node.name.clone(), operator: operator() })
+    }
+
+    /// The shape of the output of a standard operator; `None` if the operator is not supported, or its shape depends on computed
+    /// values.
+    fn standard_shape(&mut self, node: &NodeProto) -> Option<Vec<u64>> {
         // An omitted optional input has an empty name.
         let present = node.input.iter().filter(|name| !name.is_empty());
         let inputs: Vec<&[u64]> = present.map(|name| self.of(name)).collect::<Option<_>>()?;
         let [first, others @ ..] = &inputs[..] else { return None };
         let list = |index: usize| self.list(node.input.get(index)?);
         Some(match node.op_type.as_str() {
-            "Abs" | "Cast" | "Ceil" | "Cos" | "CumSum" | "Erf" | "Exp" | "Floor" | "Identity" | "IsNaN"
-            | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round" | "Sigmoid"
-            | "Sign" | "Sin" | "Softmax" | "Sqrt" | "Tanh" => first.to_vec(),
+            "Abs" | "Cast" | "Ceil" | "Cos" | "CumSum" | "Elu" | "Erf" | "Exp" | "Floor" | "HardSwish" | "Identity"
+            | "IsNaN" | "LeakyRelu" | "Log" | "LogSoftmax" | "Neg" | "Not" | "Reciprocal" | "Relu" | "Round"
+            | "Selu" | "Sigmoid" | "Sign" | "Sin" | "Softmax" | "Softplus" | "Sqrt" | "Tanh" => first.to_vec(),
             "Add" | "And" | "BatchNormalization" | "Clip" | "Div" | "Equal" | "Greater" | "GreaterOrEqual"
-            | "LayerNormalization" | "Less" | "LessOrEqual" | "Mul" | "Or" | "Pow" | "Sub" | "Where" | "Xor" => {
-                others.iter().fold(first.to_vec(), |shape, other| broadcast(&shape, other))
-            }
+            | "LayerNormalization" | "Less" | "LessOrEqual" | "Max" | "Min" | "Mul" | "Or" | "Pow" | "Sub" | "Sum"
+            | "Where" | "Xor" => others.iter().fold(first.to_vec(), |shape, other| broadcast(&shape, other)),
             "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceProd" | "ReduceSum" => {
                 let axes = list(1).or_else(|| ints(node, "axes"))?;
                 reduce(first, axes, int(node, "keepdims").unwrap_or(1) != 0)?
@@ -97,6 +126,21 @@ impl<'g> Shapes<'g> {
                 let (shape, products) = product(first, others.first()?)?;
                 self.products = self.products.saturating_add(products);
                 shape
+            }
+            "Gemm" => {
+                let transposed = |shape: &[u64], attribute: &str| match (shape, int(node, attribute).unwrap_or(0)) {
+                    (&[rows, columns], 0) => Some([rows, columns]),
+                    (&[columns, rows], _) => Some([rows, columns]),
+                    _ => None,
+                };
+                let (one, other) = (transposed(first, "transA")?, transposed(others.first()?, "transB")?);
+                let (shape, products) = product(&one, &other)?;
+                self.products = self.products.saturating_add(products);
+                shape
+            }
+            "Flatten" => {
+                let axis = axis(int(node, "axis").unwrap_or(1), first.len())?;
+                vec![count(&first[..axis]), count(&first[axis..])]
             }
             "Gather" => {
                 let axis = axis(int(node, "axis").unwrap_or(0), first.len())?;

@@ -34,7 +34,8 @@ pub struct Signature {
     pub golden: Option<Golden>,
 }
 
-/// Golden rows: inputs with the prices that the network predicted before it was exported.
+/// Golden rows: inputs with the prices that the network predicted before it was exported, or that a foreign model gave when it
+/// was imported.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Golden {
     /// The ids `[N, C]`, in row-major order.
@@ -45,23 +46,30 @@ pub struct Golden {
     pub price_quantiles: Vec<f32>,
 }
 
-/// The run that trained a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The run that trained a model, or the program that it was imported from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
-    /// The number of the run in its database.
-    pub id: i64,
-    /// When it started, RFC 3339.
-    pub started_at: String,
+    /// The number of the run in its database; none if another program trained the model.
+    #[serde(default)]
+    pub id: Option<i64>,
+    /// The program that trained the model, as its file says, if it was not a run of Probeg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer: Option<String>,
+    /// When the run started, RFC 3339.
+    #[serde(default)]
+    pub started_at: Option<String>,
     /// When the file was created, RFC 3339.
     pub trained_at: String,
-    /// The random seed.
-    pub seed: u64,
-    /// The number of listings in each split.
+    /// The random seed of the run.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// The number of listings in each split when the model was trained or, without a run, measured.
     pub rows: SplitCounts,
     /// The date of the newest listing that the model learned from; missing in older files and without dates.
     #[serde(default)]
     pub market_as_of: Option<NaiveDate>,
-    /// The full configuration.
+    /// The full configuration of the run.
+    #[serde(default)]
     pub config: serde_json::Value,
 }
 
@@ -164,7 +172,7 @@ impl Golden {
 }
 
 /// Checks that keys are unique and have a text for each column.
-fn check_schema(schema: &FeatureSchema) -> Result<(), String> {
+pub(crate) fn check_schema(schema: &FeatureSchema) -> Result<(), String> {
     if schema.categorical.is_empty() || schema.numeric.is_empty() {
         return Err("it has no categorical or no numeric features".to_owned());
     }

@@ -64,7 +64,7 @@ fn graph(base: f32) -> pb::GraphProto {
 fn trained_signature() -> Signature {
     let signature = signature();
     let run = RunSummary {
-        started_at: "2026-11-20T08:11:02Z".to_owned(),
+        started_at: Some("2026-11-20T08:11:02Z".to_owned()),
         trained_at: "2026-11-20T08:15:42Z".to_owned(),
         rows: SplitCounts { train: 1000, ..SplitCounts::default() },
         ..signature.run

@@ -37,6 +37,8 @@ pub(super) struct TrainingRun<'a> {
     /// With the number of epochs for the listings once they are counted.
     pub(super) config: TrainConfig,
     pub(super) context: RunContext<'a>,
+    /// The number of the run.
+    pub(super) id: i64,
     pub(super) summary: RunSummary,
     pub(super) folder: &'a RunFolder,
 }
@@ -76,7 +78,7 @@ impl TrainingRun<'_> {
             &mut |epoch, metrics| {
                 let number = u32::try_from(epoch).unwrap_or(u32::MAX);
                 let (runs, metrics_json) = (database.runs(), json!(metrics));
-                let id = self.summary.id;
+                let id = self.id;
                 let recorded =
                     retry_while_unavailable(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
                 context.block_on(recorded)?;
@@ -107,7 +109,7 @@ impl TrainingRun<'_> {
         let other_seed = self.config.refit.then_some(&model);
         let (file, signature) = self.export(&regressor, signature, forecast, other_seed, &mut stream)?;
         let version = self.register(file, &signature)?;
-        Ok(RunResult { run: self.summary.id, version, card: signature.accuracy })
+        Ok(RunResult { run: self.id, version, card: signature.accuracy })
     }
 
     /// Early stopping with a part of the epochs.
@@ -119,7 +121,7 @@ impl TrainingRun<'_> {
     /// before it was killed.
     fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
         let RunContext { database, retry_for, .. } = self.context;
-        let id = self.summary.id;
+        let id = self.id;
         let model =
             NewModel { run_id: Some(id), bytes: file, signature: signature.summary(), card: json!(signature.accuracy) };
         let (runs, models) = (database.runs(), database.models());
@@ -218,7 +220,7 @@ impl TrainingRun<'_> {
     }
 }
 
-fn count_rows(stream: &mut ListingStream<'_>) -> Result<SplitCounts, Error> {
+pub(crate) fn count_rows(stream: &mut ListingStream<'_>) -> Result<SplitCounts, Error> {
     let rows = stream.count_rows()?;
     let SplitCounts { train, validation, test } = rows;
     if rows.total() < MIN_ROWS || train == 0 || validation == 0 || test == 0 {

@@ -85,7 +85,7 @@ impl TrainingRun<'_> {
     /// Reports and records the schema and the splits of the run.
     fn record_data(&self, schema: &FeatureSchema) -> Result<(), Error> {
         let RunContext { database, report, retry_for, .. } = self.context;
-        let (runs, id, rows, config) = (database.runs(), self.summary.id, self.summary.rows, &self.summary.config);
+        let (runs, id, rows, config) = (database.runs(), self.id, self.summary.rows, &self.summary.config);
         let recorded =
             retry_while_unavailable(retry_for, async || runs.describe(id, &schema.fingerprint, rows, config).await);
         self.context.block_on(recorded)?;

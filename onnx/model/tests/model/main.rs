@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests may panic")]
 
 mod file;
+mod foreign;
 #[path = "../fixtures/proto.rs"]
 mod proto;
 
