@@ -6,7 +6,7 @@ use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use domain::quantile;
 use onnx_model::signature::{Golden, RunSummary};
-use onnx_model::{ForeignFile, Model, Runtime, Sessions, Signature};
+use onnx_model::{ForeignError, ForeignFile, Model, Runtime, Sessions, Signature};
 use storage::TabularBatch;
 
 use crate::Error;
@@ -16,6 +16,9 @@ use crate::train::count_rows;
 
 /// The number of golden rows in a file.
 const GOLDEN_ROWS: usize = 32;
+/// The maximum ratio of actual to predicted prices, or the reverse, that the median may have. Beyond it, the model gives
+/// something other than prices, such as their logarithms.
+const MAX_RATIO: f64 = 2.0;
 
 /// Turns an ONNX file of another program into a model file: its prices become quantiles by the errors on the validation split,
 /// on which the intervals are calibrated too, and its accuracy is measured on the test split. Returns the file with its
@@ -42,6 +45,10 @@ pub fn measure(
     };
     let (model, _) = open(&signature, &vec![1.0; levels.len()])?;
     let errors = log_errors(&model, stream)?;
+    let median = f64::from(ratio(&errors, 0.5));
+    if !(1.0 / MAX_RATIO..=MAX_RATIO).contains(&median) {
+        return Err(onnx_model::Error::from(ForeignError::Scale { ratio: median }).into());
+    }
     let ratios: Vec<f32> = levels.iter().map(|level| ratio(&errors, *level)).collect();
 
     let (model, _) = open(&signature, &ratios)?;

@@ -160,4 +160,13 @@ pub enum ForeignError {
         /// The output for the listing.
         prices: Vec<f32>,
     },
+    /// The prices are far from the actual ones in total.
+    #[error(
+        "the prices of the validation split are typically {ratio:.3e} times those that it gave; it must give prices in the currency \
+         of the listings. A model of the logarithm of the price needs an Exp at its end"
+    )]
+    Scale {
+        /// The median of actual by predicted prices.
+        ratio: f64,
+    },
 }
