@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::market::{Home, SMALL, python};
+use crate::market::{Home, SMALL, Server, block_on, python, rio};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/bring-your-own").join(name)
@@ -42,13 +42,13 @@ fn a_model_of_lightgbm_is_measured_promoted_and_served() {
     let valued = std::fs::read_to_string(home.path("valued.csv")).unwrap();
     let mut lines = valued.lines();
     let column = lines.next().unwrap().split(',').position(|name| name == "predict_value").unwrap();
-    let served: Vec<f64> = lines.map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect();
+    let from_table: Vec<f64> = lines.map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect();
     let prices = run(&home, "predict.py", &["registered.onnx", "test.csv"]);
     let prices: Vec<f64> = prices.lines().map(|line| line.parse().unwrap()).collect();
-    assert!(served.len() == prices.len() && served.len() > 100, "{} and {}", served.len(), prices.len());
-    for (served, price) in served.iter().zip(&prices) {
+    assert!(from_table.len() == prices.len() && prices.len() > 100, "{} and {}", from_table.len(), prices.len());
+    for (valued, price) in from_table.iter().zip(&prices) {
         // The table has whole units.
-        assert!((served - price).abs() <= 1e-5 * price + 0.5, "{served} and {price}");
+        assert!((valued - price).abs() <= 1e-5 * price + 0.5, "{valued} and {price}");
     }
     // So does the file of LightGBM, apart from the ratio of the median.
     let original = run(&home, "predict.py", &["lightgbm.onnx", "test.csv"]);
@@ -58,8 +58,26 @@ fn a_model_of_lightgbm_is_measured_promoted_and_served() {
         assert!((price / original / ratio - 1.0).abs() < 1e-5, "{price} and {original}");
     }
 
+    let server = Server::start(&home);
+    let valued: serde_json::Value = block_on(async {
+        reqwest::Client::new().post(server.url("/v1/valuations")).json(&rio()).send().await?.json().await
+    })
+    .unwrap();
+    assert_eq!(valued["model"]["version"], 2, "{valued}");
+    assert!(valued["low"].as_f64() < valued["price"].as_f64() && valued["price"].as_f64() < valued["high"].as_f64());
+    drop(server);
+
     home.ok(&["models", "rollback"]);
     assert!(home.ok(&["models", "show", "champion"]).contains("model version 1"));
+
+    // A model of the logarithm is refused, and nothing is registered.
+    let without_exp = "import onnx, sys; model = onnx.load(sys.argv[1]); model.graph.node[-1].op_type = 'Identity'; \
+                       onnx.save(model, sys.argv[2])";
+    let files = [path("lightgbm.onnx"), path("logarithm.onnx")];
+    assert!(Command::new(python()).args(["-c", without_exp]).args(&files).status().unwrap().success());
+    assert!(home.fails(1, &["models", "import", &files[1]]).contains("needs an Exp at its end"));
+    let versions: serde_json::Value = serde_json::from_str(&home.ok(&["models", "list", "--json"])).unwrap();
+    assert_eq!(versions.as_array().unwrap().len(), 2);
     let error = home.fails(1, &["models", "import", &path("train.csv")]);
     assert!(error.contains("train.csv was not registered"), "{error}");
 }

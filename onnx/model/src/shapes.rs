@@ -128,10 +128,10 @@ impl<'g> Shapes<'g> {
                 shape
             }
             "Gemm" => {
-                let transposed = |shape: &[u64], attribute: &str| match (shape, int(node, attribute).unwrap_or(0)) {
-                    (&[rows, columns], 0) => Some([rows, columns]),
-                    (&[columns, rows], _) => Some([rows, columns]),
-                    _ => None,
+                let transposed = |shape: &[u64], attribute: &str| {
+                    let &[rows, columns] = shape else { return None };
+                    let is_transposed = int(node, attribute).unwrap_or(0) != 0;
+                    Some(if is_transposed { [columns, rows] } else { [rows, columns] })
                 };
                 let (one, other) = (transposed(first, "transA")?, transposed(others.first()?, "transB")?);
                 let (shape, products) = product(&one, &other)?;

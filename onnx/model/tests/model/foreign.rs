@@ -242,7 +242,7 @@ fn layers_and_selected_columns_are_accepted() {
     assert!(short.contains("may look up rows 0 to 2 of `table`, which has 2"), "{short}");
 }
 
-/// The index 0 without dimensions, as PyTorch exports a selected column.
+/// The index 0 without dimensions, as a selected column is exported.
 fn list_of_one(name: &str) -> TensorProto {
     TensorProto { dims: Vec::new(), ..list(name, &[0]) }
 }
@@ -419,7 +419,7 @@ fn invalid_trees_are_refused() {
     assert!(changed(|attributes| attributes[3].ints.truncate(1)).contains("different lengths"));
     assert!(changed(|attributes| attributes[6].ints.truncate(1)).contains("different lengths"));
     assert!(changed(|attributes| attributes[10].ints.truncate(1)).contains("different lengths"));
-    assert!(changed(|attributes| attributes.clear()).contains("different lengths"));
+    assert!(changed(Vec::clear).contains("different lengths"));
     assert!(changed(|attributes| attributes[11].ints[0] = 1).contains("a weight is"));
     assert!(changed(|attributes| attributes[13].floats.push(1.0)).contains("2 base values"));
     for (name, text) in [("post_transform", "LOGISTIC"), ("aggregate_function", "MAX"), ("nodes_values_as_tensor", "")]

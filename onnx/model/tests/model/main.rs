@@ -14,7 +14,7 @@ use chrono::NaiveDate;
 use domain::feature::FeatureSchema;
 use domain::{Cell, Column, Listing};
 use file::{file, list, runtime, valid_model};
-use onnx_model::signature::{Golden, Signature};
+use onnx_model::signature::{Golden, RunSummary, Signature};
 use onnx_model::{Error, Model, Sessions};
 use proto::{QUANTILES, int, model_proto, node, node_with, tensor, value};
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -52,6 +52,20 @@ fn valid_files_pass_verification() {
     model.verify().unwrap();
     let prices = model.run_graph(&[0; 13], &[0.0; 6]).unwrap();
     assert!((prices[QUANTILES / 2].ln() - 14.0).abs() < 1e-4, "{prices:?}");
+}
+
+#[test]
+fn files_from_before_foreign_models_are_readable() {
+    let rows = r#""rows": {"train": 8, "validation": 1, "test": 1}"#;
+    let older = format!(
+        r#"{{"id": 7, "started_at": "2026-03-17T00:00:00Z", "trained_at": "2026-03-17T00:01:00Z", "seed": 3, {rows}, "config": {{}}}}"#
+    );
+    let older: RunSummary = serde_json::from_str(&older).unwrap();
+    assert_eq!((older.id, older.seed, older.producer), (Some(7), Some(3), None));
+    let foreign = RunSummary { producer: Some("lightgbm 4.7".to_owned()), ..RunSummary::default() };
+    let json = serde_json::to_string(&foreign).unwrap();
+    assert!(json.starts_with(r#"{"id":null,"producer":"lightgbm 4.7","started_at":null"#), "{json}");
+    assert_eq!(serde_json::from_str::<RunSummary>(&json).unwrap(), foreign);
 }
 
 #[test]
