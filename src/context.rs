@@ -9,7 +9,7 @@ use chrono::{Local, NaiveDate};
 use onnx_model::{Model, Runtime, Sessions};
 use postgres::Cluster;
 use server::ConfigError;
-use storage::{CHAMPION, Database};
+use storage::{CHAMPION, Database, Snapshot};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -102,6 +102,14 @@ impl Context {
                 () = self.stop.requested() => bail!("stopped on request; unfinished work was rolled back"),
                 result = work => result.map_err(Into::into),
             }
+        })
+    }
+
+    /// A snapshot of the listings, in the canonical form of this version.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.block_on(async {
+            self.database.recanonicalize_listings().await?;
+            Snapshot::begin(&self.database).await
         })
     }
 

@@ -6,7 +6,6 @@ use anyhow::Result;
 use clap::Args;
 use indicatif::HumanCount;
 use report::{Language, Report, Severity};
-use storage::Snapshot;
 
 use crate::context::{Context, today};
 use crate::output::{line_on_file, out, write_file};
@@ -26,15 +25,11 @@ pub struct Arguments {
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open(process)?;
-    let (database, tokio) = (context.database.clone(), context.tokio.clone());
+    let (snapshot, tokio) = (context.snapshot()?, context.tokio.clone());
     // The report computes for seconds between queries.
     let (report, page) = context.compute(move || {
         let progress = ReportProgress::new();
-        let report = tokio.block_on(async {
-            database.recanonicalize_listings().await?;
-            let snapshot = Snapshot::begin(&database).await?;
-            Report::create(snapshot, today(), &|stage| progress.stage(stage)).await
-        })?;
+        let report = tokio.block_on(Report::create(snapshot, today(), &|stage| progress.stage(stage)))?;
         progress.end();
         let page = report.page();
         Ok((report, page))

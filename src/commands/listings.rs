@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use domain::identity::Split;
 use domain::{Column, Value};
 use files::AtomicFile;
-use storage::{ListingChunk, Snapshot};
+use storage::ListingChunk;
 use training::stream::ListingStream;
 
 use crate::context::Context;
@@ -42,10 +42,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         SplitName::Validation => Split::Validation,
         SplitName::Test => Split::Test,
     };
-    let snapshot = context.block_on(async {
-        context.database.recanonicalize_listings().await?;
-        Snapshot::begin(&context.database).await
-    })?;
+    let snapshot = context.snapshot()?;
     let failed = || format!("{} cannot be written", arguments.output.display());
     let file = AtomicFile::create(&arguments.output).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);

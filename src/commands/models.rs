@@ -12,7 +12,7 @@ use domain::accuracy::AccuracyCard;
 use domain::quantile;
 use onnx_model::{ForeignFile, Model, Sessions, Signature};
 use serde_json::json;
-use storage::{CHAMPION, MAX_MODEL_BYTES, ModelRecord, NewModel, Snapshot};
+use storage::{CHAMPION, MAX_MODEL_BYTES, ModelRecord, NewModel};
 use training::stream::ListingStream;
 use training::synth::Market;
 
@@ -163,10 +163,7 @@ fn measured(context: &Context, bytes: Vec<u8>) -> Result<NewModel> {
         "the file has no accuracy card, so it must be measured and needs the inputs of the champion, but there is none",
     )?;
     let champion = Signature::of_file(&context.model_file(champion)?)?;
-    let snapshot = context.block_on(async {
-        context.database.recanonicalize_listings().await?;
-        Snapshot::begin(&context.database).await
-    })?;
+    let snapshot = context.snapshot()?;
     let (handle, stop) = (context.tokio.clone(), Arc::clone(context.stop.flag()));
     let (bytes, signature) = context.compute(move || {
         let mut stream = ListingStream::new(snapshot, 0, false, &handle, &stop)?;

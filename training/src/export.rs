@@ -78,7 +78,7 @@ pub fn golden(regressor: &TabularRegressor, rows: &TabularBatch) -> Golden {
 }
 
 /// The number of golden rows in a file.
-const GOLDEN_ROWS: usize = 32;
+pub(crate) const GOLDEN_ROWS: usize = 32;
 
 fn predict(regressor: &TabularRegressor, ids: &[i64], numbers: &[f32]) -> Vec<f32> {
     let device = Device::flex();

@@ -11,11 +11,10 @@ use storage::TabularBatch;
 
 use crate::Error;
 use crate::evaluate::{CalibrationSample, MAX_ROWS, Measurement};
+use crate::export::GOLDEN_ROWS;
 use crate::stream::ListingStream;
 use crate::train::count_rows;
 
-/// The number of golden rows in a file.
-const GOLDEN_ROWS: usize = 32;
 /// The maximum ratio of actual to predicted prices, or the reverse, that the median may have. Beyond it, the model gives
 /// something other than prices, such as their logarithms.
 const MAX_RATIO: f64 = 2.0;
