@@ -14,8 +14,10 @@ use crate::column::{Column, Kind};
 use crate::fold::fold;
 use crate::problem::{Problem, Reason};
 use crate::value::Value;
+use crate::market::Market;
 use date::{date_from_number, parse_date};
-use number::{cubic_centimetres_to_litres, parse_number};
+pub(crate) use number::is_unit;
+use number::{convert_bare_number, parse_number};
 
 /// An uninterpreted cell of a table or a document.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,35 @@ pub enum Cell<'a> {
     Date(NaiveDate),
     /// A formula without a computed value, or an error such as `#N/A`.
     Error(&'a str),
+}
+
+/// How cells are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'m> {
+    /// The market that the table is from.
+    pub market: &'m Market,
+    /// The current year, which bounds the year of manufacture.
+    pub year: i32,
+}
+
+impl Reading<'_> {
+    /// The bounds of a stored number; `None` for text and dates.
+    #[must_use]
+    pub fn bounds(&self, column: Column) -> Option<(f64, f64)> {
+        match column.kind() {
+            Kind::Integer { min, .. } if column == Column::Year => Some((min, f64::from(self.year) + 1.0)),
+            _ if column.is_money() => Some(self.market.definition().prices.into()),
+            Kind::Integer { min, max } | Kind::Decimal { min, max } => Some((min, max)),
+            Kind::Text | Kind::Date => None,
+        }
+    }
+
+    /// The same in the unit in which the number is written.
+    #[must_use]
+    pub fn shown_bounds(&self, column: Column) -> Option<(f64, f64)> {
+        let shown = |number| self.market.to_shown(column, number);
+        self.bounds(column).map(|(min, max)| (shown(min), shown(max)))
+    }
 }
 
 impl Cell<'_> {
@@ -75,21 +106,43 @@ const MISSING_WORDS: [&str; 26] = [
     "не известна",
 ];
 
-/// Parses a cell as a value of its column; `None` if the value is missing or unknown. `current_year` bounds the year of
-/// manufacture.
+/// Parses a cell as a value of its column; `None` if the value is missing or unknown.
 ///
 /// # Errors
 /// The cell is not a valid value of the column.
-pub fn parse_cell(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<Option<Value>, Problem> {
+pub fn parse_cell(column: Column, cell: &Cell<'_>, reading: Reading<'_>) -> Result<Option<Value>, Problem> {
     if is_missing(cell) {
         return Ok(None);
     }
     let value = match column.kind() {
         Kind::Text => parse_text_cell(cell),
         Kind::Date => parse_date_cell(cell).map(Some),
-        Kind::Integer { .. } | Kind::Decimal { .. } => parse_number_cell(column, cell, current_year).map(Some),
+        Kind::Integer { .. } | Kind::Decimal { .. } => parse_number_cell(column, cell, reading).map(Some),
     };
     value.map_err(|reason| Problem { column, value: shorten(&cell.display()), reason })
+}
+
+/// The same for a cell under a header with a unit, which applies unless the cell has its own.
+///
+/// # Errors
+/// The cell is not a valid value of the column.
+pub fn parse_cell_in(
+    column: Column,
+    cell: &Cell<'_>,
+    unit: Option<&str>,
+    reading: Reading<'_>,
+) -> Result<Option<Value>, Problem> {
+    let with_unit = |number: &dyn std::fmt::Display| unit.map(|unit| format!("{number} {unit}"));
+    let text = match cell {
+        Cell::Number(number) if number.is_finite() => with_unit(number),
+        Cell::Text(text) if text.trim_end().ends_with(|c: char| c.is_ascii_digit()) => with_unit(text),
+        _ => None,
+    };
+    match text {
+        Some(text) => parse_cell(column, &Cell::Text(&text), reading)
+            .map_err(|problem| Problem { value: shorten(&cell.display()), ..problem }),
+        None => parse_cell(column, cell, reading),
+    }
 }
 
 fn is_missing(cell: &Cell<'_>) -> bool {
@@ -145,17 +198,17 @@ fn parse_date_cell(cell: &Cell<'_>) -> Result<Value, Reason> {
 /// A spreadsheet shows the numbers 2000 to 2026 as days of this year when their cells are formatted as dates.
 const YEAR_OF_MISFORMATTED_NUMBERS: i32 = 1905;
 
-fn parse_number_cell(column: Column, cell: &Cell<'_>, current_year: i32) -> Result<Value, Reason> {
+fn parse_number_cell(column: Column, cell: &Cell<'_>, reading: Reading<'_>) -> Result<Value, Reason> {
     let number = match cell {
-        Cell::Number(number) => cubic_centimetres_to_litres(column, *number),
-        Cell::Text(text) => parse_number(column, text, current_year)?,
+        Cell::Number(number) => convert_bare_number(column, *number, reading)?,
+        Cell::Text(text) => parse_number(column, text, reading)?,
         Cell::Date(date) if column == Column::Year && date.year() != YEAR_OF_MISFORMATTED_NUMBERS => {
             f64::from(date.year())
         }
         Cell::Error(_) => return Err(Reason::NoValue),
         Cell::Date(_) | Cell::Empty => return Err(Reason::NotANumber),
     };
-    Value::number(column, number, current_year)
+    Value::number(column, number, reading)
 }
 
 #[cfg(test)]
@@ -163,8 +216,19 @@ mod tests {
     use super::*;
     use crate::column::MAX_TEXT_CHARS;
 
+    const RUSSIA: fn() -> Reading<'static> = || Reading { market: Market::russia(), year: 2026 };
+
+    fn in_market(name: &str) -> Reading<'static> {
+        let market = Market::built_in().iter().find(|market| market.name() == name).unwrap();
+        Reading { market, year: 2026 }
+    }
+
     fn number(column: Column, text: &str) -> Result<f64, Reason> {
-        match parse_cell(column, &Cell::Text(text), 2026) {
+        number_in(RUSSIA(), column, text)
+    }
+
+    fn number_in(reading: Reading<'_>, column: Column, text: &str) -> Result<f64, Reason> {
+        match parse_cell(column, &Cell::Text(text), reading) {
             Ok(Some(Value::Number(number))) => Ok(number),
             Ok(other) => panic!("{text}: {other:?}"),
             Err(problem) => Err(problem.reason),
@@ -344,9 +408,54 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_read_as_their_market_writes_them() {
+        for (market, column, text, expected) in [
+            ("de", Column::Mileage, "150.000", 150_000.0),
+            ("de", Column::Mileage, "150.000 km", 150_000.0),
+            ("de", Column::Price, "12.500 €", 12_500.0),
+            ("de", Column::Price, "12.500,- EUR", 12_500.0),
+            ("de", Column::Price, "1.350", 1350.0),
+            ("de", Column::EngineVolume, "1.998 cm³", 2.0),
+            ("de", Column::EnginePower, "85 kW (116 PS)", 116.0),
+            ("de", Column::EnginePower, "85 kW", 116.0),
+            ("de", Column::Year, "Erstzulassung 03/2016", 2016.0),
+            ("de", Column::Year, "EZ 03/2016", 2016.0),
+            ("gb", Column::Price, "£12,500", 12_500.0),
+            ("gb", Column::Price, "12.5k", 12_500.0),
+            ("gb", Column::Price, "1,350", 1350.0),
+            ("gb", Column::Mileage, "62,000 miles", 99_779.0),
+            ("gb", Column::Mileage, "62k", 99_779.0),
+            ("gb", Column::Mileage, "100000 km", 100_000.0),
+            ("us", Column::Price, "$15,000", 15_000.0),
+        ] {
+            assert_eq!(number_in(in_market(market), column, text), Ok(expected), "{market}: {text}");
+        }
+        assert_eq!(number_in(in_market("gb"), Column::Price, "12 500 €"), Err(Reason::NotANumber));
+        let bounds = Err(Reason::OutOfRange { min: 0.0, max: 1_242_742.0 });
+        assert_eq!(number_in(in_market("gb"), Column::Mileage, "1300000"), bounds);
+        let bounds = Err(Reason::OutOfRange { min: 50.0, max: 1e7 });
+        assert_eq!(number_in(in_market("gb"), Column::Price, "1"), bounds);
+    }
+
+    #[test]
+    fn the_unit_of_a_header_applies_unless_the_cell_has_its_own() {
+        let read = |column, cell: Cell<'_>, unit| match parse_cell_in(column, &cell, Some(unit), RUSSIA()) {
+            Ok(Some(Value::Number(number))) => number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read(Column::Mileage, Cell::Number(83.5), "тыс. км"), 83_500.0);
+        assert_eq!(read(Column::Mileage, Cell::Text("83"), "тыс. км"), 83_000.0);
+        assert_eq!(read(Column::Mileage, Cell::Text("83 000 км"), "тыс. км"), 83_000.0);
+        assert_eq!(read(Column::EnginePower, Cell::Number(85.0), "квт"), 116.0);
+        assert_eq!(read(Column::EnginePower, Cell::Text("116 л.с."), "квт"), 116.0);
+        let problem = parse_cell_in(Column::Mileage, &Cell::Number(-1.0), Some("тыс. км"), RUSSIA()).unwrap_err();
+        assert_eq!(problem.value, "-1");
+    }
+
+    #[test]
     fn a_date_in_the_year_column_is_reduced_to_its_year() {
         let parse_day = |year, month, day| {
-            parse_cell(Column::Year, &Cell::Date(NaiveDate::from_ymd_opt(year, month, day).unwrap()), 2026)
+            parse_cell(Column::Year, &Cell::Date(NaiveDate::from_ymd_opt(year, month, day).unwrap()), RUSSIA())
         };
         assert_eq!(parse_day(2018, 5, 1), Ok(Some(Value::Number(2018.0))));
         assert_eq!(parse_day(1905, 7, 10).unwrap_err().reason, Reason::NotANumber);
@@ -378,12 +487,12 @@ mod tests {
         ];
         let numbers = [46_098.0, 20_260_317.0].map(Cell::Number);
         for cell in texts.map(Cell::Text).into_iter().chain(numbers).chain([Cell::Date(day)]) {
-            assert_eq!(parse_cell(Column::ListingDate, &cell, 2026), Ok(Some(Value::Date(day))), "{cell:?}");
+            assert_eq!(parse_cell(Column::ListingDate, &cell, RUSSIA()), Ok(Some(Value::Date(day))), "{cell:?}");
         }
         for text in
             ["вчера", "03/04/2026", "03-04-2026", "26-03-17", "31.02.2026", "03/2026", "20261317", "17 марка 26 5"]
         {
-            let problem = parse_cell(Column::ListingDate, &Cell::Text(text), 2026).unwrap_err();
+            let problem = parse_cell(Column::ListingDate, &Cell::Text(text), RUSSIA()).unwrap_err();
             assert_eq!(problem.reason, Reason::NotADate, "{text}");
         }
     }
@@ -393,26 +502,26 @@ mod tests {
         for text in
             ["", "  ", "—", "--", "−", "...", "nan", "Нет данных", "NULL", "Н/Д", "#Н/Д", "неизвестно", "k.A.", "?"]
         {
-            assert_eq!(parse_cell(Column::Mileage, &Cell::Text(text), 2026), Ok(None), "{text}");
+            assert_eq!(parse_cell(Column::Mileage, &Cell::Text(text), RUSSIA()), Ok(None), "{text}");
         }
-        assert_eq!(parse_cell(Column::Mileage, &Cell::Number(f64::NAN), 2026), Ok(None));
-        assert_eq!(parse_cell(Column::Customs, &Cell::Text("+"), 2026), Ok(Some(Value::Text("+".into()))));
+        assert_eq!(parse_cell(Column::Mileage, &Cell::Number(f64::NAN), RUSSIA()), Ok(None));
+        assert_eq!(parse_cell(Column::Customs, &Cell::Text("+"), RUSSIA()), Ok(Some(Value::Text("+".into()))));
     }
 
     #[test]
     fn text_keeps_its_case_and_models_may_be_numbers() {
-        let model = parse_cell(Column::Model, &Cell::Number(2114.0), 2026);
+        let model = parse_cell(Column::Model, &Cell::Number(2114.0), RUSSIA());
         assert_eq!(model, Ok(Some(Value::Text("2114".into()))));
         let long = "я".repeat(MAX_TEXT_CHARS + 1);
-        assert_eq!(parse_cell(Column::Model, &Cell::Text(&long), 2026).unwrap_err().reason, Reason::TooLong);
-        assert_eq!(parse_cell(Column::Model, &Cell::Text("a\0b"), 2026).unwrap_err().reason, Reason::NotAText);
+        assert_eq!(parse_cell(Column::Model, &Cell::Text(&long), RUSSIA()).unwrap_err().reason, Reason::TooLong);
+        assert_eq!(parse_cell(Column::Model, &Cell::Text("a\0b"), RUSSIA()).unwrap_err().reason, Reason::NotAText);
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,30}") {
             for column in Column::ALL {
-                let _ = parse_cell(column, &Cell::Text(&text), 2026);
+                let _ = parse_cell(column, &Cell::Text(&text), RUSSIA());
             }
         }
 

@@ -1,14 +1,9 @@
 //! The columns of a listing, defined once for import, training, serving and documentation.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use serde::Serialize;
-
-use crate::fold::fold_header;
+use serde::{Deserialize, Serialize};
 
 /// A column of a listing, in display order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each variant is documented by `Column::description`")]
 pub enum Column {
@@ -32,6 +27,8 @@ pub enum Column {
     Color,
     ListingDate,
     Price,
+    SalePrice,
+    DaysListed,
 }
 
 /// The type of a column.
@@ -66,7 +63,7 @@ pub const MAX_TEXT_CHARS: usize = 200;
 
 impl Column {
     /// Every column, in order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Brand,
         Self::Model,
         Self::VehicleGeneration,
@@ -87,15 +84,26 @@ impl Column {
         Self::Color,
         Self::ListingDate,
         Self::Price,
+        Self::SalePrice,
+        Self::DaysListed,
     ];
+
+    /// The columns that a model may predict. Every listing has the first; the others are known for some.
+    pub const TARGETS: [Self; 3] = [Self::Price, Self::SalePrice, Self::DaysListed];
 
     /// The columns that every valuation requires.
     pub const REQUIRED: [Self; 3] = [Self::Brand, Self::Year, Self::Mileage];
 
-    /// All columns except the price.
+    /// All columns except the targets.
     #[must_use]
     pub fn descriptive() -> &'static [Self] {
-        &Self::ALL[..Self::ALL.len() - 1]
+        &Self::ALL[..Self::ALL.len() - Self::TARGETS.len()]
+    }
+
+    /// Whether the column is an amount of money.
+    #[must_use]
+    pub fn is_money(self) -> bool {
+        matches!(self, Self::Price | Self::SalePrice)
     }
 
     /// The name used in tables, JSON and the database.
@@ -122,11 +130,13 @@ impl Column {
             Self::Color => "color",
             Self::ListingDate => "listing_date",
             Self::Price => "price",
+            Self::SalePrice => "sale_price",
+            Self::DaysListed => "days_listed",
         }
     }
 
-    /// The type of the column and its bounds. The upper bound of the year depends on the current one: see
-    /// [`Column::bounds`].
+    /// The type of the column and its widest bounds. Those of the year and of money are narrower: see
+    /// [`Reading::bounds`](crate::cell::Reading::bounds).
     #[must_use]
     pub fn kind(self) -> Kind {
         match self {
@@ -135,13 +145,14 @@ impl Column {
             Self::EngineVolume => Kind::Decimal { min: 0.0, max: 20.0 },
             Self::EnginePower => Kind::Decimal { min: 0.0, max: 3000.0 },
             Self::OwnersCount => Kind::Integer { min: 0.0, max: 50.0 },
-            Self::Price => Kind::Decimal { min: 1.0, max: MAX_PRICE },
+            Self::Price | Self::SalePrice => Kind::Decimal { min: 1.0, max: MAX_PRICE },
+            Self::DaysListed => Kind::Integer { min: 0.0, max: 3650.0 },
             Self::ListingDate => Kind::Date,
             _ => Kind::Text,
         }
     }
 
-    /// The unit of a number; empty if there is none.
+    /// The unit of a stored number; empty if there is none, or if it is the currency of the market.
     #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
@@ -149,35 +160,8 @@ impl Column {
             Self::EngineVolume => "litres",
             Self::EnginePower => "hp",
             Self::ListingDate => "days since 1970-01-01",
-            Self::Price => "RUB",
+            Self::DaysListed => "days",
             _ => "",
-        }
-    }
-
-    /// Alternative table headers of the column.
-    #[must_use]
-    pub fn headers(self) -> &'static [&'static str] {
-        match self {
-            Self::Brand => &["марка"],
-            Self::Model => &["модель"],
-            Self::VehicleGeneration => &["поколение"],
-            Self::Year => &["год", "год выпуска"],
-            Self::Mileage => &["пробег", "пробег, км", "пробег (км)"],
-            Self::BodyType => &["кузов", "тип кузова"],
-            Self::FuelType => &["топливо", "тип двигателя"],
-            Self::EngineVolume => &["объём", "объем двигателя", "объем двигателя, л", "объем, л"],
-            Self::EnginePower => &["мощность", "л.с.", "мощность, л.с.", "мощность, л. с."],
-            Self::Transmission => &["коробка", "кпп", "коробка передач"],
-            Self::Drive => &["привод"],
-            Self::Wheel => &["руль"],
-            Self::State => &["состояние"],
-            Self::OwnersCount => &["владельцы", "владельцев"],
-            Self::Pts => &["птс"],
-            Self::Customs => &["таможня", "растаможен"],
-            Self::Region => &["регион", "город"],
-            Self::Color => &["цвет"],
-            Self::ListingDate => &["дата", "дата объявления"],
-            Self::Price => &["цена", "стоимость", "цена, руб.", "цена, руб"],
         }
     }
 
@@ -205,6 +189,8 @@ impl Column {
             Self::Color => "Colour",
             Self::ListingDate => "Date of the listing; a valuation without one is for today",
             Self::Price => "Asking price",
+            Self::SalePrice => "What the car was sold for",
+            Self::DaysListed => "For how many days the car was listed",
         }
     }
 
@@ -232,17 +218,20 @@ impl Column {
             Self::Color => ("цвет", "colour"),
             Self::ListingDate => ("дата объявления", "listing date"),
             Self::Price => ("цена", "price"),
+            Self::SalePrice => ("цена продажи", "sale price"),
+            Self::DaysListed => ("дней в продаже", "days listed"),
         }
     }
 
-    /// The display unit of a number, in Russian and in English; empty if there is none.
+    /// The display unit of a stored number, in Russian and in English; empty if there is none, or if it is the currency of the
+    /// market.
     #[must_use]
     pub fn unit_label(self) -> (&'static str, &'static str) {
         match self {
             Self::Mileage => ("км", "km"),
             Self::EngineVolume => ("л", "l"),
             Self::EnginePower => ("л.\u{a0}с.", "hp"),
-            Self::Price => ("₽", "₽"),
+            Self::DaysListed => ("дн.", "days"),
             _ => ("", ""),
         }
     }
@@ -270,7 +259,8 @@ impl Column {
             Self::Region => "Москва",
             Self::Color => "белый",
             Self::ListingDate => "2026-03-17",
-            Self::Price => "1350000",
+            Self::Price | Self::SalePrice => "1350000",
+            Self::DaysListed => "21",
         }
     }
 
@@ -279,41 +269,6 @@ impl Column {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.name() == name)
     }
-
-    /// The column of a table header: its name or one of its alternatives, in any case and spacing, with `_` or spaces
-    /// between words.
-    #[must_use]
-    pub fn from_header(header: &str) -> Option<Self> {
-        static BY_HEADER: LazyLock<HashMap<String, Column>> = LazyLock::new(|| {
-            let mut columns = HashMap::new();
-            for column in Column::ALL {
-                for header in [column.name()].iter().chain(column.headers()) {
-                    columns.entry(fold_header(header)).or_insert(column);
-                }
-            }
-            columns
-        });
-        BY_HEADER.get(&fold_header(header)).copied()
-    }
-
-    /// The rank of a header among those of the column, where the name ranks first. `None` if it is not a header of the
-    /// column.
-    #[must_use]
-    pub fn header_rank(self, header: &str) -> Option<usize> {
-        let header = fold_header(header);
-        let mut known = std::iter::once(self.name()).chain(self.headers().iter().copied());
-        known.position(|known| fold_header(known) == header)
-    }
-
-    /// The bounds of a number in the current year; `None` for text and dates.
-    #[must_use]
-    pub fn bounds(self, current_year: i32) -> Option<(f64, f64)> {
-        match self.kind() {
-            Kind::Integer { min, .. } if self == Self::Year => Some((min, f64::from(current_year) + 1.0)),
-            Kind::Integer { min, max } | Kind::Decimal { min, max } => Some((min, max)),
-            Kind::Text | Kind::Date => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -321,34 +276,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_match_in_any_spelling() {
-        for (header, column) in [
-            ("  Год   Выпуска ", Column::Year),
-            ("ОБЪЕМ", Column::EngineVolume),
-            ("объём", Column::EngineVolume),
-            ("Vehicle Generation", Column::VehicleGeneration),
-            ("л.с.", Column::EnginePower),
-            ("\u{feff}brand", Column::Brand),
-        ] {
-            assert_eq!(Column::from_header(header), Some(column), "{header}");
-        }
-        assert_eq!(Column::from_header("комментарий"), None);
-    }
-
-    #[test]
     fn column_names_match_their_json_form() {
         for column in Column::ALL {
             assert_eq!(serde_json::to_value(column).unwrap(), column.name());
-        }
-    }
-
-    #[test]
-    fn headers_are_unambiguous() {
-        let mut seen = std::collections::HashMap::new();
-        for column in Column::ALL {
-            for header in column.headers().iter().chain([&column.name()]) {
-                assert_eq!(seen.insert(fold_header(header), column), None, "{header}");
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::column::Column;
-use crate::synonyms;
+use crate::market::Market;
 
 /// A categorical feature: one or more text columns that identify a category together, such as a model name with its
 /// brand.
@@ -122,9 +122,10 @@ impl FeatureSchema {
         features.filter_map(|feature| Some((column(feature)?, feature.known_texts(leading)))).collect()
     }
 
-    /// The schema of this build's features, with one vocabulary per categorical feature in the order of [`CATEGORICAL`].
+    /// The schema of this build's features in a market, with one vocabulary per categorical feature in the order of
+    /// [`CATEGORICAL`].
     #[must_use]
-    pub fn new(vocabularies: Vec<Vec<Vec<String>>>) -> Self {
+    pub fn new(vocabularies: Vec<Vec<Vec<String>>>, market: &Market) -> Self {
         let categorical = CATEGORICAL
             .iter()
             .zip(vocabularies)
@@ -138,7 +139,7 @@ impl FeatureSchema {
             .iter()
             .map(|column| NumericFeature { name: column.name().to_owned(), unit: column.unit().to_owned() })
             .collect();
-        Self { fingerprint: String::new(), categorical, numeric, synonyms: synonyms_by_column() }.with_fingerprint()
+        Self { fingerprint: String::new(), categorical, numeric, synonyms: market.synonyms() }.with_fingerprint()
     }
 
     /// The same schema with its fingerprint recomputed.
@@ -180,25 +181,13 @@ impl FeatureSchema {
     }
 }
 
-fn synonyms_by_column() -> BTreeMap<String, BTreeMap<String, String>> {
-    Column::ALL
-        .into_iter()
-        .filter(|column| !synonyms::synonyms_of(*column).is_empty())
-        .map(|column| {
-            let table =
-                synonyms::synonyms_of(column).iter().map(|(word, meaning)| ((*word).to_owned(), (*meaning).to_owned()));
-            (column.name().to_owned(), table.collect())
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_fingerprint_depends_on_the_content() {
-        let empty = FeatureSchema::new(vec![Vec::new(); CATEGORICAL.len()]);
+        let empty = FeatureSchema::new(vec![Vec::new(); CATEGORICAL.len()], Market::russia());
         assert!(empty.is_intact());
         let mut changed = empty.clone();
         changed.categorical[0].values.push(vec!["kia".into()]);

@@ -1,12 +1,14 @@
 //! The identity of a listing: exact duplicates, relisted cars, and the split.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use crate::cell::{is_missing_word, missing_words};
 use crate::column::{Column, Kind};
-use crate::listing::Listing;
-use crate::synonyms::{self, canonical};
+use crate::listing::{Listing, Targets};
+use crate::market::Market;
 use crate::value::Value;
 
 /// A split of the data.
@@ -49,16 +51,19 @@ pub const VARYING_COLUMNS: [Column; 3] = [Column::ListingDate, Column::Region, C
 /// then converted. Changes of the word tables are detected without it.
 const RULES_VERSION: u32 = 1;
 
-/// A hash of this build's canonical form: its rules, synonyms and words for "unknown". It is stored with the listings,
-/// whose own hashes depend on it.
+/// A hash of this build's canonical form of a market's listings: its rules, synonyms and words for "unknown". It is stored with
+/// the listings, whose own hashes depend on it.
 #[must_use]
-pub fn canonical_form() -> [u8; 16] {
-    let synonyms = |column| synonyms::synonyms_of(column).iter().flat_map(|(word, meaning)| [*word, *meaning]);
-    let columns = Column::ALL.into_iter().flat_map(|column| std::iter::once(column.name()).chain(synonyms(column)));
+pub fn canonical_form(market: &Market) -> [u8; 16] {
+    let synonyms = market.synonyms();
+    let of = |(column, words): (&String, &BTreeMap<String, String>)| {
+        let words = words.iter().flat_map(|(word, value)| [word.clone(), value.clone()]);
+        std::iter::once(column.clone()).chain(words).collect::<Vec<_>>()
+    };
     let mut hash = Sha256::new();
     hash.update(RULES_VERSION.to_le_bytes());
-    for text in columns.chain(missing_words().iter().copied()) {
-        feed(&mut hash, Some(&Value::Text(text.to_owned())));
+    for text in synonyms.iter().flat_map(of).chain(missing_words().iter().map(|word| (*word).to_owned())) {
+        feed(&mut hash, Some(&Value::Text(text)));
     }
     first_16(&hash.finalize())
 }
@@ -66,12 +71,12 @@ pub fn canonical_form() -> [u8; 16] {
 /// The canonical form in which a listing is stored: text folded, synonyms resolved, numbers rounded to the precision of
 /// the database. Idempotent.
 #[must_use]
-pub fn canonical_listing(listing: &Listing) -> Listing {
+pub fn canonical_listing(listing: &Listing, market: &Market) -> Listing {
     let mut folded = Listing::default();
     for column in Column::descriptive() {
         let value = match listing.get(*column) {
             Some(Value::Text(text)) => {
-                let text = canonical(*column, text);
+                let text = market.canonical(*column, text);
                 (Column::REQUIRED.contains(column) || !is_missing_word(&text)).then_some(Value::Text(text))
             }
             Some(Value::Number(number)) if matches!(column.kind(), Kind::Decimal { .. }) => {
@@ -95,7 +100,7 @@ pub fn single_precision(number: f64) -> f64 {
 /// The identity of a stored listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Hash of all columns, including price and date: rows with equal hashes are duplicates.
+    /// Hash of all columns, including targets and date: rows with equal hashes are duplicates.
     pub content_hash: [u8; 16],
     /// Equal for all listings of a car.
     pub listing_group: [u8; 16],
@@ -110,13 +115,13 @@ impl Identity {
     /// The same `car_group` in two sources means two groups, since each source numbers its cars independently. Both
     /// groups share a split, in case it is the same car after all.
     #[must_use]
-    pub fn new(canonical: &Listing, price: f64, car_group: Option<CarGroup>, source: Option<&str>) -> Self {
+    pub fn new(canonical: &Listing, targets: &Targets, car_group: Option<CarGroup>, source: Option<&str>) -> Self {
         let listing_group = match car_group {
             Some(car_group) => car_group.scoped_to(source),
             None => hash_stable_columns(canonical),
         };
         let bucket = bucket(&car_group.map_or(listing_group, |car_group| car_group.0));
-        Self { content_hash: hash_content(canonical, price), listing_group, bucket }
+        Self { content_hash: hash_content(canonical, targets), listing_group, bucket }
     }
 }
 
@@ -145,12 +150,19 @@ impl CarGroup {
 }
 
 /// Hashes a whole row; the listing is in canonical form.
-fn hash_content(canonical: &Listing, price: f64) -> [u8; 16] {
+fn hash_content(canonical: &Listing, targets: &Targets) -> [u8; 16] {
     let mut hash = Sha256::new();
     for column in Column::descriptive() {
         feed(&mut hash, canonical.get(*column));
     }
-    feed(&mut hash, Some(&Value::Number(price)));
+    feed(&mut hash, Some(&Value::Number(targets.price)));
+    // A missing one adds nothing: listings that were stored before there were these keep their hashes.
+    for (column, target) in [(Column::SalePrice, targets.sale_price), (Column::DaysListed, targets.days_listed)] {
+        if let Some(target) = target {
+            feed(&mut hash, Some(&Value::Text(column.name().to_owned())));
+            feed(&mut hash, Some(&Value::Number(target)));
+        }
+    }
     first_16(&hash.finalize())
 }
 
@@ -223,11 +235,11 @@ mod tests {
             (Column::Mileage, Cell::Number(mileage)),
             (Column::Region, Cell::Text(region)),
         ];
-        canonical_listing(&Listing::from_cells(cells, today).unwrap())
+        canonical_listing(&Listing::from_cells(cells, Market::russia(), today).unwrap(), Market::russia())
     }
 
     fn identity(listing: &Listing, car_group: Option<&str>, source: Option<&str>) -> Identity {
-        Identity::new(listing, 5.0, car_group.map(CarGroup::new), source)
+        Identity::new(listing, &Targets::price(5.0), car_group.map(CarGroup::new), source)
     }
 
     #[test]
@@ -253,13 +265,20 @@ mod tests {
 
     #[test]
     fn duplicates_have_equal_hashes_in_any_spelling() {
-        assert_eq!(hash_content(&listing(1.0, "МОСКВА"), 5.0), hash_content(&listing(1.0, " мск "), 5.0),);
-        assert_ne!(hash_content(&listing(1.0, "Москва"), 5.0), hash_content(&listing(1.0, "Москва"), 6.0));
+        let hash = |listing: &Listing, price| hash_content(listing, &Targets::price(price));
+        assert_eq!(hash(&listing(1.0, "МОСКВА"), 5.0), hash(&listing(1.0, " мск "), 5.0),);
+        assert_ne!(hash(&listing(1.0, "Москва"), 5.0), hash(&listing(1.0, "Москва"), 6.0));
+        let sold = Targets { sale_price: Some(4.0), ..Targets::price(5.0) };
+        let stood = Targets { days_listed: Some(4.0), ..Targets::price(5.0) };
+        let moscow = listing(1.0, "Москва");
+        assert_ne!(hash_content(&moscow, &sold), hash(&moscow, 5.0));
+        assert_ne!(hash_content(&moscow, &sold), hash_content(&moscow, &stood));
         let mut long = listing(1.0, "н/д");
         long.set(Column::EngineVolume, Some(Value::Number(1.598_000_000_1)));
         let mut short = listing(1.0, "-");
         short.set(Column::EngineVolume, Some(Value::Number(1.598)));
-        assert_eq!(canonical_listing(&long), canonical_listing(&short));
+        let canonical = |listing| canonical_listing(listing, Market::russia());
+        assert_eq!(canonical(&long), canonical(&short));
     }
 
     /// Stored listings have these hashes. If this test fails, increment [`RULES_VERSION`] and update the hashes.

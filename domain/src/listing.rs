@@ -2,12 +2,13 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::cell::{self, Cell};
+use crate::cell::{self, Cell, Reading};
 use crate::column::Column;
+use crate::market::Market;
 use crate::problem::{Problem, Reason};
 use crate::value::Value;
 
-const WIDTH: usize = Column::ALL.len() - 1;
+const WIDTH: usize = Column::ALL.len() - Column::TARGETS.len();
 
 /// A car as described by a listing, without its price. Any column may be missing; [`Listing::from_cells`] checks that
 /// the required ones are present.
@@ -17,22 +18,32 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Parses and validates cells. Columns without a cell are missing; [`Column::Price`] is ignored.
+    /// Parses and validates cells as written in a market. Columns without a cell are missing; the targets are ignored.
     ///
     /// # Errors
     /// All invalid cells and missing required columns.
     pub fn from_cells<'a>(
         cells: impl IntoIterator<Item = (Column, Cell<'a>)>,
+        market: &Market,
         today: NaiveDate,
+    ) -> Result<Self, Vec<Problem>> {
+        let reading = Reading { market, year: today.year() };
+        let cells = cells.into_iter().filter(|(column, _)| !Column::TARGETS.contains(column));
+        Self::from_values(cells.map(|(column, cell)| (column, cell::parse_cell(column, &cell, reading))))
+    }
+
+    /// Collects parsed cells.
+    ///
+    /// # Errors
+    /// All invalid cells and missing required columns.
+    pub fn from_values(
+        values: impl IntoIterator<Item = (Column, Result<Option<Value>, Problem>)>,
     ) -> Result<Self, Vec<Problem>> {
         let mut listing = Self::default();
         let mut problems = Vec::new();
-        for (column, cell) in cells {
-            if column == Column::Price {
-                continue;
-            }
-            match cell::parse_cell(column, &cell, today.year()) {
-                Ok(value) => listing.values[column as usize] = value,
+        for (column, value) in values {
+            match value {
+                Ok(value) => listing.set(column, value),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -45,13 +56,13 @@ impl Listing {
         if problems.is_empty() { Ok(listing) } else { Err(problems) }
     }
 
-    /// The value of a column, if present. A listing has no price.
+    /// The value of a column, if present. A listing has no targets.
     #[must_use]
     pub fn get(&self, column: Column) -> Option<&Value> {
         self.values.get(column as usize)?.as_ref()
     }
 
-    /// Sets a validated value. A price is ignored.
+    /// Sets a validated value. A target is ignored.
     pub fn set(&mut self, column: Column, value: Option<Value>) {
         if let Some(slot) = self.values.get_mut(column as usize) {
             *slot = value;
@@ -95,13 +106,32 @@ impl Listing {
     }
 }
 
+/// What models predict of a listing, in the units of its market.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Targets {
+    /// The asking price, positive.
+    pub price: f64,
+    /// What the car was sold for, if known.
+    pub sale_price: Option<f64>,
+    /// For how many days it was listed, if known.
+    pub days_listed: Option<f64>,
+}
+
+impl Targets {
+    /// Only an asking price.
+    #[must_use]
+    pub fn price(price: f64) -> Self {
+        Self { price, sale_price: None, days_listed: None }
+    }
+}
+
 /// A listing with its asking price.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PricedListing {
     /// The car.
     pub listing: Listing,
-    /// Asking price in RUB, positive.
-    pub price: f64,
+    /// What models predict of it.
+    pub targets: Targets,
     /// The `car_group` of the row, if any; relisted cars share one.
     pub car_group: Option<String>,
     /// Where the row came from; never a feature.
@@ -125,6 +155,7 @@ mod tests {
                 (Column::Mileage, Cell::Text("96 000 км")),
                 (Column::OwnersCount, Cell::Text("4 и более")),
             ],
+            Market::russia(),
             today(),
         )
         .unwrap();
@@ -138,6 +169,7 @@ mod tests {
     fn every_problem_is_reported_once() {
         let problems = Listing::from_cells(
             [(Column::Year, Cell::Text("two thousand")), (Column::Mileage, Cell::Number(-1.0))],
+            Market::russia(),
             today(),
         )
         .unwrap_err();

@@ -2,6 +2,7 @@
 
 use chrono::{Datelike, NaiveDate};
 
+use crate::cell::Reading;
 use crate::column::{Column, Kind, MAX_TEXT_CHARS};
 use crate::problem::Reason;
 
@@ -32,21 +33,22 @@ impl Value {
         Ok((!text.is_empty()).then_some(Self::Text(text)))
     }
 
-    /// A number of a numeric column.
+    /// A number of a numeric column, in the stored unit.
     ///
     /// # Errors
     /// The number is not finite, not whole where the column requires it, or out of bounds.
-    pub fn number(column: Column, number: f64, current_year: i32) -> Result<Self, Reason> {
+    pub fn number(column: Column, number: f64, reading: Reading<'_>) -> Result<Self, Reason> {
         if !number.is_finite() {
             return Err(Reason::NotANumber);
         }
         if matches!(column.kind(), Kind::Integer { .. }) && number.fract() != 0.0 {
             return Err(Reason::NotAnInteger);
         }
-        match column.bounds(current_year) {
-            Some((min, max)) if !(min..=max).contains(&number) => Err(Reason::OutOfRange { min, max }),
-            _ => Ok(Self::Number(number)),
+        if reading.bounds(column).is_none_or(|(min, max)| (min..=max).contains(&number)) {
+            return Ok(Self::Number(number));
         }
+        let (min, max) = reading.shown_bounds(column).unwrap_or_default();
+        Err(Reason::OutOfRange { min, max })
     }
 
     /// A date of a listing.

@@ -5,29 +5,31 @@
 
 use chrono::Datelike;
 
+use super::Reading;
 use super::date::parse_date;
 use crate::column::Column;
 use crate::fold::fold;
+use crate::market::{Distance, Market};
 use crate::problem::Reason;
 
 /// Metric horsepower per kilowatt.
 const HP_PER_KW: f64 = 1.359_62;
 
-/// Parses a text as a number in the unit of its column. Bounds only help to disambiguate; they are not enforced.
-pub(super) fn parse_number(column: Column, text: &str, current_year: i32) -> Result<f64, Reason> {
+/// Parses a text as a number in the stored unit of its column. Bounds only help to disambiguate; they are not enforced.
+pub(super) fn parse_number(column: Column, text: &str, reading: Reading<'_>) -> Result<f64, Reason> {
     if let Some(number) = parse_bare_number(column, text) {
-        return Ok(cubic_centimetres_to_litres(column, number));
+        return convert_bare_number(column, number, reading);
     }
     let plain = normalize_characters(text);
     // A spreadsheet marks a number stored as text with an apostrophe.
     let text = strip_approximation(plain.strip_prefix('\'').unwrap_or(&plain));
     match column {
-        Column::Year => match parse_year_of_date(text) {
+        Column::Year => match parse_year_of_date(text, reading.market) {
             Some(year) => Ok(year),
-            None => parse_quantity(column, text, current_year).map(|quantity| quantity.value),
+            None => parse_quantity(column, text, reading).map(|quantity| quantity.value),
         },
-        Column::EngineVolume | Column::EnginePower => parse_engine(column, text, current_year),
-        _ => parse_quantity(column, text, current_year).map(|quantity| quantity.value),
+        Column::EngineVolume | Column::EnginePower => parse_engine(column, text, reading),
+        _ => parse_quantity(column, text, reading).map(|quantity| quantity.value),
     }
 }
 
@@ -40,8 +42,16 @@ fn parse_bare_number(column: Column, text: &str) -> Option<f64> {
     if is_bare { text.parse().ok() } else { None }
 }
 
+/// Converts a number without a unit to the stored unit.
+pub(super) fn convert_bare_number(column: Column, number: f64, reading: Reading<'_>) -> Result<f64, Reason> {
+    if column == Column::Mileage && number.fract() != 0.0 {
+        return Err(Reason::NotAnInteger);
+    }
+    Ok(cubic_centimetres_to_litres(column, reading.market.to_stored(column, number)))
+}
+
 /// Takes a volume of 100 or more as cubic centimetres.
-pub(super) fn cubic_centimetres_to_litres(column: Column, number: f64) -> f64 {
+fn cubic_centimetres_to_litres(column: Column, number: f64) -> f64 {
     if column == Column::EngineVolume && number >= MIN_CUBIC_CENTIMETRES { litres(number) } else { number }
 }
 
@@ -70,9 +80,10 @@ fn strip_approximation(text: &str) -> &str {
 }
 
 /// The year of a date or a month: `12/2018`, `2018-12`, `17.05.2018`.
-fn parse_year_of_date(text: &str) -> Option<f64> {
+fn parse_year_of_date(text: &str, market: &Market) -> Option<f64> {
+    let text = strip_header(Column::Year, text, market);
     let date = text.trim_end_matches(|c: char| c.is_alphabetic() || matches!(c, '.' | ' '));
-    parse_unit(Column::Year, &text[date.len()..])?;
+    parse_unit(Column::Year, &text[date.len()..], market)?;
     let parts: Vec<&str> = date.split(['.', '/', '-']).collect();
     let is_month = |part: &str| part.parse().is_ok_and(|month: u8| (1..=12).contains(&month));
     match parts[..] {
@@ -85,15 +96,15 @@ fn parse_year_of_date(text: &str) -> Option<f64> {
 
 /// Parses combined descriptions such as `1.6 (106 л.с.)` and `77 кВт / 105 л.с.`. Parts with a unit of the column count,
 /// as does a bare first part for a volume; any other part must contain letters.
-fn parse_engine(column: Column, text: &str, current_year: i32) -> Result<f64, Reason> {
+fn parse_engine(column: Column, text: &str, reading: Reading<'_>) -> Result<f64, Reason> {
     let listed = text.replace(", ", ";");
     let parts: Vec<&str> = listed.split(['(', ')', '/', ';']).map(str::trim).filter(|part| !part.is_empty()).collect();
     if parts.len() < 2 {
-        return parse_quantity(column, text, current_year).map(|quantity| quantity.value);
+        return parse_quantity(column, text, reading).map(|quantity| quantity.value);
     }
     let mut found: Option<Quantity> = None;
     for (index, part) in parts.iter().enumerate() {
-        let parsed = parse_quantity(column, part, current_year);
+        let parsed = parse_quantity(column, part, reading);
         let may_be_bare = column == Column::EngineVolume && index == 0;
         match parsed {
             Ok(quantity) if quantity.measure != Measure::Bare || may_be_bare => match &found {
@@ -125,6 +136,8 @@ enum Measure {
     Own,
     CubicCentimetres,
     Kilowatts,
+    /// Of a mileage in a market of miles.
+    Kilometres,
 }
 
 /// A number converted to the unit of its column, and the unit it was written in.
@@ -135,25 +148,27 @@ struct Quantity {
 }
 
 /// Parses a number with an optional unit, or a sum such as `1 млн 350 тыс.`.
-fn parse_quantity(column: Column, text: &str, current_year: i32) -> Result<Quantity, Reason> {
-    let text = if column == Column::Price { strip_currency(text) } else { text };
+fn parse_quantity(column: Column, text: &str, reading: Reading<'_>) -> Result<Quantity, Reason> {
+    let text = if column.is_money() { strip_currency(column, text, reading.market) } else { text };
     let (number, rest) = NumberToken::scan(text).ok_or(Reason::NotANumber)?;
     let rest = rest.trim_start();
-    let counts = matches!(column, Column::Mileage | Column::Price);
+    let counts = column == Column::Mileage || column.is_money();
     if counts && let Some(digit) = rest.find(|c: char| c.is_ascii_digit()) {
         let (_, zeros) =
-            parse_unit(column, &rest[..digit]).filter(|(_, zeros)| *zeros > 0).ok_or(Reason::NotANumber)?;
-        let more = parse_quantity(column, &rest[digit..], current_year)?;
-        let number = number.value(column, Measure::Own, zeros, current_year)?;
+            parse_unit(column, &rest[..digit], reading.market).filter(|(_, zeros)| *zeros > 0).ok_or(Reason::NotANumber)?;
+        let more = parse_quantity(column, &rest[digit..], reading)?;
+        let number = number.value(column, Measure::Own, zeros, reading)?;
         let is_smaller = more.value >= 0.0 && more.value < 10_f64.powi(zeros);
+        let number = if column == Column::Mileage { reading.market.to_stored(column, number) } else { number };
         let sum = Quantity { value: number + more.value, measure: Measure::Own };
         return if is_smaller && number > 0.0 { Ok(sum) } else { Err(Reason::NotANumber) };
     }
-    let (measure, zeros) = parse_unit(column, rest).ok_or(Reason::NotANumber)?;
-    let number = number.value(column, measure, zeros, current_year)?;
+    let (measure, zeros) = parse_unit(column, rest, reading.market).ok_or(Reason::NotANumber)?;
+    let number = number.value(column, measure, zeros, reading)?;
     let value = match measure {
+        Measure::Bare | Measure::Own if column == Column::Mileage => convert_bare_number(column, number, reading)?,
         Measure::Bare => cubic_centimetres_to_litres(column, number),
-        Measure::Own => number,
+        Measure::Own | Measure::Kilometres => number,
         Measure::CubicCentimetres if number > 0.0 && number < MIN_CUBIC_CENTIMETRES => {
             return Err(Reason::Ambiguous { first: number / 1000.0, second: number });
         }
@@ -163,8 +178,8 @@ fn parse_quantity(column: Column, text: &str, current_year: i32) -> Result<Quant
     Ok(Quantity { value, measure })
 }
 
-fn strip_currency(text: &str) -> &str {
-    let rest = units(Column::Price).iter().filter_map(|unit| text.strip_prefix(unit));
+fn strip_currency<'t>(column: Column, text: &'t str, market: &Market) -> &'t str {
+    let rest = units(column, market).filter_map(|unit| text.strip_prefix(unit));
     let mut rest = rest.map(|rest| rest.trim_start_matches(['.', ' ']));
     rest.find(|rest| rest.starts_with(|c: char| c.is_ascii_digit())).unwrap_or(text)
 }
@@ -206,18 +221,22 @@ impl<'t> NumberToken<'t> {
     }
 
     /// The value, multiplied by `10^zeros`.
-    fn value(&self, column: Column, measure: Measure, zeros: i32, current_year: i32) -> Result<f64, Reason> {
+    fn value(&self, column: Column, measure: Measure, zeros: i32, reading: Reading<'_>) -> Result<f64, Reason> {
         let (decimal, grouped) = match (self.decimal(zeros), self.grouped(zeros)) {
             (Some(decimal), Some(grouped)) => (decimal, grouped),
             (decimal, grouped) => return decimal.or(grouped).ok_or(Reason::NotANumber),
         };
-        let fits = |number| column.bounds(current_year).is_none_or(|(min, max)| (min..=max).contains(&number));
+        let fits = |number| reading.shown_bounds(column).is_none_or(|(min, max)| (min..=max).contains(&number));
         match column {
             // Nobody groups digits of millions or of numbers with an exponent.
             _ if zeros >= 6 || self.exponent.is_some() => Ok(decimal),
             Column::EngineVolume => Ok(if measure == Measure::CubicCentimetres { grouped } else { decimal }),
             _ if !fits(grouped) => Ok(decimal),
             _ if !fits(decimal) => Ok(grouped),
+            _ if reading.market.definition().decimal_separator.is_some() => {
+                let is_decimal = self.separators.last() == reading.market.definition().decimal_separator.as_ref();
+                Ok(if is_decimal { decimal } else { grouped })
+            }
             // 150,000 km: nobody writes three decimals of a kilometre.
             _ if self.separators == [','] && zeros == 0 => Ok(grouped),
             _ => Err(Reason::Ambiguous { first: decimal, second: grouped }),
@@ -268,17 +287,32 @@ fn parse_exponent(text: &str) -> Option<(i32, &str)> {
     (!digits.is_empty() && !rest.starts_with(char::is_alphabetic)).then_some((exponent, rest))
 }
 
+/// `03/2016` of `Erstzulassung 03/2016`.
+fn strip_header<'t>(column: Column, text: &'t str, market: &Market) -> &'t str {
+    let digit = text.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+    let heading = market.heading(text[..digit].trim_end_matches([' ', ':']));
+    if heading.is_some_and(|heading| heading.column == column) { &text[digit..] } else { text }
+}
+
+/// Whether a text is a unit of the column's numbers in the market.
+pub(crate) fn is_unit(column: Column, text: &str, market: &Market) -> bool {
+    parse_unit(column, text, market).is_some_and(|(measure, zeros)| measure != Measure::Bare || zeros > 0)
+}
+
 /// The unit and its power of ten; `None` if it is not a unit of the column.
-fn parse_unit(column: Column, text: &str) -> Option<(Measure, i32)> {
+fn parse_unit(column: Column, text: &str, market: &Market) -> Option<(Measure, i32)> {
     let unit: String = text.chars().filter(|c| !matches!(c, '.' | ' ')).collect();
     // German prices: 12.500,-
-    let unit = if column == Column::Price { unit.trim_start_matches(",-").trim_start_matches('-') } else { &unit };
+    let unit = if column.is_money() { unit.trim_start_matches(",-").trim_start_matches('-') } else { &unit };
     if unit.is_empty() {
         return Some((Measure::Bare, 0));
     }
     match column {
-        _ if units(column).contains(&unit) => Some((Measure::Own, 0)),
-        Column::Mileage | Column::Price => parse_multiplied_unit(column, unit),
+        _ if units(column, market).any(|own| own == unit) => Some((Measure::Own, 0)),
+        Column::Mileage if KILOMETRES.contains(&unit) && market.definition().distance == Distance::Miles => {
+            Some((Measure::Kilometres, 0))
+        }
+        _ if column == Column::Mileage || column.is_money() => parse_multiplied_unit(column, unit, market),
         Column::EngineVolume if CUBIC_CENTIMETRES.contains(&unit) => Some((Measure::CubicCentimetres, 0)),
         Column::EngineVolume if text.split_whitespace().all(|tag| ENGINE_TAGS.split(' ').any(|known| known == tag)) => {
             Some((Measure::Bare, 0))
@@ -288,45 +322,52 @@ fn parse_unit(column: Column, text: &str) -> Option<(Measure, i32)> {
     }
 }
 
-fn parse_multiplied_unit(column: Column, unit: &str) -> Option<(Measure, i32)> {
-    let millions = if column == Column::Price { MILLIONS } else { &MILLIONS[2..] };
+fn parse_multiplied_unit(column: Column, unit: &str, market: &Market) -> Option<(Measure, i32)> {
+    let millions = if column.is_money() { MILLIONS } else { &MILLIONS[2..] };
     let words = THOUSANDS.iter().map(|word| (word, 3)).chain(millions.iter().map(|word| (word, 6)));
     let mut zeros = words.filter_map(|(word, zeros)| Some((unit.strip_prefix(word)?, zeros)));
-    let (_, zeros) = zeros.find(|(unit, _)| unit.is_empty() || units(column).contains(unit))?;
+    let (_, zeros) = zeros.find(|(unit, _)| unit.is_empty() || units(column, market).any(|own| own == *unit))?;
     Some((Measure::Own, zeros))
 }
 
-/// Spellings of the column's own unit, without dots and spaces.
-fn units(column: Column) -> &'static [&'static str] {
-    match column {
-        Column::Mileage => &["км", "km", "kms", "километров", "километра", "kilometer", "kilometers", "kilometres"],
+/// Spellings of the unit in which numbers of the column are written, without dots and spaces.
+fn units(column: Column, market: &Market) -> impl Iterator<Item = &str> {
+    let definition = market.definition();
+    let currency = if column.is_money() { definition.currency_spellings.as_slice() } else { &[] };
+    let fixed: &[&str] = match column {
+        Column::Mileage if definition.distance == Distance::Miles => MILES,
+        Column::Mileage => KILOMETRES,
         Column::EnginePower => &["лс", "hp", "ps", "bhp", "сил", "лошсил", "лошадиныхсил"],
-        Column::Price => &["руб", "р", "p", "₽", "rub", "rur", "рублей", "рубля", "рубль"],
         Column::Year => &["г", "год", "года", "гв", "гвып", "гвыпуска", "годвыпуска", "годавыпуска"],
         Column::EngineVolume => &["л", "l", "ltr", "литр", "литра", "литров", "liter", "litre", "litres"],
-        Column::OwnersCount => &[
-            "+",
-            "иболее",
-            "илиболее",
-            "ибольше",
-            "илибольше",
-            "иболеевладельцев",
-            "илиболеевладельцев",
-            "владелец",
-            "владельца",
-            "владельцев",
-            "хозяин",
-            "хозяина",
-            "хозяев",
-            "owner",
-            "owners",
-            "ormore",
-            "halter",
-        ],
+        Column::DaysListed => &["д", "дн", "дней", "дня", "день", "day", "days", "tag", "tage"],
+        Column::OwnersCount => OWNERS,
         _ => &[],
-    }
+    };
+    currency.iter().map(String::as_str).chain(fixed.iter().copied())
 }
 
+const KILOMETRES: &[&str] = &["км", "km", "kms", "километров", "километра", "kilometer", "kilometers", "kilometres"];
+const MILES: &[&str] = &["miles", "mile", "mi", "m", "мили", "миль"];
+const OWNERS: &[&str] = &[
+    "+",
+    "иболее",
+    "илиболее",
+    "ибольше",
+    "илибольше",
+    "иболеевладельцев",
+    "илиболеевладельцев",
+    "владелец",
+    "владельца",
+    "владельцев",
+    "хозяин",
+    "хозяина",
+    "хозяев",
+    "owner",
+    "owners",
+    "ormore",
+    "halter",
+];
 const THOUSANDS: &[&str] = &["тысячи", "тысяч", "тыс", "т", "tsd", "t", "k", "к"];
 /// The two single letters come first: for a mileage they would be metres.
 const MILLIONS: &[&str] = &["м", "m", "миллионов", "миллиона", "миллион", "млн", "mln", "mio"];
