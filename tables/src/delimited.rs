@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 
 use csv::{ByteRecord, ReaderBuilder, StringRecord, Terminator};
+use domain::Market;
 
 use crate::encoding::{Encoding, looks_like_windows_1251};
 use crate::error::Fault;
@@ -86,6 +87,7 @@ pub(crate) fn detect_delimiter(
     format: Format,
     encoding: Option<Encoding>,
     limits: &Limits,
+    market: &Market,
 ) -> Result<u8, Fault> {
     const SAMPLE: u64 = 1 << 18;
     let mut sample = Vec::new();
@@ -93,7 +95,7 @@ pub(crate) fn detect_delimiter(
     text.take(SAMPLE).read_to_end(&mut sample).map_err(Fault::from_read)?;
     let mut best = (0, 0, b',');
     for delimiter in *b",;\t" {
-        let (columns, fields) = score_delimiter(&sample, delimiter);
+        let (columns, fields) = score_delimiter(&sample, delimiter, market);
         if (columns, fields) > (best.0, best.1) {
             best = (columns, fields, delimiter);
         }
@@ -102,13 +104,13 @@ pub(crate) fn detect_delimiter(
 }
 
 /// The numbers of recognized columns and of fields in the best of the first rows with a delimiter.
-fn score_delimiter(sample: &[u8], delimiter: u8) -> (usize, usize) {
+fn score_delimiter(sample: &[u8], delimiter: u8, market: &Market) -> (usize, usize) {
     let mut reader = reader(Cursor::new(sample), delimiter);
     let max_rows = usize::try_from(MAX_HEADER_ROW).unwrap_or(usize::MAX);
     let rows = reader.byte_records().take(max_rows).filter_map(Result::ok);
     let counts = rows.map(|row| {
         let row = StringRecord::from_byte_record_lossy(row);
-        (recognized(row.iter()).count(), row.len())
+        (recognized(row.iter(), market).count(), row.len())
     });
     counts.max().unwrap_or_default()
 }
@@ -176,7 +178,8 @@ mod tests {
             ("a;b;c", b';'),
         ] {
             let source = Source::bytes("t", text.as_bytes());
-            assert_eq!(detect_delimiter(&source, Format::Csv, None, &Limits::default()).unwrap(), delimiter, "{text}");
+            let detected = detect_delimiter(&source, Format::Csv, None, &Limits::default(), Market::russia());
+            assert_eq!(detected.unwrap(), delimiter, "{text}");
         }
     }
 

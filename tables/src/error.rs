@@ -70,8 +70,8 @@ pub enum Fault {
     /// Required columns are missing.
     #[error("{}", describe_missing(missing, found))]
     MissingColumns {
-        /// The missing columns.
-        missing: Vec<Column>,
+        /// The missing columns, each with its accepted headers.
+        missing: Vec<(Column, String)>,
         /// The headers of the best candidate row.
         found: Vec<String>,
     },
@@ -150,11 +150,9 @@ const MAX_HEADERS: usize = 40;
 /// The maximum length of a header in a message, in characters.
 const MAX_HEADER_CHARS: usize = 60;
 
-fn describe_missing(missing: &[Column], found: &[String]) -> String {
-    let missing: Vec<String> = missing
-        .iter()
-        .map(|column| format!("{} (accepted headers: {})", column.name(), accepted_headers(*column)))
-        .collect();
+fn describe_missing(missing: &[(Column, String)], found: &[String]) -> String {
+    let describe = |(column, accepted): &(Column, String)| format!("{} (accepted headers: {accepted})", column.name());
+    let missing: Vec<String> = missing.iter().map(describe).collect();
     let missing = missing.join(" and ");
     let searched = crate::limits::MAX_HEADER_ROW;
     if found.is_empty() {
@@ -167,7 +165,3 @@ fn describe_missing(missing: &[Column], found: &[String]) -> String {
     format!("missing required column {missing}; the headers found in the first {searched} rows are {found}{more}")
 }
 
-fn accepted_headers(column: Column) -> String {
-    let headers: Vec<&str> = [column.name()].iter().chain(column.headers()).copied().collect();
-    headers.join(" / ")
-}

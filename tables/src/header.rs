@@ -2,8 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use domain::Column;
 use domain::fold::fold_header;
+use domain::market::Heading;
+use domain::{Column, Market};
 
 use crate::error::Fault;
 
@@ -16,13 +17,15 @@ pub struct Header {
     pub row: u64,
     /// The headers as written, starting at the first column.
     pub headers: Vec<String>,
+    /// How the table is read.
+    pub market: Market,
     meanings: Vec<Meaning>,
     columns: Vec<(Column, Vec<usize>)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Meaning {
-    Column(Column),
+    Column(Heading),
     CarGroup,
     Source,
     Unknown,
@@ -32,6 +35,15 @@ impl Header {
     /// The columns of a listing that the table has, each with the indices of its headers, the most specific one first.
     pub fn columns(&self) -> impl Iterator<Item = (Column, &[usize])> {
         self.columns.iter().map(|(column, indices)| (*column, indices.as_slice()))
+    }
+
+    /// The unit in the header at an index.
+    #[must_use]
+    pub fn unit(&self, index: usize) -> Option<&str> {
+        match self.meanings.get(index) {
+            Some(Meaning::Column(heading)) => heading.unit.as_deref(),
+            _ => None,
+        }
     }
 
     /// A sentence for each column with more than one header.
@@ -78,27 +90,37 @@ impl Header {
         named.map_or(0, |last| last + 1)..=self.headers.len()
     }
 
-    /// Interprets a candidate row as the header.
-    pub(crate) fn new(candidate: Candidate, sheet: Option<String>, price_required: bool) -> Result<Self, Fault> {
-        let meanings: Vec<Meaning> = candidate.headers.iter().map(|header| meaning(header)).collect();
-        let columns = column_indices(&candidate.headers, &meanings);
-        let header = Self { sheet, row: candidate.row, headers: candidate.headers, meanings, columns };
-        header.check_missing(price_required)?;
-        if price_required {
+    /// Interprets a candidate row as the header. `target` is a column that is required besides those of a listing.
+    pub(crate) fn new(
+        candidate: Candidate,
+        sheet: Option<String>,
+        target: Option<Column>,
+        market: &Market,
+    ) -> Result<Self, Fault> {
+        let meanings: Vec<Meaning> = candidate.headers.iter().map(|header| meaning(header, market)).collect();
+        let columns = column_indices(&meanings);
+        let market = market.clone();
+        let header = Self { sheet, row: candidate.row, headers: candidate.headers, market, meanings, columns };
+        header.check_missing(target)?;
+        if target.is_some() {
             header.check_duplicates()?;
         }
         Ok(header)
     }
 
-    fn check_missing(&self, price_required: bool) -> Result<(), Fault> {
+    fn check_missing(&self, target: Option<Column>) -> Result<(), Fault> {
         let present: Vec<Column> = self.columns().map(|(column, _)| column).collect();
-        let required = Column::REQUIRED.into_iter().chain(price_required.then_some(Column::Price));
+        let required = Column::REQUIRED.into_iter().chain(target);
         let missing: Vec<Column> = required.filter(|column| !present.contains(column)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         let found = self.headers.iter().filter(|header| !header.trim().is_empty()).cloned().collect();
-        Err(Fault::MissingColumns { missing, found })
+        let accepted = |column: &Column| {
+            let headers = self.market.headers(*column).iter().map(String::as_str);
+            (*column, std::iter::once(column.name()).chain(headers).collect::<Vec<_>>().join(" / "))
+        };
+        Err(Fault::MissingColumns { missing: missing.iter().map(accepted).collect(), found })
     }
 
     /// Rejects more than one column for the source or the car group.
@@ -127,19 +149,20 @@ pub(crate) fn may_differ(column: Column) -> bool {
 }
 
 /// The indices of each column, in the order in which the columns first occur.
-fn column_indices(headers: &[String], meanings: &[Meaning]) -> Vec<(Column, Vec<usize>)> {
-    let mut columns: Vec<(Column, Vec<usize>)> = Vec::new();
+fn column_indices(meanings: &[Meaning]) -> Vec<(Column, Vec<usize>)> {
+    let mut columns: Vec<(Column, Vec<(usize, usize)>)> = Vec::new();
     for (index, meaning) in meanings.iter().enumerate() {
-        let Meaning::Column(column) = meaning else { continue };
+        let Meaning::Column(Heading { column, rank, .. }) = meaning else { continue };
         match columns.iter_mut().find(|(other, _)| other == column) {
-            Some((_, indices)) => indices.push(index),
-            None => columns.push((*column, vec![index])),
+            Some((_, ranked)) => ranked.push((*rank, index)),
+            None => columns.push((*column, vec![(*rank, index)])),
         }
     }
-    for (column, indices) in &mut columns {
-        indices.sort_by_key(|index| column.header_rank(&headers[*index]));
-    }
-    columns
+    let by_rank = |(column, mut ranked): (Column, Vec<(usize, usize)>)| {
+        ranked.sort_unstable();
+        (column, ranked.into_iter().map(|(_, index)| index).collect())
+    };
+    columns.into_iter().map(by_rank).collect()
 }
 
 /// A row that may be the header.
@@ -150,16 +173,21 @@ pub(crate) struct Candidate {
 }
 
 /// A top-down search for the header.
-#[derive(Debug, Default)]
-pub(crate) struct Search {
+#[derive(Debug)]
+pub(crate) struct Search<'m> {
+    market: &'m Market,
     best: Candidate,
     recognized: usize,
 }
 
-impl Search {
+impl<'m> Search<'m> {
+    pub(crate) fn new(market: &'m Market) -> Self {
+        Self { market, best: Candidate::default(), recognized: 0 }
+    }
+
     /// Inspects a row; true if it has the required columns, which ends the search.
     pub(crate) fn inspect<'a>(&mut self, row: u64, headers: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
-        let columns: Vec<Column> = recognized(headers.clone()).collect();
+        let columns: Vec<Column> = recognized(headers.clone(), self.market).collect();
         let count = columns.len();
         if count > self.recognized || self.best.headers.is_empty() {
             self.recognized = count;
@@ -185,14 +213,17 @@ impl Search {
 }
 
 /// The columns that the recognized headers denote.
-pub(crate) fn recognized<'a>(headers: impl Iterator<Item = &'a str>) -> impl Iterator<Item = Column> {
-    headers.filter_map(|header| match meaning(header) {
-        Meaning::Column(column) => Some(column),
+pub(crate) fn recognized<'a>(
+    headers: impl Iterator<Item = &'a str>,
+    market: &Market,
+) -> impl Iterator<Item = Column> {
+    headers.filter_map(|header| match meaning(header, market) {
+        Meaning::Column(heading) => Some(heading.column),
         _ => None,
     })
 }
 
-fn meaning(header: &str) -> Meaning {
+fn meaning(header: &str, market: &Market) -> Meaning {
     // A long text is not a header, and folding it is slow.
     if header.len() > 200 || header.trim().is_empty() {
         return Meaning::Unknown;
@@ -203,7 +234,7 @@ fn meaning(header: &str) -> Meaning {
     } else if folded == SOURCE {
         Meaning::Source
     } else {
-        Column::from_header(header).map_or(Meaning::Unknown, Meaning::Column)
+        market.heading(header).map_or(Meaning::Unknown, Meaning::Column)
     }
 }
 
@@ -213,7 +244,8 @@ mod tests {
 
     fn header(headers: &[&str], price_required: bool) -> Result<Header, Fault> {
         let headers = headers.iter().map(|header| (*header).to_owned()).collect();
-        Header::new(Candidate { row: 1, headers }, None, price_required)
+        let target = price_required.then_some(Column::Price);
+        Header::new(Candidate { row: 1, headers }, None, target, Market::russia())
     }
 
     #[test]
@@ -230,7 +262,7 @@ mod tests {
         let message = header(&["brand", "год", "km"], false).unwrap_err().to_string();
         assert_eq!(
             message,
-            "missing required column mileage (accepted headers: mileage / пробег / пробег, км / пробег (км)); \
+            "missing required column mileage (accepted headers: mileage / пробег / пробег авто / одометр); \
              the headers found in the first 100 rows are brand, год, km"
         );
         let message = header(&["brand", "year", "mileage"], true).unwrap_err().to_string();

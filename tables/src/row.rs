@@ -5,8 +5,7 @@ use std::ops::RangeInclusive;
 use chrono::{Datelike, NaiveDate};
 use csv::StringRecord;
 use domain::column::MAX_TEXT_CHARS;
-use domain::synonyms::canonical;
-use domain::{Cell, Column, Listing, PricedListing, Problem, Reason, Value, cell};
+use domain::{Cell, Column, Listing, Market, PricedListing, Problem, Reading, Reason, Targets, Value, cell};
 
 use crate::header::{Header, may_differ};
 use crate::workbook::{SheetCell, SheetRow};
@@ -79,15 +78,16 @@ impl Row {
     /// All rejections of the row.
     pub fn listing(&self, header: &Header, today: NaiveDate) -> Result<Listing, Vec<Rejection>> {
         self.check_width().map_err(|rejection| vec![rejection])?;
+        let reading = Reading { market: &header.market, year: today.year() };
         let mut rejections = Vec::new();
-        let mut cells = Vec::with_capacity(Column::ALL.len());
-        for (column, indices) in header.columns().filter(|(column, _)| *column != Column::Price) {
-            match self.resolve_cell(header, column, indices, today) {
-                Ok(cell) => cells.push((column, cell)),
+        let mut values = Vec::with_capacity(Column::ALL.len());
+        for (column, indices) in header.columns().filter(|(column, _)| !Column::TARGETS.contains(column)) {
+            match self.resolve(header, column, indices, reading) {
+                Ok(value) => values.push((column, value)),
                 Err(rejection) => rejections.push(rejection),
             }
         }
-        let listing = Listing::from_cells(cells, today);
+        let listing = Listing::from_values(values);
         let problems = listing.as_ref().err().into_iter().flatten();
         let reported: Vec<&str> = rejections.iter().map(|rejection| rejection.column).collect();
         let others = problems.filter(|problem| !reported.contains(&problem.column.name())).cloned();
@@ -96,63 +96,88 @@ impl Row {
         listing.ok().filter(|_| rejections.is_empty()).ok_or(rejections)
     }
 
-    /// The listing with its asking price.
+    /// The listing with its targets.
     ///
     /// # Errors
     /// All rejections of the row; a missing price is one.
     pub fn priced(&self, header: &Header, today: NaiveDate) -> Result<PricedListing, Vec<Rejection>> {
         let mut rejections = Vec::new();
         let listing = collect_rejections(self.listing(header, today), &mut rejections);
-        let price = collect_rejections(self.price(header, today).map_err(|rejection| vec![rejection]), &mut rejections);
+        let mut target = |column, is_required| {
+            let target = self.target(header, column, is_required, today).map_err(|rejection| vec![rejection]);
+            collect_rejections(target, &mut rejections)
+        };
+        let price = target(Column::Price, true);
+        let sale_price = target(Column::SalePrice, false);
+        let days_listed = target(Column::DaysListed, false);
         let car_group =
             collect_rejections(self.label(header.car_group(), "car_group").map_err(|r| vec![r]), &mut rejections);
         let source = collect_rejections(self.label(header.source(), "source").map_err(|r| vec![r]), &mut rejections);
-        match (listing, price, car_group, source) {
-            (Some(listing), Some(price), Some(car_group), Some(source)) => {
-                Ok(PricedListing { listing, price, car_group, source })
+        match (listing, price.flatten(), sale_price, days_listed, car_group, source) {
+            (Some(listing), Some(price), Some(sale_price), Some(days_listed), Some(car_group), Some(source)) => {
+                let targets = Targets { price, sale_price, days_listed };
+                Ok(PricedListing { listing, targets, car_group, source })
             }
             _ => Err(rejections),
         }
     }
 
-    fn price(&self, header: &Header, today: NaiveDate) -> Result<f64, Rejection> {
-        let (column, year) = (Column::Price, today.year());
-        let indices = header.columns().find(|(other, _)| *other == column).map(|(_, indices)| indices);
-        let cell = self.resolve_cell(header, column, indices.unwrap_or_default(), today)?;
-        match cell::parse_cell(column, &cell, year)? {
-            Some(Value::Number(price)) => Ok(price),
-            _ => Err(Problem { column, value: String::new(), reason: Reason::Missing }.into()),
+    /// The listing and its value of a target column.
+    ///
+    /// # Errors
+    /// All rejections of the row; a missing target is one.
+    pub fn labelled(&self, header: &Header, target: Column, today: NaiveDate) -> Result<(Listing, f64), Vec<Rejection>> {
+        let mut rejections = Vec::new();
+        let listing = collect_rejections(self.listing(header, today), &mut rejections);
+        let target = self.target(header, target, true, today).map_err(|rejection| vec![rejection]);
+        match (listing, collect_rejections(target, &mut rejections).flatten()) {
+            (Some(listing), Some(target)) => Ok((listing, target)),
+            _ => Err(rejections),
         }
     }
 
-    /// The cell of a column. If it has several headers, this is the first nonempty cell, and the others must agree with it.
-    fn resolve_cell(
+    fn target(
+        &self,
+        header: &Header,
+        column: Column,
+        is_required: bool,
+        today: NaiveDate,
+    ) -> Result<Option<f64>, Rejection> {
+        let reading = Reading { market: &header.market, year: today.year() };
+        let indices = header.columns().find(|(other, _)| *other == column).map(|(_, indices)| indices);
+        match self.resolve(header, column, indices.unwrap_or_default(), reading)?? {
+            Some(Value::Number(number)) => Ok(Some(number)),
+            _ if is_required => Err(Problem { column, value: String::new(), reason: Reason::Missing }.into()),
+            _ => Ok(None),
+        }
+    }
+
+    /// The value of a column. If it has several headers, this is that of the first nonempty cell, and the others must agree with
+    /// it.
+    fn resolve(
         &self,
         header: &Header,
         column: Column,
         indices: &[usize],
-        today: NaiveDate,
-    ) -> Result<Cell<'_>, Rejection> {
+        reading: Reading<'_>,
+    ) -> Result<Result<Option<Value>, Problem>, Rejection> {
+        let read = |index: &usize| cell::parse_cell_in(column, &self.cell(*index), header.unit(*index), reading);
         if let [index] = indices {
-            return Ok(self.cell(*index));
+            return Ok(read(index));
         }
-        let read = |index: &usize| cell::parse_cell(column, &self.cell(*index), today.year());
         let mut filled = indices.iter().filter(|index| !matches!(read(index), Ok(None)));
-        let Some(first) = filled.next() else { return Ok(Cell::Empty) };
-        let cell = self.cell(*first);
-        let Ok(value) = read(first) else { return Ok(cell) };
+        let Some(first) = filled.next() else { return Ok(Ok(None)) };
+        let Ok(value) = read(first) else { return Ok(read(first)) };
         if may_differ(column) {
-            return Ok(cell);
+            return Ok(Ok(value));
         }
-        let differs = |index: &&usize| {
-            read(index).map(|value| value.map(canonical_value(column)))
-                != Ok(value.clone().map(canonical_value(column)))
-        };
+        let canonical = canonical_value(column, reading.market);
+        let differs = |index: &&usize| read(index).map(|value| value.map(&canonical)) != Ok(value.clone().map(&canonical));
         match filled.find(differs) {
-            None => Ok(cell),
+            None => Ok(Ok(value)),
             Some(other) => Err(Rejection {
                 column: column.name(),
-                value: format!("{} / {}", cell.display(), self.cell(*other).display()),
+                value: format!("{} / {}", self.cell(*first).display(), self.cell(*other).display()),
                 reason: format!(
                     "differs between the columns {:?} and {:?}",
                     header.headers[*first], header.headers[*other]
@@ -209,9 +234,9 @@ impl std::fmt::Display for Rejection {
 }
 
 /// Converts a value to the form in which it is compared.
-fn canonical_value(column: Column) -> impl Fn(Value) -> Value {
+fn canonical_value(column: Column, market: &Market) -> impl Fn(Value) -> Value {
     move |value| match value {
-        Value::Text(text) => Value::Text(canonical(column, &text)),
+        Value::Text(text) => Value::Text(market.canonical(column, &text)),
         other => other,
     }
 }

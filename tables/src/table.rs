@@ -1,5 +1,7 @@
 //! An open table: its header and a stream of its rows.
 
+use domain::{Column, Market};
+
 use crate::delimited::{Delimited, detect_delimiter};
 use crate::encoding::Encoding;
 use crate::error::{Fault, TableError};
@@ -11,14 +13,22 @@ use crate::source::Source;
 use crate::workbook::{SheetRows, Workbook, too_many_rows};
 
 /// The options for reading a table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The limits on the file.
     pub limits: Limits,
     /// The encoding of a CSV; by default UTF-8, or UTF-16 with a byte order mark.
     pub encoding: Option<Encoding>,
-    /// Whether the price column is required, as for an import.
-    pub price_required: bool,
+    /// A column that is required besides those of a listing: what an import or an evaluation needs.
+    pub target: Option<Column>,
+    /// The market, which determines headers, units and spellings.
+    pub market: Market,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: Limits::default(), encoding: None, target: None, market: Market::russia().clone() }
+    }
 }
 
 /// A CSV or XLSX table with all required columns.
@@ -153,22 +163,22 @@ fn open<'a>(source: &Source<'a>, options: &Options) -> Result<(Header, Content<'
     let format = Format::detect_content(source)?;
     if format == Format::Xlsx {
         let mut workbook = Workbook::open(source, &options.limits)?;
-        let (sheet, candidate) = workbook.find_header()?;
+        let (sheet, candidate) = workbook.find_header(&options.market)?;
         let name = sheet.map(|sheet| workbook.name(sheet).to_owned());
-        let header = Header::new(candidate, name, options.price_required)?;
+        let header = Header::new(candidate, name, options.target, &options.market)?;
         let sheet = sheet.unwrap_or_default();
         workbook.check_others(sheet)?;
         return Ok((header, Content::Workbook { workbook: Box::new(workbook), sheet }));
     }
-    let Options { encoding, limits, .. } = options;
-    let delimiter = detect_delimiter(source, format, *encoding, limits)?;
-    let candidate = find_header(Delimited::open(source, format, delimiter, *encoding, limits)?)?;
-    let header = Header::new(candidate, None, options.price_required)?;
+    let Options { encoding, limits, market, .. } = options;
+    let delimiter = detect_delimiter(source, format, *encoding, limits, market)?;
+    let candidate = find_header(Delimited::open(source, format, delimiter, *encoding, limits)?, market)?;
+    let header = Header::new(candidate, None, options.target, &options.market)?;
     Ok((header, Content::Delimited { format, delimiter }))
 }
 
-fn find_header(mut rows: Delimited<'_>) -> Result<Candidate, Fault> {
-    let mut search = Search::default();
+fn find_header(mut rows: Delimited<'_>, market: &Market) -> Result<Candidate, Fault> {
+    let mut search = Search::new(market);
     for _ in 0..MAX_HEADER_ROW {
         let Some(record) = rows.next_record()? else { break };
         if search.inspect(record.line, &record.fields.iter()) {

@@ -1,7 +1,7 @@
 //! The template: an empty workbook to fill in.
 
 use chrono::{Datelike, NaiveDate};
-use domain::{Column, Kind};
+use domain::{Column, Kind, Market, Reading};
 use rust_xlsxwriter::{
     DataValidation, DataValidationErrorStyle, DataValidationRule, Format, Formula, Note, Workbook, Worksheet, XlsxError,
 };
@@ -14,8 +14,12 @@ use crate::workbook::column_letters;
 ///
 /// # Errors
 /// The workbook cannot be built, since a note or a list exceeds a limit of Excel.
-pub fn template(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u8>, TableError> {
-    build(vocabulary, today).map_err(|error| Fault::Write(std::io::Error::other(error)).in_file("template.xlsx"))
+pub fn template(
+    vocabulary: &[(Column, Vec<String>)],
+    market: &Market,
+    today: NaiveDate,
+) -> Result<Vec<u8>, TableError> {
+    build(vocabulary, Reading { market, year: today.year() }).map_err(|error| Fault::Write(std::io::Error::other(error)).in_file("template.xlsx"))
 }
 
 /// The number of rows with drop-downs and limits, without the header.
@@ -23,17 +27,17 @@ const ROWS: u32 = 10_000;
 /// The name of the sheet with the known values.
 const VALUES: &str = "values";
 
-fn build(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u8>, XlsxError> {
+fn build(vocabulary: &[(Column, Vec<String>)], reading: Reading<'_>) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
     let cars = workbook.add_worksheet();
     cars.set_name("cars")?;
     cars.set_freeze_panes(1, 0)?;
     for (index, column) in (0..).zip(Column::descriptive()) {
-        write_header(cars, index, *column)?;
-        write_example(cars, index, *column)?;
+        write_header(cars, index, *column, reading.market)?;
         let known = vocabulary.iter().position(|(other, values)| other == column && !values.is_empty());
+        write_example(cars, index, *column, known.map(|known| &vocabulary[known].1), reading.market)?;
         let list = known.map(|known| (known, vocabulary[known].1.len()));
-        if let Some(validation) = validation(*column, list, today)? {
+        if let Some(validation) = validation(*column, list, reading)? {
             cars.add_data_validation(1, index, ROWS, index, &validation)?;
         }
     }
@@ -41,14 +45,18 @@ fn build(vocabulary: &[(Column, Vec<String>)], today: NaiveDate) -> Result<Vec<u
     workbook.save_to_buffer()
 }
 
-fn write_header(cars: &mut Worksheet, index: u16, column: Column) -> Result<(), XlsxError> {
+fn write_header(cars: &mut Worksheet, index: u16, column: Column, market: &Market) -> Result<(), XlsxError> {
     let required = Column::REQUIRED.contains(&column);
     let need = if required { "Required." } else { "May be left empty." };
-    let headers = match column.headers() {
+    let headers = match market.headers(column) {
         [] => String::new(),
         headers => format!(" Also accepted: {}.", headers.join(" / ")),
     };
-    let note = Note::new(format!("{}. {need}{headers}", column.description())).add_author_prefix(false);
+    let unit = match (column.kind(), market.unit(column)) {
+        (Kind::Integer { .. } | Kind::Decimal { .. }, unit) if !unit.is_empty() => format!(", in {unit}"),
+        _ => String::new(),
+    };
+    let note = Note::new(format!("{}{unit}. {need}{headers}", column.description())).add_author_prefix(false);
     let bold = Format::new().set_bold();
     cars.write_string_with_format(0, index, column.name(), &bold)?;
     cars.insert_note(0, index, &note)?;
@@ -56,8 +64,18 @@ fn write_header(cars: &mut Worksheet, index: u16, column: Column) -> Result<(), 
     Ok(())
 }
 
-fn write_example(cars: &mut Worksheet, index: u16, column: Column) -> Result<(), XlsxError> {
-    let example = column.example();
+/// Writes an example of a car. If the model knows texts of the column, it is one of these.
+fn write_example(
+    cars: &mut Worksheet,
+    index: u16,
+    column: Column,
+    known: Option<&Vec<String>>,
+    market: &Market,
+) -> Result<(), XlsxError> {
+    let example = match known.and_then(|known| Some((known, known.first()?))) {
+        Some((known, first)) if !known.contains(&market.canonical(column, column.example())) => first,
+        _ => column.example(),
+    };
     match column.kind() {
         Kind::Integer { .. } | Kind::Decimal { .. } if example.parse::<f64>().is_ok() => {
             cars.write_number(1, index, example.parse::<f64>().unwrap_or_default())?;
@@ -82,7 +100,7 @@ fn write_example(cars: &mut Worksheet, index: u16, column: Column) -> Result<(),
 fn validation(
     column: Column,
     list: Option<(usize, usize)>,
-    today: NaiveDate,
+    reading: Reading<'_>,
 ) -> Result<Option<DataValidation>, XlsxError> {
     if let Some((index, count)) = list {
         let letters = column_letters(u32::try_from(index).unwrap_or_default());
@@ -91,7 +109,7 @@ fn validation(
         let rule = rule.set_error_style(DataValidationErrorStyle::Warning);
         return rule.set_error_message("The value is unknown to the model, so the price is less certain.").map(Some);
     }
-    let bounds = column.bounds(today.year());
+    let bounds = reading.shown_bounds(column);
     match (column.kind(), bounds) {
         (Kind::Integer { .. }, Some((min, max))) => {
             #[expect(clippy::cast_possible_truncation, reason = "the bounds of whole numbers are at most millions")]

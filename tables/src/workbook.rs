@@ -15,6 +15,7 @@ pub(crate) use container::{Container, Part, check_directory, normalized_name};
 pub(crate) use sheet::{EXCEL_COLUMNS, SheetEvent, SheetReader, column_letters};
 pub(crate) use xml::{attribute, attributes, is_xml_character};
 
+use domain::Market;
 use quick_xml::events::Event;
 
 use crate::error::Fault;
@@ -71,13 +72,13 @@ impl<'a> Workbook<'a> {
     }
 
     /// The index of the first visible sheet with the required columns and its header; otherwise the best candidate.
-    pub(crate) fn find_header(&mut self) -> Result<(Option<usize>, Candidate), Fault> {
-        let mut best = Search::default();
+    pub(crate) fn find_header(&mut self, market: &Market) -> Result<(Option<usize>, Candidate), Fault> {
+        let mut best = Search::new(market);
         let mut cells = 0;
         let (hidden, visible): (Vec<usize>, Vec<usize>) =
             (0..self.package.sheets.len()).partition(|sheet| self.package.sheets[*sheet].is_hidden);
         for sheet in visible.into_iter().chain(hidden) {
-            let mut search = Search::default();
+            let mut search = Search::new(market);
             let found = self.search_sheet(sheet, &mut search, &mut cells)?;
             let is_hidden = self.package.sheets[sheet].is_hidden;
             if found && is_hidden {
@@ -96,7 +97,7 @@ impl<'a> Workbook<'a> {
         Ok((None, best.into_candidate()))
     }
 
-    fn search_sheet(&mut self, sheet: usize, search: &mut Search, cells_before: &mut u64) -> Result<bool, Fault> {
+    fn search_sheet(&mut self, sheet: usize, search: &mut Search<'_>, cells_before: &mut u64) -> Result<bool, Fault> {
         let selected = vec![true; self.limits.max_columns];
         let (mut reader, references) = self.reader(sheet)?;
         reader.start(|_, _| Ok(()))?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use chrono::NaiveDate;
-use domain::{Column, PricedListing};
+use domain::{Column, Market, PricedListing, Targets};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ type RowResult = (u64, Result<PricedListing, Vec<Rejection>>);
 
 fn import_with(name: &str, bytes: &[u8], encoding: Option<&str>) -> Vec<RowResult> {
     let encoding = encoding.map(|label| label.parse::<Encoding>().unwrap());
-    let options = Options { encoding, price_required: true, ..Options::default() };
+    let options = Options { encoding, target: Some(Column::Price), ..Options::default() };
     let mut table = Table::open(Source::bytes(name, bytes), options).unwrap();
     let header = table.header().clone();
     let rows = table.rows().unwrap().map(Result::unwrap);
@@ -45,7 +45,7 @@ fn russian_tables_are_parsed() {
     assert_eq!(first.listing.number(Column::Mileage), Some(83_000.0));
     assert_eq!(first.listing.number(Column::EngineVolume), Some(1.6));
     assert_eq!(first.listing.date(), NaiveDate::from_ymd_opt(2026, 3, 17));
-    assert_eq!((first.price, first.car_group.as_deref()), (1_250_000.0, Some("a1")));
+    assert_eq!((first.targets.price, first.car_group.as_deref()), (1_250_000.0, Some("a1")));
     let (line, second) = &results[1];
     let columns: Vec<_> = second.as_ref().unwrap_err().iter().map(|rejection| rejection.column).collect();
     assert_eq!((*line, columns), (5, vec!["mileage", "year", "price"]));
@@ -53,6 +53,26 @@ fn russian_tables_are_parsed() {
     assert_eq!(*line, 6);
     assert_eq!(third.as_ref().unwrap_err()[0].to_string(), "the row has 3 fields, the header has 8");
     assert_eq!(results.len(), 3);
+}
+
+#[test]
+fn tables_are_read_as_their_market_writes_them() {
+    let market = Market::built_in().iter().find(|market| market.name() == "de").unwrap();
+    let text = "Marke;Modell;Erstzulassung;Laufleistung;Leistung (kW);Getriebe;Preis [€];Verkauft für;Standtage\n\
+                VW;Golf;03/2016;150.000;85;Schaltgetriebe;12.500 €;11.900;21\n\
+                Opel;Corsa;2018;61.500 km;51 kW (70 PS);Automatik;9.800,-;;\n\
+                Opel;Corsa;2018;61.500 km;;Automatik;9.800 £;;\n";
+    let options = Options { target: Some(Column::Price), market: market.clone(), ..Options::default() };
+    let mut table = Table::open(Source::bytes("autos.csv", text.as_bytes()), options).unwrap();
+    let header = table.header().clone();
+    let rows: Vec<_> = table.rows().unwrap().map(|row| row.unwrap().priced(&header, today())).collect();
+    let [Ok(golf), Ok(corsa), Err(pounds)] = &rows[..] else { panic!("{rows:?}") };
+    let number = |row: &PricedListing, column| row.listing.number(column).unwrap();
+    assert_eq!((number(golf, Column::Year), number(golf, Column::Mileage)), (2016.0, 150_000.0));
+    assert_eq!((number(golf, Column::EnginePower), number(corsa, Column::EnginePower)), (116.0, 70.0));
+    assert_eq!(golf.targets, Targets { price: 12_500.0, sale_price: Some(11_900.0), days_listed: Some(21.0) });
+    assert_eq!(corsa.targets, Targets::price(9800.0));
+    assert_eq!(pounds[0].to_string(), "price must be a number (got \"9.800 £\")");
 }
 
 #[test]
@@ -129,7 +149,7 @@ fn workbooks_with_titles_dates_formulas_and_errors_are_parsed() {
     assert_eq!(listing.text(Column::Model), Some("2114"));
     assert_eq!(listing.number(Column::Mileage), Some(83_000.0));
     assert_eq!(listing.date(), Some(day));
-    assert!((accepted(&results[0]).price - 1_250_000.0).abs() < 1e-6);
+    assert!((accepted(&results[0]).targets.price - 1_250_000.0).abs() < 1e-6);
     let (number, rejected) = &results[1];
     let reasons: Vec<_> = rejected.as_ref().unwrap_err().iter().map(Rejection::to_string).collect();
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read};
 
-use domain::Column;
+use domain::{Column, Market};
 use tables::template;
 
 use crate::fixtures::{open, today};
@@ -11,7 +11,7 @@ use crate::fixtures::{open, today};
 fn the_example_of_the_template_is_a_valid_listing() {
     let models: Vec<String> = (0..500).map(|number| format!("модель, {number}")).collect();
     let vocabulary = [(Column::Brand, vec!["=kia".to_owned(), "lada (ваз)".to_owned()]), (Column::Model, models)];
-    let bytes = template(&vocabulary, today()).unwrap();
+    let bytes = template(&vocabulary, Market::russia(), today()).unwrap();
     let mut table = open("template.xlsx", &bytes).unwrap();
     let header = table.header().clone();
     assert_eq!(header.headers, Column::descriptive().iter().map(|column| column.name()).collect::<Vec<_>>());
