@@ -10,8 +10,8 @@ use chrono::NaiveDate;
 use domain::identity::single_precision;
 use domain::{Column, Kind, Listing, Value};
 
-/// A columnar chunk of listings: texts as `Utf8Array<i32>`, numbers as `Float32Array`, the price
-/// as `Float64Array`, in the order of [`Column::ALL`].
+/// A columnar chunk of listings: texts as `Utf8Array<i32>`, numbers as `Float32Array`, and last the
+/// target as `Float64Array`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListingChunk {
     chunk: Chunk<Box<dyn Array>>,
@@ -44,7 +44,7 @@ impl ListingChunk {
     }
 
     /// The number of a row in the unit of the column, dates as days since 1970-01-01; `None` if it is missing, and for texts
-    /// and the price.
+    /// and the target.
     ///
     /// # Panics
     /// If the row does not exist.
@@ -53,14 +53,14 @@ impl ListingChunk {
         self.array::<Float32Array>(column)?.get(row)
     }
 
-    /// The asking price of a row in RUB.
+    /// The target of a row: its asking price, unless the snapshot is of another task.
     ///
     /// # Panics
     /// If the row does not exist.
     #[must_use]
-    pub fn price(&self, row: usize) -> f64 {
-        // The decoder always creates a price column of this type.
-        self.array::<Float64Array>(Column::Price).map_or(f64::NAN, |prices| prices.value(row))
+    pub fn target(&self, row: usize) -> f64 {
+        // The decoder always creates a last column of this type.
+        self.array::<Float64Array>(Column::Price).map_or(f64::NAN, |targets| targets.value(row))
     }
 
     /// A row as a listing, in the stored canonical form.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Market;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::error::{Error, Result};
 use crate::listings::Listings;
+use crate::markets::{Markets, schema};
 use crate::models::Models;
 use crate::runs::Runs;
+use crate::tasks::Tasks;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
@@ -19,11 +22,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time limit for acquiring a connection from the pool.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A handle to the database; clones share its connections.
+/// A handle to the database and the listings of one market; clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
     address: Arc<str>,
+    market: Market,
 }
 
 /// An advisory lock, for work that only one process does at a time.
@@ -65,7 +69,24 @@ impl Database {
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
-        Ok(Self { pool, address })
+        Ok(Self { pool, address, market: Market::russia().clone() })
+    }
+
+    /// The market whose listings are read and written; Russia unless chosen by [`Database::in_market`].
+    #[must_use]
+    pub fn market(&self) -> &Market {
+        &self.market
+    }
+
+    /// The same database with a pool of connections that find the listings of a market.
+    pub(crate) fn with_search_path(&self, market: &Market) -> Self {
+        let path = format!("{}, public", schema(market));
+        let options = PgConnectOptions::clone(&self.pool.connect_options()).options([("search_path", path)]);
+        let pool = PgPoolOptions::new()
+            .max_connections(self.pool.options().get_max_connections())
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Self { pool, address: Arc::clone(&self.address), market: market.clone() }
     }
 
     /// Applies the migrations. Concurrent processes wait for each other.
@@ -133,6 +154,18 @@ impl Database {
     #[must_use]
     pub fn runs(&self) -> Runs {
         Runs::new(self.pool.clone())
+    }
+
+    /// The markets.
+    #[must_use]
+    pub fn markets(&self) -> Markets {
+        Markets::new(self.pool.clone())
+    }
+
+    /// The tasks.
+    #[must_use]
+    pub fn tasks(&self) -> Tasks {
+        Tasks::new(self.pool.clone())
     }
 
     /// The model registry.

@@ -110,6 +110,39 @@ pub enum Error {
         /// The limit in bytes.
         limit: u64,
     },
+    /// There is no such market.
+    #[error("there is no market {0:?}; see `probeg markets list`")]
+    NoMarket(String),
+    /// A stored market cannot be used.
+    #[error("the market {name:?} cannot be used: {cause}; correct it with `probeg markets add`")]
+    Market {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        cause: domain::market::MarketError,
+    },
+    /// A built-in market cannot be replaced.
+    #[error("the market {0:?} is built in and cannot be replaced; choose another name")]
+    BuiltInMarket(String),
+    /// The listings of a market are in its units.
+    #[error("the market {0:?} exists with another currency or unit of distance; choose another name")]
+    MarketUnits(String),
+    /// There is no such task.
+    #[error("there is no task {name:?}; there are {known}")]
+    NoTask {
+        /// The requested name.
+        name: String,
+        /// The names of all tasks.
+        known: String,
+    },
+    /// A stored task cannot be used.
+    #[error("the task {name:?} cannot be used: {cause}")]
+    Task {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        cause: domain::task::TaskError,
+    },
     /// There is no earlier champion.
     #[error("there is nothing to roll back to: no version was champion before the current one")]
     NoEarlierChampion,

@@ -3,22 +3,23 @@
 mod indexes;
 mod recanonicalization;
 
-use domain::PricedListing;
+use domain::{Column, Market, PricedListing, Task};
 use domain::identity::{CarGroup, Identity, canonical_listing};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::copy::{Encoder, column_names};
+use crate::copy::{Encoder, stored_column_names};
 use crate::database::Database;
 use crate::error::Result;
+use crate::tasks;
 use crate::transaction::{TransactionLock, acquire_lock, execute};
 
 /// The approximate size of a chunk of rows in bytes.
 const CHUNK_BYTES: usize = 1 << 18;
 /// The columns of the staging table before those of the listing.
 const IDENTITY: &str = "file_row, content_hash, listing_group, bucket, car_group, source";
-const FIELDS: i16 = 6 + 20;
+const FIELDS: i16 = 6 + 22;
 /// Deletes all but the first of identical rows.
 const DELETE_REPEATED: &str = "DELETE FROM staging WHERE ctid IN (
     SELECT ctid FROM (
@@ -35,7 +36,7 @@ impl Database {
     /// # Errors
     /// The database is unavailable.
     pub async fn recanonicalize_listings(&self) -> Result<()> {
-        recanonicalization::recanonicalize(&mut self.own_connection().await?).await
+        recanonicalization::recanonicalize(&mut self.own_connection().await?, self.market()).await
     }
 }
 
@@ -60,7 +61,10 @@ pub struct Import {
     /// The task that sends chunks while the next one is encoded. It returns the connection at the end.
     sender_task: Option<JoinHandle<Result<PgConnection>>>,
     file: String,
+    market: Market,
     rows: u64,
+    /// The targets that rows have.
+    targets: Vec<Column>,
     encoder: Encoder,
     is_clustered: bool,
 }
@@ -74,7 +78,7 @@ impl Import {
         // Dropping this connection, as `send_chunks` does when the import is dropped, rolls back everything, including an
         // unfinished COPY.
         let mut connection = database.own_connection().await?;
-        recanonicalization::recanonicalize(&mut connection).await?;
+        recanonicalization::recanonicalize(&mut connection, database.market()).await?;
         // More memory would hardly help.
         sqlx::raw_sql("BEGIN; SET LOCAL work_mem = '32MB'; SET LOCAL maintenance_work_mem = '16MB'")
             .execute(&mut connection)
@@ -83,12 +87,21 @@ impl Import {
         let staging = format!(
             "CREATE TEMPORARY TABLE staging ON COMMIT DROP AS \
              SELECT 0::bigint AS {IDENTITY}, {} FROM listings WITH NO DATA",
-            column_names()
+            stored_column_names()
         );
         sqlx::raw_sql(AssertSqlSafe(staging)).execute(&mut connection).await?;
         let (chunks, received) = mpsc::channel(1);
         let sender_task = Some(tokio::spawn(send_chunks(connection, received)));
-        Ok(Self { chunks, sender_task, file: file.to_owned(), rows: 0, encoder: Encoder::new(), is_clustered: false })
+        Ok(Self {
+            chunks,
+            sender_task,
+            file: file.to_owned(),
+            market: database.market().clone(),
+            rows: 0,
+            targets: vec![Column::Price],
+            encoder: Encoder::new(),
+            is_clustered: false,
+        })
     }
 
     /// Stores rows sorted by brand and date instead of in file order, which is the worst case for sampling by blocks.
@@ -103,7 +116,13 @@ impl Import {
     /// The connection is lost, and the import with it.
     pub async fn write(&mut self, rows: &[PricedListing]) -> Result<()> {
         for row in rows {
-            encode_row(&mut self.encoder, self.rows, row);
+            encode_row(&mut self.encoder, self.rows, row, &self.market);
+            let others = [(Column::SalePrice, row.targets.sale_price), (Column::DaysListed, row.targets.days_listed)];
+            for (column, target) in others {
+                if target.is_some() && !self.targets.contains(&column) {
+                    self.targets.push(column);
+                }
+            }
             self.rows += 1;
             if self.encoder.len() >= CHUNK_BYTES {
                 self.send_buffered().await?;
@@ -112,13 +131,13 @@ impl Import {
         Ok(())
     }
 
-    /// Stores the new rows and records the import with the number of rejected rows.
+    /// Stores the new rows and the tasks of their targets, and records the import with the number of rejected rows.
     ///
     /// # Errors
     /// The connection is lost, or a row violates a constraint of the table. Nothing is stored then.
     pub async fn finish(mut self, rejected: u64) -> Result<ImportCounts> {
         self.send_buffered().await?;
-        let Self { chunks, sender_task, file, rows, is_clustered, .. } = self;
+        let Self { chunks, sender_task, file, market, rows, targets, is_clustered, .. } = self;
         drop(chunks);
         let mut connection = join_sender(sender_task).await?;
         let repeated_in_file = execute(&mut connection, DELETE_REPEATED).await?;
@@ -132,6 +151,9 @@ impl Import {
         }
         let counts = ImportCounts { rows, added, repeated_in_file, already_known };
         record_import(&mut connection, &file, &counts, rejected).await?;
+        for target in targets {
+            tasks::add(&mut connection, &Task::of_market(&market, target)).await?;
+        }
         sqlx::raw_sql("COMMIT").execute(&mut connection).await?;
         if let Err(error) = sqlx::raw_sql("ANALYZE listings").execute(&mut connection).await {
             tracing::warn!(%error, "ANALYZE of the listings failed; queries may be slower.");
@@ -152,7 +174,7 @@ impl Import {
 
 /// Copies chunks into the staging table. Each one is a separate COPY, so that errors are reported immediately.
 async fn send_chunks(mut connection: PgConnection, mut chunks: mpsc::Receiver<Vec<u8>>) -> Result<PgConnection> {
-    let statement = format!("COPY staging ({IDENTITY}, {}) FROM STDIN (FORMAT binary)", column_names());
+    let statement = format!("COPY staging ({IDENTITY}, {}) FROM STDIN (FORMAT binary)", stored_column_names());
     while let Some(chunk) = chunks.recv().await {
         let mut copy = connection.copy_in_raw(&statement).await?;
         copy.send(chunk).await?;
@@ -185,7 +207,7 @@ async fn record_import(connection: &mut PgConnection, file: &str, counts: &Impor
 }
 
 fn insert_statement(is_clustered: bool, has_kept_buckets: bool) -> String {
-    let columns = column_names();
+    let columns = stored_column_names();
     // A subquery, since a join may change the order of the rows.
     let bucket = if has_kept_buckets {
         "coalesce((SELECT bucket FROM kept_buckets WHERE kept_buckets.listing_group = rows.listing_group), bucket)"
@@ -205,15 +227,15 @@ fn insert_statement(is_clustered: bool, has_kept_buckets: bool) -> String {
     )
 }
 
-fn encode_row(encoder: &mut Encoder, file_row: u64, row: &PricedListing) {
-    let listing = canonical_listing(&row.listing);
+fn encode_row(encoder: &mut Encoder, file_row: u64, row: &PricedListing, market: &Market) {
+    let listing = canonical_listing(&row.listing, market);
     // PostgreSQL text cannot contain NUL, which is no reason to reject the file.
     let source = row.source.as_ref().map(|source| source.replace('\0', ""));
     let car_group = row.car_group.as_deref().map(CarGroup::new);
-    let identity = Identity::new(&listing, row.price, car_group, source.as_deref());
+    let identity = Identity::new(&listing, &row.targets, car_group, source.as_deref());
     encoder.start_row(FIELDS);
     encoder.write_field(&file_row.to_be_bytes());
     encoder.write_identity(&identity, car_group);
     encoder.write_optional(source.as_ref().map(String::as_bytes));
-    encoder.write_listing(&listing, row.price);
+    encoder.write_row(&listing, &row.targets);
 }

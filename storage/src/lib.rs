@@ -10,12 +10,14 @@ mod database;
 mod error;
 mod import;
 mod listings;
+mod markets;
 mod models;
 pub mod profile;
 mod retry;
 mod runs;
 mod snapshot;
 mod spool;
+mod tasks;
 mod transaction;
 
 pub use batch::TabularBatch;
@@ -26,8 +28,12 @@ pub use database::{Database, Lock, LockGuard};
 pub use error::{Error, Result};
 pub use import::{Import, ImportCounts};
 pub use listings::Listings;
-pub use models::{Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelRecord, Models, NewModel};
+pub use markets::Markets;
+pub use models::{
+    Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel, champion_of,
+};
 pub use retry::retry_while_unavailable;
 pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
+pub use tasks::Tasks;

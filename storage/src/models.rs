@@ -3,7 +3,10 @@
 mod aliases;
 mod changes;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
+use domain::task::PRICE;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,8 +18,14 @@ use crate::error::{Error, Result};
 pub use aliases::{Action, AliasChange};
 pub use changes::ModelChanges;
 
-/// The alias of the version that servers serve.
+/// The alias of the version of a task that servers serve. That of the task `price` has no prefix.
 pub const CHAMPION: &str = "champion";
+
+/// The alias of the champion of a task.
+#[must_use]
+pub fn champion_of(task: &str) -> String {
+    if task == PRICE { CHAMPION.to_owned() } else { format!("{task}/{CHAMPION}") }
+}
 
 /// The maximum size of a model file in bytes. Loading one takes several times its size in memory.
 pub const MAX_MODEL_BYTES: u64 = 256 << 20;
@@ -30,6 +39,8 @@ pub struct Models {
 /// A model to register.
 #[derive(Clone, Debug)]
 pub struct NewModel {
+    /// The name of its task.
+    pub task: String,
     /// The run that trained it.
     pub run_id: Option<i64>,
     /// The model file.
@@ -43,7 +54,7 @@ pub struct NewModel {
 /// A registered model.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(as = ModelSummary, example = json!({
-    "version": 3, "aliases": ["champion"], "created_at": "2026-11-20T08:15:43Z", "run_id": 12,
+    "version": 3, "task": "price", "aliases": ["champion"], "created_at": "2026-11-20T08:15:43Z", "run_id": 12,
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "size": 2_481_152,
     "accuracy": {
         "rows": 7241, "mape": 0.154, "median_ape": 0.097, "mae": 118_200.5, "rmsle": 0.221, "r2": 0.951,
@@ -55,6 +66,8 @@ pub struct NewModel {
 pub struct ModelRecord {
     /// The version number, starting at 1, with gaps.
     pub version: i64,
+    /// The name of its task.
+    pub task: String,
     /// The aliases that point to it.
     pub aliases: Vec<String>,
     /// When it was registered.
@@ -85,8 +98,17 @@ impl ModelRecord {
     }
 }
 
+/// A registered file. Its hash distinguishes it from the same version in another database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelFile {
+    /// The version.
+    pub version: i64,
+    /// The SHA-256 of the file.
+    pub sha256: Vec<u8>,
+}
+
 const SELECT: &str = "
-    SELECT version, run_id, created_at, encode(sha256, 'hex') AS sha256, size, signature, card,
+    SELECT version, task, run_id, created_at, encode(sha256, 'hex') AS sha256, size, signature, card,
            ARRAY(SELECT alias FROM model_aliases WHERE model_aliases.version = models.version ORDER BY alias) AS aliases
     FROM models";
 
@@ -102,15 +124,16 @@ impl Models {
     pub async fn register(&self, model: &NewModel) -> Result<i64> {
         check_size(model.bytes.len() as u64)?;
         let query = sqlx::query_scalar(
-            "INSERT INTO models (run_id, sha256, size, bytes, signature, card)
-             VALUES ($1, $2, length($3::bytea), $3, $4, $5) RETURNING version",
+            "INSERT INTO models (run_id, sha256, size, bytes, signature, card, task)
+             VALUES ($1, $2, length($3::bytea), $3, $4, $5, $6) RETURNING version",
         );
         let query = query
             .bind(model.run_id)
             .bind(Sha256::digest(&model.bytes).to_vec())
             .bind(&model.bytes)
             .bind(&model.signature)
-            .bind(&model.card);
+            .bind(&model.card)
+            .bind(&model.task);
         Ok(query.fetch_one(&self.pool).await?)
     }
 
@@ -149,7 +172,7 @@ impl Models {
         Ok(rows.into_iter().map(ModelRecord::from).collect())
     }
 
-    /// The version named by `3`, `v3`, `latest` or an alias such as `champion`, if it exists.
+    /// The version named by `3`, `v3`, `latest` or an alias such as `champion` or `gb-price/champion`, if it exists.
     ///
     /// # Errors
     /// The database is unavailable.
@@ -166,12 +189,12 @@ impl Models {
         Ok(query.fetch_one(&self.pool).await?)
     }
 
-    /// The champion, if a version has been promoted.
+    /// The champion of a task, if a version has been promoted.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn champion(&self) -> Result<Option<i64>> {
-        self.resolve(CHAMPION).await
+    pub async fn champion(&self, task: &str) -> Result<Option<i64>> {
+        self.resolve(&champion_of(task)).await
     }
 
     /// Whether a version is registered with a file of this SHA-256.
@@ -183,13 +206,15 @@ impl Models {
         Ok(sqlx::query_scalar(query).bind(version).bind(sha256).fetch_one(&self.pool).await?)
     }
 
-    /// The champion with the SHA-256 of its file, which distinguishes it from the same version in another database.
+    /// The champions of all tasks by name of task.
     ///
     /// # Errors
     /// The database is unavailable.
-    pub async fn champion_file(&self) -> Result<Option<(i64, Vec<u8>)>> {
-        let query = "SELECT version, sha256 FROM model_aliases JOIN models USING (version) WHERE alias = $1";
-        Ok(sqlx::query_as(query).bind(CHAMPION).fetch_optional(&self.pool).await?)
+    pub async fn champions(&self) -> Result<BTreeMap<String, ModelFile>> {
+        let query = "SELECT task, version, sha256 FROM model_aliases JOIN models USING (version)
+                     WHERE alias = $1 OR alias LIKE '%/' || $1";
+        let rows: Vec<(String, i64, Vec<u8>)> = sqlx::query_as(query).bind(CHAMPION).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|(task, version, sha256)| (task, ModelFile { version, sha256 })).collect())
     }
 
     /// Listens for changes of aliases.
@@ -206,6 +231,7 @@ fn check_size(size: u64) -> Result<()> {
 #[derive(FromRow)]
 struct ModelRow {
     version: i64,
+    task: String,
     run_id: Option<i64>,
     created_at: DateTime<Utc>,
     sha256: String,
@@ -219,6 +245,7 @@ impl From<ModelRow> for ModelRecord {
     fn from(row: ModelRow) -> Self {
         Self {
             version: row.version,
+            task: row.task,
             run_id: row.run_id,
             created_at: row.created_at,
             sha256: row.sha256,

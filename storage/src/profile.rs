@@ -19,7 +19,7 @@ pub use repeats::Repeats;
 pub use suspicions::{Check, Suspicion};
 
 use crate::chunk::ListingChunk;
-use crate::copy::column_names;
+use crate::copy::{column_names, columns};
 use crate::error::Result;
 use crate::snapshot::Snapshot;
 
@@ -207,7 +207,7 @@ impl Snapshot {
 
 /// The SQL expression for the bits of [`MissingColumns`].
 fn missing_bits() -> String {
-    let bits = Column::ALL
-        .map(|column| format!("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", column.name(), MissingColumns::bit(column)));
-    bits.join(" | ")
+    let bit =
+        |column: &Column| format!("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", column.name(), MissingColumns::bit(*column));
+    columns().iter().map(bit).collect::<Vec<_>>().join(" | ")
 }

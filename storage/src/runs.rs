@@ -19,6 +19,8 @@ pub struct Runs {
 /// A run to create.
 #[derive(Clone, Debug)]
 pub struct NewRun {
+    /// The name of its task.
+    pub task: String,
     /// An optional label.
     pub label: Option<String>,
     /// The random seed.
@@ -30,7 +32,7 @@ pub struct NewRun {
 /// A training run.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
-    "id": 12, "label": "lower learning rate", "status": "completed", "seed": 42,
+    "id": 12, "task": "price", "label": "lower learning rate", "status": "completed", "seed": 42,
     "config": { "learning_rate": 0.002, "batch_size": 256, "k": 3 },
     "schema_fingerprint": "4f9c2ab1077e3d15",
     "rows": { "train": 57936, "validation": 7242, "test": 7242 },
@@ -40,6 +42,8 @@ pub struct NewRun {
 pub struct Run {
     /// The number of the run, starting at 1, with gaps.
     pub id: i64,
+    /// The name of its task.
+    pub task: String,
     /// An optional label.
     pub label: Option<String>,
     /// The status: `running`, `interrupted` (it can be resumed), `completed` or `failed`.
@@ -120,7 +124,7 @@ pub struct EpochMetrics {
 }
 
 const SELECT: &str = "
-    SELECT id, label, seed, config, schema_fingerprint, rows, started_at, heartbeat_at, finished_at, error,
+    SELECT id, task, label, seed, config, schema_fingerprint, rows, started_at, heartbeat_at, finished_at, error,
            CASE WHEN status = 'running' AND heartbeat_at < now() - interval '60 seconds'
                 THEN 'interrupted' ELSE status END AS status,
            (SELECT max(version) FROM models WHERE run_id = runs.id) AS model_version
@@ -136,8 +140,8 @@ impl Runs {
     /// # Errors
     /// The database is unavailable.
     pub async fn create(&self, run: &NewRun) -> Result<i64> {
-        let query = sqlx::query_scalar("INSERT INTO runs (label, seed, config) VALUES ($1, $2, $3) RETURNING id");
-        let query = query.bind(&run.label).bind(run.seed.cast_signed()).bind(&run.config);
+        let query = sqlx::query_scalar("INSERT INTO runs (label, seed, config, task) VALUES ($1, $2, $3, $4) RETURNING id");
+        let query = query.bind(&run.label).bind(run.seed.cast_signed()).bind(&run.config).bind(&run.task);
         Ok(query.fetch_one(&self.pool).await?)
     }
 
@@ -249,6 +253,7 @@ impl Runs {
 #[derive(FromRow)]
 struct RunRow {
     id: i64,
+    task: String,
     label: Option<String>,
     status: String,
     seed: i64,
@@ -266,6 +271,7 @@ impl From<RunRow> for Run {
     fn from(row: RunRow) -> Self {
         Self {
             id: row.id,
+            task: row.task,
             label: row.label,
             status: match row.status.as_str() {
                 "running" => RunStatus::Running,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use domain::identity::Split;
+use domain::task::{Condition, Operator};
+use domain::{Column, Task, Value};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -22,11 +24,21 @@ use crate::retry::retry_while_unavailable;
 pub struct Snapshot {
     database: Database,
     extent: Extent,
+    selection: Selection,
     /// The name of the exported snapshot, with which other connections join its transaction.
     exported: Option<String>,
     /// `None` while it is in use, so that a connection is never reused after a failed or cancelled read.
     connection: Option<PgConnection>,
     retry_for: Duration,
+}
+
+/// The listings of a task, in SQL.
+#[derive(Clone, Debug)]
+struct Selection {
+    /// The column of the target.
+    target: Column,
+    /// The condition that selects them.
+    condition: String,
 }
 
 /// The contents of a snapshot.
@@ -96,6 +108,53 @@ impl RowFilter {
     }
 }
 
+impl Default for Selection {
+    fn default() -> Self {
+        Self { target: Column::Price, condition: "true".to_owned() }
+    }
+}
+
+impl Selection {
+    fn new(task: &Task) -> Result<Self> {
+        let conditions = task.parse_conditions().map_err(|cause| Error::Task { name: task.name.clone(), cause })?;
+        let is_known = (task.target != Column::Price).then(|| format!("{} IS NOT NULL", task.target.name()));
+        let conditions: Vec<String> = is_known.into_iter().chain(conditions.iter().map(condition_sql)).collect();
+        let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+        Ok(Self { target: task.target, condition })
+    }
+
+    /// The columns of a stream: the descriptive ones and the target as a price.
+    fn column_names(&self) -> String {
+        match self.target {
+            Column::Price => column_names(),
+            // A car that is gone within a day stood for one: logarithms need a positive number.
+            Column::DaysListed => {
+                column_names().replace(", price", ", greatest(days_listed, 1)::double precision AS price")
+            }
+            other => column_names().replace(", price", &format!(", {} AS price", other.name())),
+        }
+    }
+}
+
+/// A condition as SQL.
+fn condition_sql(condition: &Condition) -> String {
+    let literal = |value: &Value| match value {
+        Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Value::Number(number) => number.to_string(),
+        Value::Date(date) => format!("'{date}'"),
+    };
+    let column = condition.column.name();
+    let values = condition.values.iter().map(literal).collect::<Vec<_>>().join(", ");
+    match condition.operator {
+        Operator::Equal => format!("{column} IN ({values})"),
+        Operator::NotEqual => format!("{column} NOT IN ({values})"),
+        Operator::Less => format!("{column} < {values}"),
+        Operator::AtMost => format!("{column} <= {values}"),
+        Operator::Greater => format!("{column} > {values}"),
+        Operator::AtLeast => format!("{column} >= {values}"),
+    }
+}
+
 impl Snapshot {
     /// Creates a snapshot of the current listings.
     ///
@@ -116,6 +175,7 @@ impl Snapshot {
         Ok(Self {
             database: database.clone(),
             extent,
+            selection: Selection::default(),
             exported: Some(exported),
             connection: Some(connection),
             retry_for,
@@ -126,7 +186,8 @@ impl Snapshot {
     #[must_use]
     pub fn reopen(database: &Database, extent: Extent) -> Self {
         let retry_for = Duration::ZERO;
-        Self { database: database.clone(), extent, exported: None, connection: None, retry_for }
+        let selection = Selection::default();
+        Self { database: database.clone(), extent, selection, exported: None, connection: None, retry_for }
     }
 
     /// The same snapshot with another connection, which is opened on first use.
@@ -135,6 +196,7 @@ impl Snapshot {
         Self {
             database: self.database.clone(),
             extent: self.extent,
+            selection: self.selection.clone(),
             exported: self.exported.clone(),
             connection: None,
             retry_for: self.retry_for,
@@ -145,6 +207,14 @@ impl Snapshot {
     #[must_use]
     pub fn with_retry_limit(self, retry_for: Duration) -> Self {
         Self { retry_for, ..self }
+    }
+
+    /// The same snapshot, restricted to the listings of a task, with its target.
+    ///
+    /// # Errors
+    /// A condition of the task is invalid.
+    pub fn for_task(self, task: &Task) -> Result<Self> {
+        Ok(Self { selection: Selection::new(task)?, ..self })
     }
 
     /// The contents, for [`Snapshot::reopen`].
@@ -159,7 +229,7 @@ impl Snapshot {
     /// The database is unavailable, or [`Error::ListingsMoved`].
     pub async fn rows<const N: usize>(&mut self, filters: [RowFilter; N]) -> Result<[u64; N]> {
         let counts = filters.map(|filter| format!("count(*) FILTER (WHERE {})", filter.condition())).join(", ");
-        let query = format!("SELECT ARRAY[{counts}] FROM listings WHERE id <= {}", self.extent.last_id);
+        let query = format!("SELECT ARRAY[{counts}] FROM listings WHERE id <= {} AND {}", self.extent.last_id, self.selection.condition);
         let counts: Vec<i64> = self
             .with_connection(async |connection| {
                 Ok(sqlx::query_scalar(AssertSqlSafe(query.as_str())).fetch_one(connection).await?)
@@ -174,16 +244,19 @@ impl Snapshot {
     /// # Errors
     /// The database is unavailable, or [`Error::ListingsMoved`].
     pub async fn newest_day(&mut self, share: f64) -> Result<Option<NaiveDate>> {
-        let query = "WITH days AS (
+        let query = format!(
+            "WITH days AS (
                  SELECT listing_date AS day,
                         sum(count(*)) OVER (ORDER BY listing_date DESC) AS listings_since,
                         sum(count(*)) OVER () AS listings
-                 FROM listings WHERE listing_date IS NOT NULL AND id <= $2 GROUP BY listing_date
+                 FROM listings WHERE listing_date IS NOT NULL AND id <= $2 AND {} GROUP BY listing_date
              )
-             SELECT max(day) FROM days WHERE listings_since >= $1 * listings AND listings_since < listings";
+             SELECT max(day) FROM days WHERE listings_since >= $1 * listings AND listings_since < listings",
+            self.selection.condition
+        );
         let last_id = self.extent.last_id;
         self.with_connection(async |connection| {
-            Ok(sqlx::query_scalar(query).bind(share).bind(last_id).fetch_one(connection).await?)
+            Ok(sqlx::query_scalar(AssertSqlSafe(query.as_str())).bind(share).bind(last_id).fetch_one(connection).await?)
         })
         .await
     }
@@ -203,7 +276,7 @@ impl Snapshot {
     /// # Errors
     /// The database is unavailable, [`Error::ListingsMoved`], or the stream is malformed.
     pub async fn read_block(&mut self, block: Block, filter: impl Into<RowFilter>) -> Result<ListingChunk> {
-        let statement = copy_statement(block, filter.into(), self.extent.last_id);
+        let statement = copy_statement(block, filter.into(), &self.selection, self.extent.last_id);
         self.with_connection(async |connection| {
             let chunk = timeout(READ_TIMEOUT, copy(connection, &statement)).await;
             chunk.unwrap_or_else(|_| Err(Error::no_response(READ_TIMEOUT)))
@@ -266,13 +339,14 @@ async fn copy(connection: &mut PgConnection, statement: &str) -> Result<ListingC
 }
 
 /// The COPY statement for a block. Since PostgreSQL 14, a condition on `ctid` reads only these pages.
-fn copy_statement(block: Block, filter: RowFilter, last_id: i64) -> String {
+fn copy_statement(block: Block, filter: RowFilter, selection: &Selection, last_id: i64) -> String {
     let Block { first_page, end_page } = block;
     format!(
         "COPY (SELECT {} FROM listings \
-         WHERE ctid >= '({first_page},0)'::tid AND ctid < '({end_page},0)'::tid AND id <= {last_id} AND {}) \
+         WHERE ctid >= '({first_page},0)'::tid AND ctid < '({end_page},0)'::tid AND id <= {last_id} AND {} AND {}) \
          TO STDOUT (FORMAT binary)",
-        column_names(),
-        filter.condition()
+        selection.column_names(),
+        filter.condition(),
+        selection.condition
     )
 }

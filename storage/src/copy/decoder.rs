@@ -8,9 +8,9 @@ use arrow2::offset::Offsets;
 use domain::Column;
 
 use super::format::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
+use super::{WIDTH, columns};
 use crate::chunk::ListingChunk;
 
-const WIDTH: usize = Column::ALL.len();
 /// The maximum size of a field in bytes.
 const MAX_FIELD_BYTES: usize = 1 << 20;
 /// The maximum size of the header extension in bytes.
@@ -42,7 +42,7 @@ pub enum Malformed {
     Uneven,
 }
 
-/// Reads a binary COPY of the columns [`Column::ALL`] from chunks of any size.
+/// Reads a binary COPY of the columns [`columns`] from chunks of any size.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     columns: Vec<Builder>,
@@ -70,7 +70,7 @@ enum Row {
 
 impl Decoder {
     pub(crate) fn new() -> Self {
-        let columns = Column::ALL.into_iter().map(Builder::new).collect();
+        let columns = columns().iter().copied().map(Builder::new).collect();
         Self { columns, state: State::Header, rest: Vec::new() }
     }
 
@@ -161,7 +161,7 @@ fn next_row(bytes: &[u8]) -> Result<Row, Malformed> {
         count => return Err(Malformed::FieldCount(count)),
     }
     let mut length = 2;
-    for column in Column::ALL {
+    for column in columns() {
         let Some(field) = bytes.get(length..).and_then(|bytes| bytes.first_chunk()) else { return Ok(Row::Partial) };
         let field = i32::from_be_bytes(*field);
         length += 4 + match usize::try_from(field) {

@@ -1,7 +1,7 @@
 //! Encodes rows as a binary COPY stream.
 
 use domain::identity::{CarGroup, Identity};
-use domain::{Column, Listing, Value};
+use domain::{Column, Listing, Targets, Value};
 
 use super::format::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
 
@@ -60,7 +60,7 @@ impl Encoder {
         self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
     }
 
-    /// Writes the columns of a listing and its price, in the order of [`Column::ALL`].
+    /// Writes the columns of a listing and its price, in the order of [`columns`](super::columns).
     pub(crate) fn write_listing(&mut self, listing: &Listing, price: f64) {
         for column in Column::descriptive() {
             match listing.get(*column) {
@@ -71,6 +71,17 @@ impl Encoder {
             }
         }
         self.write_field(&price.to_be_bytes());
+    }
+
+    /// Writes the columns of a listing and its targets, in the order of [`Column::ALL`].
+    pub(crate) fn write_row(&mut self, listing: &Listing, targets: &Targets) {
+        self.write_listing(listing, targets.price);
+        for (column, target) in [(Column::SalePrice, targets.sale_price), (Column::DaysListed, targets.days_listed)] {
+            match target {
+                Some(target) => self.write_number(sql_type(column), target),
+                None => self.write_null(),
+            }
+        }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the domain checked it against the column's bounds")]

@@ -21,10 +21,10 @@ pub(super) enum SqlType {
 /// The type of a column.
 pub(super) fn sql_type(column: Column) -> SqlType {
     match column {
-        Column::Year | Column::OwnersCount => SqlType::Int2,
+        Column::Year | Column::OwnersCount | Column::DaysListed => SqlType::Int2,
         Column::Mileage => SqlType::Int4,
         Column::EngineVolume | Column::EnginePower => SqlType::Float4,
-        Column::Price => SqlType::Float8,
+        Column::Price | Column::SalePrice => SqlType::Float8,
         Column::ListingDate => SqlType::Date,
         Column::Brand
         | Column::Model

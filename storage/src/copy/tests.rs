@@ -73,7 +73,7 @@ proptest! {
         prop_assert_eq!(chunk.len(), rows.len());
         for (row, (listing, price)) in rows.iter().enumerate() {
             check(&chunk, row, listing);
-            prop_assert_eq!(chunk.price(row).to_bits(), price.to_bits());
+            prop_assert_eq!(chunk.target(row).to_bits(), price.to_bits());
         }
         prop_assert_eq!(decode(stream.chunks(1)).unwrap(), chunk);
     }

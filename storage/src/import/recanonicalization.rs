@@ -7,6 +7,7 @@
 //!
 //! The conversion cannot be undone: removing or changing a synonym does not affect texts that were stored under it.
 
+use domain::{Market, Targets};
 use domain::identity::{CarGroup, Identity, canonical_form, canonical_listing, hash_stable_columns};
 use futures_util::StreamExt;
 use sqlx::{Connection, FromRow, PgConnection};
@@ -49,8 +50,8 @@ const APPLY_KEPT_BUCKETS: &str = "UPDATE renewed SET bucket = kept_buckets.bucke
                                  WHERE renewed.listing_group = kept_buckets.listing_group";
 
 /// Converts all listings to the canonical form of this version if necessary, once no import is running.
-pub(super) async fn recanonicalize(connection: &mut PgConnection) -> Result<()> {
-    let form = canonical_form();
+pub(super) async fn recanonicalize(connection: &mut PgConnection, market: &Market) -> Result<()> {
+    let form = canonical_form(market);
     if stored_form(connection).await?.as_deref() == Some(&form) {
         return Ok(());
     }
@@ -62,7 +63,7 @@ pub(super) async fn recanonicalize(connection: &mut PgConnection) -> Result<()> 
     if stored.as_deref() == Some(&form) {
         return Ok(transaction.rollback().await?);
     }
-    let changed = convert_all(&mut transaction, stored.is_none()).await?;
+    let changed = convert_all(&mut transaction, market, stored.is_none()).await?;
     sqlx::query(RECORD_FORM).bind(form.as_slice()).bind(changed.any()).execute(&mut *transaction).await?;
     transaction.commit().await?;
     if changed.any() {
@@ -92,7 +93,7 @@ async fn stored_form(connection: &mut PgConnection) -> Result<Option<Vec<u8>>> {
     Ok(form.flatten())
 }
 
-async fn convert_all(connection: &mut PgConnection, is_form_unknown: bool) -> Result<Changed> {
+async fn convert_all(connection: &mut PgConnection, market: &Market, is_form_unknown: bool) -> Result<Changed> {
     let columns = column_names();
     let table = format!(
         "CREATE TEMPORARY TABLE renewed ON COMMIT DROP AS SELECT {IDENTITY}, {columns} FROM listings WITH NO DATA"
@@ -106,7 +107,7 @@ async fn convert_all(connection: &mut PgConnection, is_form_unknown: bool) -> Re
         last = newest.id;
         let mut encoder = Encoder::new();
         for (row, stored) in batch.iter().enumerate() {
-            stored.encode_converted(&mut encoder, &listings, row, is_form_unknown);
+            stored.encode_converted(&mut encoder, (&listings, row), market, is_form_unknown);
         }
         let statement = format!("COPY renewed ({IDENTITY}, {columns}) FROM STDIN (FORMAT binary)");
         let mut copy = connection.copy_in_raw(&statement).await?;
@@ -139,11 +140,14 @@ struct StoredIdentity {
     source: Option<String>,
     listing_group: Vec<u8>,
     car_group: Option<Vec<u8>>,
+    sale_price: Option<f64>,
+    days_listed: Option<i16>,
 }
 
 /// Reads the identities of the next listings after an id, in import order.
 async fn read_identities(connection: &mut PgConnection, after: i64) -> Result<Vec<StoredIdentity>> {
-    let query = "SELECT id, source, uuid_send(listing_group) AS listing_group, uuid_send(car_group) AS car_group
+    let query = "SELECT id, source, uuid_send(listing_group) AS listing_group, uuid_send(car_group) AS car_group,
+                        sale_price, days_listed
                  FROM listings WHERE id > $1 ORDER BY id LIMIT $2";
     Ok(sqlx::query_as(query).bind(after).bind(BATCH_ROWS).fetch_all(connection).await?)
 }
@@ -163,8 +167,16 @@ async fn read_listings(connection: &mut PgConnection, after: i64, last: i64) -> 
 }
 
 impl StoredIdentity {
-    fn encode_converted(&self, encoder: &mut Encoder, listings: &ListingChunk, row: usize, is_form_unknown: bool) {
-        let (stored, price) = (listings.listing(row), listings.price(row));
+    fn encode_converted(
+        &self,
+        encoder: &mut Encoder,
+        (listings, row): (&ListingChunk, usize),
+        market: &Market,
+        is_form_unknown: bool,
+    ) {
+        let (stored, price) = (listings.listing(row), listings.target(row));
+        let days_listed = self.days_listed.map(f64::from);
+        let targets = Targets { price, sale_price: self.sale_price, days_listed };
         let hash = |bytes: &[u8]| bytes.try_into().ok();
         let car_group = match &self.car_group {
             Some(car_group) => hash(car_group),
@@ -174,8 +186,8 @@ impl StoredIdentity {
             None => None,
         };
         let car_group = car_group.map(CarGroup);
-        let listing = canonical_listing(&stored);
-        let identity = Identity::new(&listing, price, car_group, self.source.as_deref());
+        let listing = canonical_listing(&stored, market);
+        let identity = Identity::new(&listing, &targets, car_group, self.source.as_deref());
         encoder.start_row(FIELDS);
         encoder.write_field(&self.id.to_be_bytes());
         encoder.write_identity(&identity, car_group);

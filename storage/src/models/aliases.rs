@@ -1,11 +1,12 @@
 //! The champion and its history.
 
 use chrono::{DateTime, Utc};
+use domain::task::PRICE;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection};
 use utoipa::ToSchema;
 
-use super::{CHAMPION, Models};
+use super::{Models, champion_of};
 use crate::error::{Error, Result};
 use crate::transaction::{TransactionLock, acquire_lock};
 
@@ -39,6 +40,9 @@ pub struct AliasChange {
     /// `promote` to a chosen version, or `rollback` to the previous one.
     #[schema(value_type = String, example = "promote")]
     pub action: Action,
+    /// The name of the task whose champion it was.
+    #[schema(example = "price")]
+    pub task: String,
     /// The new champion.
     #[schema(example = 3)]
     pub version: i64,
@@ -54,32 +58,33 @@ pub struct AliasChange {
 }
 
 impl Models {
-    /// Makes a version the champion. Promoting the champion changes nothing.
+    /// Makes a version the champion of its task. Promoting the champion changes nothing.
     ///
     /// # Errors
     /// [`Error::NoModel`], or the database is unavailable.
     pub async fn promote(&self, version: i64, who: &str) -> Result<()> {
-        if self.get(version).await?.is_none() {
-            return Err(Error::NoModel(version));
-        }
+        let Some(model) = self.get(version).await? else { return Err(Error::NoModel(version)) };
+        let alias = champion_of(&model.task);
         let mut transaction = self.pool.begin().await?;
-        let served = champions(&lock_changes(&mut transaction).await?);
+        let served = champions(&lock_changes(&mut transaction, &alias).await?);
         if served.last() != Some(&version) {
-            move_champion(&mut transaction, version, served.last().copied(), who, Action::Promote).await?;
+            let change = (version, served.last().copied());
+            move_alias(&mut transaction, &alias, change, who, Action::Promote).await?;
         }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Makes the previous champion the champion again and returns its version. Repeated calls go further back.
+    /// Makes the previous champion of a task the champion again and returns its version. Repeated calls go further back.
     ///
     /// # Errors
     /// [`Error::NoEarlierChampion`], or the database is unavailable.
-    pub async fn rollback(&self, who: &str) -> Result<i64> {
+    pub async fn rollback(&self, task: &str, who: &str) -> Result<i64> {
+        let alias = champion_of(task);
         let mut transaction = self.pool.begin().await?;
-        let served = champions(&lock_changes(&mut transaction).await?);
+        let served = champions(&lock_changes(&mut transaction, &alias).await?);
         let [.., earlier, current] = served[..] else { return Err(Error::NoEarlierChampion) };
-        move_champion(&mut transaction, earlier, Some(current), who, Action::Rollback).await?;
+        move_alias(&mut transaction, &alias, (earlier, Some(current)), who, Action::Rollback).await?;
         transaction.commit().await?;
         Ok(earlier)
     }
@@ -98,10 +103,10 @@ impl Models {
     }
 }
 
-/// Locks the champion for the transaction, and returns its changes, the oldest first.
-async fn lock_changes(connection: &mut PgConnection) -> Result<Vec<(Action, i64)>> {
+/// Locks the aliases for the transaction, and returns the changes of one, the oldest first.
+async fn lock_changes(connection: &mut PgConnection, alias: &str) -> Result<Vec<(Action, i64)>> {
     acquire_lock(connection, TransactionLock::Alias).await?;
-    let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(CHAMPION);
+    let query = sqlx::query_as("SELECT action, version FROM alias_history WHERE alias = $1 ORDER BY id").bind(alias);
     let rows: Vec<(String, i64)> = query.fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(action, version)| (read_action(&action), version)).collect())
 }
@@ -120,10 +125,10 @@ fn champions(changes: &[(Action, i64)]) -> Vec<i64> {
     served
 }
 
-async fn move_champion(
+async fn move_alias(
     connection: &mut PgConnection,
-    version: i64,
-    previous_version: Option<i64>,
+    alias: &str,
+    (version, previous_version): (i64, Option<i64>),
     who: &str,
     action: Action,
 ) -> Result<()> {
@@ -131,7 +136,7 @@ async fn move_champion(
         "INSERT INTO model_aliases (alias, version) VALUES ($1, $2)
          ON CONFLICT (alias) DO UPDATE SET version = EXCLUDED.version",
     )
-    .bind(CHAMPION)
+    .bind(alias)
     .bind(version)
     .execute(&mut *connection)
     .await?;
@@ -139,7 +144,7 @@ async fn move_champion(
         "INSERT INTO alias_history (alias, version, previous_version, at, who, action)
          VALUES ($1, $2, $3, clock_timestamp(), $4, $5)",
     )
-    .bind(CHAMPION)
+    .bind(alias)
     .bind(version)
     .bind(previous_version)
     .bind(who)
@@ -167,6 +172,7 @@ struct ChangeRow {
 impl From<ChangeRow> for AliasChange {
     fn from(row: ChangeRow) -> Self {
         Self {
+            task: row.alias.split_once('/').map_or(PRICE, |(task, _)| task).to_owned(),
             alias: row.alias,
             version: row.version,
             previous_version: row.previous_version,

@@ -3,6 +3,7 @@
 
 mod listings;
 mod locks;
+mod markets;
 mod migrations;
 mod models;
 mod profile;
@@ -11,3 +12,4 @@ mod runs;
 mod sandbox;
 mod snapshot;
 mod spool;
+mod tasks;

@@ -14,7 +14,7 @@ async fn a_newer_database_is_reported() {
     assert_eq!(applied, known + 7);
     // A failed migration does not leave a lock.
     assert!(matches!(database.migrate().await, Err(Error::NewerDatabase { .. })));
-    assert_eq!(database.models().champion().await.unwrap(), None);
+    assert_eq!(database.models().champion("price").await.unwrap(), None);
 }
 
 #[tokio::test]

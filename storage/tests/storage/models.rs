@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use serde_json::json;
-use storage::{Action, CHAMPION, Error, MAX_MODEL_BYTES, Models, NewModel, NewRun};
+use storage::{Action, CHAMPION, Error, MAX_MODEL_BYTES, ModelFile, Models, NewModel, NewRun};
 
 use crate::sandbox::database;
 
 async fn register(models: &Models, content: u8) -> i64 {
     let model = NewModel {
+        task: "price".to_owned(),
         run_id: None,
         bytes: vec![content; 1000],
         signature: json!({"inputs": ["numeric"]}),
@@ -19,9 +20,15 @@ async fn register(models: &Models, content: u8) -> i64 {
 async fn registered_models_round_trip() {
     let (database, _) = database().await;
     let (models, runs) = (database.models(), database.runs());
-    let run_id = runs.create(&NewRun { label: None, seed: 1, config: json!({}) }).await.unwrap();
+    let run_id = runs.create(&NewRun { task: "price".to_owned(), label: None, seed: 1, config: json!({}) }).await.unwrap();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    let model = NewModel { run_id: Some(run_id), bytes, signature: json!({"a": 1}), card: json!({"mape": 0.2}) };
+    let model = NewModel {
+        task: "price".to_owned(),
+        run_id: Some(run_id),
+        bytes,
+        signature: json!({"a": 1}),
+        card: json!({"mape": 0.2}),
+    };
     let version = models.register(&model).await.unwrap();
     let record = models.get(version).await.unwrap().unwrap();
     assert_eq!((record.run_id, record.size, record.sha256.len()), (Some(run_id), 100_000, 64));
@@ -72,7 +79,7 @@ async fn version_names_are_resolved() {
     assert_eq!(models.resolve("latest").await.unwrap(), None);
     let first = register(&models, 1).await;
     let second = register(&models, 2).await;
-    assert_eq!(models.champion().await.unwrap(), None, "registering does not promote");
+    assert_eq!(models.champion("price").await.unwrap(), None, "registering does not promote");
     models.promote(first, "ann").await.unwrap();
     for (name, version) in [
         (first.to_string(), Some(first)),
@@ -93,7 +100,7 @@ async fn version_names_are_resolved() {
 async fn rollbacks_restore_previous_champions() {
     let (database, _) = database().await;
     let models = database.models();
-    assert!(matches!(models.rollback("ann").await, Err(Error::NoEarlierChampion)));
+    assert!(matches!(models.rollback("price", "ann").await, Err(Error::NoEarlierChampion)));
     assert!(matches!(models.promote(1, "ann").await, Err(Error::NoModel(1))));
     let mut versions = Vec::new();
     for content in 1..=4 {
@@ -103,12 +110,12 @@ async fn rollbacks_restore_previous_champions() {
         models.promote(*version, "ann").await.unwrap();
     }
     models.promote(versions[2], "ann").await.unwrap();
-    assert_eq!(models.rollback("bob").await.unwrap(), versions[1]);
+    assert_eq!(models.rollback("price", "bob").await.unwrap(), versions[1]);
     models.promote(versions[3], "ann").await.unwrap();
-    assert_eq!(models.rollback("bob").await.unwrap(), versions[1]);
-    assert_eq!(models.rollback("bob").await.unwrap(), versions[0]);
-    assert_eq!(models.champion().await.unwrap(), Some(versions[0]));
-    assert!(matches!(models.rollback("bob").await, Err(Error::NoEarlierChampion)));
+    assert_eq!(models.rollback("price", "bob").await.unwrap(), versions[1]);
+    assert_eq!(models.rollback("price", "bob").await.unwrap(), versions[0]);
+    assert_eq!(models.champion("price").await.unwrap(), Some(versions[0]));
+    assert!(matches!(models.rollback("price", "bob").await, Err(Error::NoEarlierChampion)));
 
     let history = models.history().await.unwrap();
     assert_eq!(history.len(), 7, "promoting the champion again is not a change");
@@ -135,7 +142,7 @@ async fn concurrent_promotions_have_a_consistent_history() {
     let history = models.history().await.unwrap();
     assert_eq!(history.len(), 6);
     assert!(history.windows(2).all(|pair| pair[0].previous_version == Some(pair[1].version)));
-    assert_eq!(models.champion().await.unwrap(), Some(history[0].version));
+    assert_eq!(models.champion("price").await.unwrap(), Some(history[0].version));
 }
 
 #[tokio::test]
@@ -172,10 +179,10 @@ async fn listeners_are_notified_and_reconnect() {
 async fn the_champion_is_identified_by_version_and_hash() {
     let (database, _) = database().await;
     let models = database.models();
-    assert_eq!(models.champion_file().await.unwrap(), None);
+    assert!(models.champions().await.unwrap().is_empty());
     let version = register(&models, 1).await;
     models.promote(version, "somebody").await.unwrap();
-    let (champion, sha256) = models.champion_file().await.unwrap().unwrap();
+    let ModelFile { version: champion, sha256 } = models.champions().await.unwrap().remove("price").unwrap();
     let record = models.get(version).await.unwrap().unwrap();
     assert_eq!(champion, version);
     assert!(models.contains(version, &sha256).await.unwrap());
@@ -188,6 +195,6 @@ async fn the_champion_is_identified_by_version_and_hash() {
 async fn oversized_models_are_rejected() {
     let (database, _) = database().await;
     let bytes = vec![0; usize::try_from(MAX_MODEL_BYTES).unwrap() + 1];
-    let model = NewModel { run_id: None, bytes, signature: json!({}), card: json!({}) };
+    let model = NewModel { task: "price".to_owned(), run_id: None, bytes, signature: json!({}), card: json!({}) };
     assert!(matches!(database.models().register(&model).await, Err(Error::ModelTooLarge { .. })));
 }

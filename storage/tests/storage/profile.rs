@@ -1,6 +1,6 @@
 //! Figures of the data report, on a few rows.
 
-use domain::{Cell, Column, Listing, PricedListing};
+use domain::{Cell, Column, Listing, Market, PricedListing, Targets};
 use storage::profile::{Check, Period, Sample};
 use storage::{Database, Import, Snapshot};
 
@@ -15,8 +15,8 @@ fn car(model: &str, year: f64, mileage: f64, price: f64, listed: Option<u32>, so
         (Column::Mileage, Cell::Number(mileage)),
     ];
     cells.extend(listed.map(|listed| (Column::ListingDate, Cell::Date(day(listed)))));
-    let listing = Listing::from_cells(cells, day(31)).unwrap();
-    PricedListing { listing, price, car_group: None, source: source.map(str::to_owned) }
+    let listing = Listing::from_cells(cells, Market::russia(), day(31)).unwrap();
+    PricedListing { listing, targets: Targets::price(price), car_group: None, source: source.map(str::to_owned) }
 }
 
 async fn snapshot(database: &Database, rows: &[PricedListing]) -> Snapshot {

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use domain::identity::{CarGroup, Identity, canonical_listing};
+use domain::Market;
 use domain::{Column, Listing, PricedListing, Value};
 use sqlx::PgPool;
 use storage::{Database, Error, Import, ImportCounts, RowFilter, Snapshot};
@@ -18,12 +19,12 @@ async fn import(database: &Database, rows: &[PricedListing]) -> ImportCounts {
 async fn import_in_old_form(database: &Database, pool: &PgPool, rows: &[PricedListing], form: Option<&str>) {
     import(database, rows).await;
     for row in rows {
-        let mut listing = canonical_listing(&row.listing);
+        let mut listing = canonical_listing(&row.listing, Market::russia());
         let now =
-            Identity::new(&listing, row.price, row.car_group.as_deref().map(CarGroup::new), row.source.as_deref());
+            Identity::new(&listing, &row.targets, row.car_group.as_deref().map(CarGroup::new), row.source.as_deref());
         listing.set(Column::Transmission, Some(Value::Text("акпп".to_owned())));
         let car_group = row.car_group.as_deref().map(CarGroup::new);
-        let before = Identity::new(&listing, row.price, car_group, None);
+        let before = Identity::new(&listing, &row.targets, car_group, None);
         let query =
             "UPDATE listings SET transmission = 'акпп', car_group = NULL, content_hash = encode($1, 'hex')::uuid,
                             listing_group = encode($2, 'hex')::uuid, bucket = $3
@@ -50,7 +51,7 @@ async fn revision(pool: &PgPool) -> i64 {
 fn relisted(row: &PricedListing, day: NaiveDate) -> PricedListing {
     let mut again = row.clone();
     again.listing.set(Column::ListingDate, Some(Value::Date(day)));
-    again.price += 1.0;
+    again.targets.price += 1.0;
     again
 }
 

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use chrono::NaiveDate;
-use domain::{Cell, Column, Listing, PricedListing};
+use domain::{Cell, Column, Listing, Market, PricedListing, Targets};
 use postgres::Cluster;
 use sqlx::{Connection, PgConnection, PgPool};
 use storage::Database;
@@ -86,8 +86,9 @@ pub fn row(number: u32) -> PricedListing {
         cells.push((Column::ListingDate, Cell::Date(day(1 + number % 28))));
     }
     let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
-    let listing = Listing::from_cells(cells, today).unwrap();
-    PricedListing { listing, price: 500_000.0 + f64::from(number), car_group: None, source: Some("a\0b".into()) }
+    let listing = Listing::from_cells(cells, Market::russia(), today).unwrap();
+    let targets = Targets::price(500_000.0 + f64::from(number));
+    PricedListing { listing, targets, car_group: None, source: Some("a\0b".into()) }
 }
 
 pub fn rows(numbers: std::ops::Range<u32>) -> Vec<PricedListing> {
