@@ -4,6 +4,7 @@ mod evaluate;
 mod explore;
 mod import;
 mod listings;
+mod markets;
 mod models;
 mod openapi;
 mod predict;
@@ -12,6 +13,7 @@ mod reference;
 mod runs;
 mod serve;
 mod synth;
+mod tasks;
 mod train;
 mod up;
 
@@ -21,7 +23,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::process::Process;
 use records::Records;
 
-/// Values used cars: trains on listings in PostgreSQL and serves one ONNX model.
+/// Values used cars: trains on listings in PostgreSQL and serves ONNX models.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
@@ -58,6 +60,12 @@ pub enum Command {
     /// List and compare training runs
     #[command(after_help = "Example: probeg runs compare 3 5")]
     Runs(Records<runs::Action>),
+    /// List and add markets: their currencies, units and spellings
+    #[command(after_help = "Example: probeg markets add market.toml")]
+    Markets(Records<markets::Action>),
+    /// List and add tasks: what models predict, for which listings
+    #[command(after_help = "Example: probeg tasks list")]
+    Tasks(Records<tasks::Action>),
     /// Fill the database with synthetic listings
     Synth(synth::Arguments),
     /// Serve the champion over HTTP
@@ -88,6 +96,8 @@ pub fn run(command: Command, process: &Process) -> Result<()> {
         Command::Predict(arguments) => predict::run(process, &arguments),
         Command::Models(arguments) => models::run(process, &arguments),
         Command::Runs(arguments) => runs::run(process, &arguments),
+        Command::Markets(arguments) => markets::run(process, &arguments),
+        Command::Tasks(arguments) => tasks::run(process, &arguments),
         Command::Synth(arguments) => synth::run(process, &arguments),
         Command::Serve(arguments) => serve::run(process, &arguments),
         Command::Openapi => openapi::run(),

@@ -4,12 +4,14 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use chrono::{Local, NaiveDate};
+use domain::Task;
+use domain::task::PRICE;
 use onnx_model::{Model, Runtime, Sessions};
 use postgres::Cluster;
 use server::ConfigError;
-use storage::{CHAMPION, Database, Snapshot};
+use storage::{CHAMPION, Database, Snapshot, champion_of};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -105,11 +107,32 @@ impl Context {
         })
     }
 
-    /// A snapshot of the listings, in the canonical form of this version.
-    pub fn snapshot(&self) -> Result<Snapshot> {
+    /// The task of this name; by default the asking price of Russian listings.
+    pub fn task(&self, name: Option<&str>) -> Result<Task> {
+        self.block_on(self.database.tasks().get(name.unwrap_or(PRICE)))
+    }
+
+    /// The database with the listings of a task's market.
+    pub fn database_of(&self, task: &Task) -> Result<Database> {
+        self.block_on(self.database.in_market(&task.market))
+    }
+
+    /// A snapshot of the listings of a task, in the canonical form of this version.
+    pub fn snapshot(&self, task: &Task) -> Result<Snapshot> {
+        let database = self.database_of(task)?;
+        let snapshot = self.block_on(async {
+            database.recanonicalize_listings().await?;
+            Snapshot::begin(&database).await
+        })?;
+        Ok(snapshot.for_task(task)?)
+    }
+
+    /// The same for a report, which computes everything in one transaction.
+    pub fn report_snapshot(&self, task: &Task) -> Result<Snapshot> {
+        let database = self.database_of(task)?;
         self.block_on(async {
-            self.database.recanonicalize_listings().await?;
-            Snapshot::begin(&self.database).await
+            database.recanonicalize_listings().await?;
+            Snapshot::begin_for_report(&database, task).await
         })
     }
 
@@ -129,10 +152,13 @@ impl Context {
         Ok(self.inference.get_or_init(|| runtime))
     }
 
-    /// Opens a registered model with one session per processor.
-    pub fn model(&self, name: Option<&str>) -> Result<(i64, Model)> {
-        let name = name.unwrap_or(CHAMPION);
-        let version = self.version(name)?;
+    /// Opens a registered model with one session per processor: a version or an alias, or else the champion of a task.
+    pub fn model(&self, name: Option<&str>, task: Option<&str>) -> Result<(i64, Model)> {
+        let version = match (name, task) {
+            (None, task) => self.version(&champion_of(&self.task(task)?.name))?,
+            (Some(name), None) => self.version(name)?,
+            (Some(name), Some(task)) => self.version_of(name, &self.task(Some(task))?)?,
+        };
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);
         let (runtime, file) = (self.inference()?.clone(), self.model_file(version)?);
         let model = self.compute(move || Ok(Model::open(&runtime, &file, Sessions::bulk(sessions))?))?;
@@ -145,14 +171,26 @@ impl Context {
         bytes.with_context(|| format!("there is no model version {version}"))
     }
 
+    /// Resolves a version or an alias, which must be of a task.
+    fn version_of(&self, name: &str, task: &Task) -> Result<i64> {
+        let version = self.version(name)?;
+        let model = self.block_on(self.database.models().get(version))?.context("the version no longer exists")?;
+        ensure!(model.task == task.name, "version {version} is of the task {}, not {}", model.task, task.name);
+        Ok(version)
+    }
+
     /// Resolves a version or an alias.
     pub fn version(&self, name: &str) -> Result<i64> {
         let version = self.block_on(self.database.models().resolve(name))?;
         version.with_context(|| {
-            if name == CHAMPION {
-                "no model has been promoted yet; train one with `probeg train --promote`".to_owned()
-            } else {
-                format!("there is no model {name:?}; see `probeg models list`")
+            match name.split_once('/') {
+                None if name == CHAMPION => {
+                    "no model has been promoted yet; train one with `probeg train --promote`".to_owned()
+                }
+                Some((task, CHAMPION)) => {
+                    format!("no model of the task {task} has been promoted yet; train one with `probeg train --task {task} --promote`")
+                }
+                _ => format!("there is no model {name:?}; see `probeg models list`"),
             }
         })
     }

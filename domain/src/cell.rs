@@ -12,9 +12,9 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::column::{Column, Kind};
 use crate::fold::fold;
+use crate::market::Market;
 use crate::problem::{Problem, Reason};
 use crate::value::Value;
-use crate::market::Market;
 use date::{date_from_number, parse_date};
 pub(crate) use number::is_unit;
 use number::{convert_bare_number, parse_number};

@@ -264,7 +264,10 @@ impl Market {
         let columns = self.0.canonical.iter().filter(|(_, spellings)| !spellings.is_empty());
         columns
             .map(|(column, spellings)| {
-                (column.name().to_owned(), spellings.iter().map(|(word, value)| (word.clone(), value.clone())).collect())
+                (
+                    column.name().to_owned(),
+                    spellings.iter().map(|(word, value)| (word.clone(), value.clone())).collect(),
+                )
             })
             .collect()
     }
@@ -279,8 +282,7 @@ impl Market {
             _ => (',', true),
         };
         let digits = format!("{:.0}", amount.abs());
-        let groups: Vec<Cow<'_, str>> =
-            digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+        let groups: Vec<Cow<'_, str>> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
         let number = groups.join(&separator.to_string());
         let sign = if amount <= -0.5 { "\u{2212}" } else { "" };
         if is_prefix { format!("{sign}{symbol}{number}") } else { format!("{sign}{number}\u{a0}{symbol}") }
@@ -463,7 +465,8 @@ mod tests {
             let heading = market(name).heading(header).unwrap_or_else(|| panic!("{name}: {header}"));
             assert_eq!((heading.column, heading.unit.as_deref()), (column, unit), "{name}: {header}");
         }
-        for (name, header) in [("ru", "комментарий"), ("ru", "Price (£)"), ("gb", "price per month"), ("ru", "")] {
+        for (name, header) in [("ru", "комментарий"), ("ru", "Price (£)"), ("gb", "price per month"), ("ru", "")]
+        {
             assert_eq!(market(name).heading(header), None, "{name}: {header}");
         }
     }

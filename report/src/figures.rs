@@ -12,13 +12,14 @@ pub(crate) mod relations;
 mod sample;
 
 use chrono::NaiveDate;
-use domain::Column;
 use domain::column::Kind;
+use domain::{Column, Task};
 use serde::Serialize;
 use storage::Snapshot;
 use storage::profile::{MonthRows, Overview, Period, Repeats, SourceRows, Suspicion};
 
 use crate::error::Error;
+use crate::words::{Language, RU};
 use distribution::{NUMBERS, NumberColumn, TextColumn, has_ratio_scale, histogram, is_logarithmic};
 use fitness::Fitness;
 use market::MarketIndex;
@@ -39,6 +40,9 @@ const MAX_PERIODS: i64 = 40;
 /// All figures of the report.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
+    /// Whose listings these are. The price of a listing is the target of the task.
+    #[serde(skip)]
+    pub(crate) task: Task,
     #[serde(rename = "made_on")]
     pub(crate) created_on: NaiveDate,
     pub(crate) overview: Overview,
@@ -75,6 +79,7 @@ pub enum Stage {
 impl Figures {
     pub(crate) async fn compute(
         mut snapshot: Snapshot,
+        task: &Task,
         today: NaiveDate,
         on_stage: &(dyn Fn(Stage) + Sync),
     ) -> Result<Self, Error> {
@@ -96,6 +101,7 @@ impl Figures {
         on_stage(Stage::Market);
         let market = market::market_index(&snapshot.cell_levels(choose_period(&overview)).await?);
         Ok(Self {
+            task: task.clone(),
             created_on: today,
             sampled: sample.len(),
             fitness: fitness::assess_columns(&sample, &missing, &texts, &numbers),
@@ -112,6 +118,20 @@ impl Figures {
             repeats,
             suspicions,
         })
+    }
+
+    /// The unit of a column's numbers; empty if there is none.
+    pub(crate) fn unit(&self, language: Language, column: Column) -> &str {
+        let (ru, en) = match column {
+            Column::Price => self.task.market.unit_label(self.task.target),
+            column => column.unit_label(),
+        };
+        if language == RU { ru } else { en }
+    }
+
+    /// A number of a column with its unit.
+    pub(crate) fn quantity(&self, language: Language, column: Column, number: f64) -> String {
+        language.quantity(column, number, self.unit(language, column))
     }
 
     /// A row count as a share of all listings.

@@ -19,6 +19,7 @@ mod section;
 mod words;
 
 use chrono::NaiveDate;
+use domain::Task;
 use serde::Serialize;
 use storage::Snapshot;
 
@@ -38,16 +39,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// Analyses the listings of a snapshot.
+    /// Analyses the listings of a task, which are those of the snapshot.
     ///
     /// # Errors
     /// [`Error::NoListings`], or a database error.
     pub async fn create(
         snapshot: Snapshot,
+        task: &Task,
         today: NaiveDate,
         on_stage: &(dyn Fn(Stage) + Sync),
     ) -> Result<Self, Error> {
-        let figures = Figures::compute(snapshot, today, on_stage).await?;
+        let figures = Figures::compute(snapshot, task, today, on_stage).await?;
         Ok(Self { findings: findings::find(&figures), figures })
     }
 

@@ -13,6 +13,7 @@ mod repeats;
 mod rows;
 mod texts;
 
+use domain::Column;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::figures::Figures;
@@ -94,10 +95,14 @@ fn lead(figures: &Figures) -> LocalizedText {
         (Some(first), _) => language.day(first),
         _ => LocalizedText::new("дат нет", "no dates").get(language).to_owned(),
     });
+    let target = figures.task.target.label();
     let (rows, cars, sources) = (overview.rows, overview.cars, overview.sources);
     LocalizedText::new(
         format!(
-            "Объявлений: {} · машин: {} · источников: {} · {}. Отчёт от {}.",
+            "Задача {}: {}, {}. Объявлений: {} · машин: {} · источников: {} · {}. Отчёт от {}.",
+            figures.task.name,
+            target.0,
+            figures.unit(RU, Column::Price),
             RU.count(rows),
             RU.count(cars),
             RU.count(sources),
@@ -105,7 +110,10 @@ fn lead(figures: &Figures) -> LocalizedText {
             RU.day(figures.created_on)
         ),
         format!(
-            "{} listings · {} cars · {} sources · {}. Created on {}.",
+            "Task {}: {}, {}. {} listings · {} cars · {} sources · {}. Created on {}.",
+            figures.task.name,
+            target.1,
+            figures.unit(EN, Column::Price),
             EN.count(rows),
             EN.count(cars),
             EN.count(sources),

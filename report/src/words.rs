@@ -137,21 +137,14 @@ impl Language {
         format!("{}{unit}", self.number(number / size))
     }
 
-    /// A number of a column with its unit.
-    pub(crate) fn quantity(self, column: Column, number: f64) -> String {
-        let unit = self.unit(column);
+    /// A number of a column with a unit, if it has one.
+    pub(crate) fn quantity(self, column: Column, number: f64, unit: &str) -> String {
         let number = match column {
             Column::Year => format!("{number:.0}"),
             Column::Price => self.short(number),
             _ => self.number(number),
         };
         if unit.is_empty() { number } else { format!("{number}{NBSP}{unit}") }
-    }
-
-    /// The unit of a column's numbers.
-    pub(crate) fn unit(self, column: Column) -> &'static str {
-        let (ru, en) = column.unit_label();
-        self.pick(ru, en)
     }
 
     pub(crate) fn day(self, day: NaiveDate) -> String {
@@ -178,8 +171,8 @@ mod tests {
         assert_eq!((RU.short(1_350_000.0), EN.short(1_350_000.0)), ("1,35\u{a0}млн".into(), "1.35M".into()));
         assert_eq!((EN.short(1e12), EN.short(999_999.0)), ("1T".into(), "1M".into()));
         assert_eq!((EN.number(1.6), EN.number(1.85), EN.number(0.3)), ("1.6".into(), "1.85".into(), "0.3".into()));
-        assert_eq!(EN.quantity(Column::Year, 2018.0), "2018");
-        assert_eq!(RU.quantity(Column::Mileage, 83_000.0), "83\u{a0}000\u{a0}км");
+        assert_eq!(EN.quantity(Column::Year, 2018.0, ""), "2018");
+        assert_eq!(RU.quantity(Column::Mileage, 83_000.0, "км"), "83\u{a0}000\u{a0}км");
     }
 
     #[test]

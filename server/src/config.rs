@@ -48,6 +48,10 @@ pub struct Config {
     pub max_rows: usize,
     /// `PROBEG_MAX_CONNECTIONS`
     pub max_connections: usize,
+    /// `PROBEG_DEFAULT_TASK`
+    pub default_task: Option<String>,
+    /// `PROBEG_MODELS_MEMORY`
+    pub models_memory: u64,
     /// `PROBEG_SESSIONS`
     pub sessions: usize,
     /// `PROBEG_QUEUE`
@@ -108,6 +112,8 @@ impl Config {
             max_json_depth: count(variables::MAX_JSON_DEPTH)?,
             max_rows: count(variables::MAX_ROWS)?,
             max_connections: number(variables::MAX_CONNECTIONS, "a number from 1 to 1000000", 1_000_000)?,
+            default_task: text(variables::DEFAULT_TASK)?.value.filter(|task| !task.is_empty()),
+            models_memory: bytes(variables::MODELS_MEMORY)? as u64,
             sessions: text(variables::SESSIONS)?
                 .parse_optional("a number from 1 to 1024", |sessions| (1..=1024).contains(sessions))?
                 .unwrap_or_else(half_of_processors),

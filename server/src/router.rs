@@ -7,7 +7,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, LOCAT
 use axum::http::{HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::from_fn_with_state;
 use chrono::Datelike;
-use domain::Column;
+use domain::{Column, Market, Reading};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -21,7 +21,7 @@ use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::request_log::{RequestLog, handle_panic, log_request};
 use crate::operations::{exposition, health};
 use crate::pages;
-use crate::registry::{models, runs};
+use crate::registry::{models, runs, tasks};
 use crate::state::State;
 use crate::valuations::{batch, jobs, listing, one, predecessor, vocabulary, workbook};
 
@@ -29,8 +29,8 @@ use crate::valuations::{batch, jobs, listing, one, predecessor, vocabulary, work
 #[openapi(
     info(
         title = "Probeg",
-        description = "What a used car is worth: the asking price to expect in listings (not a sale price), the range, \
-                       and why. Errors are problem details (RFC 9457).",
+        description = "What a used car is worth: by default the asking price to expect in listings (not a sale price), the \
+                       range, and why. Errors are problem details (RFC 9457).",
         license(name = "MIT", identifier = "MIT")
     ),
     servers((url = "/", description = "This server")),
@@ -58,6 +58,7 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(jobs::get_job, jobs::delete_job))
         .routes(routes!(jobs::get_result))
         .routes(routes!(vocabulary::get_vocabulary))
+        .routes(routes!(tasks::list_tasks))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))
         .routes(routes!(models::get_champion))
@@ -99,11 +100,16 @@ pub fn document(this_year: i32) -> utoipa::openapi::OpenApi {
     for schema in schemas {
         let RefOr::T(Schema::Object(listing)) = schema else { continue };
         let year = listing.properties.get_mut(Column::Year.name());
-        if let (Some(RefOr::T(Schema::Object(year))), Some((_, newest))) = (year, Column::Year.bounds(this_year)) {
+        if let (Some(RefOr::T(Schema::Object(year))), Some((_, newest))) = (year, year_bounds(this_year)) {
             year.maximum = year.maximum.is_some().then(|| utoipa::Number::from(newest));
         }
     }
     document
+}
+
+/// The bounds of the year of manufacture.
+fn year_bounds(this_year: i32) -> Option<(f64, f64)> {
+    Reading { market: Market::russia(), year: this_year }.bounds(Column::Year)
 }
 
 /// The whole service as a function of its state.

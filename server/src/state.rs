@@ -1,21 +1,26 @@
 //! The state shared by all requests.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
 use chrono::NaiveDate;
+use domain::Market;
 use onnx_model::Runtime;
 use storage::Database;
+use tokio::sync::Mutex;
 
 use crate::config::Config;
 use crate::http::access::keys::Keys;
 use crate::http::buffers::Buffers;
+use crate::http::problem::Problem;
 use crate::http::shutdown::Shutdown;
 use crate::observability::metrics::Metrics;
 use crate::serving::engine::Engine;
 use crate::serving::jobs::Jobs;
+use crate::serving::models::Served;
 use crate::serving::reload::Reloader;
-use crate::serving::template::Template;
+use crate::serving::template::Templates;
 
 /// The state of the server; clones share it.
 #[derive(Clone, Debug)]
@@ -30,8 +35,10 @@ struct Shared {
     keys: Arc<Keys>,
     buffers: Arc<Buffers>,
     jobs: Jobs,
-    template: Template,
+    templates: Templates,
     shutdown: Arc<Shutdown>,
+    /// The database by market, each with connections of its own.
+    markets: Mutex<BTreeMap<String, Database>>,
 }
 
 impl State {
@@ -55,15 +62,16 @@ impl State {
             keys: Arc::new(Keys::new(&config)),
             buffers: Arc::new(Buffers::new(&config)),
             jobs: Jobs::default(),
-            template: Template::default(),
+            templates: Templates::default(),
+            markets: Mutex::default(),
             shutdown: Arc::default(),
             config,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Migrates the database and puts the champion into service, or else the model that was served last.
-    pub async fn load_champion(&self) {
+    /// Migrates the database and puts the champions into service, or else the models that were served last.
+    pub async fn load_champions(&self) {
         self.reloader().start().await;
     }
 
@@ -77,6 +85,27 @@ impl State {
 
     pub(crate) fn database(&self) -> &Database {
         &self.shared.reloader.database
+    }
+
+    /// The database with the listings of a market.
+    pub(crate) async fn database_of(&self, market: &Market) -> storage::Result<Database> {
+        let mut markets = self.shared.markets.lock().await;
+        match markets.get(market.name()).filter(|database| database.market() == market) {
+            Some(database) => Ok(database.clone()),
+            None => {
+                let database = self.database().in_market(market).await?;
+                markets.insert(market.name().to_owned(), database.clone());
+                Ok(database)
+            }
+        }
+    }
+
+    /// The model of a task, or of the default task.
+    ///
+    /// # Errors
+    /// There is no such task, or it has no model.
+    pub(crate) async fn served(&self, task: Option<&str>) -> Result<Arc<Served>, Problem> {
+        self.reloader().served(task).await
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {
@@ -107,8 +136,8 @@ impl State {
         &self.shared.jobs
     }
 
-    pub(crate) fn template(&self) -> &Template {
-        &self.shared.template
+    pub(crate) fn templates(&self) -> &Templates {
+        &self.shared.templates
     }
 
     pub(crate) fn shutdown(&self) -> &Arc<Shutdown> {

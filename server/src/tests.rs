@@ -8,5 +8,6 @@ pub(crate) mod fixture;
 mod model_file;
 mod operations;
 mod predecessor;
+mod tasks;
 mod valuations;
 mod workbooks;

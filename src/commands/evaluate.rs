@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use domain::Task;
 use domain::accuracy::{Accuracy, AccuracyCard, Drift, Forecast, Stability, Surface};
 use tables::{Encoding, Limits, Options, Source};
 use training::evaluate::evaluate_file;
@@ -16,10 +17,13 @@ use crate::process::Process;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg evaluate --data labeled.csv --json")]
 pub struct Arguments {
-    /// A version or an alias
-    #[arg(long, value_name = "VERSION", default_value = "champion")]
-    model: String,
-    /// A file of listings with prices [default: show the accuracy on the test split]
+    /// A version or an alias [default: the champion]
+    #[arg(long, value_name = "VERSION")]
+    model: Option<String>,
+    /// The task, whose champion is the default [default: price]
+    #[arg(long)]
+    task: Option<String>,
+    /// A file of listings with the target of the task [default: show the accuracy on the test split]
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The encoding of a CSV file that is not UTF-8, such as windows-1251
@@ -32,46 +36,51 @@ pub struct Arguments {
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open_read_only(process)?;
-    let (version, model) = context.model(Some(&arguments.model))?;
+    let (version, model) = context.model(arguments.model.as_deref(), arguments.task.as_deref())?;
+    let task = model.signature().task.clone();
     let (card, rejected) = match &arguments.data {
         None => (model.signature().accuracy.clone().context("this version has no accuracy card")?, 0),
         Some(file) => {
-            let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: true };
+            let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, ..Options::default() };
             let source = Source::file(file).cancelled_by(Arc::clone(context.stop.flag()));
             let evaluation = context.compute(move || Ok(evaluate_file(&model, source, options, today())?))?;
             (evaluation.card, evaluation.rejected)
         }
     };
     if arguments.json {
-        out!("{:#}", as_json(version, &card, rejected)?)?;
+        out!("{:#}", as_json(version, &task, &card, rejected)?)?;
     } else {
-        print_card(version, &card, rejected)?;
+        print_card(version, &task, &card, rejected)?;
     }
     Ok(())
 }
 
-fn as_json(version: i64, card: &AccuracyCard, rejected: u64) -> Result<serde_json::Value> {
+fn as_json(version: i64, task: &Task, card: &AccuracyCard, rejected: u64) -> Result<serde_json::Value> {
     let mut value = serde_json::to_value(card)?;
     value["model"] = version.into();
+    value["task"] = task.name.as_str().into();
+    value["unit"] = task.unit().into();
     value["rejected"] = rejected.into();
     Ok(value)
 }
 
 /// Prints a card as text.
-pub fn print_card(version: i64, card: &AccuracyCard, rejected: u64) -> Result<()> {
-    out!("model version {version}, {} listings, {rejected} rows rejected", card.overall.rows)?;
+pub fn print_card(version: i64, task: &Task, card: &AccuracyCard, rejected: u64) -> Result<()> {
+    let rows = card.overall.rows;
+    out!("model version {version}, {}: {rows} listings, {rejected} rows rejected", task.name)?;
     out!("{:<34}{:>8}{:>9}{:>12}{:>9}{:>9}{:>9}", "", "rows", "MAPE", "median APE", "in 10 %", "in 20 %", "80 % PI")?;
     print_row("all", &card.overall)?;
     let Accuracy { mae, rmsle, r2, within_5, median_width_80, cod, prd, intervals_95, .. } = &card.overall;
     out!(
-        "MAE {mae:.0}, RMSLE {rmsle:.4}, R² {r2:.4}, COD {cod:.4}, PRD {prd:.4}, within 5 %: {:.1} %",
+        "MAE {mae:.0} {}, RMSLE {rmsle:.4}, R² {r2:.4}, COD {cod:.4}, PRD {prd:.4}, within 5 %: {:.1} %",
+        task.unit(),
         100.0 * within_5
     )?;
     out!("median width of the 80 % interval: {:.1} % of the price", 100.0 * median_width_80)?;
     let [low, high] = intervals_95.mape.map(|end| 100.0 * end);
     out!("95 % bootstrap interval of the MAPE: {low:.2} to {high:.2} %")?;
     out!(
-        "more expensive with {:.0} km more: {:.2} % of cars; with one year more: {:.2} %",
+        "higher with {:.0} km more: {:.2} % of cars; with one year more: {:.2} %",
         Surface::ADDED_MILEAGE,
         100.0 * card.surface.dearer_with_mileage,
         100.0 * card.surface.dearer_with_age

@@ -15,6 +15,9 @@ use crate::progress::ReportProgress;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg explore --out report.html")]
 pub struct Arguments {
+    /// The task whose listings to describe [default: price]
+    #[arg(long)]
+    task: Option<String>,
     /// Where to write the report, a self-contained HTML file
     #[arg(short, long, value_name = "FILE", default_value = "probeg-report.html")]
     out: PathBuf,
@@ -25,11 +28,12 @@ pub struct Arguments {
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open(process)?;
-    let (snapshot, tokio) = (context.snapshot()?, context.tokio.clone());
+    let task = context.task(arguments.task.as_deref())?;
+    let (snapshot, tokio) = (context.report_snapshot(&task)?, context.tokio.clone());
     // The report computes for seconds between queries.
     let (report, page) = context.compute(move || {
         let progress = ReportProgress::new();
-        let report = tokio.block_on(Report::create(snapshot, today(), &|stage| progress.stage(stage)))?;
+        let report = tokio.block_on(Report::create(snapshot, &task, today(), &|stage| progress.stage(stage)))?;
         progress.end();
         let page = report.page();
         Ok((report, page))

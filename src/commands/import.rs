@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use indicatif::HumanCount;
-use tables::{Encoding, Limits, Options, RejectsFile};
-use training::import::{Imported, Rejects, describe, import_file};
+use storage::Database;
+use tables::{Encoding, Limits, RejectsFile};
+use training::import::{ImportOptions, Imported, Rejects, describe, import_file};
 
 use crate::context::{Context, today};
 use crate::output::out;
@@ -15,7 +16,7 @@ use crate::process::Process;
 use crate::progress::RowProgress;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: probeg import listings.csv.gz more.xlsx --rejects rejected.csv")]
+#[command(after_help = "Example: probeg import --market gb listings.csv.gz more.xlsx --rejects rejected.csv")]
 pub struct Arguments {
     /// CSV, CSV.gz or XLSX files; each is imported atomically
     #[arg(required = true)]
@@ -27,6 +28,31 @@ pub struct Arguments {
     /// The encoding of CSV files that are not UTF-8, such as windows-1251
     #[arg(long)]
     encoding: Option<Encoding>,
+    #[command(flatten)]
+    market: MarketArguments,
+}
+
+/// The market of the files of an import.
+#[derive(Debug, Args)]
+pub struct MarketArguments {
+    /// The market of the listings, which determines their currency, units and spellings; see `probeg markets list`
+    /// [default: ru]
+    #[arg(long, value_name = "MARKET")]
+    market: Option<String>,
+    /// Import files even if they do not seem to belong to the named market
+    #[arg(long, requires = "market")]
+    unchecked: bool,
+}
+
+impl MarketArguments {
+    /// The database with the listings of the market, and whether files are checked against it. Files of no named market are
+    /// not.
+    pub fn open(&self, context: &Context) -> Result<(Database, bool)> {
+        let Some(name) = &self.market else { return Ok((context.database.clone(), false)) };
+        let market = context.block_on(context.database.markets().get(name))?;
+        let market = market.with_context(|| format!("there is no market {name:?}; see `probeg markets list`"))?;
+        Ok((context.block_on(context.database.in_market(&market))?, !self.unchecked))
+    }
 }
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
@@ -34,9 +60,11 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         anyhow::ensure!(file.exists(), "{} does not exist", file.display());
     }
     let context = Context::open(process)?;
+    let (database, is_checked) = arguments.market.open(&context)?;
     let shared = arguments.rejects.clone().map(rejects_file);
     for file in &arguments.files {
-        import(&context, file, shared.clone(), arguments.encoding)?;
+        let options = ImportOptions { limits: Limits::trusted(), encoding: arguments.encoding, is_checked };
+        import(&context, &database, file, shared.clone(), options)?;
     }
     Ok(())
 }
@@ -46,12 +74,17 @@ fn rejects_file(path: PathBuf) -> Rejects {
 }
 
 /// Imports a file and prints a summary.
-pub fn import(context: &Context, file: &Path, rejects: Option<Rejects>, encoding: Option<Encoding>) -> Result<()> {
-    let options = Options { limits: Limits::trusted(), encoding, price_required: true };
+pub fn import(
+    context: &Context,
+    database: &Database,
+    file: &Path,
+    rejects: Option<Rejects>,
+    options: ImportOptions,
+) -> Result<()> {
     let rejects = rejects.unwrap_or_else(|| rejects_file(default_rejects_path(file)));
     let progress = RowProgress::new(&format!("importing {}", file.display()));
     let on_rows = |rows| progress.set_rows(rows);
-    let work = import_file(&context.database, file, options, Arc::clone(&rejects), today(), &on_rows);
+    let work = import_file(database, file, options, Arc::clone(&rejects), today(), &on_rows);
     let imported = context.block_on(work).with_context(|| format!("{} was not imported", file.display()))?;
     progress.end();
     let rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,6 +23,9 @@ pub struct Arguments {
     /// those for testing
     #[arg(long, default_value = "train")]
     split: SplitName,
+    /// The task whose listings to write [default: price]
+    #[arg(long)]
+    task: Option<String>,
     /// The CSV file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -42,28 +45,30 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         SplitName::Validation => Split::Validation,
         SplitName::Test => Split::Test,
     };
-    let snapshot = context.snapshot()?;
+    let task = context.task(arguments.task.as_deref())?;
+    let snapshot = context.snapshot(&task)?;
     let failed = || format!("{} cannot be written", arguments.output.display());
     let file = AtomicFile::create(&arguments.output).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
     let (handle, stop) = (context.tokio.clone(), Arc::clone(context.stop.flag()));
     let rows = context.compute(move || {
         let mut stream = ListingStream::new(snapshot, 0, true, &handle, &stop)?;
-        write_listings(&mut stream, split, csv::Writer::from_writer(output))
+        write_listings(&mut stream, split, task.target, csv::Writer::from_writer(output))
     })?;
     file.finish().with_context(failed)?;
     line_on_file(&arguments.output, format_args!("{}: {rows} listings", arguments.output.display()))?;
     Ok(())
 }
 
-/// Writes the columns of an import; returns the number of listings.
+/// Writes the descriptive columns, in the units that models expect, and the target; returns the number of listings.
 fn write_listings(
     stream: &mut ListingStream<'_>,
     split: Split,
+    target: Column,
     mut writer: csv::Writer<impl std::io::Write>,
 ) -> Result<usize> {
     let columns = Column::descriptive();
-    writer.write_record(columns.iter().chain(&[Column::Price]).map(|column| column.name()))?;
+    writer.write_record(columns.iter().chain([&target]).map(|column| column.name()))?;
     let (mut rows, mut result) = (0, Ok(()));
     stream.scan(split, |chunk| {
         result = write_chunk(chunk, &mut writer);
@@ -84,7 +89,7 @@ fn write_chunk(chunk: &ListingChunk, writer: &mut csv::Writer<impl std::io::Writ
             Some(Value::Date(date)) => date.to_string(),
             None => String::new(),
         });
-        writer.write_record(cells.chain([chunk.price(row).to_string()]))?;
+        writer.write_record(cells.chain([chunk.target(row).to_string()]))?;
     }
     Ok(())
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
 use domain::accuracy::AccuracyCard;
-use domain::quantile;
+use domain::{Task, quantile};
 use onnx_model::{ForeignFile, Model, Sessions, Signature};
 use serde_json::json;
-use storage::{CHAMPION, MAX_MODEL_BYTES, ModelRecord, NewModel};
+use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel, champion_of};
 use training::stream::ListingStream;
 use training::synth::Market;
 
@@ -32,13 +32,17 @@ pub enum Action {
         /// A version or an alias
         version: String,
     },
-    /// Promote a version to champion, which is served
+    /// Promote a version to champion of its task, which is served
     Promote {
         /// A version or an alias
         version: String,
     },
-    /// Roll back to the previous champion
-    Rollback,
+    /// Roll back to the previous champion of a task
+    Rollback {
+        /// The task
+        #[arg(long, default_value = "price")]
+        task: String,
+    },
     /// Export the ONNX file of a version
     Export {
         /// A version or an alias
@@ -47,11 +51,14 @@ pub enum Action {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
-    /// Register an ONNX file, without promoting it. A file of another program must have the inputs of the champion; it is
-    /// measured and calibrated first
+    /// Register an ONNX file, without promoting it. A file of another program must have the inputs of the champion of its
+    /// task; it is measured and calibrated first
     Import {
         /// The file
         file: PathBuf,
+        /// The task of a file of another program
+        #[arg(long, default_value = "price")]
+        task: String,
     },
     /// Measure the inference time per listing of a version on one processor, for several batch sizes
     Cost {
@@ -66,7 +73,7 @@ pub enum Action {
 const COST_BATCHES: [u16; 4] = [1, 8, 24, 256];
 
 pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
-    let changes = matches!(arguments.action, Action::Promote { .. } | Action::Rollback | Action::Import { .. });
+    let changes = matches!(arguments.action, Action::Promote { .. } | Action::Rollback { .. } | Action::Import { .. });
     let context = if changes { Context::open(process)? } else { Context::open_read_only(process)? };
     let models = context.database.models();
     match &arguments.action {
@@ -77,8 +84,8 @@ pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
             context.block_on(models.promote(version, &actor()))?;
             out!("version {version} is now the champion")?;
         }
-        Action::Rollback => {
-            let version = context.block_on(models.rollback(&actor()))?;
+        Action::Rollback { task } => {
+            let version = context.block_on(models.rollback(&context.task(Some(task))?.name, &actor()))?;
             out!("version {version} is the champion again")?;
         }
         Action::Export { version, output } => {
@@ -86,7 +93,7 @@ pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
             write_file(output, &context.model_file(version)?)?;
             line_on_file(output, format_args!("{}: model version {version}", output.display()))?;
         }
-        Action::Import { file } => import(&context, file)?,
+        Action::Import { file, task } => import(&context, file, &context.task(Some(task))?)?,
         Action::Cost { version } => cost(&context, version, arguments.json)?,
         Action::History => history(&context, arguments.json)?,
     }
@@ -98,11 +105,20 @@ fn list(models: &[ModelRecord], as_json: bool) -> Result<()> {
         out!("{:#}", json!(models.iter().map(to_json).collect::<Vec<_>>()))?;
         return Ok(());
     }
-    out!("{:>7}  {:<20}  {:>5}  {:>7}  {:>9}  aliases", "version", "registered", "run", "MAPE", "size")?;
+    out!(
+        "{:>7}  {:<16}  {:<20}  {:>5}  {:>7}  {:>9}  aliases",
+        "version",
+        "task",
+        "registered",
+        "run",
+        "MAPE",
+        "size"
+    )?;
     for model in models {
         out!(
-            "{:>7}  {:<20}  {:>5}  {:>7}  {:>6} KB  {}",
+            "{:>7}  {:<16}  {:<20}  {:>5}  {:>7}  {:>6} KB  {}",
             model.version,
+            model.task,
             model.created_at.format("%Y-%m-%d %H:%M UTC"),
             model.run_id.map(|run| run.to_string()).unwrap_or_default(),
             model.accuracy["mape"].as_f64().map(|mape| format!("{:.2} %", 100.0 * mape)).unwrap_or_default(),
@@ -126,18 +142,18 @@ fn show(context: &Context, version: i64, as_json: bool) -> Result<()> {
         model.sha256
     )?;
     match serde_json::from_value::<AccuracyCard>(model.accuracy) {
-        Ok(card) => print_card(version, &card, 0)?,
+        Ok(card) => print_card(version, &context.task(Some(&model.task))?, &card, 0)?,
         Err(_) => out!("it has no accuracy card")?,
     }
     Ok(())
 }
 
 /// Registers a model file after verifying it, or after measuring it if it is of another program.
-fn import(context: &Context, file: &Path) -> Result<()> {
+fn import(context: &Context, file: &Path, task: &Task) -> Result<()> {
     let failed = || format!("{} was not registered", file.display());
     let bytes = read_model_file(file).with_context(failed)?;
     let new = if ForeignFile::is_foreign(&bytes).with_context(failed)? {
-        measured(context, bytes).with_context(failed)?
+        measured(context, bytes, task).with_context(failed)?
     } else {
         verified(context, bytes).with_context(failed)?
     };
@@ -157,13 +173,13 @@ fn verified(context: &Context, bytes: Vec<u8>) -> Result<NewModel> {
 }
 
 /// A file of another program, with its accuracy on the test split.
-fn measured(context: &Context, bytes: Vec<u8>) -> Result<NewModel> {
+fn measured(context: &Context, bytes: Vec<u8>, task: &Task) -> Result<NewModel> {
     let runtime = context.inference()?.clone();
-    let champion = context.version(CHAMPION).context(
+    let champion = context.version(&champion_of(&task.name)).context(
         "the file has no accuracy card, so it must be measured and needs the inputs of the champion, but there is none",
     )?;
     let champion = Signature::of_file(&context.model_file(champion)?)?;
-    let snapshot = context.snapshot()?;
+    let snapshot = context.snapshot(task)?;
     let (handle, stop) = (context.tokio.clone(), Arc::clone(context.stop.flag()));
     let (bytes, signature) = context.compute(move || {
         let mut stream = ListingStream::new(snapshot, 0, false, &handle, &stop)?;
@@ -176,7 +192,13 @@ fn measured(context: &Context, bytes: Vec<u8>) -> Result<NewModel> {
 }
 
 fn new_model(bytes: Vec<u8>, signature: &Signature) -> NewModel {
-    NewModel { run_id: None, bytes, signature: signature.summary(), card: json!(signature.accuracy) }
+    NewModel {
+        task: signature.task.name.clone(),
+        run_id: None,
+        bytes,
+        signature: signature.summary(),
+        card: json!(signature.accuracy),
+    }
 }
 
 /// Reads a model file with a size limit; rejects special files such as devices.
@@ -242,10 +264,11 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
     }
     for change in &changes {
         out!(
-            "{}  {:<9} version {} (before: {})  by {}",
+            "{}  {:<9} version {} of {} (before: {})  by {}",
             change.at.format("%Y-%m-%d %H:%M:%S UTC"),
             change.action.name(),
             change.version,
+            change.task,
             change.previous_version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
             change.who,
         )?;
@@ -256,6 +279,7 @@ fn history(context: &Context, as_json: bool) -> Result<()> {
 fn to_json(model: &ModelRecord) -> serde_json::Value {
     json!({
         "version": model.version,
+        "task": model.task,
         "run": model.run_id,
         "created_at": model.created_at,
         "sha256": model.sha256,

@@ -23,9 +23,12 @@ pub struct Arguments {
     /// Where to write the table with prices
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// A version or an alias
-    #[arg(long, value_name = "VERSION", default_value = "champion")]
-    model: String,
+    /// A version or an alias [default: the champion]
+    #[arg(long, value_name = "VERSION")]
+    model: Option<String>,
+    /// The task, whose champion is the default [default: price]
+    #[arg(long)]
+    task: Option<String>,
     /// The encoding of a CSV file that is not UTF-8, such as windows-1251
     #[arg(long)]
     encoding: Option<Encoding>,
@@ -37,8 +40,9 @@ pub struct Arguments {
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     ensure!(arguments.file.exists(), "{} does not exist", arguments.file.display());
     let context = Context::open_read_only(process)?;
-    let (version, model) = context.model(Some(&arguments.model))?;
-    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, price_required: false };
+    let (version, model) = context.model(arguments.model.as_deref(), arguments.task.as_deref())?;
+    let market = model.signature().task.market.clone();
+    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, target: None, market };
     let failed = || format!("{} cannot be written", arguments.output.display());
     let file = AtomicFile::create(&arguments.output).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);

@@ -53,11 +53,12 @@ fn list(runs: &[Run], as_json: bool) -> Result<()> {
         out!("{:#}", json!(runs.iter().map(to_json).collect::<Vec<_>>()))?;
         return Ok(());
     }
-    out!("{:>5}  {:<20}  {:<12}  {:>8}  version", "run", "started", "status", "rows")?;
+    out!("{:>5}  {:<16}  {:<20}  {:<12}  {:>8}  version", "run", "task", "started", "status", "rows")?;
     for run in runs {
         out!(
-            "{:>5}  {:<20}  {:<12}  {:>8}  {}",
+            "{:>5}  {:<16}  {:<20}  {:<12}  {:>8}  {}",
             run.id,
+            run.task,
             run.started_at.format("%Y-%m-%d %H:%M UTC"),
             run.status.name(),
             run.rows.map(|rows| rows.train.to_string()).unwrap_or_default(),

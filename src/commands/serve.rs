@@ -60,7 +60,7 @@ pub fn serve(context: &Context, config: Config) -> Result<()> {
         tokio::select! {
             biased;
             () = context.stop.requested() => return Ok(()),
-            () = state.load_champion() => {}
+            () = state.load_champions() => {}
         }
         out!("Probeg is serving on http://{address}/ (press Ctrl-C to stop)")?;
         out!("  value one car           http://{address}/")?;

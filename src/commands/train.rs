@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytesize::ByteSize;
 use clap::Args;
+use domain::Task;
 use domain::accuracy::Accuracy;
+use serde_json::json;
 use training::TrainConfig;
 use training::train::{RunContext, RunResult};
 
@@ -17,8 +19,14 @@ use crate::progress::TrainingProgress;
 use crate::variables;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: probeg train --set epochs=10 --set seed=7 --promote")]
+#[command(after_help = "Example: probeg train --task gb-price --set epochs=10 --set seed=7 --promote")]
 pub struct Arguments {
+    /// The task to train for; see `probeg tasks list` [default: price]
+    #[arg(long)]
+    task: Option<String>,
+    /// Train every task that got listings since its champion was trained, one after the other
+    #[arg(long, conflicts_with_all = ["task", "resume"])]
+    all: bool,
     /// A TOML file with hyperparameters that override the defaults
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -32,7 +40,7 @@ pub struct Arguments {
     #[arg(long)]
     no_spool: bool,
     /// Resume an interrupted run with its original configuration
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "set", "memory", "no_spool"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "config", "set", "memory", "no_spool"])]
     resume: Option<i64>,
     /// How long to retry while the database is unavailable
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
@@ -49,24 +57,122 @@ pub struct Arguments {
 const RETRY_FOR: Duration = Duration::from_mins(2);
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
-    let retry_for = Duration::from_secs(arguments.retry_for);
-    let trained = if let Some(run) = arguments.resume {
+    let options = Options { promote: arguments.promote, retry_for: Duration::from_secs(arguments.retry_for) };
+    let (task, trained) = if let Some(run) = arguments.resume {
         let context = Context::open(process)?;
-        run_and_report(&context, arguments.promote, retry_for, |run_context| training::train::resume(run, run_context))?
+        let record = context.block_on(context.database.runs().get(run))?.ok_or(storage::Error::NoRun(run))?;
+        let task = context.task(Some(&record.task))?;
+        let train = |run_context: RunContext<'_>| training::train::resume(run, run_context);
+        let trained = run_and_report(&context, &task, options, train)?;
+        (task, trained)
     } else {
         let config = config(arguments)?;
         let context = Context::open(process)?;
-        run_and_report(&context, arguments.promote, retry_for, |run_context| {
-            training::train::train(&config, run_context)
-        })?
+        if arguments.all {
+            return train_all(&context, &config, options, arguments.json);
+        }
+        let task = context.task(arguments.task.as_deref())?;
+        let train = |run_context: RunContext<'_>| training::train::train(&config, run_context);
+        let trained = run_and_report(&context, &task, options, train)?;
+        (task, trained)
     };
     if arguments.json {
-        let json = serde_json::json!({ "run": trained.run, "version": trained.version, "accuracy": trained.card });
+        let json =
+            json!({ "task": task.name, "run": trained.run, "version": trained.version, "accuracy": trained.card });
         out!("{json:#}")?;
     } else if !arguments.promote {
         out!("promote it with `probeg models promote {}`", trained.version)?;
     }
     Ok(())
+}
+
+/// What to do about a run besides training.
+#[derive(Clone, Copy)]
+struct Options {
+    promote: bool,
+    retry_for: Duration,
+}
+
+/// What became of a task.
+enum Outcome {
+    Trained(RunResult),
+    Skipped(String),
+    Failed(String),
+}
+
+/// Trains every task that got listings since its champion was trained, and prints a table. A task that fails does not stop the
+/// others.
+fn train_all(context: &Context, config: &TrainConfig, options: Options, as_json: bool) -> Result<()> {
+    let tasks = context.block_on(context.database.tasks().list())?;
+    let mut outcomes = Vec::new();
+    for task in &tasks {
+        let outcome = match reason_to_skip(context, task)? {
+            Some(reason) => Outcome::Skipped(reason),
+            None => {
+                err!("task {}", task.name);
+                let train = |run_context: RunContext<'_>| training::train::train(config, run_context);
+                match run_and_report(context, task, options, train) {
+                    Ok(trained) => Outcome::Trained(trained),
+                    Err(error) if context.stop.is_requested() => return Err(error),
+                    Err(error) => Outcome::Failed(format!("{error:#}")),
+                }
+            }
+        };
+        outcomes.push((task, outcome));
+    }
+    if as_json {
+        out!("{:#}", json!(outcomes.iter().map(|(task, outcome)| to_json(task, outcome)).collect::<Vec<_>>()))?;
+    } else {
+        print_outcomes(&outcomes)?;
+    }
+    let failed = outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_))).count();
+    ensure!(failed == 0, "{failed} of {} tasks failed", outcomes.len());
+    Ok(())
+}
+
+/// Why a task needs no training.
+fn reason_to_skip(context: &Context, task: &Task) -> Result<Option<String>> {
+    let database = context.database_of(task)?;
+    let Some(added) = context.block_on(database.listings().last_added())? else {
+        return Ok(Some(format!("the market {} has no listings", task.market.name())));
+    };
+    let models = context.database.models();
+    let Some(champion) = context.block_on(models.champion(&task.name))? else { return Ok(None) };
+    let Some(model) = context.block_on(models.get(champion))? else { return Ok(None) };
+    let run = match model.run_id {
+        Some(run) => context.block_on(context.database.runs().get(run))?,
+        None => None,
+    };
+    // Listings that were added during a run are not in its snapshot.
+    let trained = run.map_or(model.created_at, |run| run.started_at);
+    Ok((added < trained).then(|| format!("no listings were added since version {champion} was trained")))
+}
+
+fn print_outcomes(outcomes: &[(&Task, Outcome)]) -> Result<()> {
+    out!("{:<24}  {:<8}  {:>7}  {:>8}  reason", "task", "outcome", "version", "MAPE")?;
+    for (task, outcome) in outcomes {
+        let (what, version, mape, reason) = match outcome {
+            Outcome::Trained(trained) => {
+                let mape = trained.card.as_ref().map(|card| format!("{:.2} %", 100.0 * card.overall.mape));
+                ("trained", trained.version.to_string(), mape.unwrap_or_default(), "")
+            }
+            Outcome::Skipped(reason) => ("skipped", String::new(), String::new(), reason.as_str()),
+            Outcome::Failed(reason) => ("failed", String::new(), String::new(), reason.as_str()),
+        };
+        out!("{:<24}  {what:<8}  {version:>7}  {mape:>8}  {reason}", task.name)?;
+    }
+    Ok(())
+}
+
+fn to_json(task: &Task, outcome: &Outcome) -> serde_json::Value {
+    let name = &task.name;
+    match outcome {
+        Outcome::Trained(RunResult { run, version, card }) => {
+            json!({ "task": name, "outcome": "trained", "run": run, "version": version, "accuracy": card })
+        }
+        Outcome::Skipped(reason) => json!({ "task": name, "outcome": "skipped", "reason": reason }),
+        Outcome::Failed(reason) => json!({ "task": name, "outcome": "failed", "reason": reason }),
+    }
 }
 
 fn config(arguments: &Arguments) -> Result<TrainConfig> {
@@ -80,25 +186,28 @@ fn config(arguments: &Arguments) -> Result<TrainConfig> {
     Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
 }
 
-/// Trains, reports the result and promotes it.
-pub fn train_champion(context: &Context, config: &TrainConfig) -> Result<RunResult> {
-    run_and_report(context, true, RETRY_FOR, |run_context| training::train::train(config, run_context))
+/// Trains a model of a task, reports the result and promotes it.
+pub fn train_champion(context: &Context, task: &Task, config: &TrainConfig) -> Result<RunResult> {
+    let options = Options { promote: true, retry_for: RETRY_FOR };
+    run_and_report(context, task, options, |run_context| training::train::train(config, run_context))
 }
 
 /// Executes a run, reports the result and promotes it if asked to.
 fn run_and_report(
     context: &Context,
-    promote: bool,
-    retry_for: Duration,
+    task: &Task,
+    options: Options,
     train: impl FnOnce(RunContext<'_>) -> Result<RunResult, training::Error>,
 ) -> Result<RunResult> {
     let progress = TrainingProgress::new();
+    let database = context.database_of(task)?;
     let run_context = RunContext {
-        database: &context.database,
+        task,
+        database: &database,
         handle: &context.tokio,
         runtime: context.inference()?,
         home: &context.home,
-        retry_for,
+        retry_for: options.retry_for,
         today: today(),
         stop: context.stop.flag(),
         report: &|event| progress.show(event),
@@ -108,9 +217,9 @@ fn run_and_report(
     if let Some(card) = &trained.card {
         report_accuracy(&card.overall);
     }
-    if promote {
+    if options.promote {
         context.block_on(context.database.models().promote(trained.version, &actor()))?;
-        err!("version {} is now the champion", trained.version);
+        err!("version {} is now the champion of the task {}", trained.version, task.name);
     }
     Ok(trained)
 }

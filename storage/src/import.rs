@@ -3,8 +3,8 @@
 mod indexes;
 mod recanonicalization;
 
-use domain::{Column, Market, PricedListing, Task};
 use domain::identity::{CarGroup, Identity, canonical_listing};
+use domain::{Column, Market, PricedListing, Task};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

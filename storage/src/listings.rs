@@ -1,5 +1,6 @@
 //! The stored listings.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use crate::error::Result;
@@ -17,6 +18,15 @@ impl Listings {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// When listings were last added; `None` if they never were.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn last_added(&self) -> Result<Option<DateTime<Utc>>> {
+        let query = sqlx::query_scalar("SELECT max(imported_at) FROM imports WHERE added > 0");
+        Ok(query.fetch_one(&self.pool).await?)
     }
 
     /// Whether there are no listings.

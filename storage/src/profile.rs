@@ -207,7 +207,8 @@ impl Snapshot {
 
 /// The SQL expression for the bits of [`MissingColumns`].
 fn missing_bits() -> String {
-    let bit =
-        |column: &Column| format!("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", column.name(), MissingColumns::bit(*column));
+    let bit = |column: &Column| {
+        format!("(CASE WHEN {} IS NULL THEN {} ELSE 0 END)", column.name(), MissingColumns::bit(*column))
+    };
     columns().iter().map(bit).collect::<Vec<_>>().join(" | ")
 }

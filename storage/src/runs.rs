@@ -140,7 +140,8 @@ impl Runs {
     /// # Errors
     /// The database is unavailable.
     pub async fn create(&self, run: &NewRun) -> Result<i64> {
-        let query = sqlx::query_scalar("INSERT INTO runs (label, seed, config, task) VALUES ($1, $2, $3, $4) RETURNING id");
+        let query =
+            sqlx::query_scalar("INSERT INTO runs (label, seed, config, task) VALUES ($1, $2, $3, $4) RETURNING id");
         let query = query.bind(&run.label).bind(run.seed.cast_signed()).bind(&run.config).bind(&run.task);
         Ok(query.fetch_one(&self.pool).await?)
     }

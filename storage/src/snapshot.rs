@@ -15,6 +15,7 @@ use crate::chunk::ListingChunk;
 use crate::copy::{Decoder, column_names};
 use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::markets::schema;
 use crate::retry::retry_while_unavailable;
 
 /// A snapshot of the listings, unaffected by later imports. Holds a connection with an open transaction until it is dropped.
@@ -161,12 +162,35 @@ impl Snapshot {
     /// # Errors
     /// The database is unavailable.
     pub async fn begin(database: &Database) -> Result<Self> {
+        Self::begin_on(database, database.own_connection().await?).await
+    }
+
+    /// A snapshot for [`profile`](crate::profile), whose queries see only the listings of a task, with its target as the price:
+    /// a temporary view takes the place of the table.
+    ///
+    /// # Errors
+    /// The database is unavailable, or a condition of the task is invalid.
+    pub async fn begin_for_report(database: &Database, task: &Task) -> Result<Self> {
         let mut connection = database.own_connection().await?;
+        if task.target != Column::Price || !task.conditions.is_empty() {
+            let selection = Selection::new(task)?;
+            let view = format!(
+                "CREATE TEMPORARY VIEW listings AS SELECT id, content_hash, listing_group, source, {} FROM {}.listings WHERE {}",
+                selection.column_names(),
+                schema(database.market()),
+                selection.condition
+            );
+            sqlx::raw_sql(AssertSqlSafe(view)).execute(&mut connection).await?;
+        }
+        Self::begin_on(database, connection).await
+    }
+
+    async fn begin_on(database: &Database, mut connection: PgConnection) -> Result<Self> {
         sqlx::raw_sql(AssertSqlSafe(format!("{BEGIN}; {NO_TIMEOUTS}"))).execute(&mut connection).await?;
         let query = "SELECT coalesce((SELECT max(id) FROM listings), 0),
-                            pg_relation_size('listings') / current_setting('block_size')::bigint,
-                            pg_relation_filenode('listings')::bigint, (SELECT revision FROM canonical_form),
-                            pg_export_snapshot()";
+                            coalesce(pg_relation_size('listings'), 0) / current_setting('block_size')::bigint,
+                            coalesce(pg_relation_filenode('listings'), 0)::bigint,
+                            (SELECT revision FROM canonical_form), pg_export_snapshot()";
         let (last_id, pages, file, revision, exported): (i64, i64, i64, i64, String) =
             sqlx::query_as(query).fetch_one(&mut connection).await?;
         // A table has at most 2^32 - 2 pages.
@@ -229,7 +253,10 @@ impl Snapshot {
     /// The database is unavailable, or [`Error::ListingsMoved`].
     pub async fn rows<const N: usize>(&mut self, filters: [RowFilter; N]) -> Result<[u64; N]> {
         let counts = filters.map(|filter| format!("count(*) FILTER (WHERE {})", filter.condition())).join(", ");
-        let query = format!("SELECT ARRAY[{counts}] FROM listings WHERE id <= {} AND {}", self.extent.last_id, self.selection.condition);
+        let query = format!(
+            "SELECT ARRAY[{counts}] FROM listings WHERE id <= {} AND {}",
+            self.extent.last_id, self.selection.condition
+        );
         let counts: Vec<i64> = self
             .with_connection(async |connection| {
                 Ok(sqlx::query_scalar(AssertSqlSafe(query.as_str())).fetch_one(connection).await?)
@@ -256,7 +283,11 @@ impl Snapshot {
         );
         let last_id = self.extent.last_id;
         self.with_connection(async |connection| {
-            Ok(sqlx::query_scalar(AssertSqlSafe(query.as_str())).bind(share).bind(last_id).fetch_one(connection).await?)
+            Ok(sqlx::query_scalar(AssertSqlSafe(query.as_str()))
+                .bind(share)
+                .bind(last_id)
+                .fetch_one(connection)
+                .await?)
         })
         .await
     }

@@ -164,4 +164,3 @@ fn describe_missing(missing: &[(Column, String)], found: &[String]) -> String {
     let found = found.join(", ");
     format!("missing required column {missing}; the headers found in the first {searched} rows are {found}{more}")
 }
-

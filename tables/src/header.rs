@@ -213,10 +213,7 @@ impl<'m> Search<'m> {
 }
 
 /// The columns that the recognized headers denote.
-pub(crate) fn recognized<'a>(
-    headers: impl Iterator<Item = &'a str>,
-    market: &Market,
-) -> impl Iterator<Item = Column> {
+pub(crate) fn recognized<'a>(headers: impl Iterator<Item = &'a str>, market: &Market) -> impl Iterator<Item = Column> {
     headers.filter_map(|header| match meaning(header, market) {
         Meaning::Column(heading) => Some(heading.column),
         _ => None,

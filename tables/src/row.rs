@@ -126,7 +126,12 @@ impl Row {
     ///
     /// # Errors
     /// All rejections of the row; a missing target is one.
-    pub fn labelled(&self, header: &Header, target: Column, today: NaiveDate) -> Result<(Listing, f64), Vec<Rejection>> {
+    pub fn labelled(
+        &self,
+        header: &Header,
+        target: Column,
+        today: NaiveDate,
+    ) -> Result<(Listing, f64), Vec<Rejection>> {
         let mut rejections = Vec::new();
         let listing = collect_rejections(self.listing(header, today), &mut rejections);
         let target = self.target(header, target, true, today).map_err(|rejection| vec![rejection]);
@@ -172,7 +177,8 @@ impl Row {
             return Ok(Ok(value));
         }
         let canonical = canonical_value(column, reading.market);
-        let differs = |index: &&usize| read(index).map(|value| value.map(&canonical)) != Ok(value.clone().map(&canonical));
+        let differs =
+            |index: &&usize| read(index).map(|value| value.map(&canonical)) != Ok(value.clone().map(&canonical));
         match filled.find(differs) {
             None => Ok(Ok(value)),
             Some(other) => Err(Rejection {

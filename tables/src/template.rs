@@ -19,7 +19,8 @@ pub fn template(
     market: &Market,
     today: NaiveDate,
 ) -> Result<Vec<u8>, TableError> {
-    build(vocabulary, Reading { market, year: today.year() }).map_err(|error| Fault::Write(std::io::Error::other(error)).in_file("template.xlsx"))
+    build(vocabulary, Reading { market, year: today.year() })
+        .map_err(|error| Fault::Write(std::io::Error::other(error)).in_file("template.xlsx"))
 }
 
 /// The number of rows with drop-downs and limits, without the header.

@@ -37,6 +37,22 @@ pub enum Error {
         /// The minimum in total.
         minimum: u64,
     },
+    /// The file seems to be of another market.
+    #[error("{} does not seem to belong to its market: {cause} Name its market, or use --unchecked if it is right", .file.display())]
+    Implausible {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Why.
+        cause: Box<crate::import::Implausible>,
+    },
+    /// There is nothing to learn.
+    #[error("the {target} of all training listings of the task {task} is the same, so there is nothing to learn")]
+    ConstantTarget {
+        /// The name of the task.
+        task: String,
+        /// The column.
+        target: &'static str,
+    },
     /// The loss is not finite.
     #[error("training diverged in epoch {epoch}; try a lower learning rate, such as `--set learning_rate={suggested}`")]
     Diverged {

@@ -6,7 +6,7 @@ use domain::calibration::{CalibrationRow, SNAPSHOT_DAYS};
 use domain::form::{SHORT_FORMS, shorten};
 use domain::identity::{DAYS_PER_YEAR, age, canonical_listing, days_since_epoch};
 use domain::vocabulary::write_key;
-use domain::{Column, Listing, PricedListing, Value};
+use domain::{Column, Listing, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use rustc_hash::FxHashMap;
@@ -29,13 +29,20 @@ pub struct Evaluation {
     pub rejected: u64,
 }
 
+/// A listing with what the model predicts.
+#[derive(Clone, Debug)]
+pub(crate) struct LabelledListing {
+    pub(crate) listing: Listing,
+    pub(crate) target: f64,
+}
+
 /// The maximum number of listings of a split to evaluate, so that memory does not grow with the table; more would hardly
 /// change the metrics.
 pub(crate) const MAX_ROWS: usize = 20_000;
 /// The number of rows to value together.
 const BATCH_ROWS: usize = 1024;
 
-/// Evaluates a model on a table with prices.
+/// Evaluates a model on a table with its target, which is read as in its market.
 ///
 /// # Errors
 /// The table cannot be read, or has no valid rows.
@@ -46,13 +53,17 @@ pub fn evaluate_file(
     today: NaiveDate,
 ) -> Result<Evaluation, Error> {
     let file = source.name().to_owned();
-    let mut table = Table::open(source, Options { price_required: true, ..options })?;
+    let target = model.signature().task.target;
+    let mut table = Table::open(
+        source,
+        Options { target: Some(target), market: model.signature().task.market.clone(), ..options },
+    )?;
     let header = table.header().clone();
     let mut measurement = Measurement::new(model, today);
     let mut rejected = 0;
     for row in table.rows()? {
-        match row?.priced(&header, today) {
-            Ok(row) => measurement.add(row)?,
+        match row?.labelled(&header, target, today) {
+            Ok((listing, target)) => measurement.add(LabelledListing { listing, target })?,
             Err(_) => rejected += 1,
         }
     }
@@ -65,7 +76,7 @@ pub fn evaluate_file(
 pub(crate) struct Measurement<'a> {
     model: &'a Model,
     today: NaiveDate,
-    pending: Vec<PricedListing>,
+    pending: Vec<LabelledListing>,
     as_listed: Vec<Outcome>,
     /// The date of each of these outcomes.
     dates: Vec<Option<NaiveDate>>,
@@ -125,7 +136,7 @@ impl<'a> Measurement<'a> {
         Self { other_seed: other_seed.map(|model| (model, Vec::new())), ..self }
     }
 
-    pub(crate) fn add(&mut self, row: PricedListing) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, row: LabelledListing) -> Result<(), Error> {
         self.pending.push(row);
         if self.pending.len() == BATCH_ROWS { self.evaluate_batch() } else { Ok(()) }
     }
@@ -190,7 +201,7 @@ impl<'a> Measurement<'a> {
         for (row, outcome) in rows.iter().zip(&mut as_listed) {
             let date = row.listing.date();
             let age = age_on(date.unwrap_or(self.today), row);
-            outcome.segments = segments(&canonical_listing(&row.listing), age);
+            outcome.segments = segments(&canonical_listing(&row.listing, &self.model.signature().task.market), age);
             self.dates.push(date);
         }
         for (index, fields) in SHORT_FORMS.into_iter().enumerate() {
@@ -216,7 +227,7 @@ impl<'a> Measurement<'a> {
         self.as_listed.extend(as_listed);
         Ok(())
     }
-    fn outcomes(&self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
+    fn outcomes(&self, rows: &[LabelledListing], change: impl Fn(&mut Listing)) -> Result<Vec<Outcome>, Error> {
         outcomes(self.model, self.today, rows, change)
     }
 }
@@ -225,13 +236,13 @@ impl<'a> Measurement<'a> {
 fn outcomes(
     model: &Model,
     today: NaiveDate,
-    rows: &[PricedListing],
+    rows: &[LabelledListing],
     change: impl Fn(&mut Listing),
 ) -> Result<Vec<Outcome>, Error> {
     let listings: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
     let valuations = model.value(&listings, today, DEFAULT_LEVEL)?;
     let outcomes = rows.iter().zip(valuations).map(|(row, valuation)| Outcome {
-        actual: row.price,
+        actual: row.target,
         predicted: valuation.price,
         low: valuation.low,
         high: valuation.high,
@@ -246,7 +257,7 @@ pub(crate) fn later_outcomes(
     market_as_of: NaiveDate,
     chunk: &ListingChunk,
 ) -> Result<Vec<LaterOutcome>, Error> {
-    let rows: Vec<PricedListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+    let rows: Vec<LabelledListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
     let outcomes = outcomes(model, market_as_of, &rows, |_| ())?;
     let later = rows.iter().zip(outcomes).filter_map(|(row, outcome)| {
         let years = (days_since_epoch(row.listing.date()?) - days_since_epoch(market_as_of)) / DAYS_PER_YEAR;
@@ -312,7 +323,7 @@ impl<'a> CalibrationSample<'a> {
 
     /// Adds the listings of a chunk; false once there are [`MAX_ROWS`].
     pub(crate) fn add_chunk(&mut self, chunk: &ListingChunk) -> Result<bool, Error> {
-        let listings: Vec<PricedListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+        let listings: Vec<LabelledListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
         for rows in listings.chunks(BATCH_ROWS) {
             self.add(rows, |_| ())?;
             for fields in SHORT_FORMS {
@@ -327,7 +338,7 @@ impl<'a> CalibrationSample<'a> {
                         *count <= MAX_ROWS_PER_UNSEEN_KEY
                     }
                 };
-                let wanted: Vec<PricedListing> = rows.iter().filter(|row| is_wanted(&row.listing)).cloned().collect();
+                let wanted: Vec<LabelledListing> = rows.iter().filter(|row| is_wanted(&row.listing)).cloned().collect();
                 self.add(&wanted, remove)?;
             }
             self.listings += rows.len();
@@ -335,12 +346,12 @@ impl<'a> CalibrationSample<'a> {
         Ok(self.listings < MAX_ROWS)
     }
 
-    fn add(&mut self, rows: &[PricedListing], change: impl Fn(&mut Listing)) -> Result<(), Error> {
+    fn add(&mut self, rows: &[LabelledListing], change: impl Fn(&mut Listing)) -> Result<(), Error> {
         let changed: Vec<Listing> = rows.iter().map(|row| changed(&row.listing, &change)).collect();
         let predicted = self.model.predict(changed.iter().map(|listing| (listing, self.today)).collect())?;
         self.rows.extend(rows.iter().enumerate().map(|(index, row)| CalibrationRow {
             quantiles: self.model.quantiles(&predicted, index).to_vec(),
-            price: row.price,
+            price: row.target,
             car: self.model.calibration_car(&predicted, index),
         }));
         Ok(())
@@ -358,10 +369,10 @@ fn changed(listing: &Listing, change: impl Fn(&mut Listing)) -> Listing {
 }
 
 /// A row of a chunk as a listing.
-pub(crate) fn stored_listing(chunk: &ListingChunk, row: usize) -> PricedListing {
-    PricedListing { listing: chunk.listing(row), price: chunk.price(row), car_group: None, source: None }
+pub(crate) fn stored_listing(chunk: &ListingChunk, row: usize) -> LabelledListing {
+    LabelledListing { listing: chunk.listing(row), target: chunk.target(row) }
 }
 
-fn age_on(day: NaiveDate, row: &PricedListing) -> f64 {
+fn age_on(day: NaiveDate, row: &LabelledListing) -> f64 {
     row.listing.number(Column::Year).map_or(f64::NAN, |year| age(day, year))
 }

@@ -71,6 +71,7 @@ fn signature(file: &ForeignFile, champion: &Signature) -> Signature {
     let quantiles = file.levels().map_or_else(|| champion.quantiles.clone(), <[f64]>::to_vec);
     let is_same = |schema: &FeatureSchema| schema.fingerprint == champion.schema.fingerprint;
     Signature {
+        task: champion.task.clone(),
         schema: file.schema().clone(),
         calibration: Calibration::fit(&quantiles, &[]),
         quantiles,

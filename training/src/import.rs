@@ -1,15 +1,19 @@
 //! Imports a file of listings atomically.
 
+mod plausibility;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::NaiveDate;
-use domain::PricedListing;
+use domain::{Column, PricedListing};
 use storage::{Database, Import, ImportCounts};
-use tables::{Header, Options, Rejection, RejectsFile, Source, Table};
+use tables::{Encoding, Header, Limits, Options, Rejection, RejectsFile, Source, Table};
 use tokio::sync::mpsc;
 
 use crate::Error;
+use plausibility::FileSample;
+pub use plausibility::Implausible;
 
 /// The result of an import.
 #[derive(Clone, Debug)]
@@ -32,18 +36,33 @@ const BATCH_ROWS: usize = 4096;
 /// The file of rejected rows, shared by several imports.
 pub type Rejects = Arc<Mutex<RejectsFile>>;
 
-/// Imports one file. Rejected rows are written to `rejects`; `on_rows` receives the number of rows read so far.
+/// How to read a file of listings.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// The limits on the file.
+    pub limits: Limits,
+    /// The encoding of a CSV file; by default UTF-8.
+    pub encoding: Option<Encoding>,
+    /// Whether a file that does not seem to belong to the market is rejected.
+    pub is_checked: bool,
+}
+
+/// Imports one file into the market of the database. Rejected rows are written to `rejects`; `on_rows` receives the number of rows read so far.
 ///
 /// # Errors
-/// The file cannot be read, has no valid rows, or the database fails. Nothing is imported then.
+/// The file cannot be read, has no valid rows, does not seem to belong to its market, or the database fails. Nothing is imported
+/// then.
 pub async fn import_file(
     database: &Database,
     path: &Path,
-    options: Options,
+    options: ImportOptions,
     rejects: Rejects,
     today: NaiveDate,
     on_rows: &(dyn Fn(u64) + Sync),
 ) -> Result<Imported, Error> {
+    let ImportOptions { limits, encoding, is_checked } = options;
+    let options = Options { limits, encoding, target: Some(Column::Price), market: database.market().clone() };
+    let mut sample = is_checked.then(|| FileSample::new(today));
     let (batches, mut received) = mpsc::channel(4);
     let source = path.to_owned();
     let reader = tokio::task::spawn_blocking(move || read_rows(source, options, &rejects, today, &batches));
@@ -56,6 +75,9 @@ pub async fn import_file(
             empty => empty.insert(Import::begin(database, &path.display().to_string()).await?),
         };
         import.write(&batch).await?;
+        if let Some(sample) = &mut sample {
+            batch.iter().for_each(|row| sample.offer(row));
+        }
         rows += batch.len() as u64;
         on_rows(rows);
     }
@@ -67,6 +89,12 @@ pub async fn import_file(
             first: describe(first_rejected.as_ref()),
         });
     };
+    if let Some(sample) = sample {
+        // Dropping the import discards its rows.
+        sample
+            .check(database.market())
+            .map_err(|cause| Error::Implausible { file: path.to_owned(), cause: Box::new(cause) })?;
+    }
     let counts = import.finish(rejected).await?;
     let ignored = header.unrecognized().into_iter().map(str::to_owned).collect();
     Ok(Imported { counts, rejected, first_rejected, ignored, shared: header.describe_shared() })
@@ -87,7 +115,7 @@ fn read_rows(
     batches: &mpsc::Sender<Vec<PricedListing>>,
 ) -> Result<ReadSummary, Error> {
     let file = path.display().to_string();
-    let mut table = Table::open(Source::file(path), Options { price_required: true, ..options })?;
+    let mut table = Table::open(Source::file(path), options)?;
     let header = table.header().clone();
     let mut rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut rejected, mut first_rejected) = (0, None);

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use burn::prelude::*;
 use chrono::NaiveDate;
-use domain::Column;
 use domain::feature::{FeatureSchema, MODEL, NUMERIC};
 use domain::identity::Split;
 use domain::quantile;
+use domain::{Column, Task};
 use onnx_model::Encoder;
 use onnx_model::reference::{KeyDistribution, NumberDistribution, Reference};
 use rand::{RngExt, SeedableRng};
@@ -24,12 +24,19 @@ use crate::vocabulary::VocabularyCounter;
 
 /// The size of the uniform sample of rows from which the bin edges are computed.
 const SAMPLE_ROWS: usize = 65_536;
+/// The standard deviation of the logarithm below which a target counts as constant.
+const MIN_DEVIATION: f64 = 1e-6;
 /// The number of keys to count, as a multiple of the maximum vocabulary size.
 const COUNTED_KEYS_FACTOR: usize = 2;
 
 /// Fits the preprocessing in two passes over the training split, in constant memory. The second pass writes the spool, if a
 /// path is given.
-pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&Path>) -> Result<PreparedData, Error> {
+pub fn fit(
+    stream: &mut ListingStream<'_>,
+    config: &TrainConfig,
+    task: &Task,
+    spool: Option<&Path>,
+) -> Result<PreparedData, Error> {
     let mut counter = VocabularyCounter::new(COUNTED_KEYS_FACTOR * config.max_vocabulary);
     let mut sample = Reservoir::new(config.seed);
     let mut prices = Moments::default();
@@ -37,7 +44,7 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
     stream.scan(Split::Train, |chunk| {
         for row in 0..chunk.len() {
             counter.add(|column| chunk.text(column, row));
-            prices.add(chunk.price(row).ln());
+            prices.add(chunk.target(row).ln());
             if let Some(date) = chunk.number(Column::ListingDate, row) {
                 dates = Some(dates.map_or([date, date], |[first, last]| [first.min(date), last.max(date)]));
             }
@@ -45,7 +52,10 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
         }
         Ok(true)
     })?;
-    let schema = counter.into_schema(config.min_count, config.max_vocabulary);
+    if prices.deviation() < MIN_DEVIATION {
+        return Err(Error::ConstantTarget { task: task.name.clone(), target: task.target.name() });
+    }
+    let schema = counter.into_schema(config.min_count, config.max_vocabulary, &task.market);
     let encoder = Encoder::new(&schema)?;
     let mut generations = GenerationCounter::default();
     let mut keys: Vec<Vec<u64>> = schema.categorical.iter().map(|feature| vec![0; feature.values.len() + 1]).collect();
@@ -67,8 +77,7 @@ pub fn fit(stream: &mut ListingStream<'_>, config: &TrainConfig, spool: Option<&
         edges: sample.edges(config.n_bins),
         dates: dates.and_then(|[first, last]| Some([date(first)?, date(last)?])),
         log_mean: prices.mean,
-        // Identical prices have no deviation.
-        log_deviation: prices.deviation().max(1e-3),
+        log_deviation: prices.deviation(),
     };
     Ok(PreparedData { schema, statistics, reference })
 }

@@ -383,7 +383,7 @@ fn encode_chunk(chunk: &ListingChunk, encoder: &Encoder) -> TabularBatch {
         encoder.encode_ids(|column| chunk.text(column, row), |id| batch.ids.push(id as i32));
         encoder.encode_numbers(|column| chunk.number(column, row), &mut batch.numbers);
         #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
-        batch.log_prices.push(chunk.price(row).ln() as f32);
+        batch.log_prices.push(chunk.target(row).ln() as f32);
     }
     batch
 }

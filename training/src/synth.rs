@@ -5,7 +5,7 @@
 mod catalogue;
 
 use chrono::{Days, NaiveDate};
-use domain::{Column, Listing, PricedListing, Value};
+use domain::{Column, Listing, PricedListing, Targets, Value};
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand::{Rng, RngExt, SeedableRng};
@@ -106,7 +106,7 @@ impl Market {
         self.listed += 1;
         PricedListing {
             listing,
-            price: round_like_sellers(price.expected() * noise).max(15_000.0),
+            targets: Targets::price(round_like_sellers(price.expected() * noise).max(15_000.0)),
             car_group: Some(format!("synthetic-{}", self.listed)),
             source: Some(SOURCE.to_owned()),
         }
@@ -158,7 +158,7 @@ impl Iterator for Market {
             let delay = Days::new(self.random.random_range(10..60));
             let date = listing.listing.date().and_then(|date| date.checked_add_days(delay));
             listing.listing.set(Column::ListingDate, date.map(Value::Date));
-            listing.price = round_like_sellers(listing.price * self.random.random_range(0.9..0.99));
+            listing.targets.price = round_like_sellers(listing.targets.price * self.random.random_range(0.9..0.99));
             return Some(listing);
         }
         let listing = self.new_listing();
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn every_listing_is_valid_for_an_import() {
         for row in Market::new(1).take(5_000) {
-            assert!(row.price >= 15_000.0 && row.price < 1e8, "{row:?}");
+            assert!(row.targets.price >= 15_000.0 && row.targets.price < 1e8, "{row:?}");
             for column in Column::REQUIRED {
                 assert!(row.listing.get(column).is_some());
             }

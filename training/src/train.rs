@@ -36,9 +36,9 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 /// There are too few listings, training diverges, the exported file disagrees with the network, or the database fails. The
 /// run is then marked as failed and nothing is registered. [`Error::Resumable`] if [`resume`] can continue it.
 pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult, Error> {
-    let RunContext { database, home, report, .. } = context;
+    let RunContext { task, database, home, report, .. } = context;
     RunFolder::prepare(home)?;
-    let new_run = NewRun { label: None, seed: config.seed, config: json!(config) };
+    let new_run = NewRun { task: task.name.clone(), label: None, seed: config.seed, config: json!(config) };
     let id = context.block_on(database.runs().create(&new_run))?;
     let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     let folder = RunFolder::open(home, &run)?;

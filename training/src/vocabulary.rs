@@ -1,8 +1,8 @@
 //! Counts keys in one pass over the listings, and builds the vocabularies of the feature schema.
 
-use domain::Column;
 use domain::feature::{CATEGORICAL, FeatureSchema};
 use domain::vocabulary::{SEPARATOR, write_key};
+use domain::{Column, Market};
 
 use crate::frequency::FrequencySketch;
 
@@ -29,10 +29,10 @@ impl VocabularyCounter {
         }
     }
 
-    /// The schema with the keys that occur at least `min_count` times: at most the `max_values` most frequent keys per feature,
+    /// The schema for a market with the keys that occur at least `min_count` times: at most the `max_values` most frequent keys per feature,
     /// sorted by text.
     #[must_use]
-    pub fn into_schema(self, min_count: u64, max_values: usize) -> FeatureSchema {
+    pub fn into_schema(self, min_count: u64, max_values: usize, market: &Market) -> FeatureSchema {
         let vocabularies = self.counts.into_iter().map(|counts| {
             let mut keys: Vec<(String, u64)> = counts.into_counts().filter(|(_, count)| *count >= min_count).collect();
             keys.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -40,7 +40,7 @@ impl VocabularyCounter {
             keys.sort_unstable();
             keys.into_iter().map(|(key, _)| key.split(SEPARATOR).map(str::to_owned).collect()).collect()
         });
-        FeatureSchema::new(vocabularies.collect())
+        FeatureSchema::new(vocabularies.collect(), market)
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
                 _ => None,
             });
         }
-        let schema = counter.into_schema(1, 100);
+        let schema = counter.into_schema(1, 100, Market::russia());
         assert_eq!(schema.categorical[0].values, [vec!["kia"], vec!["lada (ваз)"]]);
         assert_eq!(schema.categorical[1].values, [vec!["kia", "rio"], vec!["lada (ваз)", "2114"]]);
         assert!(schema.categorical[2].values.is_empty());
@@ -71,6 +71,6 @@ mod tests {
         for brand in ["a", "b", "b", "c", "c", "c"] {
             counter.add(|column| (column == Column::Brand).then_some(brand));
         }
-        assert_eq!(counter.into_schema(2, 1).categorical[0].values, [vec!["c"]]);
+        assert_eq!(counter.into_schema(2, 1, Market::russia()).categorical[0].values, [vec!["c"]]);
     }
 }

@@ -154,8 +154,9 @@ fn parse_quantity(column: Column, text: &str, reading: Reading<'_>) -> Result<Qu
     let rest = rest.trim_start();
     let counts = column == Column::Mileage || column.is_money();
     if counts && let Some(digit) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (_, zeros) =
-            parse_unit(column, &rest[..digit], reading.market).filter(|(_, zeros)| *zeros > 0).ok_or(Reason::NotANumber)?;
+        let (_, zeros) = parse_unit(column, &rest[..digit], reading.market)
+            .filter(|(_, zeros)| *zeros > 0)
+            .ok_or(Reason::NotANumber)?;
         let more = parse_quantity(column, &rest[digit..], reading)?;
         let number = number.value(column, Measure::Own, zeros, reading)?;
         let is_smaller = more.value >= 0.0 && more.value < 10_f64.powi(zeros);

@@ -146,8 +146,8 @@ fn column(name: &str) -> Result<Column, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Cell;
     use domain::feature::CATEGORICAL;
+    use domain::{Cell, Market};
 
     fn encoder() -> Encoder {
         let keys = |feature: &str| match feature {
@@ -157,7 +157,7 @@ mod tests {
         };
         let owned = |key: Vec<&str>| key.into_iter().map(str::to_owned).collect();
         let vocabularies = CATEGORICAL.iter().map(|feature| keys(feature.name).into_iter().map(owned).collect());
-        Encoder::new(&FeatureSchema::new(vocabularies.collect())).unwrap()
+        Encoder::new(&FeatureSchema::new(vocabularies.collect(), Market::russia())).unwrap()
     }
 
     fn encode(cells: &[(Column, Cell<'static>)]) -> (Vec<i64>, Vec<f32>) {
@@ -168,7 +168,8 @@ mod tests {
             (Column::Mileage, Cell::Number(1.0)),
         ];
         required.retain(|(column, _)| !cells.iter().any(|(present, _)| present == column));
-        let listing = Listing::from_cells(required.into_iter().chain(cells.iter().cloned()), today).unwrap();
+        let listing =
+            Listing::from_cells(required.into_iter().chain(cells.iter().cloned()), Market::russia(), today).unwrap();
         let (mut ids, mut numbers) = (Vec::new(), Vec::new());
         encoder().encode(&listing.with_default_date(today), &mut ids, &mut numbers);
         (ids, numbers)

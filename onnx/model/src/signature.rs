@@ -1,11 +1,11 @@
 //! The metadata of a model file: JSON under keys that begin with `probeg.`.
 
 use chrono::NaiveDate;
-use domain::SplitCounts;
 use domain::accuracy::AccuracyCard;
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
 use domain::vocabulary::write_key;
+use domain::{SplitCounts, Task};
 use rustc_hash::FxHashSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ use crate::reference::Reference;
 /// The metadata of a model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Signature {
+    /// `probeg.task`: what the model predicts, in which market; missing in older files, which predict Russian asking prices.
+    #[serde(default = "Task::price")]
+    pub task: Task,
     /// `probeg.schema`: the encoding of listings as inputs.
     pub schema: FeatureSchema,
     /// `probeg.quantiles`: the quantile levels of the output, in order, symmetric around 0.5.
@@ -78,8 +81,9 @@ impl Signature {
     ///
     /// # Errors
     /// A value cannot be serialized as JSON.
-    pub fn to_metadata(&self) -> Result<[(&'static str, String); 7], Error> {
+    pub fn to_metadata(&self) -> Result<[(&'static str, String); 8], Error> {
         Ok([
+            entry("probeg.task", &self.task)?,
             entry("probeg.schema", &self.schema)?,
             entry("probeg.quantiles", &self.quantiles)?,
             entry("probeg.calibration", &self.calibration)?,
@@ -100,6 +104,7 @@ impl Signature {
 
     pub(crate) fn of(file: &ModelProto) -> Result<Self, Error> {
         let signature = Self {
+            task: read_if_present(file, "probeg.task")?.unwrap_or_else(Task::price),
             schema: read(file, "probeg.schema")?,
             quantiles: read(file, "probeg.quantiles")?,
             calibration: read(file, "probeg.calibration")?,
@@ -119,6 +124,8 @@ impl Signature {
     }
 
     fn check(&self) -> Result<(), Error> {
+        let Task { name, market, target, conditions } = self.task.clone();
+        Task::new(&name, market, target, conditions).map_err(|error| metadata("probeg.task", &error))?;
         if !self.schema.is_intact() {
             return Err(metadata("probeg.schema", &"its fingerprint does not match its content"));
         }

@@ -40,7 +40,7 @@ impl Sample {
     }
 
     pub(crate) fn price(&self, row: usize) -> f64 {
-        self.listings.price(row)
+        self.listings.target(row)
     }
 
     pub(crate) fn text(&self, column: Column, row: usize) -> Option<&str> {

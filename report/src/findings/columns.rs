@@ -71,7 +71,9 @@ pub(super) fn constant_columns(figures: &Figures) -> Option<Finding> {
 fn only_value(figures: &Figures, column: Column) -> Option<String> {
     let text = figures.text(column);
     let text = text.and_then(|text| text.profile.top.first()).map(|value| value.value.clone());
-    text.or_else(|| figures.number(column)?.profile.frequent.first().map(|counted| RU.quantity(column, counted.number)))
+    text.or_else(|| {
+        figures.number(column)?.profile.frequent.first().map(|counted| figures.quantity(RU, column, counted.number))
+    })
 }
 
 pub(super) fn absence_leaks(figures: &Figures) -> Option<Finding> {

@@ -17,7 +17,8 @@ pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
         join_list(columns.iter().map(|number| {
             let profile = &number.profile;
             let extreme = profile.highest.first().or(profile.lowest.first());
-            let extreme = extreme.map_or_else(String::new, |extreme| language.quantity(number.column, extreme.number));
+            let extreme =
+                extreme.map_or_else(String::new, |extreme| figures.quantity(language, number.column, extreme.number));
             let rows = language.count(profile.below + profile.above);
             let until = if language == RU { "до" } else { "up to" };
             format!("{} — {rows} ({until} {extreme})", column_name(language, number.column))
@@ -31,8 +32,8 @@ pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
             format!("Extreme outliers (more than three interquartile ranges beyond the quartiles): {}.", listed.en),
         ),
         LocalizedText::new(
-            "Ограничьте или пересмотрите эти значения и не меряйте точность средней абсолютной ошибкой в рублях.",
-            "Clip or review these values, and do not judge accuracy by the mean absolute error in roubles.",
+            "Ограничьте или пересмотрите эти значения и не меряйте точность средней абсолютной ошибкой в деньгах.",
+            "Clip or review these values, and do not judge accuracy by the mean absolute error in money.",
         ),
     ))
 }

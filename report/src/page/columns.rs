@@ -151,7 +151,7 @@ fn typical(figures: &Figures, column: Column) -> Markup {
         return html! { (frequent.join(", ")) };
     }
     if let Some(quartiles) = figures.number(column).and_then(|number| number.profile.quartiles()) {
-        return each(|language| quartiles.map(|quartile| language.quantity(column, quartile)).join(" · "));
+        return each(|language| quartiles.map(|quartile| figures.quantity(language, column, quartile)).join(" · "));
     }
     match (figures.overview.first_day, figures.overview.last_day) {
         (Some(first), Some(last)) => each(|language| format!("{} – {}", language.day(first), language.day(last))),

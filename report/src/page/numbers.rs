@@ -13,12 +13,12 @@ use crate::section::Section;
 use crate::words::{Language, LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
-    let body = html! { div.two { @for number in &figures.numbers { (draw(number)) } } };
+    let body = html! { div.two { @for number in &figures.numbers { (draw(figures, number)) } } };
     render_section(Section::Numbers, &LocalizedText::new("Числа", "Numbers"), &body)
 }
 
-fn draw(number: &NumberColumn) -> Markup {
-    let title = column_title(number.column);
+fn draw(figures: &Figures, number: &NumberColumn) -> Markup {
+    let title = column_title(figures, number.column);
     let scale = if number.is_logarithmic {
         LocalizedText::new(" (логарифмическая шкала)", " (logarithmic scale)")
     } else {
@@ -39,7 +39,7 @@ fn draw(number: &NumberColumn) -> Markup {
         format_horizontal: &|value| plot_number(|language| short(number.column, language, value)),
         format_vertical: &|share| plot_number(|language| format!("{}\u{a0}%", language.number(share))),
     };
-    figure(&title, histogram.draw(), Some(caption(number)))
+    figure(&title, histogram.draw(), Some(caption(figures, number)))
 }
 
 /// A number of a column in short form.
@@ -51,21 +51,21 @@ fn short(column: Column, language: Language, value: f64) -> String {
 }
 
 /// Quantiles, frequent numbers and outliers.
-fn caption(number: &NumberColumn) -> Markup {
+fn caption(figures: &Figures, number: &NumberColumn) -> Markup {
     let (column, profile) = (number.column, &number.profile);
     if profile.quantiles.len() < QUANTILE_LEVELS.len() {
         return html! { (LocalizedText::new("Не заполнен ни разу.", "No listing has a value.")) };
     }
     let summary = LocalizedText::each(|language| {
         let (known, distinct) = (language.count(profile.known), language.count(profile.distinct));
-        let frequent = join_counts(language, column, &profile.frequent);
+        let frequent = join_counts(figures, language, column, &profile.frequent);
         if language == RU {
             format!("Известно {known}, разных значений {distinct}. Чаще всего: {frequent}.")
         } else {
             format!("{known} known, {distinct} distinct values. Most frequent: {frequent}.")
         }
     });
-    let outliers = LocalizedText::each(|language| outliers(language, number));
+    let outliers = LocalizedText::each(|language| outliers(figures, language, number));
     html! { (quantiles(number)) p { (summary) } p { (outliers) } }
 }
 
@@ -80,21 +80,24 @@ fn quantiles(number: &NumberColumn) -> Markup {
     table("quantiles", &heads, &[cells.collect()])
 }
 
-fn join_counts(language: Language, column: Column, counted: &[NumberCount]) -> String {
-    let values = counted
-        .iter()
-        .map(|counted| format!("{} ({}×)", language.quantity(column, counted.number), language.count(counted.rows)));
+fn join_counts(figures: &Figures, language: Language, column: Column, counted: &[NumberCount]) -> String {
+    let values = counted.iter().map(|counted| {
+        format!("{} ({}×)", figures.quantity(language, column, counted.number), language.count(counted.rows))
+    });
     values.collect::<Vec<_>>().join(", ")
 }
 
-fn outliers(language: Language, number: &NumberColumn) -> String {
+fn outliers(figures: &Figures, language: Language, number: &NumberColumn) -> String {
     let (column, profile) = (number.column, &number.profile);
     if profile.below + profile.above == 0 {
         return LocalizedText::new("Крайних выбросов нет.", "No extreme outliers.").get(language).to_owned();
     }
     let side = |rows: i64, fence: f64, shown: &[NumberCount], words: LocalizedText| {
-        let (rows, fence, shown) =
-            (language.count(rows), language.quantity(column, fence), join_counts(language, column, shown));
+        let (rows, fence, shown) = (
+            language.count(rows),
+            figures.quantity(language, column, fence),
+            join_counts(figures, language, column, shown),
+        );
         if rows == "0" { String::new() } else { format!("{} {fence}: {rows} — {shown}. ", words.get(language)) }
     };
     let above = LocalizedText::new("Крайние выбросы выше", "Extreme outliers above");

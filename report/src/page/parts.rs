@@ -3,6 +3,7 @@
 use domain::Column;
 use maud::{Markup, Render, html};
 
+use crate::figures::Figures;
 use crate::section::Section;
 use crate::words::{Language, LocalizedText};
 
@@ -30,9 +31,9 @@ pub(super) fn paragraph(words: &LocalizedText) -> Markup {
 }
 
 /// The label of a column with its unit.
-pub(super) fn column_title(column: Column) -> LocalizedText {
+pub(super) fn column_title(figures: &Figures, column: Column) -> LocalizedText {
     LocalizedText::each(|language| {
-        let (name, unit) = (language.column(column), language.unit(column));
+        let (name, unit) = (language.column(column), figures.unit(language, column));
         let mut title = name.to_owned();
         if let Some(first) = name.chars().next() {
             title.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());

@@ -1,5 +1,6 @@
 //! Prices against age, mileage, power and date, and correlations.
 
+use domain::Column;
 use domain::identity::DAYS_PER_YEAR;
 use maud::{Markup, Render as _, html};
 use plot::{Fan, FanBin, Text};
@@ -9,7 +10,7 @@ use super::plots::{number, text};
 use crate::figures::Figures;
 use crate::figures::relations::{Measure, PriceAgainst, PriceAxis};
 use crate::section::Section;
-use crate::words::LocalizedText;
+use crate::words::{EN, LocalizedText, RU};
 
 pub(super) fn prices(figures: &Figures) -> Markup {
     let legend = LocalizedText::new(
@@ -24,12 +25,12 @@ pub(super) fn prices(figures: &Figures) -> Markup {
     );
     let body = html! {
         (paragraph(&legend))
-        div.two { @for prices in &figures.prices { (price_plot(prices)) } }
+        div.two { @for prices in &figures.prices { (price_plot(figures, prices)) } }
     };
     render_section(Section::Prices, &title, &body)
 }
 
-fn price_plot(prices: &PriceAgainst) -> Markup {
+fn price_plot(figures: &Figures, prices: &PriceAgainst) -> Markup {
     let (title, label) = match prices.axis {
         PriceAxis::Age => {
             (LocalizedText::new("Возраст", "Age"), LocalizedText::new("возраст машины, лет", "age of the car, years"))
@@ -51,7 +52,10 @@ fn price_plot(prices: &PriceAgainst) -> Markup {
         points: &prices.points,
         ticks: is_date.then(|| year_ticks(&bins)),
         horizontal: text(label),
-        vertical: text(LocalizedText::new("цена, ₽ (логарифмическая шкала)", "price, ₽ (logarithmic scale)")),
+        vertical: text(LocalizedText::new(
+            format!("цена, {} (логарифмическая шкала)", figures.unit(RU, Column::Price)),
+            format!("price, {} (logarithmic scale)", figures.unit(EN, Column::Price)),
+        )),
         format_horizontal: &|value| {
             if is_date {
                 Text::plain(format!("{:.0}", year_of(value)))

@@ -47,7 +47,7 @@ fn sources(figures: &Figures) -> Markup {
                 };
                 let share = language.percent(figures.share(source.rows));
                 let median = LocalizedText::new("медиана", "median").get(language).to_owned();
-                let price = language.quantity(Column::Price, source.median_price);
+                let price = figures.quantity(language, Column::Price, source.median_price);
                 format!("{} · {share}{days} · {median} {price}", language.count(source.rows))
             }),
         })

@@ -14,7 +14,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
     let body = html! {
         div.two {
             @for text in figures.texts.iter().filter(|text| text.column != Column::Brand) {
-                (figure(&column_title(text.column), Some(text_bars(figures, text)), tail(&text.profile)))
+                (figure(&column_title(figures, text.column), Some(text_bars(figures, text)), tail(&text.profile)))
             }
         }
     };

@@ -30,6 +30,10 @@ declare_variables! {
     /// Maximum number of open connections, at about 20 KiB each; capped by the limit of open files (`ulimit -n`). When
     /// all are in use, the longest idle ones are closed.
     MAX_CONNECTIONS: "PROBEG_MAX_CONNECTIONS", Some("8192");
+    /// The task of requests that name none. Unset: `price`, or the first task with a model if that has none.
+    DEFAULT_TASK: "PROBEG_DEFAULT_TASK", None;
+    /// Memory for the models of all tasks. The least recently used ones leave it, and are loaded again when needed.
+    MODELS_MEMORY: "PROBEG_MODELS_MEMORY", Some("1073741824");
     /// Number of threads that value single cars, and of large workbooks that are valued concurrently.
     /// Unset: half the number of processors, rounded up.
     SESSIONS: "PROBEG_SESSIONS", None;

@@ -4,7 +4,39 @@ use std::collections::HashSet;
 
 use domain::cell::shorten;
 
+use utoipa::IntoParams;
+
 use crate::http::problem::{FieldError, FieldErrors};
+
+/// The name of the parameter that chooses a task.
+pub(crate) const TASK: &str = "task";
+
+/// The task of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TaskQuery {
+    /// The task, one of `/v1/tasks`; by default that of the server.
+    #[param(required = false, nullable = false, example = "price")]
+    pub(crate) task: Option<String>,
+}
+
+impl TaskQuery {
+    /// Reads the parameter.
+    ///
+    /// # Errors
+    /// All parameters that are unknown or repeated.
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
+        let mut query = Self::default();
+        read_pairs(pairs, |name, value| match name {
+            TASK => {
+                query.task = Some(value.to_owned());
+                Ok(())
+            }
+            _ => Err(FieldError::unknown_parameter(name)),
+        })?;
+        Ok(query)
+    }
+}
 
 /// Passes each parameter to `take` and collects all errors. A repeated parameter is an error.
 pub(crate) fn read_pairs(

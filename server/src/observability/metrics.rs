@@ -27,11 +27,11 @@ pub(crate) struct Metrics {
     batches: Histogram,
     queue_depth: Gauge,
     reloads: Family<OutcomeLabels, Counter>,
-    model_version: Gauge,
+    model_version: Family<TaskLabels, Gauge>,
     stuck: Gauge<u64, AtomicU64>,
-    drift: Family<FieldLabels, Gauge<f64, AtomicU64>>,
-    drift_threshold: Family<FieldLabels, Gauge<f64, AtomicU64>>,
-    missing: Family<FieldLabels, Gauge<f64, AtomicU64>>,
+    drift: Family<TaskFieldLabels, Gauge<f64, AtomicU64>>,
+    drift_threshold: Family<TaskFieldLabels, Gauge<f64, AtomicU64>>,
+    missing: Family<TaskFieldLabels, Gauge<f64, AtomicU64>>,
     draining: Gauge<u64, AtomicU64>,
     refusals: Family<ReasonLabels, Counter>,
 }
@@ -55,7 +55,14 @@ struct RouteLabels {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct VersionLabels {
+    task: String,
     model_version: i64,
+}
+
+/// The tasks of the registry, which clients cannot add to.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TaskLabels {
+    task: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -64,7 +71,14 @@ struct FieldLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TaskFieldLabels {
+    task: String,
+    field: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
+    task: String,
     outcome: &'static str,
 }
 
@@ -83,7 +97,7 @@ impl Metrics {
             batches,
             queue_depth: Gauge::default(),
             reloads: Family::default(),
-            model_version: Gauge::default(),
+            model_version: Family::default(),
             stuck: Gauge::default(),
             drift: Family::default(),
             drift_threshold: Family::default(),
@@ -95,7 +109,7 @@ impl Metrics {
         registry.register("requests", "Requests, refused ones included", metrics.requests.clone());
         let help = "Time from the head of a request to the head of its response";
         registry.register_with_unit("request_duration", help, Unit::Seconds, metrics.durations.clone());
-        registry.register("valuations", "Valued cars by model version", metrics.valuations.clone());
+        registry.register("valuations", "Valued cars by task and model version", metrics.valuations.clone());
         registry.register(
             "unknown_values",
             "Values unknown to the model, also of refused cars",
@@ -104,11 +118,7 @@ impl Metrics {
         registry.register("batch_size", "Cars per inference batch", metrics.batches.clone());
         registry.register("queue_depth", "Single cars in the queue", metrics.queue_depth.clone());
         registry.register("reloads", "Attempts to put a model into service", metrics.reloads.clone());
-        registry.register(
-            "model_version",
-            "The model version in service; 0 if there is none",
-            metrics.model_version.clone(),
-        );
+        registry.register("model_version", "The model version in service by task", metrics.model_version.clone());
         registry.register("inference_stuck", "1 if an inference thread hangs", metrics.stuck.clone());
         let help = "Population stability index of recent values against the training data";
         registry.register("input_drift", help, metrics.drift.clone());
@@ -134,8 +144,10 @@ impl Metrics {
     }
 
     /// Counts valued cars and their unknown values.
-    pub(crate) fn record_valuations(&self, model_version: i64, valuations: &[Valuation]) {
-        self.valuations.get_or_create(&VersionLabels { model_version }).inc_by(valuations.len() as u64);
+    pub(crate) fn record_valuations(&self, task: &str, model_version: i64, valuations: &[Valuation]) {
+        self.valuations
+            .get_or_create(&VersionLabels { task: task.to_owned(), model_version })
+            .inc_by(valuations.len() as u64);
         let warnings = valuations.iter().flat_map(|valuation| &valuation.warnings);
         for warning in warnings.filter(|warning| warning.code == "unknown_value") {
             self.record_unknown_value(&warning.field);
@@ -147,13 +159,11 @@ impl Metrics {
         self.unknown_values.get_or_create(&FieldLabels { field: field.to_owned() }).inc();
     }
 
-    /// Sets the drift of recently valued cars.
-    fn set_drift(&self, fields: Vec<FieldDrift>) {
-        for family in [&self.drift, &self.drift_threshold, &self.missing] {
-            family.clear();
-        }
-        for FieldDrift { name: field, missing, shift } in fields {
-            let labels = FieldLabels { field };
+    /// Sets the version in service and the drift of recently valued cars.
+    fn set_task(&self, TaskGauges { task, model_version, drift }: TaskGauges) {
+        self.model_version.get_or_create(&TaskLabels { task: task.clone() }).set(model_version);
+        for FieldDrift { name: field, missing, shift } in drift {
+            let labels = TaskFieldLabels { task: task.clone(), field };
             self.missing.get_or_create(&labels).set(missing);
             if let Some(Shift { index, threshold }) = shift {
                 self.drift.get_or_create(&labels).set(index);
@@ -169,18 +179,21 @@ impl Metrics {
     }
 
     /// Counts an attempt to put a model into service.
-    pub(crate) fn record_reload(&self, succeeded: bool) {
+    pub(crate) fn record_reload(&self, task: &str, succeeded: bool) {
         let outcome = if succeeded { "served" } else { "failed" };
-        self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.reloads.get_or_create(&OutcomeLabels { task: task.to_owned(), outcome }).inc();
     }
 
     /// The metrics in the text format of Prometheus (`OpenMetrics`), with the gauges set to `now`.
     pub(crate) fn render(&self, now: Gauges) -> Result<String, fmt::Error> {
         self.queue_depth.set(i64::try_from(now.queue_depth).unwrap_or(i64::MAX));
-        self.model_version.set(now.model_version);
         self.stuck.set(now.is_stuck.into());
         self.draining.set(now.is_draining.into());
-        self.set_drift(now.drift);
+        self.model_version.clear();
+        for family in [&self.drift, &self.drift_threshold, &self.missing] {
+            family.clear();
+        }
+        now.tasks.into_iter().for_each(|task| self.set_task(task));
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -191,9 +204,16 @@ impl Metrics {
 #[derive(Debug)]
 pub(crate) struct Gauges {
     pub(crate) queue_depth: usize,
-    /// 0 if there is none.
-    pub(crate) model_version: i64,
     pub(crate) is_stuck: bool,
     pub(crate) is_draining: bool,
+    pub(crate) tasks: Vec<TaskGauges>,
+}
+
+/// The current state of a task with a champion.
+#[derive(Debug)]
+pub(crate) struct TaskGauges {
+    pub(crate) task: String,
+    pub(crate) model_version: i64,
+    /// Empty while its model is not in memory.
     pub(crate) drift: Vec<FieldDrift>,
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::http::problem::Problem;
 use crate::http::problem::openapi::MetricsProblems;
-use crate::observability::metrics::Gauges;
+use crate::observability::metrics::{Gauges, TaskGauges};
 use crate::state::State;
 
 /// The media type of the exposition format.
@@ -14,7 +14,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Exposes the metrics
 ///
-/// Requests by route and status with their durations, valuations by model version, values unknown to the model, the drift
+/// Requests by route and status with their durations, valuations by task and model version, values unknown to the model, the drift
 /// of recent values from the training data, the share of missing values, batch sizes, queue depth, refusals and reloads,
 /// in the format of Prometheus (`OpenMetrics`).
 #[utoipa::path(
@@ -22,20 +22,24 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
     responses(
         (
             status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text",
-            example = json!("# HELP probeg_model_version The model version in service; 0 if there is none\n\
-                             # TYPE probeg_model_version gauge\nprobeg_model_version 3\n# EOF\n")
+            example = json!("# HELP probeg_model_version The model version in service by task\n\
+                             # TYPE probeg_model_version gauge\nprobeg_model_version{task=\"price\"} 3\n# EOF\n")
         ),
         MetricsProblems
     )
 )]
 pub(crate) async fn get_metrics(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
-    let (engine, served) = (state.engine(), state.engine().served().ok());
+    let engine = state.engine();
+    let slots = engine.models.slots();
+    let tasks = slots.iter().filter_map(|(task, slot)| {
+        let drift = slot.served().map(|served| served.drift()).unwrap_or_default();
+        Some(TaskGauges { task: task.clone(), model_version: slot.champion()?.file.version, drift })
+    });
     let text = state.metrics().render(Gauges {
         queue_depth: engine.inference.queue_len(),
-        model_version: served.as_ref().map_or(0, |served| served.version),
         is_stuck: engine.inference.is_stuck(),
         is_draining: state.shutdown().is_draining(),
-        drift: served.map(|served| served.drift()).unwrap_or_default(),
+        tasks: tasks.collect(),
     });
     let text = text.map_err(|error| Problem::internal(&error))?;
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], text).into_response())

@@ -25,7 +25,7 @@ pub(crate) struct Ready {
     /// `ready`, or `degraded` while the database is unavailable: valuations work, the registry and the runs do not.
     #[schema(example = "ready")]
     status: &'static str,
-    /// The model version in service.
+    /// The model version in service for requests that name no task.
     #[schema(example = 3)]
     model_version: i64,
     /// Whether the database is available.
@@ -48,10 +48,10 @@ pub(crate) async fn get_live() -> Json<Live> {
 /// Reports whether cars can be valued
 #[utoipa::path(
     get, path = "/health/ready", operation_id = "get_ready", tag = "operations", security(()),
-    responses((status = 200, description = "A model is in service", body = Ready), ReadinessProblems)
+    responses((status = 200, description = "A model is in service for requests that name no task", body = Ready), ReadinessProblems)
 )]
 pub(crate) async fn get_ready(Extracted(state): Extracted<State>) -> Result<Json<Ready>, Problem> {
-    let served = state.engine().served()?;
+    let served = state.engine().models.slot(None)?.champion().ok_or(Problem::NoModel)?;
     if state.shutdown().is_draining() {
         return Err(Problem::Draining);
     }
@@ -61,5 +61,5 @@ pub(crate) async fn get_ready(Extracted(state): Extracted<State>) -> Result<Json
     let ping = tokio::time::timeout(PING_TIMEOUT, state.database().ping()).await;
     let database = matches!(ping, Ok(Ok(())));
     let status = if database { "ready" } else { "degraded" };
-    Ok(Json(Ready { status, model_version: served.version, database }))
+    Ok(Json(Ready { status, model_version: served.file.version, database }))
 }

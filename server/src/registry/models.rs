@@ -3,24 +3,28 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State as Extracted};
+use axum::extract::{Path, Query, State as Extracted};
 use axum::{Extension, Json};
+use domain::task::PRICE;
 use serde::Serialize;
-use storage::{AliasChange, CHAMPION, ModelRecord};
+use storage::{AliasChange, ModelRecord, champion_of};
 use utoipa::ToSchema;
 
 use crate::http::body::JsonBody;
 use crate::http::gate::{AUDIT, Admin};
 use crate::http::json::{self, Field};
 use crate::http::problem::Problem;
-use crate::http::problem::openapi::{ItemProblems, ListProblems, PromotionProblems, RollbackProblems};
+use crate::http::problem::openapi::{
+    ChampionProblems, ItemProblems, PromotionProblems, RollbackProblems, TaskProblems,
+};
+use crate::http::query::TaskQuery;
 use crate::serving::models::ReloadFailure;
 use crate::state::State;
 
 /// The registered models and the state of this server.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelList {
-    /// The version that should serve; null before the first promotion.
+    /// The version of the task, or else of the default task, that should serve; null before the first promotion.
     #[schema(example = 3)]
     champion: Option<i64>,
     /// The version that this server serves; null before the first one is loaded.
@@ -57,20 +61,30 @@ pub(crate) struct Champion {
 
 /// Lists the models
 ///
-/// All registered versions with their accuracy, the champion, and the version that this server serves.
+/// All registered versions with their accuracy, the champion, and the version that this server serves, of all tasks or of one.
 #[utoipa::path(
-    get, path = "/v1/models", operation_id = "list_models", tag = "models",
-    responses((status = 200, description = "The models", body = ModelList), ListProblems)
+    get, path = "/v1/models", operation_id = "list_models", tag = "models", params(TaskQuery),
+    responses((status = 200, description = "The models", body = ModelList), TaskProblems)
 )]
-pub(crate) async fn list_models(Extracted(state): Extracted<State>) -> Result<Json<ModelList>, Problem> {
+pub(crate) async fn list_models(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<ModelList>, Problem> {
+    let task = TaskQuery::read(&pairs).map_err(Problem::Invalid)?.task;
+    let slot = match &task {
+        Some(task) => Some(state.engine().models.slot(Some(task))?),
+        None => state.engine().models.slot(None).ok(),
+    };
     let models = state.database().models();
-    let records = models.list().await.map_err(|error| Problem::from_storage(&error))?;
-    let champion = models.champion().await.map_err(|error| Problem::from_storage(&error))?;
+    let mut records = models.list().await.map_err(|error| Problem::from_storage(&error))?;
+    records.retain(|record| task.as_ref().is_none_or(|task| record.task == *task));
+    let name = slot.as_ref().map_or(PRICE, |slot| slot.task.name.as_str());
+    let champion = models.champion(name).await.map_err(|error| Problem::from_storage(&error))?;
     Ok(Json(ModelList {
         champion,
-        served: state.engine().served().ok().map(|served| served.version),
+        served: slot.and_then(|slot| slot.champion()).map(|champion| champion.file.version),
         runtime: state.runtime().name(),
-        reload_error: state.engine().failure().map(Arc::unwrap_or_clone),
+        reload_error: state.engine().models.failure().map(Arc::unwrap_or_clone),
         models: records.into_iter().map(ModelRecord::without_segments).collect(),
     }))
 }
@@ -95,16 +109,20 @@ pub(crate) async fn get_model(
 ///
 /// The champion with its full accuracy card.
 #[utoipa::path(
-    get, path = "/v1/models/champion", operation_id = "get_champion", tag = "models",
-    responses((status = 200, description = "The model", body = ModelRecord), ItemProblems)
+    get, path = "/v1/models/champion", operation_id = "get_champion", tag = "models", params(TaskQuery),
+    responses((status = 200, description = "The model", body = ModelRecord), ChampionProblems)
 )]
-pub(crate) async fn get_champion(Extracted(state): Extracted<State>) -> Result<Json<ModelRecord>, Problem> {
-    find_model(&state, CHAMPION).await.map(Json)
+pub(crate) async fn get_champion(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<ModelRecord>, Problem> {
+    let task = task_of(&state, &pairs)?;
+    find_model(&state, &champion_of(&task)).await.map(Json)
 }
 
 /// Promotes a model
 ///
-/// Makes a version the champion. Requires the admin token. Every server of the database loads the version within a
+/// Makes a version the champion of its task. Requires the admin token. Every server of the database loads the version within a
 /// second. If it cannot be loaded, the server keeps the current model and reports the error in `reload_error` of
 /// `/v1/models`.
 #[utoipa::path(
@@ -125,16 +143,19 @@ pub(crate) async fn promote_model(
 
 /// Rolls back the champion
 ///
-/// Restores the previous champion. Requires the admin token. Repeated calls go further back.
+/// Restores the previous champion of a task. Requires the admin token. Repeated calls go further back.
 #[utoipa::path(
-    post, path = "/v1/models/rollback", operation_id = "rollback_model", tag = "models", security(("admin" = [])),
+    post, path = "/v1/models/rollback", operation_id = "rollback_model", tag = "models", params(TaskQuery),
+    security(("admin" = [])),
     responses((status = 200, description = "The champion", body = Champion), RollbackProblems)
 )]
 pub(crate) async fn rollback_model(
     Extracted(state): Extracted<State>,
     Extension(admin): Extension<Admin>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Json<Champion>, Problem> {
-    let champion = state.database().models().rollback(&admin.who()).await;
+    let task = task_of(&state, &pairs)?;
+    let champion = state.database().models().rollback(&task, &admin.who()).await;
     Ok(Json(log_change(&admin, "rollback", champion)?))
 }
 
@@ -142,13 +163,26 @@ pub(crate) async fn rollback_model(
 ///
 /// The newest first.
 #[utoipa::path(
-    get, path = "/v1/models/history", operation_id = "list_changes", tag = "models",
-    responses((status = 200, description = "The changes", body = Vec<AliasChange>), ListProblems)
+    get, path = "/v1/models/history", operation_id = "list_changes", tag = "models", params(TaskQuery),
+    responses((status = 200, description = "The changes", body = Vec<AliasChange>), TaskProblems)
 )]
-pub(crate) async fn list_changes(Extracted(state): Extracted<State>) -> Result<Json<Vec<AliasChange>>, Problem> {
+pub(crate) async fn list_changes(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<Vec<AliasChange>>, Problem> {
+    let alias = champion_of(&task_of(&state, &pairs)?);
     let changes = state.database().models().history().await.map_err(|error| Problem::from_storage(&error))?;
-    let changes = changes.into_iter().filter(|change| change.alias == CHAMPION);
+    let changes = changes.into_iter().filter(|change| change.alias == alias);
     Ok(Json(changes.collect()))
+}
+
+/// The name of the requested task, or of the default task.
+fn task_of(state: &State, pairs: &[(String, String)]) -> Result<String, Problem> {
+    let models = &state.engine().models;
+    match TaskQuery::read(pairs).map_err(Problem::Invalid)?.task {
+        Some(task) => Ok(models.slot(Some(&task))?.task.name.clone()),
+        None => Ok(models.slot(None).map_or_else(|_| PRICE.to_owned(), |slot| slot.task.name.clone())),
+    }
 }
 
 /// Logs a successful or failed change.

@@ -1,19 +1,18 @@
-//! The model in service, and the threads that run it.
+//! The models in service, and the threads that run them.
 
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::http::problem::Problem;
 use crate::observability::metrics::Metrics;
 use crate::serving::bulk::BulkQueue;
 use crate::serving::inference::Inference;
 use crate::serving::loader::Loader;
-use crate::serving::models::{Models, ReloadFailure, Served};
+use crate::serving::models::{Models, Served, Slot};
 
-/// The model in service and the threads that run it.
+/// The models in service and the threads that run them.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    models: Arc<Models>,
+    pub(crate) models: Models,
     /// Single cars.
     pub(crate) inference: Inference,
     /// Loads and drops models.
@@ -28,28 +27,15 @@ impl Engine {
     /// # Errors
     /// The system cannot start the threads.
     pub(crate) fn new(config: &Config, metrics: &Arc<Metrics>) -> std::io::Result<Self> {
-        let models = Arc::new(Models::default());
-        let inference = Inference::start(config.sessions, config.queue, &models, metrics)?;
+        let models = Models::new(config.default_task.clone(), config.models_memory);
+        let inference = Inference::start(config.sessions, config.queue, metrics)?;
         Ok(Self { models, inference, loader: Loader::start()?, bulk: BulkQueue::new(config.sessions) })
     }
 
-    /// The model in service. A request gets it once and uses it throughout.
-    pub(crate) fn served(&self) -> Result<Arc<Served>, Problem> {
-        self.models.served()
-    }
-
-    /// Why the champion is not in service, if loading it failed.
-    pub(crate) fn failure(&self) -> Option<Arc<ReloadFailure>> {
-        self.models.failure()
-    }
-
-    /// Puts a model into service; the previous one is dropped on the loader thread.
-    pub(crate) fn serve(&self, served: Served) {
-        let previous = self.models.swap(served);
-        self.loader.submit(move || drop(previous));
-    }
-
-    pub(crate) fn set_failure(&self, failure: Option<ReloadFailure>) {
-        self.models.set_failure(failure);
+    /// Puts a model into service; models that are not needed any more are dropped on the loader thread.
+    pub(crate) fn serve(&self, slot: &Slot, served: Served) {
+        for dropped in self.models.put(slot, served) {
+            self.loader.submit(move || drop(dropped));
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::http::problem::Problem;
 use crate::observability::metrics::Metrics;
-use crate::serving::models::{Models, Served};
+use crate::serving::models::Served;
 
 /// A batch takes milliseconds: a thread that works on one for this long will not return.
 const STUCK_AFTER: Duration = Duration::from_millis(1500);
@@ -23,6 +23,8 @@ const STUCK_AFTER: Duration = Duration::from_millis(1500);
 /// The cars of a request.
 #[derive(Debug)]
 pub(crate) struct ValuationRequest {
+    /// The model that values them.
+    pub(crate) served: Arc<Served>,
     /// The car to value, followed by variants to compare it with, all valued by the same version.
     pub(crate) listings: Vec<Listing>,
     /// The share of prices that the intervals cover.
@@ -31,20 +33,11 @@ pub(crate) struct ValuationRequest {
     pub(crate) today: NaiveDate,
 }
 
-/// Their valuations.
-#[derive(Debug)]
-pub(crate) struct ValuationResponse {
-    /// The version that valued all of the cars.
-    pub(crate) served: Arc<Served>,
-    /// In the order of the cars. Only the first one has warnings.
-    pub(crate) valuations: Vec<Valuation>,
-}
-
 /// A request in the queue. It is dropped if its sender is gone.
 #[derive(Debug)]
 struct QueuedRequest {
     request: Arc<ValuationRequest>,
-    response: oneshot::Sender<Result<ValuationResponse, Problem>>,
+    response: oneshot::Sender<Result<Vec<Valuation>, Problem>>,
 }
 
 /// The threads and their queue.
@@ -70,19 +63,14 @@ impl Inference {
     ///
     /// # Errors
     /// The system cannot start a thread.
-    pub(crate) fn start(
-        threads: usize,
-        capacity: usize,
-        models: &Arc<Models>,
-        metrics: &Arc<Metrics>,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start(threads: usize, capacity: usize, metrics: &Arc<Metrics>) -> std::io::Result<Self> {
         let (sender, queue) = crossbeam_channel::bounded(capacity.max(1));
         let queue_watchdog = Arc::new(Watchdog::new());
         let start = |number| {
             let watchdog = Arc::new(Watchdog::new());
-            let (queue, models, metrics) = (queue.clone(), Arc::clone(models), Arc::clone(metrics));
+            let (queue, metrics) = (queue.clone(), Arc::clone(metrics));
             let queue_watchdog = Arc::clone(&queue_watchdog);
-            let worker = Worker { queue, models, metrics, threads, watchdog: Arc::clone(&watchdog), queue_watchdog };
+            let worker = Worker { queue, metrics, threads, watchdog: Arc::clone(&watchdog), queue_watchdog };
             let thread =
                 thread::Builder::new().name(format!("inference-{number}")).spawn(move || worker.process_queue())?;
             Ok((thread, watchdog))
@@ -91,8 +79,8 @@ impl Inference {
         Ok(Self { sender, metrics: Arc::clone(metrics), threads, queue_watchdog })
     }
 
-    /// Values cars; refused immediately if the queue is full.
-    pub(crate) async fn value(&self, request: ValuationRequest) -> Result<ValuationResponse, Problem> {
+    /// Values cars, in their order; refused immediately if the queue is full. Only the first valuation has warnings.
+    pub(crate) async fn value(&self, request: ValuationRequest) -> Result<Vec<Valuation>, Problem> {
         let request = Arc::new(request);
         let (response, receiver) = oneshot::channel();
         if self.sender.is_empty() {
@@ -105,13 +93,14 @@ impl Inference {
             },
         )?;
         let response = receiver.await.unwrap_or_else(|_| Err(Problem::internal(&"an inference thread ended")));
-        let mut response = response?;
-        if let (Some(car), Some(valuation)) = (request.listings.first(), response.valuations.first_mut()) {
+        let mut valuations = response?;
+        if let (Some(car), Some(valuation)) = (request.listings.first(), valuations.first_mut()) {
             // Not on an inference thread, since other requests are waiting for it.
-            valuation.warnings = response.served.model.warnings(car, valuation.as_of);
-            self.metrics.record_valuations(response.served.version, std::slice::from_ref(valuation));
+            valuation.warnings = request.served.model.warnings(car, valuation.as_of);
+            let Served { version, .. } = *request.served;
+            self.metrics.record_valuations(&request.served.task().name, version, std::slice::from_ref(valuation));
         }
-        Ok(response)
+        Ok(valuations)
     }
 
     /// Whether a request would be refused now.
@@ -153,7 +142,6 @@ impl Watchdog {
 
 struct Worker {
     queue: Receiver<QueuedRequest>,
-    models: Arc<Models>,
     metrics: Arc<Metrics>,
     threads: usize,
     watchdog: Arc<Watchdog>,
@@ -176,14 +164,16 @@ impl Worker {
     }
 
     fn respond(&self, batch: Vec<QueuedRequest>) {
-        let responses = catch_unwind(AssertUnwindSafe(|| value(&self.models, &self.metrics, &batch)));
-        let responses = responses.unwrap_or_else(|_| {
-            // The panic itself is in the log.
-            batch.iter().map(|_| Err(Problem::Internal)).collect()
-        });
-        for (queued, response) in batch.into_iter().zip(responses) {
-            // The request may have been dropped.
-            let _ = queued.response.send(response);
+        for batch in by_model(batch) {
+            let responses = catch_unwind(AssertUnwindSafe(|| value(&self.metrics, &batch)));
+            let responses = responses.unwrap_or_else(|_| {
+                // The panic itself is in the log.
+                batch.iter().map(|_| Err(Problem::Internal)).collect()
+            });
+            for (queued, response) in batch.into_iter().zip(responses) {
+                // The request may have been dropped.
+                let _ = queued.response.send(response);
+            }
         }
     }
 
@@ -201,13 +191,23 @@ impl Worker {
     }
 }
 
-/// Values the cars of all requests with one version, in a single run of the graph.
-fn value(models: &Models, metrics: &Metrics, batch: &[QueuedRequest]) -> Vec<Result<ValuationResponse, Problem>> {
+/// Splits requests by the model that values them.
+fn by_model(batch: Vec<QueuedRequest>) -> Vec<Vec<QueuedRequest>> {
+    let mut batches: Vec<Vec<QueuedRequest>> = Vec::with_capacity(1);
+    for queued in batch {
+        let is_same = |batch: &&mut Vec<QueuedRequest>| Arc::ptr_eq(&batch[0].request.served, &queued.request.served);
+        match batches.iter_mut().find(is_same) {
+            Some(batch) => batch.push(queued),
+            None => batches.push(vec![queued]),
+        }
+    }
+    batches
+}
+
+/// Values the cars of all requests, which are for the same model, in a single run of the graph.
+fn value(metrics: &Metrics, batch: &[QueuedRequest]) -> Vec<Result<Vec<Valuation>, Problem>> {
     let all = |problem: &Problem| batch.iter().map(|_| Err(problem.clone())).collect();
-    let served = match models.served() {
-        Ok(served) => served,
-        Err(problem) => return all(&problem),
-    };
+    let Some(served) = batch.first().map(|queued| &queued.request.served) else { return Vec::new() };
     let requests = batch.iter().map(|queued| &queued.request);
     let listings =
         requests.clone().flat_map(|request| request.listings.iter().map(move |listing| (listing, request.today)));
@@ -225,18 +225,25 @@ fn value(models: &Models, metrics: &Metrics, batch: &[QueuedRequest]) -> Vec<Res
         let rows = first..first + request.listings.len();
         first = rows.end;
         let valuations = rows.map(|row| served.model.valuation(&predicted, row, request.level));
-        let valuations = valuations.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(&error))?;
-        Ok(ValuationResponse { served: Arc::clone(&served), valuations })
+        valuations.collect::<Result<Vec<_>, _>>().map_err(|error| Problem::internal(&error))
     });
     responses.collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::{Market, Task};
+
     use super::*;
+    use crate::config::Config;
+    use crate::tests::fixture;
+
+    fn request_for(served: Arc<Served>) -> ValuationRequest {
+        ValuationRequest { served, listings: vec![Listing::default()], level: 0.8, today: NaiveDate::default() }
+    }
 
     fn request() -> ValuationRequest {
-        ValuationRequest { listings: vec![Listing::default()], level: 0.8, today: NaiveDate::default() }
+        request_for(fixture::served(&fixture::state(Config::default())))
     }
 
     #[tokio::test]
@@ -262,21 +269,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_model_every_request_is_refused() {
-        let inference = Inference::start(2, 8, &Arc::new(Models::default()), &Metrics::new()).unwrap();
-        assert_eq!(inference.value(request()).await.unwrap_err(), Problem::NoModel);
-        assert!(!inference.is_stuck());
+    async fn a_batch_of_several_models_is_valued_by_each() {
+        let state = fixture::state(Config::default());
+        let other = fixture::serve(&state, Task::of_market(Market::russia(), domain::Column::SalePrice));
+        let price = fixture::served(&state);
+        let inference = Inference::start(1, 16, &Metrics::new()).unwrap();
+        let models = [&price, &other, &other, &price, &other];
+        let requests = models.map(|served| inference.value(request_for(Arc::clone(served))));
+        let prices = futures_util::future::join_all(requests).await;
+        let prices: Vec<f64> = prices.into_iter().map(|valuations| valuations.unwrap()[0].price).collect();
+        let is_price = prices.iter().map(|price| *price > 100_000.0).collect::<Vec<_>>();
+        assert_eq!(is_price, [true, false, false, true, false], "{prices:?}");
     }
 
     #[tokio::test]
     async fn abandoned_requests_are_dropped_and_the_next_is_answered() {
-        let inference = Inference::start(1, 16, &Arc::new(Models::default()), &Metrics::new()).unwrap();
+        let inference = Inference::start(1, 16, &Metrics::new()).unwrap();
         for _ in 0..8 {
             let (response, receiver) = oneshot::channel();
             drop(receiver);
             inference.sender.send(QueuedRequest { request: Arc::new(request()), response }).unwrap();
         }
-        assert_eq!(inference.value(request()).await.unwrap_err(), Problem::NoModel);
+        assert_eq!(inference.value(request()).await.unwrap().len(), 1);
         assert!(!inference.is_stuck());
     }
 

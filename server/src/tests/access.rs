@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use super::fixture::{get, post, send, service, state, state_without_model};
+use super::fixture::{self, get, post, send, service, state, state_without_model};
 use crate::config::{Config, Secret};
 use crate::http::budget::Caller;
 
@@ -133,8 +133,8 @@ async fn a_full_bulk_lane_rejects_immediately() {
 async fn an_unreachable_registry_keeps_the_model_in_service() {
     let state = state(Config::default());
     state.reloader().refresh(true).await;
-    assert_eq!(state.engine().served().unwrap().version, 3);
-    assert_eq!(state.engine().failure().unwrap().version, None);
+    assert_eq!(fixture::served(&state).version, 3);
+    assert_eq!(state.engine().models.failure().unwrap().version, None);
 }
 
 #[tokio::test]

@@ -1,17 +1,18 @@
 //! A service without a database, and helpers to call it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use chrono::NaiveDate;
+use domain::Task;
 use onnx_model::{Model, Runtime, Sessions};
 use serde_json::Value;
 use storage::Database;
 use tower::ServiceExt;
 
-use super::model_file::model_file;
+use super::model_file::model_file_of;
 use crate::config::Config;
 use crate::serving::models::Served;
 use crate::state::State;
@@ -37,9 +38,26 @@ pub fn state_without_model(config: Config) -> State {
 /// A state with the model as version 3.
 pub fn state(config: Config) -> State {
     let state = state_without_model(config);
-    let model = Model::open(state.runtime(), &model_file(), Sessions::bulk(2)).unwrap();
-    state.engine().serve(Served::new(3, vec![3; 32], model));
+    serve(&state, Task::price());
     state
+}
+
+/// Puts a model of a task into service as version 3.
+pub fn serve(state: &State, task: Task) -> Arc<Served> {
+    let models = &state.engine().models;
+    let mut tasks: Vec<Task> = models.slots().values().map(|slot| slot.task.clone()).collect();
+    tasks.push(task.clone());
+    models.set_tasks(tasks);
+    let file = model_file_of(&task);
+    let model = Model::open(state.runtime(), &file, Sessions::bulk(2)).unwrap();
+    let slot = models.slot(Some(&task.name)).unwrap();
+    state.engine().serve(&slot, Served::new(3, vec![3; 32], model, file.len()));
+    slot.served().unwrap()
+}
+
+/// The model of the default task.
+pub fn served(state: &State) -> Arc<Served> {
+    state.engine().models.slot(None).unwrap().served().unwrap()
 }
 
 /// The service with the model and the default settings.

@@ -6,8 +6,8 @@
 #[path = "../../../onnx/model/tests/fixtures/proto.rs"]
 mod proto;
 
-use domain::SplitCounts;
 use domain::feature::{self, FeatureSchema};
+use domain::{SplitCounts, Task};
 use onnx_model::reference::{KeyDistribution, NumberDistribution, Reference};
 use onnx_model::signature::{RunSummary, Signature};
 use prost::Message;
@@ -22,6 +22,12 @@ const NUMBERS: usize = feature::NUMERIC.len();
 /// The model file.
 pub fn model_file() -> Vec<u8> {
     model_file_with_base(14.0)
+}
+
+/// The same model for a task: prices are those of the market's money.
+pub fn model_file_of(task: &Task) -> Vec<u8> {
+    let base = if task.name == "price" { 14.0 } else { 9.0 };
+    model_proto(graph(base), &Signature { task: task.clone(), ..trained_signature() }).encode_to_vec()
 }
 
 /// The same model with another base price.

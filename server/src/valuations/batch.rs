@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::{FromRequest, Query, Request, State as Extracted};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use chrono::NaiveDate;
-use domain::Listing;
+use chrono::{Datelike, NaiveDate};
+use domain::{Listing, Reading};
 use serde::Serialize;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ArrayItems, Object as SchemaObject, SchemaType};
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -71,6 +71,7 @@ pub(crate) async fn value_batch(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = BatchQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let served = state.served(query.task.as_deref()).await?;
     let caller = Admitted::of(&request)?.caller;
     state.engine().bulk.check_capacity(caller)?;
     let JsonBody(body) = JsonBody::from_request(request, &state).await?;
@@ -79,11 +80,11 @@ pub(crate) async fn value_batch(
     let on_drop = CancelOnDrop::default();
     let cancelled = Arc::clone(&on_drop.0);
     let items = slot.run(BYTES_PER_JSON_BYTE * body.len() as u64, move || {
-        let items = read_items(&body, state.config().max_json_depth, today)?;
+        let items =
+            read_items(&body, state.config().max_json_depth, Reading { market: served.market(), year: today.year() })?;
         drop(body);
         // The first car was charged on admission.
         state.keys().charge(caller, items.len() as u64 - 1);
-        let served = state.engine().served()?;
         check_level(&served.model, query.level).map_err(Problem::invalid)?;
         let batch = Batch { state: &state, served: &served, query, today, cancelled: &cancelled };
         batch.respond(items)
@@ -97,11 +98,11 @@ type Parsed = Result<Listing, FieldErrors>;
 /// without errors.
 const MAX_BATCH_ERRORS: usize = 1000;
 
-fn read_items(body: &[u8], max_depth: usize, today: NaiveDate) -> Result<Vec<Parsed>, Problem> {
+fn read_items(body: &[u8], max_depth: usize, reading: Reading<'_>) -> Result<Vec<Parsed>, Problem> {
     let refuse = |msg: String, code| Err(Problem::invalid(FieldError::in_body(&[], msg, code)));
     let mut errors_left = MAX_BATCH_ERRORS;
     let read_item = |index, item: Item<'_>| {
-        let parsed = listing::read_at(&item, &[Location::Index(index)], today, errors_left.max(1));
+        let parsed = listing::read_at(&item, &[Location::Index(index)], reading, errors_left.max(1));
         errors_left = errors_left.saturating_sub(parsed.as_ref().map_or_else(|errors| errors.as_slice().len(), |_| 0));
         parsed
     };
@@ -161,7 +162,7 @@ impl Batch<'_> {
         let listings: Vec<Listing> = chunk.iter().filter_map(|item| item.as_ref().ok().cloned()).collect();
         let valuations = self.served.value(&listings, self.today, self.query.level);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-        self.state.metrics().record_valuations(self.served.version, &valuations);
+        self.state.metrics().record_valuations(&self.served.task().name, self.served.version, &valuations);
         let mut valuations = valuations.into_iter();
         let items = chunk.into_iter().map(|item| match item {
             Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details() }),
@@ -185,10 +186,10 @@ mod tests {
     #[tokio::test]
     async fn a_cancelled_batch_is_not_valued() {
         let state = fixture::state(Config::default());
-        let served = state.engine().served().unwrap();
+        let served = fixture::served(&state);
         let respond = |is_cancelled: bool| {
             let cancelled = &AtomicBool::new(is_cancelled);
-            let query = BatchQuery { level: DEFAULT_LEVEL, allow_unknown: false };
+            let query = BatchQuery { task: None, level: DEFAULT_LEVEL, allow_unknown: false };
             let batch = Batch { state: &state, served: &served, query, today: today(), cancelled };
             batch.respond(vec![Ok(Listing::default()); CHUNK + 1])
         };

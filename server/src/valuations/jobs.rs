@@ -87,7 +87,7 @@ pub(crate) async fn start_job(
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Job>), Problem> {
     let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
-    let served = state.engine().served()?;
+    let served = state.served(query.task.as_deref()).await?;
     let caller = Admitted::of(&request)?.caller;
     state.jobs().check_capacity(caller)?;
     // Results of finished jobs must not block a new job.

@@ -1,12 +1,12 @@
 //! Listings as JSON: the schema, derived from the columns, and parsing.
 
 use chrono::{Datelike, NaiveDate};
-use domain::cell::shorten;
+use domain::cell::{parse_cell, shorten};
 use domain::column::MAX_TEXT_CHARS;
 use domain::problem::Reason;
 use domain::value::single_spaced;
 use domain::vocabulary::nearest;
-use domain::{Cell, Column, Kind, Listing, Value};
+use domain::{Cell, Column, Kind, Listing, Market, Reading, Value};
 use serde_json::{Map, Number, Value as Json};
 use utoipa::openapi::schema::{
     AdditionalProperties, KnownFormat, Object, ObjectBuilder, SchemaFormat, SchemaType, Type,
@@ -108,22 +108,23 @@ pub(crate) fn parse_list<'a, T>(
 #[must_use]
 pub fn is_listing(body: &[u8], max_depth: usize, today: NaiveDate) -> bool {
     let item = parse(body, max_depth);
-    item.is_ok_and(|item| read(&item, today).is_ok())
+    let reading = Reading { market: Market::russia(), year: today.year() };
+    item.is_ok_and(|item| read(&item, reading).is_ok())
 }
 
 /// Reads a listing strictly: numbers are numbers and texts are strings; unknown and repeated fields are errors.
 ///
 /// # Errors
 /// All invalid fields.
-pub(crate) fn read(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
-    read_at(item, &[], today, MAX_ERRORS)
+pub(crate) fn read(item: &Item<'_>, reading: Reading<'_>) -> Result<Listing, FieldErrors> {
+    read_at(item, &[], reading, MAX_ERRORS)
 }
 
 /// The same for a listing at a path in the body, with at most `max_errors` errors.
 pub(crate) fn read_at(
     item: &Item<'_>,
     path: &[Location],
-    today: NaiveDate,
+    reading: Reading<'_>,
     max_errors: usize,
 ) -> Result<Listing, FieldErrors> {
     let Item::Object(fields) = item else {
@@ -137,7 +138,7 @@ pub(crate) fn read_at(
     let error = |name: &str, msg, code| FieldError::in_body(&below(path, name), msg, code);
     for field in fields.as_slice() {
         match field {
-            Field::Known(column, value) => match read_value(*column, value, today) {
+            Field::Known(column, value) => match read_value(*column, value, reading) {
                 Ok(value) => listing.set(*column, value),
                 Err(reason) => {
                     invalid.push(*column);
@@ -166,8 +167,8 @@ pub(crate) fn read_at(
 ///
 /// # Errors
 /// All invalid fields.
-pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listing, FieldErrors> {
-    let Item::Object(fields) = item else { return read(item, today) };
+pub(crate) fn read_leniently(item: &Item<'_>, reading: Reading<'_>) -> Result<Listing, FieldErrors> {
+    let Item::Object(fields) = item else { return read(item, reading) };
     let mut errors = FieldErrors::default();
     let mut invalid = Vec::new();
     let mut cells = Vec::new();
@@ -200,7 +201,8 @@ pub(crate) fn read_leniently(item: &Item<'_>, today: NaiveDate) -> Result<Listin
         }
     }
     let texts = texts.iter().map(|(column, text)| (*column, Cell::Text(text)));
-    match Listing::from_cells(cells.into_iter().chain(texts), today) {
+    let cells = cells.into_iter().chain(texts).map(|(column, cell)| (column, parse_cell(column, &cell, reading)));
+    match Listing::from_values(cells) {
         Ok(listing) if errors.is_empty() => Ok(listing),
         Ok(_) => Err(errors),
         Err(problems) => {
@@ -219,7 +221,7 @@ fn is_whole(number: &Number) -> bool {
 }
 
 fn column(name: &str) -> Option<Column> {
-    Column::from_name(name).filter(|column| *column != Column::Price)
+    Column::from_name(name).filter(|column| !Column::TARGETS.contains(column))
 }
 
 fn below(path: &[Location], name: &str) -> Vec<Location> {
@@ -248,7 +250,7 @@ fn describe(column: Column, reason: &Reason, value: &Item<'_>) -> String {
     }
 }
 
-fn read_value(column: Column, value: &Item<'_>, today: NaiveDate) -> Result<Option<Value>, Reason> {
+fn read_value(column: Column, value: &Item<'_>, reading: Reading<'_>) -> Result<Option<Value>, Reason> {
     match (column.kind(), value) {
         (_, Item::Null) => Ok(None),
         // Words such as "unknown" are ordinary values, unlike in a table.
@@ -257,7 +259,12 @@ fn read_value(column: Column, value: &Item<'_>, today: NaiveDate) -> Result<Opti
         (Kind::Date, Item::Text(text)) => read_date(text).map(Some),
         (Kind::Date, _) => Err(Reason::NotADate),
         (Kind::Integer { .. } | Kind::Decimal { .. }, Item::Number(number)) => {
-            Value::number(column, number.as_f64().unwrap_or(f64::INFINITY), today.year()).map(Some)
+            let number = number.as_f64().unwrap_or(f64::INFINITY);
+            // Before miles become kilometres, which are rounded.
+            if number.is_finite() && number.fract() != 0.0 && matches!(column.kind(), Kind::Integer { .. }) {
+                return Err(Reason::NotAnInteger);
+            }
+            Value::number(column, reading.market.to_stored(column, number), reading).map(Some)
         }
         (Kind::Integer { .. } | Kind::Decimal { .. }, _) => Err(Reason::NotANumber),
     }
@@ -318,12 +325,16 @@ mod tests {
         super::parse(text, 16)
     }
 
+    fn reading() -> Reading<'static> {
+        Reading { market: Market::russia(), year: today().year() }
+    }
+
     fn today() -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()
     }
 
     fn errors(text: &str) -> Vec<(String, &'static str, String)> {
-        let errors = read(&parse(text.as_bytes()).unwrap(), today()).unwrap_err();
+        let errors = read(&parse(text.as_bytes()).unwrap(), reading()).unwrap_err();
         let errors = errors.as_slice().iter();
         errors.map(|error| (error.pointer.clone().unwrap(), error.r#type, error.msg.clone())).collect()
     }
@@ -331,7 +342,7 @@ mod tests {
     #[test]
     fn the_example_is_a_listing() {
         let text = example().to_string();
-        let listing = read(&parse(text.as_bytes()).unwrap(), today()).unwrap();
+        let listing = read(&parse(text.as_bytes()).unwrap(), reading()).unwrap();
         assert_eq!(listing.text(Column::Brand), Some("Kia"));
         assert_eq!(listing.number(Column::EngineVolume), Some(1.6));
     }
@@ -368,7 +379,7 @@ mod tests {
     #[test]
     fn whole_numbers_may_have_a_decimal_point_and_null_is_missing() {
         let item = parse(br#"{"brand": "Kia", "year": 1995.0, "mileage": 0, "color": null}"#).unwrap();
-        let listing = read(&item, today()).unwrap();
+        let listing = read(&item, reading()).unwrap();
         assert_eq!(listing.number(Column::Year), Some(1995.0));
         assert_eq!(listing.get(Column::Color), None);
     }
@@ -376,9 +387,9 @@ mod tests {
     #[test]
     fn lenient_numbers_may_be_strings_and_unknown_fields_are_ignored() {
         let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
-        assert_eq!(read_leniently(&item, today()).unwrap().number(Column::Mileage), Some(96_000.0));
+        assert_eq!(read_leniently(&item, reading()).unwrap().number(Column::Mileage), Some(96_000.0));
         let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();
-        let errors = read_leniently(&item, today()).unwrap_err();
+        let errors = read_leniently(&item, reading()).unwrap_err();
         let codes: Vec<_> = errors.as_slice().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_text", "not_a_number", "missing"]);
     }

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::{Query, Request, State as Extracted};
 use axum::response::Response;
-use domain::Column;
+use chrono::Datelike;
+use domain::{Column, Reading};
 use onnx_model::model::DEFAULT_LEVEL;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -17,7 +18,7 @@ use crate::http::body::JsonBody;
 use crate::http::problem::openapi::{ListingProblems, WorkbookProblems};
 use crate::http::problem::{Problem, both};
 use crate::http::upload::WorkbookForm;
-use crate::serving::inference::{ValuationRequest, ValuationResponse};
+use crate::serving::inference::ValuationRequest;
 use crate::state::State;
 
 /// The schema of a car in the format of the predecessor.
@@ -48,7 +49,7 @@ impl PartialSchema for PredecessorListing {
     tag = "predecessor", params(UnknownQuery), request_body(content = PredecessorListing, description = "The car"),
     responses(
         (
-            status = 200, description = "The asking price in RUB", body = f64, content_type = "application/json",
+            status = 200, description = "The asking price, in the currency of the market", body = f64, content_type = "application/json",
             example = json!(84213.7)
         ),
         ListingProblems
@@ -62,14 +63,17 @@ pub(crate) async fn value_one(
 ) -> Result<Json<f64>, Problem> {
     let today = state.today();
     let item = listing::parse(&body, state.config().max_json_depth)?;
-    let parts = both(UnknownQuery::read_leniently(pairs), listing::read_leniently(&item, today));
+    let query = UnknownQuery::read_leniently(pairs);
+    let task = query.as_ref().ok().and_then(|query| query.task.as_deref());
+    let served = state.served(task).await?;
+    let reading = Reading { market: served.market(), year: today.year() };
+    let parts = both(query, listing::read_leniently(&item, reading));
     let (query, listing) = parts.map_err(Problem::Invalid)?;
     if !query.allow_unknown {
-        let served = state.engine().served()?;
         check_known(state.metrics(), &served, &listing, &[]).map_err(Problem::invalid)?;
     }
-    let request = ValuationRequest { listings: vec![listing], level: DEFAULT_LEVEL, today };
-    let ValuationResponse { valuations, .. } = state.engine().inference.value(request).await?;
+    let request = ValuationRequest { served, listings: vec![listing], level: DEFAULT_LEVEL, today };
+    let valuations = state.engine().inference.value(request).await?;
     let valuation = valuations.first().ok_or_else(|| Problem::internal(&"the model returned no valuation"))?;
     Ok(Json((valuation.price * 10.0).round() / 10.0))
 }

@@ -7,12 +7,15 @@ use utoipa::IntoParams;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::http::problem::{FieldError, FieldErrors};
-use crate::http::query::read_pairs;
+use crate::http::query::{TASK, read_pairs};
 
 /// The parameters of the valuation of one car.
-#[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
+#[derive(Clone, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OneQuery {
+    /// The task, one of `/v1/tasks`; by default that of the server. It determines what is predicted, and the units of the car.
+    #[param(required = false, nullable = false, example = "price")]
+    pub(crate) task: Option<String>,
     /// The share of asking prices that the interval covers: one of the levels that the model was calibrated for, by
     /// default 0.5, 0.8 and 0.9.
     #[param(schema_with = level, required = false)]
@@ -30,9 +33,12 @@ pub(crate) struct OneQuery {
 }
 
 /// The parameters of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
+#[derive(Clone, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BatchQuery {
+    /// The same as for one car.
+    #[param(required = false, nullable = false, example = "price")]
+    pub(crate) task: Option<String>,
     /// The same as for one car.
     #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
@@ -42,9 +48,12 @@ pub(crate) struct BatchQuery {
 }
 
 /// The parameters of the valuation of a workbook, and of the predecessor's paths.
-#[derive(Clone, Copy, Debug, PartialEq, IntoParams)]
+#[derive(Clone, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct UnknownQuery {
+    /// The same as for one car.
+    #[param(required = false, nullable = false, example = "price")]
+    pub(crate) task: Option<String>,
     /// Whether to value cars whose make the model does not know, with a wide interval. By default they get no price.
     #[param(default = false, required = false)]
     pub(crate) allow_unknown: bool,
@@ -65,8 +74,12 @@ impl OneQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { level: DEFAULT_LEVEL, explain: false, comparables: 0, allow_unknown: false };
+        let mut query = Self { task: None, level: DEFAULT_LEVEL, explain: false, comparables: 0, allow_unknown: false };
         let take = |name: &str, value: &str| match name {
+            TASK => {
+                query.task = Some(value.to_owned());
+                Ok(())
+            }
             "level" => read_level(value).map(|level| query.level = level),
             "explain" => read_flag(name, value).map(|explain| query.explain = explain),
             "comparables" => read_count(name, value).map(|count| query.comparables = count),
@@ -84,8 +97,12 @@ impl BatchQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { level: DEFAULT_LEVEL, allow_unknown: false };
+        let mut query = Self { task: None, level: DEFAULT_LEVEL, allow_unknown: false };
         let take = |name: &str, value: &str| match name {
+            TASK => {
+                query.task = Some(value.to_owned());
+                Ok(())
+            }
             "level" => read_level(value).map(|level| query.level = level),
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             _ => Err(FieldError::unknown_parameter(name)),
@@ -101,8 +118,12 @@ impl UnknownQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { allow_unknown: false };
+        let mut query = Self { task: None, allow_unknown: false };
         let take = |name: &str, value: &str| match name {
+            TASK => {
+                query.task = Some(value.to_owned());
+                Ok(())
+            }
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             _ => Err(FieldError::unknown_parameter(name)),
         };
@@ -115,7 +136,7 @@ impl UnknownQuery {
     /// # Errors
     /// The parameter is repeated or invalid.
     pub(crate) fn read_leniently(mut pairs: Vec<(String, String)>) -> Result<Self, FieldErrors> {
-        pairs.retain(|(name, _)| name == ALLOW_UNKNOWN);
+        pairs.retain(|(name, _)| name == ALLOW_UNKNOWN || name == TASK);
         Self::read(&pairs)
     }
 }
@@ -165,10 +186,10 @@ mod tests {
 
     #[test]
     fn parameters_are_read_strictly() {
-        let defaults = OneQuery { level: 0.8, explain: false, comparables: 0, allow_unknown: false };
+        let defaults = OneQuery { task: None, level: 0.8, explain: false, comparables: 0, allow_unknown: false };
         assert_eq!(OneQuery::read(&[]), Ok(defaults));
         let query = OneQuery::read(&pairs(&[("explain", "true"), ("level", "0.9"), ("comparables", "5")]));
-        assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5, allow_unknown: false }));
+        assert_eq!(query, Ok(OneQuery { task: None, level: 0.9, explain: true, comparables: 5, allow_unknown: false }));
         let errors = OneQuery::read(&pairs(&[("level", "x"), ("explain", "1"), ("levle", "1"), ("level", "1")]));
         let codes: Vec<_> = errors.unwrap_err().as_slice().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_number", "not_a_boolean", "unknown_parameter", "duplicate_field"]);
@@ -177,7 +198,7 @@ mod tests {
     #[test]
     fn the_predecessors_paths_ignore_other_parameters() {
         let query = [("allow_unknown", "true"), ("verbose", "1"), ("verbose", "2")];
-        assert_eq!(UnknownQuery::read_leniently(pairs(&query)), Ok(UnknownQuery { allow_unknown: true }));
+        assert_eq!(UnknownQuery::read_leniently(pairs(&query)), Ok(UnknownQuery { task: None, allow_unknown: true }));
         assert!(UnknownQuery::read(&pairs(&query)).is_err());
         let errors = UnknownQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();
         assert_eq!(errors.as_slice()[0].r#type, "not_a_boolean");

@@ -15,8 +15,15 @@ use crate::serving::models::Served;
 pub(crate) struct Valuation {
     /// The expected asking price: half of such cars are offered for less, half for more.
     price: f64,
-    /// The currency of all amounts.
-    currency: &'static str,
+    /// The currency of the market.
+    #[schema(example = "RUB")]
+    currency: String,
+    /// The task that was predicted.
+    #[schema(example = "price")]
+    task: String,
+    /// The unit of all amounts: the currency, or `days` if the task predicts for how long a car is listed.
+    #[schema(example = "RUB")]
+    unit: String,
     /// Lower end of the interval.
     low: f64,
     /// Upper end of the interval.
@@ -76,7 +83,9 @@ impl Valuation {
             levels.zip(valuation.quantiles).map(|(level, price)| Quantile { level, price: round_to_cents(price) });
         Self {
             price: round_to_cents(valuation.price),
-            currency: "RUB",
+            currency: served.market().currency().to_owned(),
+            task: served.task().name.clone(),
+            unit: served.task().unit().to_owned(),
             low: round_to_cents(valuation.low),
             high: round_to_cents(valuation.high),
             level: valuation.level,
@@ -112,7 +121,7 @@ fn round_to_cents(amount: f64) -> f64 {
 
 fn example() -> serde_json::Value {
     serde_json::json!({
-        "price": 1_318_400.25, "currency": "RUB", "low": 1_121_300.5, "high": 1_498_200.75, "level": 0.8,
+        "price": 1_318_400.25, "currency": "RUB", "task": "price", "unit": "RUB", "low": 1_121_300.5, "high": 1_498_200.75, "level": 0.8,
         "quantiles": [
             { "level": 0.05, "price": 1_054_700.0 }, { "level": 0.1, "price": 1_131_900.0 },
             { "level": 0.25, "price": 1_236_000.0 }, { "level": 0.5, "price": 1_318_400.25 },

@@ -2,23 +2,25 @@
 
 use axum::Json;
 use axum::extract::{Query, State as Extracted};
-use domain::Column;
 use domain::cell::shorten;
 use domain::feature::FeatureSchema;
-use domain::synonyms::canonical;
 use domain::vocabulary::nearest;
+use domain::{Column, Market};
 use serde::{Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::problem::openapi::VocabularyProblems;
 use crate::http::problem::{FieldError, FieldErrors, Problem};
-use crate::http::query::read_pairs;
+use crate::http::query::{TASK, read_pairs};
 use crate::state::State;
 
 /// The filters of the vocabulary.
 #[derive(Debug, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct VocabularyQuery {
+    /// The task whose model to look into, one of `/v1/tasks`; by default that of the server.
+    #[param(example = "price", nullable = false)]
+    task: Option<String>,
     /// Only models and generations of this make.
     #[param(example = "kia", nullable = false)]
     brand: Option<String>,
@@ -54,9 +56,9 @@ pub(crate) async fn get_vocabulary(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Json<Vocabulary>, Problem> {
     let query = VocabularyQuery::read(&pairs).map_err(Problem::Invalid)?;
-    let served = state.engine().served()?;
+    let served = state.served(query.task.as_deref()).await?;
     let schema = &served.model.signature().schema;
-    let leading = leading_texts(schema, query)?;
+    let leading = leading_texts(schema, served.market(), query)?;
     let values = Values(schema.known_texts(&leading));
     Ok(Json(Vocabulary { model_version: served.version, values }))
 }
@@ -66,6 +68,7 @@ impl VocabularyQuery {
         let mut query = Self::default();
         read_pairs(pairs, |name, value| {
             match name {
+                TASK => query.task = Some(value.to_owned()),
                 "brand" => query.brand = Some(value.to_owned()),
                 "model" => query.model = Some(value.to_owned()),
                 _ => return Err(FieldError::unknown_parameter(name)),
@@ -77,14 +80,18 @@ impl VocabularyQuery {
 }
 
 /// The canonical make and model to filter by; `None` if not specified.
-fn leading_texts(schema: &FeatureSchema, query: VocabularyQuery) -> Result<Vec<Option<String>>, Problem> {
+fn leading_texts(
+    schema: &FeatureSchema,
+    market: &Market,
+    query: VocabularyQuery,
+) -> Result<Vec<Option<String>>, Problem> {
     let mut leading = Vec::new();
     for (column, text) in [(Column::Brand, query.brand), (Column::Model, query.model)] {
         let Some(text) = text else {
             leading.push(None);
             continue;
         };
-        let text = canonical(column, &text);
+        let text = market.canonical(column, &text);
         let feature = schema.categorical.iter().find(|feature| feature.name == column.name());
         let known = feature.map(|feature| feature.known_texts(&leading)).unwrap_or_default();
         if !known.contains(&text) {

@@ -19,6 +19,7 @@ use crate::http::budget::Caller;
 use crate::http::file::{FileWriter, Quota, StoredFile, write_error};
 use crate::http::problem::Problem;
 use crate::http::problem::openapi::{TemplateProblems, WorkbookProblems};
+use crate::http::query::TaskQuery;
 use crate::http::upload::{Upload, WorkbookForm, limited_name, receive_file};
 use crate::serving::bulk::{BULK_THREADS, CancelOnDrop};
 use crate::serving::models::Served;
@@ -64,7 +65,7 @@ pub(crate) async fn value_workbook(
 ///
 /// It has headers with notes, an example row, and drop-downs of the values that the model in service knows.
 #[utoipa::path(
-    get, path = "/v1/valuations/template.xlsx", operation_id = "get_template", tag = "valuations",
+    get, path = "/v1/valuations/template.xlsx", operation_id = "get_template", tag = "valuations", params(TaskQuery),
     responses(
         (
             status = 200, description = "The template", body = inline(WorkbookFile), content_type = XLSX,
@@ -73,8 +74,17 @@ pub(crate) async fn value_workbook(
         TemplateProblems
     )
 )]
-pub(crate) async fn get_template(Extracted(state): Extracted<State>) -> Result<Response, Problem> {
-    let bytes = state.template().get(state.engine().served().ok(), state.today()).await?;
+pub(crate) async fn get_template(
+    Extracted(state): Extracted<State>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Response, Problem> {
+    let task = TaskQuery::read(&pairs).map_err(Problem::Invalid)?.task;
+    let served = match state.served(task.as_deref()).await {
+        Ok(served) => Some(served),
+        Err(Problem::NoModel) => None,
+        Err(problem) => return Err(problem),
+    };
+    let bytes = state.templates().get(served, state.today()).await?;
     let headers = [(CONTENT_TYPE, XLSX.to_owned()), (CONTENT_DISPOSITION, disposition("template.xlsx"))];
     Ok((headers, bytes).into_response())
 }
@@ -85,7 +95,7 @@ pub(crate) async fn value_upload(
     query: UnknownQuery,
     request: Request,
 ) -> Result<(String, Arc<StoredFile>), Problem> {
-    let served = state.engine().served()?;
+    let served = state.served(query.task.as_deref()).await?;
     let caller = Admitted::of(&request)?.caller;
     state.engine().bulk.check_capacity(caller)?;
     let upload = receive_file(state.buffers(), request).await?;
@@ -144,7 +154,7 @@ impl WorkbookValuation {
         }
         let config = self.state.config();
         let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
-        let options = Options { limits, ..Options::default() };
+        let options = Options { limits, market: self.served.market().clone(), ..Options::default() };
         let refuse = |listing: &Listing| self.refuse(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
         let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, value: &value };
@@ -181,7 +191,7 @@ impl WorkbookValuation {
         }
         let valuations = self.served.value(listings, self.today, DEFAULT_LEVEL);
         let valuations = valuations.map_err(|error| Problem::internal(&error))?;
-        self.state.metrics().record_valuations(self.served.version, &valuations);
+        self.state.metrics().record_valuations(&self.served.task().name, self.served.version, &valuations);
         let count = valuations.len() as u64;
         let before = self.valued.fetch_add(count, Ordering::Relaxed);
         self.state.keys().charge(self.caller, count.saturating_sub(u64::from(before == 0)));

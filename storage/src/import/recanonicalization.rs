@@ -7,8 +7,8 @@
 //!
 //! The conversion cannot be undone: removing or changing a synonym does not affect texts that were stored under it.
 
-use domain::{Market, Targets};
 use domain::identity::{CarGroup, Identity, canonical_form, canonical_listing, hash_stable_columns};
+use domain::{Market, Targets};
 use futures_util::StreamExt;
 use sqlx::{Connection, FromRow, PgConnection};
 

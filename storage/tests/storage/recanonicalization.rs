@@ -1,8 +1,8 @@
 //! Listings stored by an earlier version are converted to the current canonical form.
 
 use chrono::NaiveDate;
-use domain::identity::{CarGroup, Identity, canonical_listing};
 use domain::Market;
+use domain::identity::{CarGroup, Identity, canonical_listing};
 use domain::{Column, Listing, PricedListing, Value};
 use sqlx::PgPool;
 use storage::{Database, Error, Import, ImportCounts, RowFilter, Snapshot};

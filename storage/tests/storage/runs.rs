@@ -5,7 +5,12 @@ use storage::{Error, NewRun, RunOutcome, RunStatus};
 use crate::sandbox::database;
 
 fn new_run() -> NewRun {
-    NewRun { task: "price".into(), label: Some("first".into()), seed: u64::MAX, config: json!({"k": 8, "dropout": 0.1}) }
+    NewRun {
+        task: "price".into(),
+        label: Some("first".into()),
+        seed: u64::MAX,
+        config: json!({"k": 8, "dropout": 0.1}),
+    }
 }
 
 #[tokio::test]

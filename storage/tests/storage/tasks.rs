@@ -90,13 +90,8 @@ async fn each_task_has_a_champion_and_a_history_of_its_own() {
     let models = database.models();
     let mut versions = Vec::new();
     for task in ["price", "sale_price", "price", "sale_price"] {
-        let model = NewModel {
-            task: task.to_owned(),
-            run_id: None,
-            bytes: vec![1; 10],
-            signature: json!({}),
-            card: json!({}),
-        };
+        let model =
+            NewModel { task: task.to_owned(), run_id: None, bytes: vec![1; 10], signature: json!({}), card: json!({}) };
         let version = models.register(&model).await.unwrap();
         models.promote(version, "ann").await.unwrap();
         versions.push(version);

@@ -280,8 +280,10 @@ mod tests {
             log_mean: 0.0,
             log_deviation: 1.0,
         };
-        let (encoder, stop) =
-            (Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1)).unwrap(), AtomicBool::new(false));
+        let (encoder, stop) = (
+            Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1, domain::Market::russia())).unwrap(),
+            AtomicBool::new(false),
+        );
         let (config, statistics, encoder, stop) = (&config, &statistics, &encoder, &stop);
         let task =
             TrainingTask { config, statistics, encoder, rows: 1, stopping_rule: StoppingRule::EarlyStopping(1), stop };

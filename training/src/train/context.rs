@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use domain::SplitCounts;
 use domain::accuracy::AccuracyCard;
+use domain::{SplitCounts, Task};
 use onnx_model::Runtime;
 use storage::Database;
 use tokio::runtime::Handle;
@@ -58,7 +58,9 @@ pub struct RunResult {
 /// The environment of a run.
 #[derive(Clone, Copy)]
 pub struct RunContext<'a> {
-    /// The database of listings and models.
+    /// What to learn.
+    pub task: &'a Task,
+    /// The database of models and of the listings of the task's market.
     pub database: &'a Database,
     /// The async runtime of the database client.
     pub handle: &'a Handle,

@@ -47,7 +47,7 @@ impl TrainingRun<'_> {
     /// Executes all stages and registers the version.
     pub(super) fn execute(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
         let context = self.context;
-        let RunContext { database, handle, report, retry_for, today, stop, .. } = context;
+        let RunContext { task, database, handle, report, retry_for, today, stop, .. } = context;
         let snapshot = match &manifest {
             Some(manifest) => Snapshot::reopen(database, manifest.extent),
             None => context.block_on(retry_while_unavailable(retry_for, async || {
@@ -55,7 +55,7 @@ impl TrainingRun<'_> {
                 Snapshot::begin(database).await
             }))?,
         };
-        let snapshot = snapshot.with_retry_limit(retry_for);
+        let snapshot = snapshot.for_task(task)?.with_retry_limit(retry_for);
         let extent = snapshot.extent();
         let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop)?;
         let rows = count_rows(&mut stream)?;
@@ -122,8 +122,13 @@ impl TrainingRun<'_> {
     fn register(&self, file: Vec<u8>, signature: &Signature) -> Result<i64, Error> {
         let RunContext { database, retry_for, .. } = self.context;
         let id = self.id;
-        let model =
-            NewModel { run_id: Some(id), bytes: file, signature: signature.summary(), card: json!(signature.accuracy) };
+        let model = NewModel {
+            task: signature.task.name.clone(),
+            run_id: Some(id),
+            bytes: file,
+            signature: signature.summary(),
+            card: json!(signature.accuracy),
+        };
         let (runs, models) = (database.runs(), database.models());
         let version =
             retry_while_unavailable(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
@@ -209,6 +214,7 @@ impl TrainingRun<'_> {
     /// The signature before calibration and evaluation.
     fn signature(&self, prepared: PreparedData) -> Signature {
         Signature {
+            task: self.context.task.clone(),
             schema: prepared.schema,
             quantiles: self.config.quantiles.clone(),
             calibration: Calibration::fit(&self.config.quantiles, &[]),

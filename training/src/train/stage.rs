@@ -33,7 +33,7 @@ impl TrainingRun<'_> {
         } else {
             report(Progress::Fitting);
             let spool = config.spool.then(|| self.folder.spool_path(stage, Split::Train));
-            let prepared = statistics::fit(stream, config, spool.as_deref())?;
+            let prepared = statistics::fit(stream, config, self.context.task, spool.as_deref())?;
             self.folder.save(stage, &prepared, None)?;
             (prepared, None)
         };

@@ -12,7 +12,7 @@ mod proto;
 
 use chrono::NaiveDate;
 use domain::feature::FeatureSchema;
-use domain::{Cell, Column, Listing};
+use domain::{Cell, Column, Listing, Market};
 use file::{file, list, runtime, valid_model};
 use onnx_model::signature::{Golden, RunSummary, Signature};
 use onnx_model::{Error, Model, Sessions};
@@ -85,7 +85,7 @@ fn only_stated_makes_outside_of_the_vocabulary_are_unknown() {
         "drive" => feature.values.clone(),
         _ => Vec::new(),
     });
-    signature.schema = FeatureSchema::new(without_makes.collect());
+    signature.schema = FeatureSchema::new(without_makes.collect(), Market::russia());
     signature.golden = None;
     let model = open(&file(file::graph(&signature.schema), &signature)).unwrap();
     assert_eq!(unknown(&model, "Kiaa"), None, "a model without makes refuses none");
@@ -97,7 +97,7 @@ fn car(brand: &str) -> Listing {
         (Column::Year, Cell::Number(2018.0)),
         (Column::Mileage, Cell::Number(1.0)),
     ];
-    Listing::from_cells(cells, NaiveDate::from_ymd_opt(2026, 3, 17).unwrap()).unwrap()
+    Listing::from_cells(cells, Market::russia(), NaiveDate::from_ymd_opt(2026, 3, 17).unwrap()).unwrap()
 }
 
 #[test]

@@ -26,6 +26,12 @@ pub(crate) struct VocabularyProblems;
 pub(crate) struct TemplateProblems;
 /// The problems of a list read from the database.
 pub(crate) struct ListProblems;
+/// The problems of a list of one task.
+pub(crate) struct TaskProblems;
+/// The problems of the tasks, which are in memory.
+pub(crate) struct LookupProblems;
+/// The problems of the champion of a task.
+pub(crate) struct ChampionProblems;
 /// The problems of one record read from the database.
 pub(crate) struct ItemProblems;
 /// The problems of a promotion.
@@ -96,6 +102,30 @@ impl IntoResponses for ListProblems {
     }
 }
 
+impl IntoResponses for TaskProblems {
+    fn responses() -> Responses {
+        describe(&[unknown_task(), Problem::DatabaseAway], &[API])
+    }
+}
+
+impl IntoResponses for LookupProblems {
+    fn responses() -> Responses {
+        describe(&[], &[API])
+    }
+}
+
+impl IntoResponses for ChampionProblems {
+    fn responses() -> Responses {
+        let missing = Problem::NotFound { detail: "there is no model version 7: see /v1/models".to_owned() };
+        describe(&[missing, unknown_task(), Problem::DatabaseAway], &[API])
+    }
+}
+
+fn unknown_task() -> Problem {
+    let msg = "there is no task \"gb\"; there are gb-price, price".to_owned();
+    Problem::invalid(FieldError::in_query("task", msg, "unknown_task"))
+}
+
 impl IntoResponses for ItemProblems {
     fn responses() -> Responses {
         let missing = Problem::NotFound { detail: "there is no model version 7: see /v1/models".to_owned() };
@@ -117,7 +147,7 @@ impl IntoResponses for PromotionProblems {
 impl IntoResponses for RollbackProblems {
     fn responses() -> Responses {
         let detail = "there is nothing to roll back to: no version was champion before the current one".to_owned();
-        describe(&[Problem::Conflict { detail }, Problem::DatabaseAway], &[ADMIN])
+        describe(&[Problem::Conflict { detail }, unknown_task(), Problem::DatabaseAway], &[ADMIN])
     }
 }
 
