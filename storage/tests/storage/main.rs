@@ -9,5 +9,6 @@ mod profile;
 mod recanonicalization;
 mod runs;
 mod sandbox;
+mod similar;
 mod snapshot;
 mod spool;
