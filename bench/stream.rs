@@ -61,5 +61,5 @@ fn encoder(stream: &mut ListingStream<'_>) -> Result<Encoder> {
         (0..chunk.len()).for_each(|row| counter.add(|column| chunk.text(column, row)));
         Ok(true)
     })?;
-    Ok(Encoder::new(&counter.into_schema(1, 1 << 16))?)
+    Ok(Encoder::new(&counter.into_schema(1, 1 << 16, domain::Market::russia()))?)
 }

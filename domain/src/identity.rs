@@ -47,6 +47,20 @@ impl Split {
 /// The columns that may change when a car is relisted.
 pub const VARYING_COLUMNS: [Column; 3] = [Column::ListingDate, Column::Region, Column::OwnersCount];
 
+/// The columns that contradict each other only if they are of different cars. The others, like color and body, are described
+/// differently by the same sellers.
+const TECHNICAL_COLUMNS: [Column; 7] = [
+    Column::Model,
+    Column::FuelType,
+    Column::EngineVolume,
+    Column::EnginePower,
+    Column::Transmission,
+    Column::Drive,
+    Column::Wheel,
+];
+/// Below this mileage, many new cars have the same one.
+const NEW_CAR_MILEAGE: f64 = 1000.0;
+
 /// Increment whenever the same cells would be stored, hashed or grouped differently than before: stored listings are
 /// then converted. Changes of the word tables are detected without it.
 const RULES_VERSION: u32 = 1;
@@ -176,6 +190,31 @@ pub fn hash_stable_columns(canonical: &Listing) -> [u8; 16] {
     first_16(&hash.finalize())
 }
 
+/// Whether both listings, in canonical form, have the same value in a column, to the precision of the database.
+#[must_use]
+pub fn has_equal(listing: &Listing, other: &Listing, column: Column) -> bool {
+    match (listing.get(column), other.get(column)) {
+        (Some(Value::Number(number)), Some(Value::Number(other))) => (number - other).abs() < 1e-4,
+        (value, other) => value == other,
+    }
+}
+
+/// Whether two listings, in canonical form, may be of the same car: they have the same make, year and mileage, and no technical
+/// column that both state differs. New cars must also be described the same, since many of them have the same mileage.
+#[must_use]
+pub fn may_be_same_car(listing: &Listing, other: &Listing) -> bool {
+    let has_equal = |column: &Column| has_equal(listing, other, *column);
+    let is_possible = |column: &Column| {
+        let is_unstated = listing.get(*column).is_none() || other.get(*column).is_none();
+        is_unstated || has_equal(column)
+    };
+    let is_new = listing.number(Column::Mileage).is_none_or(|mileage| mileage < NEW_CAR_MILEAGE);
+    let mut stable = Column::descriptive().iter().filter(|column| !VARYING_COLUMNS.contains(column));
+    Column::REQUIRED.iter().all(has_equal)
+        && TECHNICAL_COLUMNS.iter().all(is_possible)
+        && (!is_new || stable.all(has_equal))
+}
+
 /// The bucket of a hash, 0 to 99.
 fn bucket(group: &[u8; 16]) -> i16 {
     let number = u64::from_le_bytes(std::array::from_fn(|index| group[index]));
@@ -250,6 +289,24 @@ mod tests {
         assert_eq!(group(&moscow, None), group(&tver, None));
         assert_ne!(group(&moscow, None), group(&listing(84_000.0, "Москва"), None));
         assert_eq!(group(&moscow, Some("x")), group(&listing(1.0, "Тверь"), Some("x")));
+    }
+
+    #[test]
+    fn listings_of_the_same_mileage_and_engine_may_be_of_the_same_car() {
+        let with = |mut car: Listing, column, value| {
+            car.set(column, Some(value));
+            car
+        };
+        let text = |text: &str| Value::Text(text.into());
+        let car = with(listing(83_000.0, "Москва"), Column::Color, text("белый"));
+        assert!(may_be_same_car(&car, &with(listing(83_000.0, "Тверь"), Column::Color, text("серый"))));
+        assert!(!may_be_same_car(&car, &listing(84_000.0, "Москва")));
+        let small = with(car.clone(), Column::EngineVolume, Value::Number(1.4));
+        assert!(may_be_same_car(&car, &small), "one of them does not state the engine");
+        assert!(!may_be_same_car(&with(car, Column::EngineVolume, Value::Number(1.6)), &small));
+        let new = listing(5.0, "Москва");
+        assert!(may_be_same_car(&new, &listing(5.0, "Тверь")));
+        assert!(!may_be_same_car(&new, &with(listing(5.0, "Москва"), Column::Color, text("белый"))));
     }
 
     #[test]

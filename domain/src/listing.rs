@@ -96,6 +96,16 @@ impl Listing {
         }
     }
 
+    /// The same listing with its numbers in the units of a market instead of the stored ones.
+    #[must_use]
+    pub fn in_units_of(&self, market: &Market) -> Self {
+        let mut shown = self.clone();
+        if let Some(mileage) = self.number(Column::Mileage) {
+            shown.set(Column::Mileage, Some(Value::Number(market.to_shown(Column::Mileage, mileage))));
+        }
+        shown
+    }
+
     /// The same listing, dated `today` if it has no date.
     #[must_use]
     pub fn with_default_date(mut self, today: NaiveDate) -> Self {

@@ -4,7 +4,6 @@
 
 mod batch;
 mod chunk;
-mod comparables;
 mod copy;
 mod database;
 mod error;
@@ -15,6 +14,7 @@ mod models;
 pub mod profile;
 mod retry;
 mod runs;
+mod similar;
 mod snapshot;
 mod spool;
 mod tasks;
@@ -22,7 +22,6 @@ mod transaction;
 
 pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
-pub use comparables::{Car, Comparable};
 pub use copy::{Malformed, decode as decode_copy};
 pub use database::{Database, Lock, LockGuard};
 pub use error::{Error, Result};
@@ -34,6 +33,7 @@ pub use models::{
 };
 pub use retry::retry_while_unavailable;
 pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
+pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
 pub use tasks::Tasks;

@@ -210,6 +210,16 @@ impl Model {
         warnings
     }
 
+    /// The stated text columns of a listing that the model does not know the values of; it values the listing without them.
+    #[must_use]
+    pub fn unknown_columns(&self, listing: &Listing) -> Vec<Column> {
+        let (mut ids, mut numbers) = (Vec::new(), Vec::new());
+        self.encoder.encode(listing, &mut ids, &mut numbers);
+        let ids = self.encoder.categorical_columns().zip(ids).filter(|(_, id)| *id == 0);
+        let columns = ids.filter_map(|(columns, _)| columns.last().copied());
+        columns.filter(|column| listing.get(*column).is_some()).collect()
+    }
+
     /// The make of a listing, if it is stated but unknown; a missing make is not. Takes little time if the make is known.
     #[must_use]
     pub fn unknown_make(&self, listing: &Listing) -> Option<UnknownMake> {

@@ -19,20 +19,10 @@ use proto::{QUANTILES, int, model_proto, node, node_with, signature, tensor, val
 const IDS: usize = feature::CATEGORICAL.len();
 const NUMBERS: usize = feature::NUMERIC.len();
 
-/// The model file.
-pub fn model_file() -> Vec<u8> {
-    model_file_with_base(14.0)
-}
-
-/// The same model for a task: prices are those of the market's money.
+/// The model file of a task; those of other tasks than `price` have a lower base price.
 pub fn model_file_of(task: &Task) -> Vec<u8> {
     let base = if task.name == "price" { 14.0 } else { 9.0 };
     model_proto(graph(base), &Signature { task: task.clone(), ..trained_signature() }).encode_to_vec()
-}
-
-/// The same model with another base price.
-pub fn model_file_with_base(base: f32) -> Vec<u8> {
-    model_proto(graph(base), &trained_signature()).encode_to_vec()
 }
 
 fn graph(base: f32) -> pb::GraphProto {

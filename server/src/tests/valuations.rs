@@ -24,8 +24,19 @@ async fn a_car_is_valued_with_an_interval() {
     assert_eq!(response.status, 200);
     let body = response.json();
     let keys: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["price", "currency", "low", "high", "level", "quantiles", "as_of", "market_as_of", "model", "warnings"];
+    let expected = [
+        "price",
+        "currency",
+        "low",
+        "high",
+        "level",
+        "quantiles",
+        "as_of",
+        "market_as_of",
+        "model",
+        "warnings",
+        "confidence",
+    ];
     assert_eq!(keys, expected);
     let price = median(2018.0, 50_000.0, 1.0);
     assert_near(&body["price"], price);
@@ -37,6 +48,11 @@ async fn a_car_is_valued_with_an_interval() {
     assert_eq!(body["as_of"], "2026-11-22");
     assert_eq!(body["model"], json!({ "version": 3, "trained_at": "2026-11-20T08:15:42Z" }));
     assert_eq!(body["warnings"], json!([]));
+    let expected = json!({
+        "code": "medium", "similar_listings": null, "market_as_of": null, "typical_error": null, "spread": 0.1002,
+        "message": "medium confidence"
+    });
+    assert_eq!(body["confidence"], expected);
 }
 
 #[tokio::test]
@@ -53,17 +69,132 @@ async fn levels_select_the_interval_and_unknown_ones_are_rejected() {
 }
 
 #[tokio::test]
-async fn price_factors_are_returned_on_request() {
+async fn factors_lead_from_the_usual_car_to_this_one() {
     let body = post(&service(), "/v1/valuations?explain=true", RIO).await.json();
-    let factors: Vec<_> = body["factors"].as_array().unwrap().iter().collect();
-    let fields: Vec<_> = factors.iter().map(|factor| factor["field"].as_str().unwrap()).collect();
-    assert_eq!(fields, ["year", "mileage", "brand", "model"]);
-    assert_eq!((&factors[0]["value"], &factors[0]["reference"]), (&json!(2018), &json!(2016)));
-    assert_near(&factors[0]["effect"], 0.2214);
-    assert_eq!(factors[1]["reference"], 120_000);
-    assert_near(&factors[1]["effect"], 0.1503);
-    assert_eq!(factors[2]["message"], "brand KIA raises the price by 10.5 %");
-    assert_eq!(factors[3]["effect"], 0.0);
+    let factors = body["factors"].as_array().unwrap();
+    let groups: Vec<_> = factors.iter().map(|factor| factor["group"].as_str().unwrap()).collect();
+    assert_eq!(groups, ["mileage", "generation", "engine", "gearbox", "body", "condition", "owners", "region"]);
+    // Without a database, the usual car has 15,000 km per year, and nothing else is known of it.
+    let usual = json!({
+        "brand": "KIA", "model": "Rio", "year": 2018, "mileage": 126_000, "listing_date": "2026-11-22"
+    });
+    assert_eq!(body["baseline"]["listing"], usual);
+    assert_eq!((&body["baseline"]["source"], &body["baseline"]["listings"]), (&json!("assumed"), &json!(0)));
+    assert_near(&body["baseline"]["price"], median(2018.0, 126_000.0, 1.0));
+    let mileage = &factors[0];
+    assert_eq!(
+        (&mileage["field"], &mileage["value"], &mileage["reference"]),
+        (&json!("mileage"), &json!(50_000), &json!(126_000))
+    );
+    assert_eq!(mileage["effect"], 0.1642);
+    assert_eq!(mileage["message"], "mileage 50000 instead of 126000 raises the price by 16.4 %");
+    assert_eq!(mileage["code"], "raises");
+    let difference = body["price"].as_f64().unwrap() - body["baseline"]["price"].as_f64().unwrap();
+    assert!((mileage["amount"].as_f64().unwrap() - difference).abs() < 0.001);
+    for factor in &factors[1..] {
+        assert_eq!(
+            (&factor["amount"], &factor["effect"], &factor["code"]),
+            (&json!(0.0), &json!(0.0), &json!("not_stated"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn values_that_the_model_does_not_know_are_no_factors() {
+    let car =
+        r#"{"brand": "Kia", "model": "Rio", "year": 2018, "mileage": 126000, "drive": "боковой", "color": "белый"}"#;
+    let body = post(&service(), "/v1/valuations?explain=true", car).await.json();
+    let factors = body["factors"].as_array().unwrap();
+    assert!(factors.iter().all(|factor| factor["amount"] == 0.0), "{body}");
+    let gearbox = factors.iter().find(|factor| factor["group"] == "gearbox").unwrap();
+    assert_eq!(gearbox["message"], "transmission, drive not stated");
+    assert_eq!(body["baseline"]["price"], body["price"]);
+}
+
+#[tokio::test]
+async fn curves_have_the_price_of_the_car_among_them() {
+    let body = post(&service(), "/v1/valuations?curves=true&level=0.9", RIO).await.json();
+    let curves = &body["curves"];
+    let mileage = curves["mileage"].as_array().unwrap();
+    assert_eq!(mileage.len(), 9);
+    for point in mileage {
+        assert_near(&point["price"], median(2018.0, point["mileage"].as_f64().unwrap(), 1.0));
+        assert_near(&point["low"], point["price"].as_f64().unwrap() * (-0.3_f64).exp());
+    }
+    let own = mileage.iter().find(|point| point["mileage"] == 50_000).unwrap();
+    assert_eq!((&own["price"], &own["low"], &own["high"]), (&body["price"], &body["low"], &body["high"]));
+    let ahead = curves["years_ahead"].as_array().unwrap();
+    let years: Vec<_> = ahead.iter().map(|point| (point["years"].clone(), point["date"].clone())).collect();
+    assert_eq!(years[0], (json!(0), json!("2026-11-22")));
+    assert_eq!(years[4], (json!(5), json!("2031-11-22")));
+    assert_eq!(ahead[1]["mileage"], 50_000 + curves["yearly_mileage"].as_u64().unwrap());
+    assert_eq!(curves["history"], json!([]), "the model learned from listings without dates");
+}
+
+#[tokio::test]
+async fn an_asking_price_is_rated() {
+    let service = service();
+    let price = median(2018.0, 50_000.0, 1.0);
+    let rate = async |factor: f64, car: &str| {
+        let path = format!("/v1/valuations?allow_unknown=true&asking_price={}", price * factor);
+        post(&service, &path, car).await.json()["asking_price"].clone()
+    };
+    let fair = rate(1.0, RIO).await;
+    assert_eq!((&fair["rating"], &fair["code"]), (&json!("fair"), &json!("rated")));
+    assert_near(&fair["share_below"], 0.5);
+    assert_eq!(rate(0.5, RIO).await["rating"], "far_below");
+    assert_eq!(rate(1.15, RIO).await["rating"], "above");
+    let unknown = rate(1.0, KIAA).await;
+    assert_eq!((&unknown["rating"], &unknown["code"]), (&json!(null), &json!("unknown_car")));
+    let invalid = post(&service, "/v1/valuations?asking_price=0", RIO).await;
+    assert_eq!(invalid.json()["errors"][0]["type"], "out_of_range");
+}
+
+#[tokio::test]
+async fn without_a_database_the_rest_of_the_answer_is_complete() {
+    let path = "/v1/valuations?explain=true&comparables=10&narrow=true&curves=true&asking_price=1000000";
+    let body = post(&service(), path, RIO).await.json();
+    assert_eq!(body["warnings"][0]["code"], "comparables_unavailable");
+    assert!(body["comparables"].is_null());
+    assert_eq!(body["narrow"], json!([]), "in this model, no field narrows the range");
+    assert_eq!(body["factors"].as_array().unwrap().len(), 8);
+    assert_eq!(body["confidence"]["similar_listings"], json!(null));
+    assert_eq!(body["asking_price"]["price"], 1_000_000.0);
+}
+
+/// The names of all fields of a value, in depth; those of lists are those of their first items.
+fn names(value: &serde_json::Value) -> Vec<String> {
+    match value {
+        serde_json::Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(name, value)| {
+                let inner = if name == "listing" { Vec::new() } else { names(value) };
+                std::iter::once(name.clone()).chain(inner.into_iter().map(move |inner| format!("{name}.{inner}")))
+            })
+            .collect(),
+        serde_json::Value::Array(items) => items.first().map(names).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn the_examples_in_the_document_have_the_fields_of_answers() {
+    let document = serde_json::to_value(crate::document(2026)).unwrap();
+    let content = &document["paths"]["/v1/valuations"]["post"]["responses"]["200"]["content"]["application/json"];
+    let mut example = content["examples"]["everything"]["value"].clone();
+    let path = "/v1/valuations?explain=true&curves=true&asking_price=1000000&comparables=1&narrow=true";
+    let mut body = post(&service(), path, RIO).await.json();
+    // These take a database, a model that knows more, or listings with dates.
+    for value in [&mut example, &mut body] {
+        for name in ["comparables", "narrow", "warnings"] {
+            value.as_object_mut().unwrap().shift_remove(name);
+        }
+        value["curves"].as_object_mut().unwrap().shift_remove("history");
+    }
+    let (mut example, mut body) = (names(&example), names(&body));
+    example.sort_unstable();
+    body.sort_unstable();
+    assert_eq!(example, body);
 }
 
 #[tokio::test]

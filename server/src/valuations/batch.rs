@@ -167,7 +167,7 @@ impl Batch<'_> {
         let items = chunk.into_iter().map(|item| match item {
             Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details() }),
             Ok(_) => match valuations.next() {
-                Some(valuation) => Ok(BatchItem::Valuation(Box::new(Valuation::new(self.served, valuation, None)))),
+                Some(valuation) => Ok(BatchItem::Valuation(Box::new(Valuation::new(self.served, valuation)))),
                 None => Err(Problem::internal(&"the model returned too few valuations")),
             },
         });

@@ -104,6 +104,17 @@ pub(crate) fn parse_list<'a, T>(
     json::parse_list(body, max_depth, column, read)
 }
 
+/// A value as in a request.
+pub(crate) fn json_value(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => text.as_str().into(),
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number within its column's bounds")]
+        Value::Number(number) if number.fract() == 0.0 => (*number as i64).into(),
+        Value::Number(number) => (*number).into(),
+        Value::Date(date) => date.to_string().into(),
+    }
+}
+
 /// Whether a body is a valid listing, nested at most `max_depth` deep.
 #[must_use]
 pub fn is_listing(body: &[u8], max_depth: usize, today: NaiveDate) -> bool {

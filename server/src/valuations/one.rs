@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, State as Extracted};
+use axum::{Extension, Json};
 use chrono::Datelike;
-use domain::{Listing, Market, Reading};
+use domain::{Column, Listing, Market, Reading};
+use onnx_model::model::MAX_QUICK_ROWS;
 
 use super::capacity::Capacity;
+use super::extras::{self, Plan};
 use super::listing::{self, ListingRequest};
 use super::make::check_known;
 use super::query::{OneQuery, check_level};
-use super::valuation::Valuation;
-use super::{comparables, factors};
-use crate::http::body::JsonBody;
+use super::similar;
+use super::valuation::{self, Valuation};
+use crate::http::body::{Admitted, JsonBody};
 use crate::http::problem::openapi::ListingProblems;
-use crate::http::problem::{FieldErrors, Problem, both};
+use crate::http::problem::{FieldError, FieldErrors, Problem, both};
 use crate::serving::inference::ValuationRequest;
 use crate::serving::models::Served;
 use crate::state::State;
@@ -27,14 +29,30 @@ use crate::state::State;
 /// Only `brand`, `year` and `mileage` are required; more fields usually narrow the interval. Texts are matched regardless of
 /// case and spacing, and common synonyms are recognized. A make that the model does not know is refused with the error
 /// `unknown_brand`, which names the nearest known one; other unknown texts cause a warning.
+///
+/// The query parameters add what the price depends on. All of it together takes at most 320 rows of the model; every 24 count as a
+/// car for the rate limit of a key.
 #[utoipa::path(
     post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery),
     request_body(content = ListingRequest, description = "The car", example = json!(listing::example())),
-    responses((status = 200, description = "What the car is worth", body = Valuation), ListingProblems)
+    responses(
+        (
+            status = 200, description = "What the car is worth", body = Valuation,
+            examples(
+                ("price" = (summary = "The price", value = json!(valuation::example()))),
+                ("everything" = (
+                    summary = "With explain, comparables, narrow, curves and asking_price",
+                    value = json!(valuation::complete_example())
+                )),
+            )
+        ),
+        ListingProblems,
+    )
 )]
 pub(crate) async fn value_one(
     _: Capacity,
     Extracted(state): Extracted<State>,
+    Extension(Admitted { caller, .. }): Extension<Admitted>,
     Query(pairs): Query<Vec<(String, String)>>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Valuation>, Problem> {
@@ -50,26 +68,44 @@ pub(crate) async fn value_one(
     let (query, listing) = both(query, listing).map_err(Problem::Invalid)?;
     let served = served.ok_or(Problem::NoModel)?;
     check_model(&state, &served, &query, &listing)?;
-    let comparisons = if query.explain { factors::comparisons(&listing, today) } else { Vec::new() };
-    let mut listings = vec![listing.clone()];
-    listings.extend(comparisons.iter().map(|comparison| comparison.listing.clone()));
+    let similar = if extras::need_similar_listings(&query) {
+        similar::find(&state, served.task(), &listing, listing.date().unwrap_or(today), query.comparables).await
+    } else {
+        None
+    };
+    let (plan, listings) = Plan::new(&served.model, listing, &query, today, similar);
+    state.keys().charge(caller, extra_cars(listings.len()));
     let request = ValuationRequest { served: Arc::clone(&served), listings, level: query.level, today };
-    let valuations = state.engine().inference.value(request).await?;
-    let mut valuations = valuations.into_iter();
+    let mut valuations = state.engine().inference.value(request).await?.into_iter();
     let valued = valuations.next().ok_or_else(|| Problem::internal(&"the model returned no valuation"))?;
-    let prices = valuations.map(|other| other.price);
-    let factors = query.explain.then(|| factors::factors(valued.price, comparisons, prices));
-    let valuation = Valuation::new(&served, valued, factors);
-    if query.comparables == 0 {
-        return Ok(Json(valuation));
-    }
-    Ok(Json(valuation.with_comparables(comparables::find(&state, served.market(), &listing, query.comparables).await)))
+    let extras = plan.extras(served.model.signature(), &valued, &mut valuations);
+    Ok(Json(Valuation::new(&served, valued).with_extras(extras)))
 }
 
-/// Refuses a level or a make that the model does not have.
+/// The cars that a request counts as for the rate limit, besides the one that was charged on admission: one for each further
+/// small batch of rows.
+fn extra_cars(rows: usize) -> u64 {
+    rows.div_ceil(MAX_QUICK_ROWS).saturating_sub(1) as u64
+}
+
+/// Refuses a level or a make that the model does not have, and an asking price of a task that does not predict one.
 fn check_model(state: &State, served: &Served, query: &OneQuery, listing: &Listing) -> Result<(), Problem> {
+    if query.asking_price.is_some() && served.task().target != Column::Price {
+        let msg = format!("the task {} does not predict asking prices", served.task().name);
+        return Err(Problem::invalid(FieldError::in_query("asking_price", msg, "not_an_asking_price")));
+    }
     let level = check_level(&served.model, query.level);
     let make = if query.allow_unknown { Ok(()) } else { check_known(state.metrics(), served, listing, &[]) };
     both(level.map_err(FieldErrors::from), make.map_err(FieldErrors::from)).map_err(Problem::Invalid)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_small_batch_counts_as_a_car() {
+        assert_eq!([1, 24, 25, 314].map(extra_cars), [0, 0, 1, 13]);
+    }
 }

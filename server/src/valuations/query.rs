@@ -1,6 +1,7 @@
 //! The query parameters of valuations.
 
 use domain::cell::shorten;
+use domain::column::MAX_PRICE;
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use utoipa::IntoParams;
@@ -12,6 +13,7 @@ use crate::http::query::{TASK, read_pairs};
 /// The parameters of the valuation of one car.
 #[derive(Clone, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[expect(clippy::struct_excessive_bools, reason = "independent parameters")]
 pub(crate) struct OneQuery {
     /// The task, one of `/v1/tasks`; by default that of the server. It determines what is predicted, and the units of the car.
     #[param(required = false, nullable = false, example = "price")]
@@ -20,12 +22,22 @@ pub(crate) struct OneQuery {
     /// default 0.5, 0.8 and 0.9.
     #[param(schema_with = level, required = false)]
     pub(crate) level: f64,
-    /// Whether to add `factors`: the effect of each field on the price.
+    /// Whether to add `factors`: what separates the car, in money, from the usual one of its model and year, which is added as
+    /// `baseline`.
     #[param(default = false, required = false)]
     pub(crate) explain: bool,
     /// How many listings of similar cars to add as `comparables`, at most 20.
     #[param(default = 0, minimum = 0, maximum = 20, required = false)]
     pub(crate) comparables: u32,
+    /// An asking price to compare with those of such cars, which adds `asking_price`. The price of the car does not depend on it.
+    #[param(minimum = 1.0, maximum = 10_000_000_000.0, required = false, nullable = false, example = 1_350_000)]
+    pub(crate) asking_price: Option<f64>,
+    /// Whether to add `narrow`: which missing fields would narrow the range most.
+    #[param(default = false, required = false)]
+    pub(crate) narrow: bool,
+    /// Whether to add `curves`: the price with other mileages, in some years, and on earlier days.
+    #[param(default = false, required = false)]
+    pub(crate) curves: bool,
     /// Whether to value a car whose make the model does not know, with a wide interval and a warning. By default it is
     /// refused with the error `unknown_brand`.
     #[param(default = false, required = false)]
@@ -59,6 +71,12 @@ pub(crate) struct UnknownQuery {
     pub(crate) allow_unknown: bool,
 }
 
+/// The maximum number of comparables.
+pub(crate) const MAX_COMPARABLES: u32 = 20;
+
+/// The minimum asking price: that of a listing.
+const MIN_PRICE: f64 = 1.0;
+
 /// The name of the parameter that all valuations have.
 pub(crate) const ALLOW_UNKNOWN: &str = "allow_unknown";
 
@@ -68,13 +86,28 @@ fn level() -> Object {
     ObjectBuilder::new().schema_type(Type::Number).enum_values(Some(levels)).default(Some(DEFAULT_LEVEL.into())).build()
 }
 
+impl Default for OneQuery {
+    fn default() -> Self {
+        Self {
+            task: None,
+            level: DEFAULT_LEVEL,
+            explain: false,
+            comparables: 0,
+            asking_price: None,
+            narrow: false,
+            curves: false,
+            allow_unknown: false,
+        }
+    }
+}
+
 impl OneQuery {
     /// Reads the parameters.
     ///
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { task: None, level: DEFAULT_LEVEL, explain: false, comparables: 0, allow_unknown: false };
+        let mut query = Self::default();
         let take = |name: &str, value: &str| match name {
             TASK => {
                 query.task = Some(value.to_owned());
@@ -83,6 +116,9 @@ impl OneQuery {
             "level" => read_level(value).map(|level| query.level = level),
             "explain" => read_flag(name, value).map(|explain| query.explain = explain),
             "comparables" => read_count(name, value).map(|count| query.comparables = count),
+            "asking_price" => read_price(name, value).map(|price| query.asking_price = Some(price)),
+            "narrow" => read_flag(name, value).map(|narrow| query.narrow = narrow),
+            "curves" => read_flag(name, value).map(|curves| query.curves = curves),
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             _ => Err(FieldError::unknown_parameter(name)),
         };
@@ -167,11 +203,23 @@ fn read_flag(name: &str, value: &str) -> Result<bool, FieldError> {
     })
 }
 
+fn read_price(name: &str, value: &str) -> Result<f64, FieldError> {
+    let number: Option<f64> = value.parse().ok().filter(|number: &f64| number.is_finite());
+    let number = number.ok_or_else(|| {
+        let msg = format!("{name} must be a number (got {:?})", shorten(value));
+        FieldError::in_query(name, msg, "not_a_number")
+    })?;
+    if (MIN_PRICE..=MAX_PRICE).contains(&number) {
+        return Ok(number);
+    }
+    let msg = format!("{name} must be between {MIN_PRICE} and {MAX_PRICE} (got {:?})", shorten(value));
+    Err(FieldError::in_query(name, msg, "out_of_range"))
+}
+
 fn read_count(name: &str, value: &str) -> Result<u32, FieldError> {
-    const MAX: u32 = 20;
-    let count = value.parse().ok().filter(|count| *count <= MAX);
+    let count = value.parse().ok().filter(|count| *count <= MAX_COMPARABLES);
     count.ok_or_else(|| {
-        let msg = format!("{name} must be a whole number from 0 to {MAX} (got {:?})", shorten(value));
+        let msg = format!("{name} must be a whole number from 0 to {MAX_COMPARABLES} (got {:?})", shorten(value));
         FieldError::in_query(name, msg, "out_of_range")
     })
 }
@@ -186,13 +234,21 @@ mod tests {
 
     #[test]
     fn parameters_are_read_strictly() {
-        let defaults = OneQuery { task: None, level: 0.8, explain: false, comparables: 0, allow_unknown: false };
-        assert_eq!(OneQuery::read(&[]), Ok(defaults));
+        assert_eq!(OneQuery::read(&[]), Ok(OneQuery::default()));
         let query = OneQuery::read(&pairs(&[("explain", "true"), ("level", "0.9"), ("comparables", "5")]));
-        assert_eq!(query, Ok(OneQuery { task: None, level: 0.9, explain: true, comparables: 5, allow_unknown: false }));
+        assert_eq!(query, Ok(OneQuery { level: 0.9, explain: true, comparables: 5, ..OneQuery::default() }));
+        let query = OneQuery::read(&pairs(&[("asking_price", "1.35e6"), ("narrow", "true"), ("curves", "true")]));
+        let expected = OneQuery { asking_price: Some(1.35e6), narrow: true, curves: true, ..OneQuery::default() };
+        assert_eq!(query, Ok(expected));
         let errors = OneQuery::read(&pairs(&[("level", "x"), ("explain", "1"), ("levle", "1"), ("level", "1")]));
         let codes: Vec<_> = errors.unwrap_err().as_slice().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_number", "not_a_boolean", "unknown_parameter", "duplicate_field"]);
+        for (price, code) in
+            [("0", "out_of_range"), ("-5", "out_of_range"), ("1e99", "out_of_range"), ("NaN", "not_a_number")]
+        {
+            let errors = OneQuery::read(&pairs(&[("asking_price", price)])).unwrap_err();
+            assert_eq!(errors.as_slice()[0].r#type, code, "{price}");
+        }
     }
 
     #[test]

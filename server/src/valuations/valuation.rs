@@ -3,10 +3,15 @@
 use chrono::NaiveDate;
 use domain::Warning;
 use serde::Serialize;
-use storage::Comparable;
 use utoipa::ToSchema;
 
-use super::factors::Factor;
+use super::asking_price::{self, AskingPrice};
+use super::comparables::{self, Comparable};
+use super::confidence::{self, Confidence};
+use super::curves::{self, Curves};
+use super::extras::Extras;
+use super::factors::{self, Baseline, Factor};
+use super::narrow::{self, Narrowing};
 use crate::serving::models::Served;
 
 /// The valuation of a car: the asking price to expect in listings, and the interval that covers most of them.
@@ -43,14 +48,35 @@ pub(crate) struct Valuation {
     model: ModelReference,
     /// What the model does not know about the car or the market of the day.
     warnings: Vec<Warning>,
-    /// The effect of each field on the price, the strongest first; with `explain=true`.
+    /// How certain the price is, and why; in valuations of one car.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    confidence: Option<Confidence>,
+    /// What separates the car from the usual one, the strongest first, for all groups of fields: the amounts add up to `price` less
+    /// that of `baseline`. With `explain=true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     factors: Option<Vec<Factor>>,
-    /// Listings of similar cars, the most similar first; with `comparables=N`.
+    /// The usual car of this model and year; with `explain=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    baseline: Option<Baseline>,
+    /// Listings of similar cars, the most similar first, one per car and never the car itself; with `comparables=N`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     comparables: Option<Vec<Comparable>>,
+    /// The missing fields that are expected to narrow the range if they are stated, the most useful first; with `narrow=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    narrow: Option<Vec<Narrowing>>,
+    /// The price with other mileages, in some years, and on earlier days; with `curves=true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    curves: Option<Curves>,
+    /// Where a given asking price lies among those of such cars; with `asking_price=N`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    asking_price: Option<AskingPrice>,
 }
 
 /// The price below which a share of such cars is offered.
@@ -76,7 +102,8 @@ pub(crate) struct ModelReference {
 }
 
 impl Valuation {
-    pub(super) fn new(served: &Served, valuation: domain::Valuation, factors: Option<Vec<Factor>>) -> Self {
+    /// A valuation without extras.
+    pub(super) fn new(served: &Served, valuation: domain::Valuation) -> Self {
         let signature = served.model.signature();
         let levels = signature.quantiles.iter().copied();
         let quantiles =
@@ -94,14 +121,20 @@ impl Valuation {
             market_as_of: valuation.market_as_of,
             model: ModelReference { version: served.version, trained_at: signature.run.trained_at.clone() },
             warnings: valuation.warnings,
-            factors,
+            confidence: None,
+            factors: None,
+            baseline: None,
             comparables: None,
+            narrow: None,
+            curves: None,
+            asking_price: None,
         }
     }
 
-    /// Adds listings of similar cars, or a warning if they are not available.
-    pub(super) fn with_comparables(mut self, comparables: Option<Vec<Comparable>>) -> Self {
-        if comparables.is_none() {
+    /// Adds what was asked for besides the price.
+    pub(super) fn with_extras(mut self, extras: Extras) -> Self {
+        let (baseline, factors) = extras.explanation.unzip();
+        if extras.comparables_are_unavailable {
             self.warnings.push(Warning {
                 code: "comparables_unavailable",
                 field: String::new(),
@@ -109,17 +142,40 @@ impl Valuation {
                     .to_owned(),
             });
         }
-        self.comparables = comparables;
-        self
+        Self {
+            confidence: Some(extras.confidence),
+            factors,
+            baseline,
+            comparables: extras.comparables,
+            narrow: extras.narrow,
+            curves: extras.curves,
+            asking_price: extras.asking_price,
+            ..self
+        }
     }
 }
 
 /// Rounds to two decimals.
-fn round_to_cents(amount: f64) -> f64 {
+pub(super) fn round_to_cents(amount: f64) -> f64 {
     (amount * 100.0).round() / 100.0
 }
 
-fn example() -> serde_json::Value {
+/// The same as a whole number of cents.
+pub(super) fn cents(amount: f64) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "prices in cents are far below 2^53")]
+    let cents = (amount * 100.0).round() as i64;
+    cents
+}
+
+/// The amount of a whole number of cents.
+pub(super) fn from_cents(cents: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "prices in cents are far below 2^53")]
+    let amount = cents as f64 / 100.0;
+    amount
+}
+
+/// An example without extras.
+pub(super) fn example() -> serde_json::Value {
     serde_json::json!({
         "price": 1_318_400.25, "currency": "RUB", "task": "price", "unit": "RUB", "low": 1_121_300.5, "high": 1_498_200.75, "level": 0.8,
         "quantiles": [
@@ -135,5 +191,18 @@ fn example() -> serde_json::Value {
             "code": "unknown_value", "field": "color",
             "message": "color \"белыйй\" is not known (did you mean \"белый\"?); the car was valued without it",
         }],
+        "confidence": confidence::example(),
     })
+}
+
+/// An example with everything that can be asked for.
+pub(super) fn complete_example() -> serde_json::Value {
+    let mut example = example();
+    example["factors"] = factors::examples();
+    example["baseline"] = factors::baseline_example();
+    example["comparables"] = serde_json::json!([comparables::example()]);
+    example["narrow"] = serde_json::json!([narrow::example()]);
+    example["curves"] = curves::example();
+    example["asking_price"] = asking_price::example();
+    example
 }

@@ -10,6 +10,7 @@ mod profile;
 mod recanonicalization;
 mod runs;
 mod sandbox;
+mod similar;
 mod snapshot;
 mod spool;
 mod tasks;
