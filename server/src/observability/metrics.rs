@@ -118,7 +118,11 @@ impl Metrics {
         registry.register("batch_size", "Cars per inference batch", metrics.batches.clone());
         registry.register("queue_depth", "Single cars in the queue", metrics.queue_depth.clone());
         registry.register("reloads", "Attempts to put a model into service", metrics.reloads.clone());
-        registry.register("model_version", "The model version in service by task", metrics.model_version.clone());
+        registry.register(
+            "model_version",
+            "The model version in service by task; 0 if there is none",
+            metrics.model_version.clone(),
+        );
         registry.register("inference_stuck", "1 if an inference thread hangs", metrics.stuck.clone());
         let help = "Population stability index of recent values against the training data";
         registry.register("input_drift", help, metrics.drift.clone());
@@ -209,10 +213,11 @@ pub(crate) struct Gauges {
     pub(crate) tasks: Vec<TaskGauges>,
 }
 
-/// The current state of a task with a champion.
+/// The current state of a task.
 #[derive(Debug)]
 pub(crate) struct TaskGauges {
     pub(crate) task: String,
+    /// 0 if there is none.
     pub(crate) model_version: i64,
     /// Empty while its model is not in memory.
     pub(crate) drift: Vec<FieldDrift>,

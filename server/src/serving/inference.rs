@@ -274,8 +274,13 @@ mod tests {
         let other = fixture::serve(&state, Task::of_market(Market::russia(), domain::Column::SalePrice));
         let price = fixture::served(&state);
         let inference = Inference::start(1, 16, &Metrics::new()).unwrap();
+        let mut car = Listing::default();
+        car.set(domain::Column::Year, Some(domain::Value::Number(2018.0)));
         let models = [&price, &other, &other, &price, &other];
-        let requests = models.map(|served| inference.value(request_for(Arc::clone(served))));
+        let requests = models.map(|served| {
+            let request = ValuationRequest { listings: vec![car.clone()], ..request_for(Arc::clone(served)) };
+            inference.value(request)
+        });
         let prices = futures_util::future::join_all(requests).await;
         let prices: Vec<f64> = prices.into_iter().map(|valuations| valuations.unwrap()[0].price).collect();
         let is_price = prices.iter().map(|price| *price > 100_000.0).collect::<Vec<_>>();

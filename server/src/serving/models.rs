@@ -303,8 +303,8 @@ mod tests {
         slots.values().filter(|slot| slot.served().is_some()).map(|slot| slot.task.name.clone()).collect()
     }
 
-    #[test]
-    fn the_least_recently_used_models_leave_the_memory() {
+    #[tokio::test]
+    async fn the_least_recently_used_models_leave_the_memory() {
         let state =
             fixture::state_without_model(Config { models_memory: 2 * (MEMORY + (1 << 20)), ..Config::default() });
         let models = &state.engine().models;
@@ -319,16 +319,16 @@ mod tests {
         assert_eq!(in_memory(models), ["b", "d"]);
     }
 
-    #[test]
-    fn the_model_that_was_used_last_stays_in_memory() {
+    #[tokio::test]
+    async fn the_model_that_was_used_last_stays_in_memory() {
         let state = fixture::state_without_model(Config { models_memory: 1, ..Config::default() });
         fixture::serve(&state, task("a"));
         fixture::serve(&state, task("b"));
         assert_eq!(in_memory(&state.engine().models), ["b"]);
     }
 
-    #[test]
-    fn requests_without_a_task_get_the_configured_one_or_price_or_the_first_with_a_model() {
+    #[tokio::test]
+    async fn requests_without_a_task_get_the_configured_one_or_price_or_the_first_with_a_model() {
         let name = |default: Option<&str>, tasks: &[&str]| {
             let config = Config { default_task: default.map(str::to_owned), ..Config::default() };
             let state = fixture::state_without_model(config);

@@ -47,6 +47,7 @@ fn the_paths_are_complete() {
             "get /v1/runs",
             "get /v1/runs/{id}",
             "get /v1/runs/{id}/metrics",
+            "get /v1/tasks",
             "get /v1/valuations/jobs/{id}",
             "get /v1/valuations/jobs/{id}/result",
             "get /v1/valuations/template.xlsx",

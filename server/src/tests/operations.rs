@@ -20,13 +20,13 @@ async fn responses_are_counted() {
         r#"probeg_requests_total{method="POST",route="/v1/valuations",status="200"} 1"#,
         r#"probeg_requests_total{method="POST",route="/v1/valuations",status="422"} 2"#,
         r#"probeg_requests_total{method="GET",route="an unknown path",status="404"} 1"#,
-        r#"probeg_valuations_total{model_version="3"} 3"#,
+        r#"probeg_valuations_total{task="price",model_version="3"} 3"#,
         r#"probeg_unknown_values_total{field="model"} 3"#,
         r#"probeg_unknown_values_total{field="brand"} 1"#,
         r#"probeg_request_duration_seconds_count{route="/v1/valuations"} 3"#,
         "probeg_batch_size_count 1",
         "probeg_queue_depth 0",
-        "probeg_model_version 3",
+        r#"probeg_model_version{task="price"} 3"#,
         "probeg_inference_stuck 0",
         "# EOF",
     ] {
@@ -47,7 +47,7 @@ async fn missing_values_are_not_drift() {
     assert_eq!(post(&service, "/v1/valuations/batch", json!(cars).to_string()).await.status, 200);
     let text = String::from_utf8(get(&service, "/metrics").await.body).unwrap();
     let figure = |name: &str, field: &str| -> Option<f64> {
-        let prefix = format!("probeg_{name}{{field=\"{field}\"}} ");
+        let prefix = format!("probeg_{name}{{task=\"price\",field=\"{field}\"}} ");
         text.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok())
     };
     for (field, missing) in
@@ -61,7 +61,7 @@ async fn missing_values_are_not_drift() {
     let other: Vec<Value> = (0..1000).map(|_| json!({ "brand": "Kia", "year": 2025, "mileage": 1 })).collect();
     assert_eq!(post(&service, "/v1/valuations/batch", json!(other).to_string()).await.status, 200);
     let text = String::from_utf8(get(&service, "/metrics").await.body).unwrap();
-    let year = text.lines().find(|line| line.starts_with("probeg_input_drift{field=\"year\"}")).unwrap();
+    let year = text.lines().find(|line| line.starts_with("probeg_input_drift{task=\"price\",field=\"year\"}")).unwrap();
     assert!(year.rsplit(' ').next().unwrap().parse::<f64>().unwrap() > 1.0, "{year}");
 }
 

@@ -27,6 +27,8 @@ async fn a_car_is_valued_with_an_interval() {
     let expected = [
         "price",
         "currency",
+        "task",
+        "unit",
         "low",
         "high",
         "level",
