@@ -52,6 +52,7 @@ pub(crate) struct TaskSummary {
 
 /// A field of a car.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({ "name": "mileage", "unit": "miles", "required": true }))]
 pub(crate) struct TaskColumn {
     /// Its name.
     #[schema(value_type = String)]
