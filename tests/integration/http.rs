@@ -29,12 +29,16 @@ fn a_car_is_valued_with_interval_factors_and_comparables() {
     assert_eq!(response["currency"], "RUB");
     assert_eq!(response["as_of"], "2026-03-17");
     assert_eq!(response["warnings"], json!([]));
-    assert!(!response["factors"].as_array().unwrap().is_empty());
+    let amounts = response["factors"].as_array().unwrap().iter().map(|factor| factor["amount"].as_f64().unwrap());
+    let usual = response["baseline"]["price"].as_f64().unwrap();
+    assert!((usual + amounts.sum::<f64>() - figure("price")).abs() < 0.01, "{response}");
     let comparables = response["comparables"].as_array().unwrap();
     assert_eq!(comparables.len(), 3);
     for comparable in comparables {
         assert_eq!((comparable["brand"].as_str(), comparable["model"].as_str()), (Some("kia"), Some("rio")));
         assert!((2015..=2021).contains(&comparable["year"].as_i64().unwrap()), "{comparable}");
+        let ratio = comparable["adjusted_price"].as_f64().unwrap() / comparable["price"].as_f64().unwrap();
+        assert!((ratio - 1.0 - comparable["adjustment"].as_f64().unwrap()).abs() < 1e-3, "{comparable}");
     }
 
     let mut unknown = rio();
