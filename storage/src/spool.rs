@@ -3,7 +3,7 @@
 //!
 //! Batches are read rather than memory-mapped: mapped pages count as memory of the process, which must not grow with the
 //! table, and an I/O error in a mapping kills the process. Silent corruption is detected by a checksum per block, which is
-//! stored in each of its rows.
+//! stored in each of its rows. Each block ends with a row of zeros, so that no block is without a checksum.
 
 use std::fs::File;
 use std::io::{BufReader, ErrorKind};
@@ -43,7 +43,10 @@ impl SpoolWriter {
     ///
     /// # Errors
     /// The disk is full or fails.
-    pub fn write(&mut self, rows: TabularBatch) -> Result<()> {
+    pub fn write(&mut self, mut rows: TabularBatch) -> Result<()> {
+        rows.ids.resize(rows.ids.len() + CATEGORICAL.len(), 0);
+        rows.numbers.resize(rows.numbers.len() + NUMERIC.len(), 0.0);
+        rows.log_prices.push(0.0);
         let checksums = vec![checksum(&rows); rows.len()];
         let TabularBatch { ids, numbers, log_prices } = rows;
         let columns =
@@ -102,10 +105,16 @@ impl Spool {
     /// # Errors
     /// The block does not exist, the disk fails, or [`Error::DamagedSpool`].
     pub fn read_block(&mut self, block: usize) -> Result<TabularBatch> {
-        let (rows, checksums) = self.read_columns(block).map_err(failed(&self.path))?;
+        let (mut rows, checksums) = self.read_columns(block).map_err(failed(&self.path))?;
         let expected = checksum(&rows);
         let is_intact = checksums.len() == rows.len() && checksums.iter().all(|checksum| *checksum == expected);
-        if is_intact { Ok(rows) } else { Err(Error::DamagedSpool { path: self.path.clone() }) }
+        let Some(last) = rows.len().checked_sub(1).filter(|_| is_intact) else {
+            return Err(Error::DamagedSpool { path: self.path.clone() });
+        };
+        rows.ids.truncate(last * CATEGORICAL.len());
+        rows.numbers.truncate(last * NUMERIC.len());
+        rows.log_prices.truncate(last);
+        Ok(rows)
     }
 
     fn read_columns(&mut self, block: usize) -> arrow2::error::Result<(TabularBatch, Vec<u32>)> {

@@ -62,7 +62,7 @@ pub async fn import_file(
 ) -> Result<Imported, Error> {
     let ImportOptions { limits, encoding, is_checked } = options;
     let options = Options { limits, encoding, target: Some(Column::Price), market: database.market().clone() };
-    let mut sample = is_checked.then(|| FileSample::new(today));
+    let mut sample = is_checked.then(|| FileSample::new());
     let (batches, mut received) = mpsc::channel(4);
     let source = path.to_owned();
     let reader = tokio::task::spawn_blocking(move || read_rows(source, options, &rejects, today, &batches));

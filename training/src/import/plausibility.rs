@@ -1,6 +1,6 @@
 //! Whether a file belongs to the market that it is imported into.
 
-use chrono::{Datelike, NaiveDate};
+use chrono::Datelike;
 use domain::{Column, Market, PricedListing, quantile};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +13,8 @@ const MIN_VALUES: usize = 20;
 const MAX_UNKNOWN: f64 = 0.5;
 /// The share of words of one other market above which a file is a mixture.
 const MAX_FOREIGN: f64 = 0.05;
+/// The level of the quantile of the years of manufacture that stands for the newest cars; later ones may be typing errors.
+const NEWEST: f64 = 0.995;
 /// The columns with few values, which are spelled alike in all listings of a market.
 const WORD_COLUMNS: [Column; 3] = [Column::BodyType, Column::FuelType, Column::Transmission];
 
@@ -85,7 +87,6 @@ pub enum Implausible {
 
 /// A uniform sample of the listings of a file (Vitter 1985, algorithm R).
 pub(super) struct FileSample {
-    today: NaiveDate,
     cars: Vec<SampledCar>,
     seen: usize,
     random: ChaCha8Rng,
@@ -93,36 +94,41 @@ pub(super) struct FileSample {
 
 struct SampledCar {
     price: f64,
-    /// In kilometres; `None` in the first year.
-    annual_mileage: Option<f64>,
+    made_in: f64,
+    /// In kilometres.
+    mileage: f64,
+    listed_in: Option<f64>,
     words: Vec<(Column, String)>,
 }
 
 impl FileSample {
-    pub(super) fn new(today: NaiveDate) -> Self {
-        Self { today, cars: Vec::new(), seen: 0, random: ChaCha8Rng::seed_from_u64(0) }
+    pub(super) fn new() -> Self {
+        Self { cars: Vec::new(), seen: 0, random: ChaCha8Rng::seed_from_u64(0) }
     }
 
     pub(super) fn offer(&mut self, row: &PricedListing) {
         self.seen += 1;
         if self.cars.len() < SAMPLE_ROWS {
-            let car = self.car(row);
-            self.cars.push(car);
+            self.cars.push(SampledCar::of(row));
             return;
         }
         let index = self.random.random_range(0..self.seen);
         if index < SAMPLE_ROWS {
-            self.cars[index] = self.car(row);
+            self.cars[index] = SampledCar::of(row);
         }
     }
 
-    fn car(&self, row: &PricedListing) -> SampledCar {
-        let listing = &row.listing;
-        let year = f64::from(listing.date().unwrap_or(self.today).year());
-        let age = listing.number(Column::Year).map(|made| year - made).filter(|age| *age >= 1.0);
-        let annual_mileage = listing.number(Column::Mileage).zip(age).map(|(mileage, age)| mileage / age);
-        let words = WORD_COLUMNS.iter().filter_map(|column| Some((*column, listing.text(*column)?.to_owned())));
-        SampledCar { price: row.targets.price, annual_mileage, words: words.collect() }
+    /// The mileages per year, in kilometres, of cars that are at least a year old. Cars without a date were listed when the newest
+    /// cars were made.
+    fn annual_mileages(&self) -> Vec<f64> {
+        let mut years: Vec<f64> = self.cars.iter().map(|car| car.made_in).collect();
+        years.sort_unstable_by(f64::total_cmp);
+        let newest = quantile::nearest(&years, NEWEST).unwrap_or_default();
+        let annual = |car: &SampledCar| {
+            let age = car.listed_in.unwrap_or(newest) - car.made_in;
+            (age >= 1.0).then_some(car.mileage / age)
+        };
+        self.cars.iter().filter_map(annual).collect()
     }
 
     /// Checks the sample against the market.
@@ -141,7 +147,7 @@ impl FileSample {
             return Err(Implausible::Price { market: name(), median, low, high });
         }
         let [low, high] = definition.annual_mileage;
-        let annual = self.cars.iter().filter_map(|car| car.annual_mileage);
+        let annual = self.annual_mileages().into_iter();
         if let Some(median) = median(annual.map(|km| market.to_shown(Column::Mileage, km)).collect())
             && !(low..=high).contains(&median)
         {
@@ -191,6 +197,21 @@ impl FileSample {
     }
 }
 
+impl SampledCar {
+    fn of(row: &PricedListing) -> Self {
+        let listing = &row.listing;
+        let number = |column| listing.number(column).unwrap_or_default();
+        let words = WORD_COLUMNS.iter().filter_map(|column| Some((*column, listing.text(*column)?.to_owned())));
+        Self {
+            price: row.targets.price,
+            made_in: number(Column::Year),
+            mileage: number(Column::Mileage),
+            listed_in: listing.date().map(|date| f64::from(date.year())),
+            words: words.collect(),
+        }
+    }
+}
+
 /// The first distinct words.
 fn examples<'a>(words: impl Iterator<Item = &'a (Column, String)>) -> String {
     let mut distinct: Vec<String> = Vec::new();
@@ -208,6 +229,7 @@ fn examples<'a>(words: impl Iterator<Item = &'a (Column, String)>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
     use domain::{Cell, Listing, Targets};
 
     use super::*;
@@ -219,11 +241,12 @@ mod tests {
     /// What is said of a file of cars of 2020 with this price, mileage and gearboxes, read as of a market.
     fn verdict(name: &str, price: f64, mileage: f64, gearboxes: [&str; 10]) -> Result<(), String> {
         let today = NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
-        let mut sample = FileSample::new(today);
+        let mut sample = FileSample::new();
         for gearbox in gearboxes.iter().cycle().take(200) {
             let cells = [
                 (Column::Brand, Cell::Text("Ford")),
                 (Column::Year, Cell::Number(2020.0)),
+                (Column::ListingDate, Cell::Date(today)),
                 (Column::Mileage, Cell::Number(mileage)),
                 (Column::Transmission, Cell::Text(gearbox)),
             ];
@@ -251,6 +274,20 @@ mod tests {
         assert!(message.contains("per year is 12000 miles") && message.ends_with("in kilometres?"), "{message}");
         let message = verdict("de", 14_000.0, 42_000.0, ["Automatik"; 10]).unwrap_err();
         assert!(message.ends_with("is the mileage in miles?"), "{message}");
+    }
+
+    #[test]
+    fn cars_without_a_date_are_as_old_as_the_newest_ones_tell() {
+        let mut sample = FileSample::new();
+        for age in (0..10_u32).cycle().take(200) {
+            let mut listing = Listing::default();
+            listing.set(Column::Year, Some(domain::Value::Number(f64::from(2020 - age))));
+            let km = market("gb").to_stored(Column::Mileage, f64::from(7000 * age));
+            listing.set(Column::Mileage, Some(domain::Value::Number(km)));
+            let targets = Targets::price(14_000.0);
+            sample.offer(&PricedListing { listing, targets, car_group: None, source: None });
+        }
+        assert_eq!(sample.check(market("gb")), Ok(()));
     }
 
     #[test]
