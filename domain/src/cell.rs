@@ -12,7 +12,7 @@ use chrono::{Datelike, NaiveDate};
 
 use crate::column::{Column, Kind};
 use crate::fold::fold;
-use crate::market::Market;
+use crate::market::Reading;
 use crate::problem::{Problem, Reason};
 use crate::value::Value;
 use date::{date_from_number, parse_date};
@@ -32,35 +32,6 @@ pub enum Cell<'a> {
     Date(NaiveDate),
     /// A formula without a computed value, or an error such as `#N/A`.
     Error(&'a str),
-}
-
-/// How cells are read.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading<'m> {
-    /// The market that the table is from.
-    pub market: &'m Market,
-    /// The current year, which bounds the year of manufacture.
-    pub year: i32,
-}
-
-impl Reading<'_> {
-    /// The bounds of a stored number; `None` for text and dates.
-    #[must_use]
-    pub fn bounds(&self, column: Column) -> Option<(f64, f64)> {
-        match column.kind() {
-            Kind::Integer { min, .. } if column == Column::Year => Some((min, f64::from(self.year) + 1.0)),
-            _ if column.is_money() => Some(self.market.definition().prices.into()),
-            Kind::Integer { min, max } | Kind::Decimal { min, max } => Some((min, max)),
-            Kind::Text | Kind::Date => None,
-        }
-    }
-
-    /// The same in the unit in which the number is written.
-    #[must_use]
-    pub fn shown_bounds(&self, column: Column) -> Option<(f64, f64)> {
-        let shown = |number| self.market.to_shown(column, number);
-        self.bounds(column).map(|(min, max)| (shown(min), shown(max)))
-    }
 }
 
 impl Cell<'_> {
@@ -215,6 +186,7 @@ fn parse_number_cell(column: Column, cell: &Cell<'_>, reading: Reading<'_>) -> R
 mod tests {
     use super::*;
     use crate::column::MAX_TEXT_CHARS;
+    use crate::market::Market;
 
     const RUSSIA: fn() -> Reading<'static> = || Reading { market: Market::russia(), year: 2026 };
 

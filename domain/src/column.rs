@@ -136,7 +136,7 @@ impl Column {
     }
 
     /// The type of the column and its widest bounds. Those of the year and of money are narrower: see
-    /// [`Reading::bounds`](crate::cell::Reading::bounds).
+    /// [`Reading::bounds`](crate::market::Reading::bounds).
     #[must_use]
     pub fn kind(self) -> Kind {
         match self {

@@ -2,9 +2,9 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::cell::{self, Cell, Reading};
+use crate::cell::{self, Cell};
 use crate::column::Column;
-use crate::market::Market;
+use crate::market::{Market, Reading};
 use crate::problem::{Problem, Reason};
 use crate::value::Value;
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell::is_unit;
 use crate::column::{Column, Kind, MAX_PRICE};
 use crate::fold::{fold, fold_header};
 
@@ -126,15 +125,13 @@ fn inside(key: &str) -> &'static str {
     if key == "median_price" { ", within `prices`" } else { "" }
 }
 
-/// What a header of a table means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heading {
-    /// The column.
-    pub column: Column,
-    /// The rank of the header among those of the column; its name is the first.
-    pub rank: usize,
-    /// The unit in the header, which applies to cells without one: `тыс. км` of `Пробег, тыс. км`.
-    pub unit: Option<String>,
+/// How cells are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'m> {
+    /// The market that the table is from.
+    pub market: &'m Market,
+    /// The current year, which bounds the year of manufacture.
+    pub year: i32,
 }
 
 impl Market {
@@ -225,22 +222,11 @@ impl Market {
         self.definition().headers.get(&column).map_or(&[], Vec::as_slice)
     }
 
-    /// The meaning of a header, in any case and spacing, with `_` or spaces between words, with or without a unit.
+    /// The column of a header, in any case and spacing, with `_` or spaces between words, and the rank of the header among those of
+    /// the column, whose name is the first.
     #[must_use]
-    pub fn heading(&self, header: &str) -> Option<Heading> {
-        let folded = fold_header(header);
-        if let Some(&(column, rank)) = self.0.headers.get(&folded) {
-            return Some(Heading { column, rank, unit: None });
-        }
-        let ends = folded.rmatch_indices([' ', ',', '(', '[']);
-        ends.filter_map(|(end, _)| {
-            let is_mark = |c: char| matches!(c, ' ' | ',' | '(' | ')' | '[' | ']');
-            let &(column, rank) = self.0.headers.get(folded[..end].trim_end_matches(is_mark))?;
-            let unit = folded[end..].trim_matches(is_mark);
-            let unit = unit.strip_prefix("in ").or(unit.strip_prefix("в ")).unwrap_or(unit);
-            is_unit(column, unit, self).then(|| Heading { column, rank, unit: Some(unit.to_owned()) })
-        })
-        .next()
+    pub fn column_of(&self, header: &str) -> Option<(Column, usize)> {
+        self.0.headers.get(&fold_header(header)).copied()
     }
 
     /// The canonical form of a text, used for storage and lookup: folded, with other spellings replaced.
@@ -286,6 +272,26 @@ impl Market {
         let number = groups.join(&separator.to_string());
         let sign = if amount <= -0.5 { "\u{2212}" } else { "" };
         if is_prefix { format!("{sign}{symbol}{number}") } else { format!("{sign}{number}\u{a0}{symbol}") }
+    }
+}
+
+impl Reading<'_> {
+    /// The bounds of a stored number; `None` for text and dates.
+    #[must_use]
+    pub fn bounds(&self, column: Column) -> Option<(f64, f64)> {
+        match column.kind() {
+            Kind::Integer { min, .. } if column == Column::Year => Some((min, f64::from(self.year) + 1.0)),
+            _ if column.is_money() => Some(self.market.definition().prices.into()),
+            Kind::Integer { min, max } | Kind::Decimal { min, max } => Some((min, max)),
+            Kind::Text | Kind::Date => None,
+        }
+    }
+
+    /// The same in the unit in which the number is written.
+    #[must_use]
+    pub fn shown_bounds(&self, column: Column) -> Option<(f64, f64)> {
+        let shown = |number| self.market.to_shown(column, number);
+        self.bounds(column).map(|(min, max)| (shown(min), shown(max)))
     }
 }
 
@@ -437,38 +443,6 @@ mod tests {
         assert_eq!(Market::russia().canonical(Column::Color, "Чёрный"), "черный");
         assert_eq!(market("de").canonical(Column::Transmission, "Schaltgetriebe"), "schaltgetriebe");
         assert!(!market("de").knows(Column::FuelType, "Бензин"));
-    }
-
-    #[test]
-    fn headers_are_recognized_in_any_spelling_and_with_a_unit() {
-        for (name, header, column, unit) in [
-            ("ru", "  Год   Выпуска ", Column::Year, None),
-            ("ru", "ОБЪЁМ", Column::EngineVolume, None),
-            ("ru", "Vehicle Generation", Column::VehicleGeneration, None),
-            ("ru", "л.с.", Column::EnginePower, None),
-            ("ru", "\u{feff}brand", Column::Brand, None),
-            ("ru", "Пробег, тыс. км", Column::Mileage, Some("тыс. км")),
-            ("ru", "Пробег (км)", Column::Mileage, Some("км")),
-            ("ru", "Цена, тыс. руб.", Column::Price, Some("тыс. руб.")),
-            ("ru", "Двигатель, л", Column::EngineVolume, None),
-            ("ru", "Объём двигателя (см³)", Column::EngineVolume, Some("см³")),
-            ("ru", "Тип КПП", Column::Transmission, None),
-            ("de", "Erstzulassung", Column::Year, None),
-            ("de", "Leistung (kW)", Column::EnginePower, Some("kw")),
-            ("de", "Leistung in PS", Column::EnginePower, Some("ps")),
-            ("de", "Preis [€]", Column::Price, Some("€")),
-            ("gb", "engine_power_kw", Column::EnginePower, Some("kw")),
-            ("gb", "Mileage (km)", Column::Mileage, Some("km")),
-            ("gb", "Asking price £", Column::Price, Some("£")),
-            ("us", "Title status", Column::Pts, None),
-        ] {
-            let heading = market(name).heading(header).unwrap_or_else(|| panic!("{name}: {header}"));
-            assert_eq!((heading.column, heading.unit.as_deref()), (column, unit), "{name}: {header}");
-        }
-        for (name, header) in [("ru", "комментарий"), ("ru", "Price (£)"), ("gb", "price per month"), ("ru", "")]
-        {
-            assert_eq!(market(name).heading(header), None, "{name}: {header}");
-        }
     }
 
     #[test]

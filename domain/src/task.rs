@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{self, Cell, Reading};
+use crate::cell::{self, Cell};
 use crate::column::{Column, Kind};
 use crate::listing::Listing;
-use crate::market::Market;
+use crate::market::{Market, Reading};
 use crate::value::Value;
 
 /// A target column of a market's listings, all or some of them.

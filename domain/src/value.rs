@@ -2,8 +2,8 @@
 
 use chrono::{Datelike, NaiveDate};
 
-use crate::cell::Reading;
 use crate::column::{Column, Kind, MAX_TEXT_CHARS};
+use crate::market::Reading;
 use crate::problem::Reason;
 
 /// A value of a listing, validated against its column.

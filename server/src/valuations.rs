@@ -3,6 +3,7 @@
 mod asking_price;
 pub(crate) mod batch;
 mod capacity;
+mod cents;
 mod comparables;
 mod confidence;
 mod curves;

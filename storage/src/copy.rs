@@ -1,15 +1,15 @@
 //! Encoding and decoding of listings in PostgreSQL's binary COPY format.
 
+mod columns;
 mod decoder;
 mod encoder;
 mod format;
 #[cfg(test)]
 mod tests;
 
-use domain::Column;
-
 use crate::chunk::ListingChunk;
 
+pub(crate) use columns::{WIDTH, column_names, columns, stored_column_names};
 pub(crate) use decoder::Decoder;
 pub use decoder::Malformed;
 pub(crate) use encoder::Encoder;
@@ -24,22 +24,4 @@ pub fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Result<ListingC
         decoder.push(chunk)?;
     }
     decoder.finish()
-}
-
-/// The number of columns in a stream of listings.
-pub(crate) const WIDTH: usize = Column::ALL.len() - Column::TARGETS.len() + 1;
-
-/// The columns in a stream of listings: the descriptive ones and, in place of the price, the target.
-pub(crate) fn columns() -> &'static [Column] {
-    &Column::ALL[..WIDTH]
-}
-
-/// The names of these columns, separated by commas for SQL.
-pub(crate) fn column_names() -> String {
-    columns().iter().map(|column| column.name()).collect::<Vec<_>>().join(", ")
-}
-
-/// The names of all stored columns of a listing, separated by commas for SQL.
-pub(crate) fn stored_column_names() -> String {
-    Column::ALL.map(Column::name).join(", ")
 }

@@ -9,6 +9,7 @@ mod database;
 mod error;
 mod import;
 mod listings;
+mod market_tables;
 mod markets;
 mod models;
 pub mod profile;

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use domain::fold::fold_header;
-use domain::market::Heading;
+use domain::heading::Heading;
 use domain::{Column, Market};
 
 use crate::error::Fault;
@@ -231,7 +231,7 @@ fn meaning(header: &str, market: &Market) -> Meaning {
     } else if folded == SOURCE {
         Meaning::Source
     } else {
-        market.heading(header).map_or(Meaning::Unknown, Meaning::Column)
+        Heading::of(header, market).map_or(Meaning::Unknown, Meaning::Column)
     }
 }
 

@@ -5,11 +5,10 @@
 
 use chrono::Datelike;
 
-use super::Reading;
 use super::date::parse_date;
 use crate::column::Column;
 use crate::fold::fold;
-use crate::market::{Distance, Market};
+use crate::market::{Distance, Market, Reading};
 use crate::problem::Reason;
 
 /// Metric horsepower per kilowatt.
@@ -291,8 +290,8 @@ fn parse_exponent(text: &str) -> Option<(i32, &str)> {
 /// `03/2016` of `Erstzulassung 03/2016`.
 fn strip_header<'t>(column: Column, text: &'t str, market: &Market) -> &'t str {
     let digit = text.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
-    let heading = market.heading(text[..digit].trim_end_matches([' ', ':']));
-    if heading.is_some_and(|heading| heading.column == column) { &text[digit..] } else { text }
+    let denoted = market.column_of(text[..digit].trim_end_matches([' ', ':']));
+    if denoted.is_some_and(|(denoted, _)| denoted == column) { &text[digit..] } else { text }
 }
 
 /// Whether a text is a unit of the column's numbers in the market.

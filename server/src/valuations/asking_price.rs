@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cents::round_to_cents;
 use super::distribution::Distribution;
-use super::valuation::round_to_cents;
 
 /// Where the given asking price lies among those of such cars.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -7,9 +7,9 @@ use serde::Serialize;
 use storage::SimilarListing;
 use utoipa::ToSchema;
 
+use super::cents::round_to_cents;
 use super::factors::FieldComparison;
 use super::listing::json_value;
-use super::valuation::round_to_cents;
 
 /// A listing of a similar car. Texts are in lower case, as stored.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -6,8 +6,8 @@ use onnx_model::Model;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cents::round_to_cents;
 use super::usual::{YEARLY_MILEAGE, years_of_use};
-use super::valuation::round_to_cents;
 
 /// What the car would be worth if its mileage or its day were another one. All ranges are of the level of the valuation.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use utoipa::ToSchema;
 
+use super::cents::{cents, from_cents};
 use super::listing::{ListingRequest, json_value};
 use super::shapley::{Contribution, contributions, round_to_total};
 use super::usual::UsualValues;
-use super::valuation::{cents, from_cents};
 
 /// The effect of a group of fields on the price of this car. The amounts of all groups add up to the difference between its price
 /// and that of `baseline`: each is the Shapley value of the group, its mean effect over all orders in which the groups of the usual

@@ -5,9 +5,9 @@ use domain::{Column, Listing, Valuation};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::cents::round_to_cents;
 use super::listing::json_value;
 use super::usual::{Likely, UsualValues};
-use super::valuation::round_to_cents;
 
 /// How much the range is expected to narrow if a missing field is stated.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

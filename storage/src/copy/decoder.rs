@@ -7,8 +7,9 @@ use arrow2::datatypes::DataType;
 use arrow2::offset::Offsets;
 use domain::Column;
 
+use super::columns::{WIDTH, columns};
 use super::format::{EPOCH_IN_DAYS, SIGNATURE, SqlType, sql_type};
-use super::{WIDTH, columns};
+
 use crate::chunk::ListingChunk;
 
 /// The maximum size of a field in bytes.
