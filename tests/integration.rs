@@ -32,5 +32,7 @@ mod registry;
 mod resume;
 #[path = "integration/stops.rs"]
 mod stops;
+#[path = "integration/tasks.rs"]
+mod tasks;
 #[path = "integration/up.rs"]
 mod up;
