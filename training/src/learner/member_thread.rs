@@ -17,8 +17,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use storage::TabularBatch;
 
-use super::masks::Masks;
 use super::task::TrainingTask;
+use crate::masks::Masks;
 use crate::model::{Dropout, Encoded, Members, Preprocessing};
 
 /// A command to a member.

@@ -99,7 +99,8 @@ impl Preprocessing {
 
 /// The number of outputs of the head whose weight is constant: two form the median at zero mileage, the others are the gaps
 /// between quantiles.
-pub(super) fn constant_outputs(config: &TrainConfig) -> usize {
+#[must_use]
+pub fn constant_outputs(config: &TrainConfig) -> usize {
     config.quantiles.len() + 1
 }
 
