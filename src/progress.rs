@@ -100,6 +100,13 @@ impl TrainingProgress {
                     known.join(", "),
                 ));
             }
+            Progress::FittedLinear { penalty, duration } => self.line(&format!(
+                "the linear model is fitted in {:.1} s, with a penalty of {penalty}",
+                duration.as_secs_f64()
+            )),
+            Progress::Floor(floor) => {
+                self.line(&format!("the floor, a linear model, has a MAPE of {:.2} %", 100.0 * floor.mape));
+            }
             Progress::Step(step) => {
                 self.bar.set_length(step.max_rows);
                 self.bar.set_position(step.rows);

@@ -82,12 +82,24 @@ pub struct AccuracyCard {
     pub forms: Vec<FormAccuracy>,
     /// Accuracy of a model trained without the newest listings; `None` where there was none.
     pub newest: Option<Newest>,
+    /// Accuracy of a linear model of the same listings, which a network must beat; `None` for linear models, in files of other
+    /// programs and in older files.
+    #[serde(default)]
+    pub floor: Option<Accuracy>,
     /// How far prices depend on the random seed; `None` where the network was not trained twice.
     #[serde(default)]
     pub stability: Option<Stability>,
     /// Accuracy on days after the newest listing; `None` where it was not measured.
     #[serde(default)]
     pub forecast: Option<Forecast>,
+}
+
+impl AccuracyCard {
+    /// Whether prices are nearer to the asking prices than those of the linear model, if there is one to compare with.
+    #[must_use]
+    pub fn beats_floor(&self) -> bool {
+        self.floor.as_ref().is_none_or(|floor| self.overall.mape < floor.mape)
+    }
 }
 
 /// Accuracy on listings of which only the first fields are given.

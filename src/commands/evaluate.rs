@@ -85,6 +85,10 @@ pub fn print_card(version: i64, task: &Task, card: &AccuracyCard, rejected: u64)
         100.0 * card.surface.dearer_with_mileage,
         100.0 * card.surface.dearer_with_age
     )?;
+    if let Some(floor) = &card.floor {
+        let verdict = if card.beats_floor() { "beaten" } else { "not beaten" };
+        print_row(&format!("floor: a linear model, {verdict}"), floor)?;
+    }
     if let Some(Stability { within_3, median_difference }) = &card.stability {
         let [within_3, median_difference] = [within_3, median_difference].map(|share| 100.0 * share);
         out!(

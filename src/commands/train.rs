@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytesize::ByteSize;
 use clap::Args;
 use domain::Task;
-use domain::accuracy::Accuracy;
+use domain::accuracy::{Accuracy, AccuracyCard};
 use serde_json::json;
 use training::TrainConfig;
 use training::train::{RunContext, RunResult};
@@ -216,6 +216,7 @@ fn run_and_report(
     err!("registered model version {}", trained.version);
     if let Some(card) = &trained.card {
         report_accuracy(&card.overall);
+        report_floor(card);
     }
     if options.promote {
         context.block_on(context.database.models().promote(trained.version, &actor()))?;
@@ -233,6 +234,17 @@ pub fn report_accuracy(accuracy: &Accuracy) {
         100.0 * accuracy.median_ape,
         100.0 * accuracy.coverage_80,
     );
+}
+
+/// Warns if a network is not more accurate than the linear model.
+fn report_floor(card: &AccuracyCard) {
+    if let Some(floor) = card.floor.as_ref().filter(|_| !card.beats_floor()) {
+        err!(
+            "warning: the network does not beat the floor: a linear model has a MAPE of {:.2} %; train for longer, or use \
+             `--set family='\"linear\"'`",
+            100.0 * floor.mape
+        );
+    }
 }
 
 /// The actor for the history of promotions.

@@ -34,6 +34,7 @@ pub(crate) fn measure_card(outcomes: &[Outcome], surface: Surface) -> Option<Acc
         surface,
         forms: Vec::new(),
         newest: None,
+        floor: None,
         stability: None,
         forecast: None,
     };

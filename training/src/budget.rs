@@ -5,7 +5,7 @@ use domain::feature::CATEGORICAL;
 use storage::TabularBatch;
 
 use crate::Error;
-use crate::config::TrainConfig;
+use crate::config::{Family, TrainConfig};
 use crate::model::DERIVED;
 
 /// The fixed memory: the process, the ONNX runtime, blocks and batches in flight, sketches and samples.
@@ -37,8 +37,35 @@ pub fn shuffle_rows(config: &TrainConfig, batch_size: usize, weights: usize) -> 
     let fitting = config.memory.as_u64().saturating_sub(used) / bytes_per_row;
     if fitting < wanted.unwrap_or(batch_size) {
         let minimum = used + wanted.unwrap_or(batch_size) * bytes_per_row;
-        return Err(Error::MemoryTooSmall { memory: config.memory, minimum: ByteSize::mib(minimum.div_ceil(1 << 20)) });
+        return Err(too_small(config, minimum));
     }
     let rows = wanted.unwrap_or(fitting.min(MAX_DEFAULT_ROWS)) / batch_size * batch_size;
     Ok(usize::try_from(rows.max(batch_size)).unwrap_or(usize::MAX))
+}
+
+/// The maximum number of rows of which a linear model is fitted: with more, its few weights hardly change.
+const MAX_LINEAR_ROWS: u64 = 1 << 18;
+/// The minimum number of rows that must fit into the memory.
+const MIN_LINEAR_ROWS: u64 = 1 << 14;
+/// The copies of the weights of a linear model in the method of conjugate gradients, in double precision, and in the graph.
+const LINEAR_WEIGHT_COPIES: u64 = 16;
+
+/// The number of rows on which a linear model with this many weights is fitted. A network needs more memory than its floor, which
+/// [`shuffle_rows`] checks.
+///
+/// # Errors
+/// [`Error::MemoryTooSmall`], if the run is that of a linear model.
+pub fn linear_rows(config: &TrainConfig, bytes_per_row: usize, weights: usize) -> Result<usize, Error> {
+    let used = FIXED_BYTES + 8 * LINEAR_WEIGHT_COPIES * weights as u64;
+    // The rows for the choice of the penalty are about as many, and vectors that grow are copied.
+    let bytes_per_row = 4 * bytes_per_row as u64;
+    let fitting = config.memory.as_u64().saturating_sub(used) / bytes_per_row;
+    if fitting < MIN_LINEAR_ROWS && config.family == Family::Linear {
+        return Err(too_small(config, used + MIN_LINEAR_ROWS * bytes_per_row));
+    }
+    Ok(usize::try_from(fitting.clamp(MIN_LINEAR_ROWS, MAX_LINEAR_ROWS)).unwrap_or(usize::MAX))
+}
+
+fn too_small(config: &TrainConfig, minimum: u64) -> Error {
+    Error::MemoryTooSmall { memory: config.memory, minimum: ByteSize::mib(minimum.div_ceil(1 << 20)) }
 }

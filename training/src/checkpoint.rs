@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use domain::SplitCounts;
+use domain::accuracy::Accuracy;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use files::AtomicFile;
@@ -78,6 +79,7 @@ pub struct RunFolder {
 
 const RUNS: &str = "runs";
 const MANIFEST: &str = "run";
+const FLOOR: &str = "floor";
 const PREPARED: &str = "prepared";
 const LEARNER: &str = "learner";
 /// The records of a member: the current weights, the optimizer state, the averaged weights, and the best averaged weights.
@@ -116,7 +118,26 @@ impl RunFolder {
 
     /// Reads the manifest; `None` if the run was killed before writing it, or was started elsewhere.
     pub fn read_manifest(&self) -> Result<Option<RunManifest>, Error> {
-        let path = self.path.join(MANIFEST);
+        self.read(MANIFEST)
+    }
+
+    /// Writes the manifest.
+    pub fn write_manifest(&self, manifest: &RunManifest) -> Result<(), Error> {
+        self.write(MANIFEST, manifest)
+    }
+
+    /// Reads the accuracy of the linear model; `None` if it has not been measured.
+    pub fn read_floor(&self) -> Result<Option<Accuracy>, Error> {
+        self.read(FLOOR)
+    }
+
+    /// Writes the accuracy of the linear model.
+    pub fn write_floor(&self, floor: &Accuracy) -> Result<(), Error> {
+        self.write(FLOOR, floor)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let path = self.path.join(name);
         match File::open(&path) {
             Ok(file) => Ok(Some(read_value(&path, BufReader::new(file))?)),
             Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
@@ -124,11 +145,10 @@ impl RunFolder {
         }
     }
 
-    /// Writes the manifest.
-    pub fn write_manifest(&self, manifest: &RunManifest) -> Result<(), Error> {
-        let path = self.path.join(MANIFEST);
+    fn write(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let path = self.path.join(name);
         let mut file = AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?;
-        write_value(&path, manifest, &mut file)?;
+        write_value(&path, value, &mut file)?;
         file.finish().map_err(failed("write", &path))
     }
 

@@ -3,11 +3,24 @@
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
+/// The kind of model that a run trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// An ensemble of neural networks.
+    #[default]
+    Network,
+    /// A ridge regression on the same encoded inputs, which is fitted in seconds: the floor that a network must beat.
+    Linear,
+}
+
 /// Hyperparameters, named as in the `TabM` paper (arXiv 2410.24210) where possible.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each disables a different part of a run")]
 pub struct TrainConfig {
+    /// The kind of model. Those hyperparameters that only a network has do not affect a linear model.
+    pub family: Family,
     /// The seed of the initial weights, the shuffling, the masking and the dropout.
     pub seed: u64,
     /// The number of ensemble members: independent networks, averaged in the graph.
@@ -72,6 +85,7 @@ pub struct TrainConfig {
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
+            family: Family::Network,
             seed: 0,
             k: 4,
             n_blocks: 2,

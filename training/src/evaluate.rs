@@ -251,6 +251,12 @@ fn outcomes(
     Ok(outcomes.collect())
 }
 
+/// The outcomes of the listings of a chunk.
+pub(crate) fn listed_outcomes(model: &Model, today: NaiveDate, chunk: &ListingChunk) -> Result<Vec<Outcome>, Error> {
+    let rows: Vec<LabelledListing> = (0..chunk.len()).map(|row| stored_listing(chunk, row)).collect();
+    outcomes(model, today, &rows, |_| ())
+}
+
 /// The outcomes of the dated listings of a chunk that were listed after the newest listing of the model.
 pub(crate) fn later_outcomes(
     model: &Model,

@@ -5,7 +5,6 @@
 
 mod epochs;
 mod loader;
-mod masks;
 mod member_thread;
 mod metrics;
 mod state;
@@ -18,7 +17,7 @@ use burn::prelude::Device;
 
 use crate::budget;
 use crate::error::Error;
-use crate::model::{Members, Preprocessing, TabularRegressor};
+use crate::model::{Estimator, Members, Preprocessing, TabularRegressor};
 use crate::stream::ListingStream;
 pub use epochs::Callbacks;
 use epochs::{EpochLoop, LastCheckpoint};
@@ -28,11 +27,11 @@ use member_thread::MemberThread;
 pub use state::LearnerState;
 pub use task::{EpochMetrics, Step, StoppingRule, TrainingTask};
 
-/// A trained network.
-pub struct FittedNetwork {
-    /// The network, with the best averaged weights.
+/// A trained model.
+pub struct FittedModel {
+    /// The model; a network has its best averaged weights.
     pub regressor: TabularRegressor,
-    /// The epoch of these weights, starting at 1.
+    /// The epoch of these weights, starting at 1; 0 if it was not trained in epochs.
     pub epoch: usize,
 }
 
@@ -45,7 +44,7 @@ pub fn fit(
     stream: &mut ListingStream<'_>,
     saved: Option<LearnerState>,
     callbacks: Callbacks<'_>,
-) -> Result<FittedNetwork, Error> {
+) -> Result<FittedModel, Error> {
     let device = Device::flex();
     device.seed(task.config.seed);
     let preprocessing = Preprocessing::init(task.config, task.statistics, &device);
@@ -65,10 +64,10 @@ pub fn fit(
     } else {
         train_members(task, stream, (state, members), shuffle_rows, callbacks)?
     };
-    Ok(FittedNetwork {
+    Ok(FittedModel {
         regressor: TabularRegressor::new(
             preprocessing,
-            Members::stack(&members),
+            Estimator::Network(Members::stack(&members)),
             task.statistics,
             task.config.quantiles.len(),
         ),

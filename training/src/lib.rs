@@ -12,6 +12,8 @@ mod frequency;
 pub mod import;
 mod learner;
 mod level;
+mod linear;
+mod masks;
 pub mod model;
 mod statistics;
 pub mod stream;

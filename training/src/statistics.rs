@@ -78,6 +78,7 @@ pub fn fit(
         dates: dates.and_then(|[first, last]| Some([date(first)?, date(last)?])),
         log_mean: prices.mean,
         log_deviation: prices.deviation(),
+        falls_with_mileage: task.is_price(),
     };
     Ok(PreparedData { schema, statistics, reference })
 }

@@ -17,8 +17,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use storage::TabularBatch;
 
-use super::masks::Masks;
 use super::task::TrainingTask;
+use crate::masks::Masks;
 use crate::model::{Dropout, Encoded, Members, Preprocessing};
 
 /// A command to a member.
@@ -279,6 +279,7 @@ mod tests {
             dates: None,
             log_mean: 0.0,
             log_deviation: 1.0,
+            falls_with_mileage: true,
         };
         let (encoder, stop) = (
             Encoder::new(&VocabularyCounter::new(1).into_schema(1, 1, domain::Market::russia())).unwrap(),

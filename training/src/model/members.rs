@@ -13,12 +13,17 @@ use crate::config::TrainConfig;
 
 /// The initial bias of the outputs for the mileage bins: almost no decrease of the price.
 const INITIAL_FALL: f32 = -4.0;
+/// The rise over a mileage bin, in standard deviations, that a target without the law has besides its fall.
+const RISE: f32 = 1.0;
+/// The initial bias of these outputs for such a target: the fall is as large as the rise, since its softplus is 1.
+const INITIAL_FALL_WITHOUT_LAW: f32 = 0.541_324_85;
 
 /// Independent networks with stacked weights: a training thread has a stack of one, the exported graph a stack of all `k`, so
 /// that it computes each layer for all members at once.
 ///
 /// The median decreases with the mileage by construction: the mileage is not an input of the perceptron, which instead
-/// predicts, for each mileage bin, how much the price decreases over it.
+/// predicts, for each mileage bin, how much the price decreases over it. For a target that is not a price, a constant rise is
+/// added over each bin, so that it may also increase.
 #[derive(Module, Debug)]
 pub struct Members {
     /// A row per known key of each category and a row per category for unknown or missing values, `[R, k · E]`.
@@ -37,6 +42,8 @@ pub struct Members {
     mileage_mask: Tensor<3>,
     /// The matrix `[O, Q]` of [`outputs_to_quantiles`].
     outputs_to_quantiles: Tensor<2>,
+    /// The constant rise of each quantile over each mileage bin, `[O, Q]`, for targets without the law.
+    rises: Option<Tensor<2>>,
 }
 
 /// An affine layer per member.
@@ -91,7 +98,8 @@ impl Members {
         let (constant, outputs) = (constant_outputs(config), outputs(config));
         let mut head = Layer::init(config.d_block, outputs, device);
         head.bias = head.bias.map(|bias| {
-            let falls = Tensor::full([1, 1, outputs - constant], INITIAL_FALL, device);
+            let initial = if statistics.falls_with_mileage { INITIAL_FALL } else { INITIAL_FALL_WITHOUT_LAW };
+            let falls = Tensor::full([1, 1, outputs - constant], initial, device);
             bias.slice_assign([0..1, 0..1, constant..outputs], falls)
         });
         let gaps = [0..1, constant..outputs, 2..constant];
@@ -106,6 +114,7 @@ impl Members {
             mileage: Param::from_tensor(zeros.clone()),
             mileage_mask: zeros.slice_assign(gaps, ones),
             outputs_to_quantiles: outputs_to_quantiles(config, device),
+            rises: (!statistics.falls_with_mileage).then(|| rises(config, device)),
         }
     }
 
@@ -125,6 +134,7 @@ impl Members {
             mileage: cat(&stacks, |stack| &stack.mileage, 0),
             mileage_mask: first.mileage_mask.clone(),
             outputs_to_quantiles: first.outputs_to_quantiles.clone(),
+            rises: first.rises.clone(),
         }
     }
 
@@ -148,8 +158,12 @@ impl Members {
             hidden = dropout.apply(hidden);
         }
         let outputs = hidden.matmul(self.head.weight.val()) + mileage.clone().matmul(self.head_by_mileage());
-        let outputs = softplus(outputs).mean_dim(0) * mileage; // [1, N, O]
-        outputs.squeeze_dim::<2>(0).matmul(self.outputs_to_quantiles.clone())
+        let outputs = softplus(outputs).mean_dim(0) * mileage.clone(); // [1, N, O]
+        let quantiles = outputs.squeeze_dim::<2>(0).matmul(self.outputs_to_quantiles.clone());
+        match &self.rises {
+            Some(rises) => quantiles + mileage.squeeze_dim::<2>(0).matmul(rises.clone()),
+            None => quantiles,
+        }
     }
 
     /// The weights from the encoded mileage to the outputs, `[k, O, O]`. Its first entry is always 1, so the first row is the
@@ -215,6 +229,13 @@ fn outputs_to_quantiles(config: &TrainConfig, device: &Device) -> Tensor<2> {
         }
     }
     Tensor::from_data(TensorData::new(matrix, [outputs, quantiles]), device)
+}
+
+/// The matrix `[O, Q]` of the constant rise over each mileage bin.
+fn rises(config: &TrainConfig, device: &Device) -> Tensor<2> {
+    let (quantiles, constant) = (config.quantiles.len(), constant_outputs(config));
+    let falls = outputs(config) - constant;
+    Tensor::cat(vec![Tensor::zeros([constant, quantiles], device), Tensor::full([falls, quantiles], RISE, device)], 0)
 }
 
 /// Dropout with its own random generator, so that parallel member threads are reproducible.

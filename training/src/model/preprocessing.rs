@@ -99,7 +99,8 @@ impl Preprocessing {
 
 /// The number of outputs of the head whose weight is constant: two form the median at zero mileage, the others are the gaps
 /// between quantiles.
-pub(super) fn constant_outputs(config: &TrainConfig) -> usize {
+#[must_use]
+pub fn constant_outputs(config: &TrainConfig) -> usize {
     config.quantiles.len() + 1
 }
 
@@ -139,6 +140,7 @@ mod tests {
             dates: None,
             log_mean: 0.0,
             log_deviation: 1.0,
+            falls_with_mileage: true,
         };
         let config = TrainConfig { n_bins: 1, ..TrainConfig::default() };
         let preprocessing = Preprocessing::init(&config, &statistics, &device);

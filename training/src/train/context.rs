@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use domain::accuracy::AccuracyCard;
+use domain::accuracy::{Accuracy, AccuracyCard};
 use domain::{SplitCounts, Task};
 use onnx_model::Runtime;
 use storage::Database;
@@ -30,6 +30,15 @@ pub enum Progress {
     Fitting,
     /// The preprocessing is fitted: the listings of each split, and the vocabulary size of each category.
     Fitted(SplitCounts, Vec<(String, usize)>),
+    /// A linear model is fitted.
+    FittedLinear {
+        /// The ridge penalty that was best on the validation split.
+        penalty: f64,
+        /// The time it took.
+        duration: Duration,
+    },
+    /// The accuracy of the linear model on the test split, which the network must beat.
+    Floor(Accuracy),
     /// A training step.
     Step(Step),
     /// The end of an epoch, starting at 1.

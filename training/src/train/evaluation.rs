@@ -1,7 +1,7 @@
 //! Evaluates the network of a run and exports it to the model file.
 
 use chrono::{SecondsFormat, Utc};
-use domain::accuracy::{AccuracyCard, Forecast, Newest};
+use domain::accuracy::{Accuracy, AccuracyCard, Forecast, Newest};
 use domain::calibration::Calibration;
 use domain::identity::Split;
 use onnx_model::{Encoder, Model, Sessions, Signature};
@@ -10,7 +10,8 @@ use storage::TabularBatch;
 use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
 use crate::Error;
-use crate::evaluate::{CalibrationSample, Measurement};
+use crate::accuracy::{Outcome, measure_accuracy};
+use crate::evaluate::{CalibrationSample, MAX_ROWS, Measurement, listed_outcomes};
 use crate::export::{check_agreement, golden, model_file};
 use crate::model::TabularRegressor;
 use crate::stream::ListingStream;
@@ -25,7 +26,7 @@ impl TrainingRun<'_> {
         &mut self,
         regressor: &TabularRegressor,
         mut signature: Signature,
-        forecast: Option<Forecast>,
+        (floor, forecast): (Option<Accuracy>, Option<Forecast>),
         other_seed: Option<&Model>,
         stream: &mut ListingStream<'_>,
     ) -> Result<(Vec<u8>, Signature), Error> {
@@ -37,7 +38,7 @@ impl TrainingRun<'_> {
         stream.scan(Split::Test, |chunk| measurement.add_chunk(chunk))?;
         let newest = forecast.as_ref().and_then(|forecast| forecast.origins.first());
         let newest = newest.map(|origin| Newest { since: origin.since, accuracy: origin.accuracy.clone() });
-        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, forecast, ..card });
+        signature.accuracy = measurement.card()?.map(|card| AccuracyCard { newest, floor, forecast, ..card });
         let test = agreement_rows(stream, model.encoder())?;
         signature.golden = Some(golden(regressor, &test));
         let file = model_file(regressor, &signature)?;
@@ -47,6 +48,17 @@ impl TrainingRun<'_> {
         model.verify()?;
         report(Progress::Agreed(difference));
         Ok((file, signature))
+    }
+
+    /// The accuracy of a model on the test split.
+    pub(super) fn accuracy(&self, model: &Model, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
+        let mut outcomes = Vec::new();
+        stream.scan(Split::Test, |chunk| {
+            outcomes.extend(listed_outcomes(model, self.context.today, chunk)?);
+            Ok(outcomes.len() < MAX_ROWS)
+        })?;
+        let rows: Vec<&Outcome> = outcomes.iter().collect();
+        measure_accuracy(&rows).ok_or_else(|| unreachable!("a run needs test listings"))
     }
 
     /// Exports the network and calibrates its intervals on the validation split.

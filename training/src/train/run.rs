@@ -3,6 +3,7 @@
 use burn::prelude::*;
 use chrono::NaiveDate;
 use domain::SplitCounts;
+use domain::accuracy::Accuracy;
 use domain::calibration::Calibration;
 use domain::identity::Split;
 use onnx_model::signature::RunSummary;
@@ -14,9 +15,9 @@ use super::context::{Progress, RunContext, RunResult};
 use crate::Error;
 use crate::accuracy::MIN_SEGMENT_ROWS;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
-use crate::config::TrainConfig;
+use crate::config::{Family, TrainConfig};
 use crate::evaluate::{MAX_ROWS, later_outcomes, trend};
-use crate::learner::{FittedNetwork, StoppingRule};
+use crate::learner::{FittedModel, StoppingRule};
 use crate::level::{Level, OriginOutcomes, Trend};
 use crate::model::LevelEffect;
 use crate::stream::ListingStream;
@@ -70,8 +71,13 @@ impl TrainingRun<'_> {
         self.config = self.config.for_rows(rows.train);
         self.summary.config = json!(self.config);
 
-        let (prepared, FittedNetwork { regressor, epoch }) = self.train_stage(
-            Stage::Training,
+        let stage = self.prepare_stage(Stage::Training, &self.config, &mut stream)?;
+        let floor = match self.config.family {
+            Family::Network => Some(self.floor(&stage.prepared, &mut stream)?),
+            Family::Linear => None,
+        };
+        let (prepared, FittedModel { regressor, epoch }) = self.train_stage(
+            stage,
             (&self.config, self.early_stopping(1)),
             rows.train,
             &mut stream,
@@ -92,7 +98,8 @@ impl TrainingRun<'_> {
         let mut signature = model.signature().clone();
         let origins = if self.config.backtest && dates.is_some() { self.backtest(&mut stream)? } else { Vec::new() };
         let level = Level::fit(&origins.iter().collect::<Vec<_>>());
-        let regressor = if self.config.refit {
+        let is_refitted = self.config.refit && self.config.family == Family::Network;
+        let regressor = if is_refitted {
             let (prepared, fitted) = self.refit(epoch, &mut stream)?;
             (signature.schema, signature.reference) = (prepared.schema, Some(prepared.reference));
             dates = prepared.statistics.dates;
@@ -106,10 +113,25 @@ impl TrainingRun<'_> {
         let regressor = regressor.with_level(LevelEffect::new(levels.len(), effect, &Device::flex()));
         report(Progress::Evaluating);
         let forecast = dates.map(|_| level.forecast(trend, &origins));
-        let other_seed = self.config.refit.then_some(&model);
-        let (file, signature) = self.export(&regressor, signature, forecast, other_seed, &mut stream)?;
+        let other_seed = is_refitted.then_some(&model);
+        let (file, signature) = self.export(&regressor, signature, (floor, forecast), other_seed, &mut stream)?;
         let version = self.register(file, &signature)?;
         Ok(RunResult { run: self.id, version, card: signature.accuracy })
+    }
+
+    /// The accuracy of the linear model on the test split. A resumed run does not fit it again.
+    fn floor(&self, prepared: &PreparedData, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
+        let floor = if let Some(floor) = self.folder.read_floor()? {
+            floor
+        } else {
+            let regressor = self.fit_linear(prepared, &self.config, self.summary.rows.train, stream)?;
+            let model = self.calibrated_model(&regressor, &self.signature(prepared.clone()), stream)?;
+            let floor = self.accuracy(&model, stream)?;
+            self.folder.write_floor(&floor)?;
+            floor
+        };
+        (self.context.report)(Progress::Floor(floor.clone()));
+        Ok(floor)
     }
 
     /// Early stopping with a part of the epochs.
@@ -140,13 +162,14 @@ impl TrainingRun<'_> {
 
     /// Trains on the training and validation splits, after the latter has determined the number of epochs and the calibration.
     /// The seed is another one, so that a comparison of both networks shows how far prices depend on it.
-    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(PreparedData, FittedNetwork), Error> {
+    fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(PreparedData, FittedModel), Error> {
         (self.context.report)(Progress::Refitting(epochs));
         stream.train_on_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
         let config = TrainConfig { seed: self.config.seed.wrapping_add(1), ..self.config.clone() };
         let rule = StoppingRule::Epochs { epochs, annealed_over: self.config.epochs.unwrap_or(epochs) };
-        self.train_stage(Stage::Refit, (&config, rule), rows, stream, &mut |_, _| Ok(()))
+        let stage = self.prepare_stage(Stage::Refit, &config, stream)?;
+        self.train_stage(stage, (&config, rule), rows, stream, &mut |_, _| Ok(()))
     }
 
     /// Trains smaller models on the listings before each of several cut days, and evaluates them on those since.
@@ -175,8 +198,9 @@ impl TrainingRun<'_> {
         };
         (self.context.report)(Progress::Backtesting(since));
         let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
-        let (prepared, FittedNetwork { regressor, .. }) = self.train_stage(
-            Stage::Origin(number),
+        let stage = self.prepare_stage(Stage::Origin(number), &config, stream)?;
+        let (prepared, FittedModel { regressor, .. }) = self.train_stage(
+            stage,
             (&config, self.early_stopping(BACKTEST_EPOCHS)),
             rows.train,
             stream,

@@ -1,4 +1,6 @@
-//! Trains the network of a stage, from the start or from its checkpoint.
+//! Trains the model of a stage, from the start or from its checkpoint.
+
+use std::time::Instant;
 
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
@@ -9,25 +11,33 @@ use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
 use crate::Error;
 use crate::checkpoint::{PreparedData, Stage};
-use crate::config::TrainConfig;
-use crate::learner::{self, Callbacks, EpochMetrics, FittedNetwork, LearnerState, StoppingRule, TrainingTask};
+use crate::config::{Family, TrainConfig};
+use crate::learner::{self, Callbacks, EpochMetrics, FittedModel, LearnerState, StoppingRule, TrainingTask};
+use crate::linear::{self, LinearFit};
+use crate::model::TabularRegressor;
 use crate::statistics;
 use crate::stream::ListingStream;
 
 /// Called with the metrics of an epoch.
 type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
 
+/// A stage with its preprocessing.
+pub(super) struct PreparedStage {
+    stage: Stage,
+    pub(super) prepared: PreparedData,
+    /// The state from which its training is resumed.
+    saved: Option<LearnerState>,
+}
+
 impl TrainingRun<'_> {
-    /// Trains the network of a stage, from the start or from its checkpoint.
-    pub(super) fn train_stage(
+    /// Fits the preprocessing of a stage, or loads it with the state of its training.
+    pub(super) fn prepare_stage(
         &self,
         stage: Stage,
-        (config, stopping_rule): (&TrainConfig, StoppingRule),
-        rows: u64,
+        config: &TrainConfig,
         stream: &mut ListingStream<'_>,
-        on_epoch: &mut OnEpoch<'_>,
-    ) -> Result<(PreparedData, FittedNetwork), Error> {
-        let RunContext { report, stop, .. } = self.context;
+    ) -> Result<PreparedStage, Error> {
+        let report = self.context.report;
         let (prepared, saved) = if let Some(saved) = self.folder.load(stage)? {
             saved
         } else {
@@ -39,6 +49,24 @@ impl TrainingRun<'_> {
         };
         if stage == Stage::Training {
             self.record_data(&prepared.schema)?;
+        }
+        Ok(PreparedStage { stage, prepared, saved })
+    }
+
+    /// Trains the model of a stage, from the start or from its checkpoint.
+    pub(super) fn train_stage(
+        &self,
+        PreparedStage { stage, prepared, saved }: PreparedStage,
+        (config, stopping_rule): (&TrainConfig, StoppingRule),
+        rows: u64,
+        stream: &mut ListingStream<'_>,
+        on_epoch: &mut OnEpoch<'_>,
+    ) -> Result<(PreparedData, FittedModel), Error> {
+        let RunContext { report, stop, .. } = self.context;
+        if config.family == Family::Linear {
+            let regressor = self.fit_linear(&prepared, config, rows, stream)?;
+            self.folder.remove_spools(stage);
+            return Ok((prepared, FittedModel { regressor, epoch: 0 }));
         }
         let encoder = Encoder::new(&prepared.schema)?;
         let resume_epoch = saved.as_ref().map_or(Some(1), LearnerState::resume_epoch);
@@ -59,6 +87,22 @@ impl TrainingRun<'_> {
         stream.close_spools();
         self.folder.remove_spools(stage);
         Ok((prepared, fitted))
+    }
+
+    /// Fits the linear model to the listings of a stage.
+    pub(super) fn fit_linear(
+        &self,
+        prepared: &PreparedData,
+        config: &TrainConfig,
+        rows: u64,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<TabularRegressor, Error> {
+        let started = Instant::now();
+        let encoder = Encoder::new(&prepared.schema)?;
+        let data = linear::Data { statistics: &prepared.statistics, encoder: &encoder, rows };
+        let LinearFit { regressor, penalty } = linear::fit(config, data, stream, self.context.stop)?;
+        (self.context.report)(Progress::FittedLinear { penalty, duration: started.elapsed() });
+        Ok(regressor)
     }
 
     /// Switches the training and validation splits to spools, if they are enabled.

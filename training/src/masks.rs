@@ -1,4 +1,4 @@
-//! Random masking of input values in training.
+//! Random masking of input values in training, so that a model learns to value incomplete listings.
 
 use domain::Column;
 use domain::feature::{BRAND, CATEGORICAL, GENERATION, MODEL, NUMERIC};
@@ -14,7 +14,7 @@ use crate::stream::is_maskable;
 /// Masks known values, so that the network learns to value incomplete listings: a few categories in every row, so that a price
 /// never depends on a single key; in some rows the model, or the make too, as if they had never been listed; and in a share
 /// of the rows all values outside a form, see [`form`].
-pub(super) struct Masks {
+pub(crate) struct Masks {
     share: f64,
     category_dropout: f64,
 }
@@ -32,12 +32,12 @@ const fn bit(column: Column) -> Columns {
 }
 
 impl Masks {
-    pub(super) fn new(config: &TrainConfig) -> Self {
+    pub(crate) fn new(config: &TrainConfig) -> Self {
         Self { share: config.mask, category_dropout: config.category_dropout }
     }
 
     /// A copy of the batch with values masked.
-    pub(super) fn apply(&self, batch: &TabularBatch, mut random: ChaCha8Rng) -> TabularBatch {
+    pub(crate) fn apply(&self, batch: &TabularBatch, mut random: ChaCha8Rng) -> TabularBatch {
         let mut masked = batch.clone();
         let rows = masked.ids.chunks_mut(CATEGORICAL.len()).zip(masked.numbers.chunks_mut(NUMERIC.len()));
         for (ids, numbers) in rows {
