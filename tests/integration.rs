@@ -18,6 +18,8 @@ mod foreign;
 mod http;
 #[path = "integration/import.rs"]
 mod import;
+#[path = "integration/linear.rs"]
+mod linear;
 #[path = "integration/market.rs"]
 mod market;
 #[path = "integration/model_file.rs"]
