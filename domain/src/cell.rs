@@ -412,14 +412,14 @@ mod tests {
     #[test]
     fn the_unit_of_a_header_applies_unless_the_cell_has_its_own() {
         let read = |column, cell: Cell<'_>, unit| match parse_cell_in(column, &cell, Some(unit), RUSSIA()) {
-            Ok(Some(Value::Number(number))) => number,
+            Ok(Some(Value::Number(number))) => Some(number),
             other => panic!("{other:?}"),
         };
-        assert_eq!(read(Column::Mileage, Cell::Number(83.5), "тыс. км"), 83_500.0);
-        assert_eq!(read(Column::Mileage, Cell::Text("83"), "тыс. км"), 83_000.0);
-        assert_eq!(read(Column::Mileage, Cell::Text("83 000 км"), "тыс. км"), 83_000.0);
-        assert_eq!(read(Column::EnginePower, Cell::Number(85.0), "квт"), 116.0);
-        assert_eq!(read(Column::EnginePower, Cell::Text("116 л.с."), "квт"), 116.0);
+        assert_eq!(read(Column::Mileage, Cell::Number(83.5), "тыс. км"), Some(83_500.0));
+        assert_eq!(read(Column::Mileage, Cell::Text("83"), "тыс. км"), Some(83_000.0));
+        assert_eq!(read(Column::Mileage, Cell::Text("83 000 км"), "тыс. км"), Some(83_000.0));
+        assert_eq!(read(Column::EnginePower, Cell::Number(85.0), "квт"), Some(116.0));
+        assert_eq!(read(Column::EnginePower, Cell::Text("116 л.с."), "квт"), Some(116.0));
         let problem = parse_cell_in(Column::Mileage, &Cell::Number(-1.0), Some("тыс. км"), RUSSIA()).unwrap_err();
         assert_eq!(problem.value, "-1");
     }

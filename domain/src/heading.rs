@@ -24,7 +24,7 @@ impl Heading {
             return Some(Self { column, rank, unit: None });
         }
         let folded = fold_header(header);
-        let ends = folded.rmatch_indices([' ', ',', '(', '[']);
+        let mut ends = folded.rmatch_indices([' ', ',', '(', '[']);
         let with_unit = |(end, _)| {
             let is_mark = |c: char| matches!(c, ' ' | ',' | '(' | ')' | '[' | ']');
             let (column, rank) = market.column_of(folded[..end].trim_end_matches(is_mark))?;
@@ -32,7 +32,7 @@ impl Heading {
             let unit = unit.strip_prefix("in ").or(unit.strip_prefix("в ")).unwrap_or(unit);
             is_unit(column, unit, market).then(|| Self { column, rank, unit: Some(unit.to_owned()) })
         };
-        ends.filter_map(with_unit).next()
+        ends.find_map(with_unit)
     }
 }
 

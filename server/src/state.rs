@@ -90,14 +90,12 @@ impl State {
     /// The database with the listings of a market.
     pub(crate) async fn database_of(&self, market: &Market) -> storage::Result<Database> {
         let mut markets = self.shared.markets.lock().await;
-        match markets.get(market.name()).filter(|database| database.market() == market) {
-            Some(database) => Ok(database.clone()),
-            None => {
-                let database = self.database().in_market(market).await?;
-                markets.insert(market.name().to_owned(), database.clone());
-                Ok(database)
-            }
+        if let Some(database) = markets.get(market.name()).filter(|database| database.market() == market) {
+            return Ok(database.clone());
         }
+        let database = self.database().in_market(market).await?;
+        markets.insert(market.name().to_owned(), database.clone());
+        Ok(database)
     }
 
     /// The model of a task, or of the default task.

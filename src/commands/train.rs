@@ -20,6 +20,7 @@ use crate::variables;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Example: probeg train --task gb-price --set epochs=10 --set seed=7 --promote")]
+#[expect(clippy::struct_excessive_bools, reason = "independent options")]
 pub struct Arguments {
     /// The task to train for; see `probeg tasks list` [default: price]
     #[arg(long)]
@@ -95,7 +96,7 @@ struct Options {
 
 /// What became of a task.
 enum Outcome {
-    Trained(RunResult),
+    Trained(Box<RunResult>),
     Skipped(String),
     Failed(String),
 }
@@ -106,16 +107,15 @@ fn train_all(context: &Context, config: &TrainConfig, options: Options, as_json:
     let tasks = context.block_on(context.database.tasks().list())?;
     let mut outcomes = Vec::new();
     for task in &tasks {
-        let outcome = match reason_to_skip(context, task)? {
-            Some(reason) => Outcome::Skipped(reason),
-            None => {
-                err!("task {}", task.name);
-                let train = |run_context: RunContext<'_>| training::train::train(config, run_context);
-                match run_and_report(context, task, options, train) {
-                    Ok(trained) => Outcome::Trained(trained),
-                    Err(error) if context.stop.is_requested() => return Err(error),
-                    Err(error) => Outcome::Failed(format!("{error:#}")),
-                }
+        let outcome = if let Some(reason) = reason_to_skip(context, task)? {
+            Outcome::Skipped(reason)
+        } else {
+            err!("task {}", task.name);
+            let train = |run_context: RunContext<'_>| training::train::train(config, run_context);
+            match run_and_report(context, task, options, train) {
+                Ok(trained) => Outcome::Trained(Box::new(trained)),
+                Err(error) if context.stop.is_requested() => return Err(error),
+                Err(error) => Outcome::Failed(format!("{error:#}")),
             }
         };
         outcomes.push((task, outcome));
@@ -167,7 +167,8 @@ fn print_outcomes(outcomes: &[(&Task, Outcome)]) -> Result<()> {
 fn to_json(task: &Task, outcome: &Outcome) -> serde_json::Value {
     let name = &task.name;
     match outcome {
-        Outcome::Trained(RunResult { run, version, card }) => {
+        Outcome::Trained(trained) => {
+            let RunResult { run, version, card } = &**trained;
             json!({ "task": name, "outcome": "trained", "run": run, "version": version, "accuracy": card })
         }
         Outcome::Skipped(reason) => json!({ "task": name, "outcome": "skipped", "reason": reason }),

@@ -62,7 +62,7 @@ pub async fn import_file(
 ) -> Result<Imported, Error> {
     let ImportOptions { limits, encoding, is_checked } = options;
     let options = Options { limits, encoding, target: Some(Column::Price), market: database.market().clone() };
-    let mut sample = is_checked.then(|| FileSample::new());
+    let mut sample = is_checked.then(FileSample::new);
     let (batches, mut received) = mpsc::channel(4);
     let source = path.to_owned();
     let reader = tokio::task::spawn_blocking(move || read_rows(source, options, &rejects, today, &batches));
@@ -76,7 +76,9 @@ pub async fn import_file(
         };
         import.write(&batch).await?;
         if let Some(sample) = &mut sample {
-            batch.iter().for_each(|row| sample.offer(row));
+            for row in &batch {
+                sample.offer(row);
+            }
         }
         rows += batch.len() as u64;
         on_rows(rows);

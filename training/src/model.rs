@@ -23,7 +23,6 @@ use burn::prelude::*;
 
 /// The part of the graph that is trained, from encoded listings to quantiles of the standardized log price.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a graph has one of them")]
 pub enum Estimator {
     /// An ensemble of networks.
     Network(Members),

@@ -1,10 +1,13 @@
 //! A model that is ready to value listings.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
 use chrono::NaiveDate;
 use domain::calibration::{Calibration, Car, Known};
 use domain::feature::FeatureSchema;
 use domain::identity::{age, days_since_epoch};
 use domain::{Column, Listing, Valuation, Warning};
+use prost::Message;
 
 use crate::encoder::Encoder;
 use crate::error::Error;
@@ -21,12 +24,28 @@ pub struct Model {
     signature: Signature,
     encoder: Encoder,
     suggestions: Suggestions,
-    /// The sessions for large batches.
-    bulk: Pool,
+    /// The sessions for large batches, opened when they are first needed.
+    bulk: OnceLock<Pool>,
+    /// How to open them.
+    bulk_source: Mutex<BulkSource>,
     /// The sessions for small batches, if separate.
     quick: Option<Pool>,
     /// The number of threads for large batches.
     threads: usize,
+}
+
+/// What the sessions for large batches are opened from.
+struct BulkSource {
+    runtime: Runtime,
+    graph: Graph,
+    widths: Widths,
+    sessions: usize,
+}
+
+impl std::fmt::Debug for BulkSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BulkSource").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
 }
 
 /// The numbers of sessions of a model, each for one thread at a time.
@@ -89,6 +108,21 @@ impl Model {
     /// # Errors
     /// The file is not a Probeg model file, or the runtime rejects it.
     pub fn open(runtime: &Runtime, file: &[u8], sessions: Sessions) -> Result<Self, Error> {
+        let model = Self::prepare(runtime, file, sessions, true)?;
+        model.bulk()?;
+        Ok(model)
+    }
+
+    /// Opens a model file that [`Model::open`] has opened before in this process, which is several times faster: the runtime is not
+    /// tried out first, and sessions for large batches are opened when they are needed.
+    ///
+    /// # Errors
+    /// The same as for [`Self::open`].
+    pub fn reopen(runtime: &Runtime, file: &[u8], sessions: Sessions) -> Result<Self, Error> {
+        Self::prepare(runtime, file, sessions, false)
+    }
+
+    fn prepare(runtime: &Runtime, file: &[u8], sessions: Sessions, is_new: bool) -> Result<Self, Error> {
         let file = decode(file)?;
         let signature = Signature::of(&file)?;
         let encoder = Encoder::new(&signature.schema)?;
@@ -97,10 +131,37 @@ impl Model {
         // A lookup in computed rows has the smallest table in the smallest session, and the largest one takes the most work.
         let checked = if has_quick { &[BULK_ROWS, QUICK_ROWS[0]][..] } else { &[BULK_ROWS] };
         let mut graph = Graph::new(file, widths, &largest_ids(&signature.schema), checked, runtime.is_native())?;
-        let bulk = open_pool(runtime, &mut graph, widths, sessions.bulk, &[BULK_ROWS])?;
+        if is_new {
+            runtime.dry_run(&mut graph, widths, BULK_ROWS)?;
+            let quick_rows = if has_quick { &QUICK_ROWS[..] } else { &[] };
+            quick_rows.iter().try_for_each(|rows| runtime.dry_run(&mut graph, widths, *rows))?;
+        }
         let quick = has_quick.then(|| open_pool(runtime, &mut graph, widths, sessions.quick, &QUICK_ROWS));
         let suggestions = Suggestions::new(&signature.schema);
-        Ok(Self { signature, encoder, suggestions, bulk, quick: quick.transpose()?, threads: 1 })
+        let source = BulkSource { runtime: runtime.clone(), graph, widths, sessions: sessions.bulk };
+        Ok(Self {
+            signature,
+            encoder,
+            suggestions,
+            bulk: OnceLock::new(),
+            bulk_source: Mutex::new(source),
+            quick: quick.transpose()?,
+            threads: 1,
+        })
+    }
+
+    /// The sessions for large batches.
+    fn bulk(&self) -> Result<&Pool, Error> {
+        if let Some(bulk) = self.bulk.get() {
+            return Ok(bulk);
+        }
+        let mut source = self.bulk_source.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bulk) = self.bulk.get() {
+            return Ok(bulk);
+        }
+        let BulkSource { runtime, graph, widths, sessions } = &mut *source;
+        let bulk = open_pool(runtime, graph, *widths, *sessions, &[BULK_ROWS])?;
+        Ok(self.bulk.get_or_init(|| bulk))
     }
 
     /// The same model with this calibration.
@@ -154,7 +215,7 @@ impl Model {
             let mut valuations = Vec::with_capacity(batches.len() * BULK_ROWS);
             for batch in batches {
                 let listings = batch.iter().map(|listing| (listing, today)).collect();
-                let predicted = self.predict_in(&self.bulk, listings)?;
+                let predicted = self.predict_in(self.bulk()?, listings)?;
                 observe(&predicted);
                 for (row, listing) in batch.iter().enumerate() {
                     let valuation = self.valuation(&predicted, row, level)?;
@@ -182,7 +243,11 @@ impl Model {
     /// # Errors
     /// The runtime fails.
     pub fn predict<'l>(&self, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
-        self.predict_in(self.quick.as_ref().unwrap_or(&self.bulk), listings)
+        let pool = match &self.quick {
+            Some(quick) => quick,
+            None => self.bulk()?,
+        };
+        self.predict_in(pool, listings)
     }
 
     fn predict_in<'l>(&self, pool: &Pool, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
@@ -303,7 +368,10 @@ impl Model {
     /// The lengths do not match, or the runtime fails.
     pub fn run_graph(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
         let rows = ids.len() / self.encoder.categorical_width();
-        let pool = self.quick.as_ref().filter(|_| rows <= MAX_QUICK_ROWS).unwrap_or(&self.bulk);
+        let pool = match self.quick.as_ref().filter(|_| rows <= MAX_QUICK_ROWS) {
+            Some(quick) => quick,
+            None => self.bulk()?,
+        };
         pool.run_batch(rows, ids, numbers)
     }
 
@@ -431,6 +499,7 @@ fn open_pool(
     threads: usize,
     rows: &[usize],
 ) -> Result<Pool, Error> {
-    rows.iter().try_for_each(|rows| runtime.dry_run(graph, widths, *rows))?;
-    Pool::open(threads, rows, |rows| Session::open(runtime, graph, widths, rows))
+    let files: Vec<(usize, Vec<u8>)> =
+        rows.iter().map(|rows| (*rows, graph.with_rows(*rows).encode_to_vec())).collect();
+    Pool::open(threads, &files, |(rows, file)| Session::open(runtime, file, widths, *rows))
 }

@@ -27,14 +27,22 @@ struct Queue<T> {
 }
 
 impl Pool {
-    /// A pool of `sets`, at least one, each with a session for every batch size in `rows`.
-    pub(crate) fn open(
+    /// A pool of `sets`, at least one, each with a session for every file, by ascending batch size. Opens them on threads.
+    pub(crate) fn open<F: Sync>(
         sets: usize,
-        rows: &[usize],
-        mut open: impl FnMut(usize) -> Result<Session, Error>,
+        files: &[F],
+        open: impl Fn(&F) -> Result<Session, Error> + Sync,
     ) -> Result<Self, Error> {
-        let set = |_| rows.iter().map(|rows| open(*rows)).collect::<Result<_, _>>();
-        let idle = (0..sets.max(1)).map(set).collect::<Result<_, _>>()?;
+        let stopped = |_| Err(Error::graph("a thread that opens a session panicked"));
+        let idle = std::thread::scope(|scope| {
+            let open = &open;
+            let spawn = |file| scope.spawn(move || open(file));
+            let threads: Vec<Vec<_>> = (0..sets.max(1)).map(|_| files.iter().map(spawn).collect()).collect();
+            let join = |set: Vec<std::thread::ScopedJoinHandle<'_, _>>| {
+                set.into_iter().map(|thread| thread.join().unwrap_or_else(stopped)).collect::<Result<Vec<_>, Error>>()
+            };
+            threads.into_iter().map(join).collect::<Result<Vec<_>, Error>>()
+        })?;
         Ok(Self { queue: Mutex::new(Queue { idle, waiting: VecDeque::new() }) })
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::TensorRef;
-use prost::Message;
+
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{Datum, InferenceModelExt, IntoRunnable, TValue, TVec, Tensor, TractResult, tvec};
 
@@ -98,18 +98,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Opens a graph with a batch size of `rows`, and runs it once as a check.
+    /// Opens the file of a graph with a batch size of `rows`, and runs it once as a check.
     ///
     /// # Errors
     /// The runtime rejects the graph.
-    pub(crate) fn open(runtime: &Runtime, graph: &mut Graph, widths: Widths, rows: usize) -> Result<Self, Error> {
+    pub(crate) fn open(runtime: &Runtime, file: &[u8], widths: Widths, rows: usize) -> Result<Self, Error> {
         let session = ort::session::Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::Level3)
             .map_err(ort::Error::from)?
             // Requests run in parallel in several sessions instead.
             .with_intra_threads(1)
             .map_err(ort::Error::from)?
-            .commit_from_memory(&graph.with_rows(rows).encode_to_vec())?;
+            .commit_from_memory(file)?;
         let mut session = Self { inner: session, widths, rows, ids: Vec::new(), numbers: Vec::new() };
         session.run_batch(&vec![0; widths.categorical], &vec![f32::NAN; widths.numeric], &mut Vec::new())?;
         Ok(session)

@@ -271,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_of_several_models_is_valued_by_each() {
         let state = fixture::state(Config::default());
-        let other = fixture::serve(&state, Task::of_market(Market::russia(), domain::Column::SalePrice));
+        let other = fixture::serve(&state, &Task::of_market(Market::russia(), domain::Column::SalePrice));
         let price = fixture::served(&state);
         let inference = Inference::start(1, 16, &Metrics::new()).unwrap();
         let mut car = Listing::default();

@@ -309,21 +309,21 @@ mod tests {
             fixture::state_without_model(Config { models_memory: 2 * (MEMORY + (1 << 20)), ..Config::default() });
         let models = &state.engine().models;
         for name in ["a", "b", "c"] {
-            fixture::serve(&state, task(name));
+            fixture::serve(&state, &task(name));
         }
         assert_eq!(in_memory(models), ["b", "c"]);
         let slot = |name| models.slot(Some(name)).unwrap();
         assert!(slot("a").champion().is_some(), "it is still in service");
         models.touch(&slot("b"));
-        fixture::serve(&state, task("d"));
+        fixture::serve(&state, &task("d"));
         assert_eq!(in_memory(models), ["b", "d"]);
     }
 
     #[tokio::test]
     async fn the_model_that_was_used_last_stays_in_memory() {
         let state = fixture::state_without_model(Config { models_memory: 1, ..Config::default() });
-        fixture::serve(&state, task("a"));
-        fixture::serve(&state, task("b"));
+        fixture::serve(&state, &task("a"));
+        fixture::serve(&state, &task("b"));
         assert_eq!(in_memory(&state.engine().models), ["b"]);
     }
 
@@ -332,7 +332,9 @@ mod tests {
         let name = |default: Option<&str>, tasks: &[&str]| {
             let config = Config { default_task: default.map(str::to_owned), ..Config::default() };
             let state = fixture::state_without_model(config);
-            tasks.iter().for_each(|name| drop(fixture::serve(&state, task(name))));
+            for name in tasks {
+                fixture::serve(&state, &task(name));
+            }
             state.engine().models.slot(None).map(|slot| slot.task.name.clone())
         };
         assert_eq!(name(None, &["a", PRICE]).unwrap(), PRICE);

@@ -277,7 +277,10 @@ impl Reloader {
         let ModelFile { version, sha256 } = file.clone();
         let loaded = self.engine.loader.run(LOAD_TIMEOUT, move || {
             let sessions = Sessions { bulk: BULK_THREADS * sessions, quick: sessions };
-            let model = Model::open(&runtime, &bytes, sessions);
+            let model = match check {
+                Check::All => Model::open(&runtime, &bytes, sessions),
+                Check::None => Model::reopen(&runtime, &bytes, sessions),
+            };
             let model = model.map_err(|source| ReloadError::Model { version, source })?.with_threads(BULK_THREADS);
             if check == Check::All {
                 model.verify().map_err(|source| ReloadError::Model { version, source })?;

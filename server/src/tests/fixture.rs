@@ -38,17 +38,17 @@ pub fn state_without_model(config: Config) -> State {
 /// A state with the model as version 3.
 pub fn state(config: Config) -> State {
     let state = state_without_model(config);
-    serve(&state, Task::price());
+    serve(&state, &Task::price());
     state
 }
 
 /// Puts a model of a task into service as version 3.
-pub fn serve(state: &State, task: Task) -> Arc<Served> {
+pub fn serve(state: &State, task: &Task) -> Arc<Served> {
     let models = &state.engine().models;
     let mut tasks: Vec<Task> = models.slots().values().map(|slot| slot.task.clone()).collect();
     tasks.push(task.clone());
     models.set_tasks(tasks);
-    let file = model_file_of(&task);
+    let file = model_file_of(task);
     let model = Model::open(state.runtime(), &file, Sessions::bulk(2)).unwrap();
     let slot = models.slot(Some(&task.name)).unwrap();
     state.engine().serve(&slot, Served::new(3, vec![3; 32], model, file.len()));

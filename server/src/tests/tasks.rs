@@ -10,7 +10,7 @@ use crate::config::Config;
 fn service() -> axum::Router {
     let state = state(Config::default());
     let market = Market::built_in().iter().find(|market| market.name() == "gb").unwrap();
-    serve(&state, Task::of_market(market, Column::Price));
+    serve(&state, &Task::of_market(market, Column::Price));
     crate::build(&state)
 }
 

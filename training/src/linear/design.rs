@@ -123,7 +123,7 @@ impl Design {
         self.transposed(|row| f64::from(self.targets[row]))
     }
 
-    /// For each weight, the sum of its factors times the predictions: XᵀXw. The matrix XᵀX is never formed.
+    /// For each weight, the sum of its factors times the predictions: `XᵀXw`. The matrix `XᵀX` is never formed.
     pub(super) fn transposed_predictions(&self, weights: &[f64]) -> Vec<f64> {
         self.transposed(|row| self.predict(row, weights))
     }
@@ -137,7 +137,7 @@ impl Design {
         sums
     }
 
-    /// For each weight, the sum of its squared factors: the diagonal of XᵀX.
+    /// For each weight, the sum of its squared factors: the diagonal of `XᵀX`.
     pub(super) fn squares(&self) -> Vec<f64> {
         let mut squares: Vec<f64> = repeat_n(0.0, self.layout.width()).collect();
         for row in 0..self.len() {
