@@ -1,242 +1,71 @@
-"use strict";
+// The page: what happens when.
+import { draw, forget, reveal, show, showAgain, showBar, showProblem } from "./answer.js";
+import {
+  addressOf, buildFields, clearError, clearErrors, loadKnown, markErrors, readForm, restore, translateFields,
+} from "./form.js";
+import { byId, call, element, inTask, page, problemText, words } from "./page.js";
+import { template, upload } from "./workbook.js";
 
-const byId = (id) => document.getElementById(id);
-
-let language = localStorage.getItem("language") === "en" ? "en" : "ru";
-let answer = null;
-// The number of submissions and edits of the form, to detect outdated responses.
+const EXTRAS = "explain=true&comparables=6&narrow=true&curves=true";
+// The number of submissions and edits of the form, to detect outdated answers.
 let revision = 0;
-const words = () => WORDS[language];
-
-function element(name, properties, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-function labelOf(field) {
-  const column = COLUMNS.find(({ name }) => name === field);
-  return column ? column.label[language] : field;
-}
-
-function buildFields() {
-  for (const { name, kind, required } of COLUMNS) {
-    const input = element("input", {
-      name, id: `field-${name}`, autocomplete: "off", required,
-      type: kind === "date" ? "date" : "text", inputMode: kind === "number" ? "decimal" : "text",
-    });
-    input.setAttribute("aria-describedby", `error-${name}`);
-    if (kind === "text") {
-      input.setAttribute("list", `known-${name}`);
-    }
-    const label = element("label", { htmlFor: input.id }, element("span", { id: `label-${name}` }));
-    const error = element("small", { id: `error-${name}` });
-    byId("fields").append(element("div", {}, label, input, element("datalist", { id: `known-${name}` }), error));
-  }
-}
 
 function translate() {
-  document.documentElement.lang = language;
+  document.documentElement.lang = page.language;
   for (const node of document.querySelectorAll("[data-word]")) {
     node.textContent = words()[node.dataset.word];
   }
-  for (const { name, required, label } of COLUMNS) {
-    byId(`label-${name}`).textContent = required ? `${label[language]} (${words().required})` : label[language];
-  }
-  const other = language === "ru" ? "en" : "ru";
+  byId("honest").hidden = page.task !== null && page.task.target !== "price";
+  byId("task").replaceChildren(...page.tasks.map((task) =>
+    element("option", { value: task.name, selected: task === page.task, textContent: taskLabel(task) })));
+  const other = page.language === "ru" ? "en" : "ru";
   byId("language").textContent = other === "en" ? "English" : "Русский";
   byId("language").lang = other;
-  if (answer) {
-    show(answer);
+  translateFields();
+  showAgain();
+}
+
+/** A task by its market and target; also by its name if several have the same. */
+function taskLabel({ name, market, target, symbol }) {
+  const alike = page.tasks.filter((task) => task.market === market && task.target === target);
+  const label = `${marketName(market)}: ${words().targets[target]}${target === "days_listed" ? "" : `, ${symbol}`}`;
+  return alike.length > 1 ? `${label} (${name})` : label;
+}
+
+/** The country of a market; a market that is not named by one keeps its name. */
+function marketName(market) {
+  if (!/^[a-z]{2}$/.test(market)) {
+    return market;
   }
+  const region = market.toUpperCase();
+  return new Intl.DisplayNames([page.language], { type: "region" }).of(region) || region;
 }
 
-/** Calls the server, with the key where one was given. */
-async function call(path, options = {}) {
-  const key = byId("api-key").value || sessionStorage.getItem("key") || "";
-  const headers = { ...options.headers };
-  if (key) {
-    headers["X-API-Key"] = key;
+/** Finds out which tasks there are, and lets the user choose if there are several. */
+async function loadTasks() {
+  const response = await call("/v1/tasks");
+  if (response.ok) {
+    const list = await response.json();
+    page.tasks = list.tasks.filter(({ champion }) => champion);
+    page.default = list.default;
   }
-  const response = await fetch(path, { ...options, headers });
-  if (response.status === 401) {
-    byId("key").hidden = false;
-    byId("api-key").focus();
-  } else if (key) {
-    sessionStorage.setItem("key", key);
-  }
-  return response;
+  chooseTask();
+  byId("choice").hidden = page.tasks.length < 2;
 }
 
-let asked = 0;
-
-/** Fills the lists of known values, models and generations narrowed to the make and model. */
-async function loadKnown() {
-  const turn = ++asked;
-  const brand = byId("field-brand").value.trim();
-  const model = byId("field-model").value.trim();
-  const queries = [];
-  if (brand && model) {
-    queries.push(`?${new URLSearchParams({ brand, model })}`);
-  }
-  if (brand) {
-    queries.push(`?${new URLSearchParams({ brand })}`);
-  }
-  queries.push("");
-  for (const query of queries) {
-    const response = await call(`/v1/vocabulary${query}`);
-    if (response.status === 404) {
-      continue;
-    }
-    if (response.ok && turn === asked) {
-      fillKnown((await response.json()).values);
-    }
-    return;
-  }
+/** The task that the address names, or else the default. */
+function chooseTask() {
+  const named = new URLSearchParams(location.search).get("task");
+  const byName = (wanted) => page.tasks.find(({ name }) => name === wanted);
+  page.task = byName(named) || byName(page.default) || page.tasks[0] || null;
 }
 
-function fillKnown(values) {
-  for (const [name, known] of Object.entries(values)) {
-    const list = byId(`known-${name}`);
-    if (list) {
-      list.replaceChildren(...known.map((value) => element("option", { value })));
-    }
-  }
-}
-
-/** The listing in the form. Text that is not a number is sent as it is, so that the server reports it. */
-function listing() {
-  const car = {};
-  for (const { name, kind } of COLUMNS) {
-    const text = byId(`field-${name}`).value.trim();
-    if (!text) {
-      continue;
-    }
-    const number = Number(text.replace(/[\s\u00a0]/g, "").replace(",", "."));
-    car[name] = kind === "number" && Number.isFinite(number) ? number : text;
-  }
-  return car;
-}
-
-function clearError(name) {
-  byId("problem").hidden = true;
-  byId(`field-${name}`).removeAttribute("aria-invalid");
-  byId(`error-${name}`).textContent = "";
-}
-
-function showProblem(status, problem) {
-  let text = problem.detail || problem.title || words().offline;
-  const errors = problem.errors || [];
-  let first = null;
-  for (const error of errors) {
-    const input = byId(`field-${(error.pointer || "").slice(1)}`);
-    if (!input) {
-      continue;
-    }
-    input.setAttribute("aria-invalid", "true");
-    byId(`error-${input.name}`).replaceChildren(...explanation(error, input));
-    first = first || input;
-  }
-  if (first) {
-    text = words().check;
-    first.focus();
-  } else if ((problem.type || "").endsWith(":no-model")) {
-    text = words().noModel;
-  }
-  byId("empty").hidden = true;
-  byId("problem").textContent = text;
-  byId("problem").hidden = false;
-  // An invalid field, or the key if one is required, already has the focus.
-  if (!first && status !== 401) {
-    reveal();
-  }
-}
-
-/** What is wrong with a field; for an unknown make also a button that values the car without it. */
-function explanation(error, input) {
-  if (error.type !== "unknown_brand") {
-    return [words().errors[error.type] || error.msg];
-  }
-  const anyway = element("button", { type: "button", textContent: words().anyway });
-  anyway.addEventListener("click", () => value(anyway, "&allow_unknown=true"));
-  return [words().unknownMake(input.value.trim(), nearestIn(error.msg)), anyway];
-}
-
-/** The known value that a message of the server suggests, if any. */
-function nearestIn(message) {
-  const nearest = /did you mean "([^"]+)"/.exec(message);
-  return nearest && nearest[1];
-}
-
-function money(amount) {
-  const format = { style: "currency", currency: "RUB", maximumFractionDigits: 0 };
-  // More significant digits would suggest more precision than the model has.
-  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(amount, 1))) - 3);
-  return new Intl.NumberFormat(words().date, format).format(Math.round(amount / step) * step);
-}
-
-function percent(share, digits) {
-  const format = { style: "percent", maximumFractionDigits: digits, signDisplay: digits ? "exceptZero" : "auto" };
-  return new Intl.NumberFormat(words().date, format).format(share);
-}
-
-/** Takes the price away: it never stands beside inputs that it is not for. */
-function forget() {
-  answer = null;
-  byId("valuation").hidden = true;
-  byId("price").textContent = "";
-  byId("range").textContent = "";
-  byId("empty").hidden = false;
-}
-
-/** Brings the price or the problem into sight, and the focus to its heading. */
-function reveal() {
-  const { top, bottom } = byId("result").getBoundingClientRect();
-  if (top < 0 || bottom > window.innerHeight) {
-    byId("result").scrollIntoView();
-  }
-  byId("result-title").focus({ preventScroll: true });
-}
-
-function show(valuation) {
-  answer = valuation;
-  byId("empty").hidden = true;
-  byId("valuation").hidden = false;
-  byId("price").textContent = money(valuation.price);
-  byId("range").textContent = words().range(percent(valuation.level, 0), money(valuation.low), money(valuation.high));
-  const width = valuation.high - valuation.low;
-  byId("scale").value = width > 0 ? (100 * (valuation.price - valuation.low)) / width : 50;
-  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
-  const rows = (valuation.factors || []).filter((factor) => Math.abs(factor.effect) >= 0.001);
-  byId("factors").tBodies[0].replaceChildren(...rows.map(factorRow));
-  byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
-}
-
-/** A date as the language of the page writes it. */
-function day(date) {
-  return new Date(`${date}T12:00:00`).toLocaleDateString(words().date);
-}
-
-function remark(warning, valuation) {
-  if (warning.code === "outdated_market") return words().outdated(day(valuation.market_as_of), day(valuation.as_of));
-  const label = labelOf(warning.field);
-  const input = byId(`field-${warning.field}`);
-  const value = input ? input.value.trim() : "";
-  return words().unknown && value ? words().unknown(label, value, nearestIn(warning.message)) : warning.message;
-}
-
-function factorRow(factor) {
-  const name = labelOf(factor.field);
-  const head = element("th", { scope: "row", textContent: `${name}: ${factor.value}` });
-  const direction = factor.effect > 0 ? "up" : "down";
-  return element("tr", {}, head, element("td", { className: direction, textContent: percent(factor.effect, 1) }));
-}
-
-/** Asks the server about the car in the form. */
-async function ask(parameters) {
+/** Asks the server about a car. */
+async function ask({ listing, askingPrice }, parameters) {
+  const asking = askingPrice === undefined ? "" : `&asking_price=${askingPrice}`;
   try {
-    const response = await call(`/v1/valuations?explain=true${parameters}`, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing()),
+    const response = await call(inTask(`/v1/valuations?${EXTRAS}${asking}${parameters}`), {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing),
     });
     return { status: response.status, body: await response.json() };
   } catch {
@@ -245,115 +74,124 @@ async function ask(parameters) {
 }
 
 /** Values the car in the form and shows the result. The button is disabled meanwhile. */
-async function value(button, parameters = "") {
-  COLUMNS.forEach(({ name }) => clearError(name));
+async function value(button, { parameters = "", isRestored = false } = {}) {
+  clearErrors();
   forget();
   const submitted = ++revision;
+  if (!isRestored) {
+    remember();
+  }
+  const form = readForm(value);
+  if (!form) {
+    showProblem(words().check);
+    return;
+  }
   button.disabled = true;
-  const { status, body } = await ask(parameters);
+  const { status, body } = await ask(form, parameters);
   button.disabled = false;
   if (submitted !== revision) {
     return;
   }
   if (status === 200) {
-    show(body);
+    show({ ...body, car: form.listing });
+    // Whoever opens an address begins at the top of the page.
+    if (!isRestored) {
+      reveal();
+    }
+    return;
+  }
+  const first = markErrors(body.errors || [], (anyway) => value(anyway, { parameters: "&allow_unknown=true" }));
+  showProblem(first ? words().check : problemText(body));
+  if (first) {
+    first.focus();
+  } else if (status !== 401) {
+    // An invalid field, or the key if one is required, already has the focus.
     reveal();
-  } else {
-    showProblem(status, body);
   }
 }
 
-/** Saves an answer under the name that the server gave it. */
-async function save(response, fallback) {
-  const disposition = response.headers.get("Content-Disposition") || "";
-  const full = /filename\*=UTF-8''([^;]+)/.exec(disposition);
-  const plain = /filename="([^"]+)"/.exec(disposition);
-  const name = full ? decodeURIComponent(full[1]) : plain ? plain[1] : fallback;
-  const address = URL.createObjectURL(await response.blob());
-  const link = element("a", { href: address, download: name });
-  document.body.append(link);
-  link.click();
-  link.remove();
-  setTimeout(() => URL.revokeObjectURL(address), 60000);
-}
-
-/** Asks after a job until it is done, and saves its result. */
-async function follow(place, state) {
-  for (;;) {
-    const job = await (await call(place)).json();
-    if (job.state === "done") {
-      await save(await call(job.result), "valued.xlsx");
-      await call(place, { method: "DELETE" });
-      state.textContent = words().done;
-      return;
-    }
-    if (job.state !== "running") {
-      state.textContent = (job.error || job).detail;
-      return;
-    }
-    state.textContent = words().valued(new Intl.NumberFormat(words().date).format(job.valued));
-    await new Promise((resume) => setTimeout(resume, 300));
+/** Keeps the form in the address, so that it can be shared and gone back to. */
+function remember() {
+  const address = addressOf();
+  if (address !== location.search && `${location.pathname}${location.search}` !== address) {
+    history.pushState(null, "", address);
   }
 }
 
-async function upload(event) {
-  event.preventDefault();
-  const button = event.submitter || event.target.querySelector("[type=submit]");
-  const state = byId("upload-state");
-  const form = new FormData();
-  form.append("file", byId("file").files[0]);
-  button.disabled = true;
-  state.textContent = words().working;
-  try {
-    const response = await call("/v1/valuations/jobs", { method: "POST", body: form });
-    if (response.ok) {
-      await follow(response.headers.get("Location"), state);
-    } else {
-      state.textContent = (await response.json()).detail;
-    }
-  } catch {
-    state.textContent = words().offline;
-  } finally {
-    button.disabled = false;
+/** Fills the form from the address, and values the car if it is complete. */
+async function open() {
+  revision += 1;
+  const opened = revision;
+  clearErrors();
+  forget();
+  chooseTask();
+  const isComplete = restore();
+  await loadKnown().catch(() => {});
+  if (opened !== revision) {
+    return;
+  }
+  translate();
+  if (isComplete) {
+    await value(byId("car").querySelector("[type=submit]"), { isRestored: true });
   }
 }
 
-async function template(event) {
-  event.preventDefault();
-  const response = await call("/v1/valuations/template.xlsx").catch(() => null);
-  if (response && response.ok) {
-    await save(response, "template.xlsx");
-  }
+function edited() {
+  revision += 1;
+  forget();
 }
 
 buildFields();
 translate();
-loadKnown().catch(() => {});
+loadTasks().catch(() => {}).then(open);
+
+byId("task").addEventListener("change", () => {
+  page.task = page.tasks.find(({ name }) => name === byId("task").value) || null;
+  clearErrors();
+  edited();
+  remember();
+  translate();
+  loadKnown().catch(() => {});
+});
 byId("car").addEventListener("submit", (event) => {
   event.preventDefault();
   value(event.submitter || event.target.querySelector("[type=submit]"));
 });
 byId("car").addEventListener("input", (event) => {
-  revision += 1;
   clearError(event.target.name);
-  forget();
+  edited();
 });
 byId("car").addEventListener("reset", () => {
-  revision += 1;
-  COLUMNS.forEach(({ name }) => clearError(name));
-  forget();
+  clearErrors();
+  edited();
+  // The fields are only empty after this event.
+  setTimeout(() => {
+    remember();
+    loadKnown().catch(() => {});
+  });
 });
+for (const name of ["brand", "model"]) {
+  byId(`field-${name}`).addEventListener("change", () => loadKnown().catch(() => {}));
+}
 byId("upload").addEventListener("submit", upload);
 byId("file").addEventListener("change", () => {
   byId("upload-state").textContent = "";
 });
 byId("template").addEventListener("click", template);
 byId("api-key").addEventListener("change", () => loadKnown().catch(() => {}));
-for (const name of ["brand", "model"]) {
-  byId(`field-${name}`).addEventListener("change", () => loadKnown().catch(() => {}));
-}
 byId("language").addEventListener("click", () => {
-  language = language === "ru" ? "en" : "ru";
-  localStorage.setItem("language", language);
+  page.language = page.language === "ru" ? "en" : "ru";
+  localStorage.setItem("language", page.language);
   translate();
+});
+window.addEventListener("popstate", open);
+
+new IntersectionObserver(showBar).observe(byId("price"));
+let drawnWidth = window.innerWidth;
+window.addEventListener("resize", () => {
+  // A phone also resizes the window when its keyboard opens.
+  if (window.innerWidth !== drawnWidth) {
+    drawnWidth = window.innerWidth;
+    draw();
+  }
 });

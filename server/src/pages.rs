@@ -18,14 +18,25 @@ use crate::http::problem::Problem;
 
 const INDEX: &str = include_str!("../assets/index.html");
 const STYLE: &str = include_str!("../assets/probeg.css");
-const SCRIPT: &str = include_str!("../assets/probeg.js");
-const WORDS: &str = include_str!("../assets/words.js");
+/// The modules of the script.
+const SCRIPTS: [(&str, &str); 10] = [
+    ("/assets/amounts.js", include_str!("../assets/amounts.js")),
+    ("/assets/answer.js", include_str!("../assets/answer.js")),
+    ("/assets/charts.js", include_str!("../assets/charts.js")),
+    ("/assets/form.js", include_str!("../assets/form.js")),
+    ("/assets/numbers.js", include_str!("../assets/numbers.js")),
+    ("/assets/page.js", include_str!("../assets/page.js")),
+    ("/assets/probeg.js", include_str!("../assets/probeg.js")),
+    ("/assets/values.js", include_str!("../assets/values.js")),
+    ("/assets/workbook.js", include_str!("../assets/workbook.js")),
+    ("/assets/words.js", include_str!("../assets/words.js")),
+];
 const ICON: &str = include_str!("../assets/icon.svg");
 
-/// The script with the fields of the form.
+/// The module with the fields of the form.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = Column::descriptive().iter().map(|column| describe(*column)).collect();
-    format!("\"use strict\";\nconst COLUMNS = {};\n", serde_json::Value::from(columns))
+    format!("export const COLUMNS = {};\n", serde_json::Value::from(columns))
 });
 
 /// The content security policy of the form: same origin only, nothing inline.
@@ -44,11 +55,12 @@ const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
 /// The pages, their assets, the OpenAPI document and Swagger UI.
 pub(crate) fn routes(document: OpenApi) -> Router {
     let text = |content_type: &'static str, content: &'static str| get(async move || file(content_type, content));
-    let pages = Router::new()
+    let script = |content| text("text/javascript; charset=utf-8", content);
+    let scripts =
+        SCRIPTS.into_iter().fold(Router::new(), |router, (path, content)| router.route(path, script(content)));
+    let pages = scripts
         .route("/", text("text/html; charset=utf-8", INDEX))
         .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
-        .route("/assets/probeg.js", text("text/javascript; charset=utf-8", SCRIPT))
-        .route("/assets/words.js", text("text/javascript; charset=utf-8", WORDS))
         .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &COLUMNS)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
@@ -69,23 +81,23 @@ async fn explain_not_found(response: Response) -> Response {
     }
 }
 
-/// The field of a column: its name, kind and labels in both languages.
+/// The field of a column: its name, kind, bounds, and labels and units in both languages.
 fn describe(column: Column) -> serde_json::Value {
-    let kind = match column.kind() {
-        Kind::Text => "text",
-        Kind::Integer { .. } | Kind::Decimal { .. } => "number",
-        Kind::Date => "date",
+    let (kind, bounds) = match column.kind() {
+        Kind::Text => ("text", None),
+        Kind::Integer { min, max } | Kind::Decimal { min, max } => ("number", Some((min, max))),
+        Kind::Date => ("date", None),
     };
-    let label = |label: &str, unit: &str| {
+    let capitalized = |label: &str| {
         let mut letters = label.chars();
         let first = letters.next().into_iter().flat_map(char::to_uppercase);
-        let label: String = first.chain(letters).collect();
-        if unit.is_empty() { label } else { format!("{label}, {unit}") }
+        first.chain(letters).collect::<String>()
     };
     let ((ru, en), (ru_unit, en_unit)) = (column.label(), column.unit_label());
     json!({
         "name": column.name(), "kind": kind, "required": Column::REQUIRED.contains(&column),
-        "label": { "ru": label(ru, ru_unit), "en": label(en, en_unit) },
+        "min": bounds.map(|(min, _)| min), "max": bounds.map(|(_, max)| max),
+        "label": { "ru": capitalized(ru), "en": capitalized(en) }, "unit": { "ru": ru_unit, "en": en_unit },
     })
 }
 

@@ -8,7 +8,8 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::market::{Home, block_on, server};
+use crate::market::{Home, Server, block_on, server};
+use crate::tasks;
 
 /// A chromedriver process.
 struct Driver {
@@ -61,6 +62,15 @@ impl Driver {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("the browser did not start");
+    }
+
+    /// Sets the size of the window as a device has it: headless windows are at least 500 pixels wide.
+    async fn set_viewport(&self, browser: &Client, width: u32, height: u32) {
+        let session = browser.session_id().await.unwrap().unwrap();
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
+        let url = format!("http://127.0.0.1:{}/session/{session}/goog/cdp/execute", self.port);
+        reqwest::Client::new().post(url).json(&command).send().await.unwrap().error_for_status().unwrap();
     }
 }
 
@@ -164,28 +174,176 @@ async fn submit(browser: &Client) {
 /// The displayed price, or an empty string.
 const PRICE: &str = "return document.getElementById('price').innerText";
 
+/// Whether an element is wholly within the window.
+async fn is_in_view(browser: &Client, id: &str) -> bool {
+    let script = format!(
+        "const {{ top, bottom }} = document.getElementById('{id}').getBoundingClientRect();
+         return top >= 0 && bottom <= window.innerHeight && bottom > top"
+    );
+    browser.execute(&script, Vec::new()).await.unwrap() == json!(true)
+}
+
+/// A number as the page writes it, without spaces and units, and with a minus sign.
+fn amount(text: &str) -> i64 {
+    let digits = text.chars().filter(char::is_ascii_digit).collect::<String>().parse::<i64>().unwrap();
+    if text.contains('−') { -digits } else { digits }
+}
+
+/// The text of an element.
+async fn text_of(browser: &Client, id: &str) -> String {
+    let script = format!("return document.getElementById('{id}').innerText");
+    browser.execute(&script, Vec::new()).await.unwrap().as_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_page_shows_the_price_in_view() {
     let driver = Driver::start();
     let server = server();
     block_on(async {
         let browser = driver.open_browser().await;
-        // A desktop, and a phone, where the result is below the form.
-        for (width, height) in [(1280, 800), (390, 844)] {
-            browser.set_window_size(width, height).await.unwrap();
+        // A desktop, and phones, where the result is below the form.
+        for (width, height) in [(1280, 800), (390, 844), (320, 640)] {
+            driver.set_viewport(&browser, width, height).await;
             browser.goto(&server.url("/")).await.unwrap();
             wait_for(&browser, "return !!document.querySelector('#car [name=mileage]')").await;
-            for (field, value) in [("brand", "Kia"), ("model", "Rio"), ("year", "2018"), ("mileage", "83000")] {
+            for (field, value) in [("brand", "Kia"), ("model", "Rio"), ("year", "2018"), ("mileage", "83000\u{e007}")] {
                 fill(&browser, field, value).await;
             }
-            submit(&browser).await;
             let price = wait_for(&browser, PRICE).await;
             assert!(price.as_str().unwrap().contains('₽'), "{price}");
-            let is_in_view = "const { top, bottom } = document.getElementById('price').getBoundingClientRect();
-                return top >= 0 && bottom <= window.innerHeight && bottom > top";
-            assert_eq!(browser.execute(is_in_view, Vec::new()).await.unwrap(), json!(true), "at {width} pixels");
+            assert!(is_in_view(&browser, "price").await && is_in_view(&browser, "range").await, "at {width} pixels");
             let focused = "return document.activeElement.id";
             assert_eq!(browser.execute(focused, Vec::new()).await.unwrap(), json!("result-title"));
+            let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+            assert_eq!(browser.execute(overflow, Vec::new()).await.unwrap(), json!(0), "at {width} pixels");
+            if width < 600 {
+                browser.execute("window.scrollTo(0, 0)", Vec::new()).await.unwrap();
+                wait_for(&browser, "return !document.getElementById('bar').hidden").await;
+                assert!(is_in_view(&browser, "bar").await, "at {width} pixels");
+                assert_eq!(text_of(&browser, "bar-price").await, price.as_str().unwrap());
+            }
+        }
+        assert_no_external_requests(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+/// The address of a car, typed as people do.
+const CAR: &str = "/?brand=kia&model=rio&year=2018+%D0%B3.&mileage=83+%D1%82%D1%8B%D1%81&engine_volume=1600&transmission=\
+                   %D0%B0%D0%BA%D0%BF%D0%BF&owners_count=3&asking_price=2500000";
+
+#[test]
+fn the_address_restores_a_car_whose_factors_add_up() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url(CAR)).await.unwrap();
+        let price = wait_for(&browser, PRICE).await;
+        assert!(text_of(&browser, "summary").await.contains("1,6\u{a0}л"), "1600 is a volume");
+        let script = "return [...document.querySelectorAll('#factors .amount')].map(amount => amount.innerText)";
+        let amounts = browser.execute(script, Vec::new()).await.unwrap();
+        let mut amounts: Vec<i64> =
+            amounts.as_array().unwrap().iter().map(|text| amount(text.as_str().unwrap())).collect();
+        let total = amounts.pop().unwrap();
+        assert!(amounts.len() > 1, "{amounts:?}");
+        assert_eq!((amounts.iter().sum::<i64>(), total), (total, amount(price.as_str().unwrap())), "{amounts:?}");
+
+        // Each part of the answer is there in both languages, and neither has words of the other.
+        for (own, other) in [("ru", r"/[A-Za-z]{4,}/"), ("en", r"/[А-Яа-яё]{2,}/")] {
+            for part in ["distribution", "confidence", "rating", "warnings", "questions", "factors", "cards", "charts"]
+            {
+                let script = format!(
+                    "const text = document.getElementById('{part}').textContent.replace(/Chevrolet|Rio|Kia/g, '');
+                     const isOptional = ['warnings', 'questions'].includes('{part}');
+                     return text.trim() === '' && !isOptional ? 'nothing' : (text.match({other}) || [])[0] || ''"
+                );
+                let found = browser.execute(&script, Vec::new()).await.unwrap();
+                assert_eq!(found, json!(""), "{part} in {own}: {}", text_of(&browser, part).await);
+            }
+            browser.find(Locator::Id("language")).await.unwrap().click().await.unwrap();
+        }
+
+        // Going back restores the earlier car, and values it.
+        fill(&browser, "mileage", "150000").await;
+        submit(&browser).await;
+        wait_for(
+            &browser,
+            "return location.search.includes('mileage=150000') && document.getElementById('price').innerText",
+        )
+        .await;
+        assert_ne!(text_of(&browser, "price").await, price.as_str().unwrap());
+        browser.back().await.unwrap();
+        let is_back = format!("return document.getElementById('price').innerText === {price}");
+        wait_for(&browser, &is_back).await;
+        assert_no_external_requests(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_leads_to_the_field_to_state_next() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/?brand=kia&model=rio&year=2018&mileage=83000")).await.unwrap();
+        wait_for(&browser, "return !!document.querySelector('#questions button')").await;
+        browser.find(Locator::Css("#questions button")).await.unwrap().click().await.unwrap();
+        let focused = browser.execute("return document.activeElement.name", Vec::new()).await.unwrap();
+        assert!(focused.as_str().is_some_and(|name| !name.is_empty()), "{focused}");
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_asks_about_a_number_with_two_meanings() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/?brand=kia&model=rio&year=2018&mileage=150.000")).await.unwrap();
+        wait_for(&browser, "return document.querySelectorAll('#error-mileage button').length === 2").await;
+        assert_eq!(text_of(&browser, "price").await, "");
+        browser.execute("document.querySelectorAll('#error-mileage button')[1].click()", Vec::new()).await.unwrap();
+        wait_for(&browser, PRICE).await;
+        assert!(text_of(&browser, "summary").await.contains("150\u{a0}000\u{a0}км"));
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_values_for_the_chosen_task() {
+    let driver = Driver::start();
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "1500"]);
+    tasks::train(&home, "price");
+    home.ok(&["import", "--market", "gb", &home.write("cars.csv", tasks::british(900))]);
+    tasks::train(&home, "gb-price");
+    let server = Server::start(&home);
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/")).await.unwrap();
+        wait_for(&browser, "return document.querySelectorAll('#task option').length === 2").await;
+        let choose = "const task = document.getElementById('task'); task.value = 'gb-price';
+            task.dispatchEvent(new Event('change'))";
+        browser.execute(choose, Vec::new()).await.unwrap();
+        let label = "return document.getElementById('label-mileage').innerText";
+        assert!(wait_for(&browser, label).await.as_str().unwrap().contains("мили"));
+        wait_for(&browser, "return !!document.querySelector('#known-brand option[value=Ford]')").await;
+        // The choice is in the address.
+        browser.refresh().await.unwrap();
+        wait_for(&browser, "return document.getElementById('task').value === 'gb-price'").await;
+        for (field, value) in [("brand", "Ford"), ("model", "Fiesta"), ("year", "2016"), ("mileage", "31k")] {
+            fill(&browser, field, value).await;
+        }
+        submit(&browser).await;
+        let price = wait_for(&browser, PRICE).await;
+        assert!(price.as_str().unwrap().contains('£'), "{price}");
+        assert!(text_of(&browser, "summary").await.contains("31\u{a0}000\u{a0}мили"));
+        for part in ["factors", "cards"] {
+            let text = text_of(&browser, part).await;
+            assert!(text.contains('£') && text.contains("мили"), "{part}: {text}");
         }
         assert_no_external_requests(&browser, &server.address).await;
         browser.close().await.unwrap();
@@ -242,8 +400,8 @@ fn the_page_names_the_nearest_make_and_can_value_without_it() {
         wait_for(&browser, "return !!document.querySelector('#car [name=mileage]')").await;
         let error = "return document.getElementById('error-brand').innerText";
         for (words, anyway) in [
-            ("Марки «Kiaa» нет среди известных. Может быть, kia?", "Оценить без марки"),
-            ("The make \"Kiaa\" is not known. Did you mean kia?", "Value it without the make"),
+            ("Марки «Kiaa» нет среди известных. Может быть, Kia?", "Оценить без марки"),
+            ("The make \"Kiaa\" is not known. Did you mean Kia?", "Value it without the make"),
         ] {
             for (field, value) in [("brand", "Kiaa"), ("year", "2018"), ("mileage", "83000")] {
                 fill(&browser, field, value).await;
@@ -259,7 +417,7 @@ fn the_page_names_the_nearest_make_and_can_value_without_it() {
             wait_for(&browser, PRICE).await;
             assert_eq!(browser.execute(error, Vec::new()).await.unwrap(), json!(""), "the error is gone");
             let warnings = wait_for(&browser, "return document.getElementById('warnings').innerText").await;
-            assert!(warnings.as_str().unwrap().contains("kia"), "{warnings}");
+            assert!(warnings.as_str().unwrap().contains("Kia"), "{warnings}");
             browser.find(Locator::Id("language")).await.unwrap().click().await.unwrap();
         }
         browser.close().await.unwrap();

@@ -1,0 +1,204 @@
+// The answer: the price, its range and reasons, similar cars and curves.
+import { COLUMNS } from "./columns.js";
+import { day, exactly, money, month, number, percent, roundToTotal, shown, stepOf } from "./amounts.js";
+import { drawCurves, drawDistribution } from "./charts.js";
+import { focusField, nearestIn } from "./form.js";
+import { byId, element, nameOf, page, words } from "./page.js";
+import { proper, translated } from "./values.js";
+
+let answer = null;
+
+/** Takes the price away: it never stands beside inputs that it is not for. */
+export function forget() {
+  answer = null;
+  byId("valuation").hidden = true;
+  for (const id of ["summary", "price", "range", "bar-price", "bar-range", "problem"]) {
+    byId(id).textContent = "";
+  }
+  byId("problem").hidden = true;
+  byId("bar").hidden = true;
+  byId("empty").hidden = false;
+  document.title = "Probeg";
+}
+
+/** Brings the price or the problem into sight, and the focus to its heading. */
+export function reveal() {
+  const top = byId("result-title").getBoundingClientRect().top;
+  const bottom = (byId("problem").hidden ? byId("range") : byId("problem")).getBoundingClientRect().bottom;
+  if (top < 0 || bottom > window.innerHeight) {
+    byId("result").scrollIntoView();
+  }
+  byId("result-title").focus({ preventScroll: true });
+}
+
+/** The price stays in sight: where its place is scrolled away, phones have it at the bottom. */
+export function showBar() {
+  const { top, bottom } = byId("price").getBoundingClientRect();
+  byId("bar").hidden = answer === null || (bottom > 0 && top < window.innerHeight);
+}
+
+/** Shows a problem instead of a price. */
+export function showProblem(text) {
+  byId("empty").hidden = true;
+  byId("problem").textContent = text;
+  byId("problem").hidden = false;
+}
+
+export function showAgain() {
+  if (answer) {
+    show(answer);
+  }
+}
+
+/** Shows the valuation of a car, which it has as `car`. */
+export function show(valuation) {
+  answer = valuation;
+  byId("empty").hidden = true;
+  byId("valuation").hidden = false;
+  const price = money(valuation.price, valuation);
+  const [low, high] = [money(valuation.low, valuation), money(valuation.high, valuation)];
+  byId("summary").textContent = summaryOf(valuation.car);
+  byId("price").textContent = price;
+  byId("range").textContent = rangeText()(percent(valuation.level), low, high);
+  byId("bar-price").textContent = price;
+  byId("bar-range").textContent = `${low} – ${high}`;
+  document.title = `${price} · ${titleOf(valuation.car)} · Probeg`;
+  byId("confidence").textContent = confidenceText(valuation.confidence);
+  const rating = valuation.asking_price;
+  byId("rating").textContent = rating ? ratingText(rating, valuation) : "";
+  byId("rating").dataset.rating = (rating && rating.rating) || "";
+  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
+  showQuestions(valuation);
+  showFactors(valuation);
+  showSimilar(valuation);
+  byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
+  draw();
+  showBar();
+}
+
+/** Draws the pictures as wide as there is room. */
+export function draw() {
+  if (answer) {
+    drawDistribution(byId("distribution"), answer);
+    drawCurves(byId("charts"), answer);
+  }
+}
+
+function rangeText() {
+  const target = page.task ? page.task.target : "price";
+  return { sale_price: words().soldRange, days_listed: words().daysRange }[target] || words().range;
+}
+
+function titleOf(car) {
+  return ["brand", "model", "vehicle_generation"].filter((field) => car[field])
+    .map((field) => proper(field, String(car[field]).toLowerCase())).join(" ");
+}
+
+/** The car in a line: a printed page has no form. */
+function summaryOf(car) {
+  const others = COLUMNS.filter(({ name }) => !["brand", "model", "vehicle_generation"].includes(name) && name in car);
+  return [titleOf(car), ...others.map(({ name }) => (name === "owners_count" ? `${nameOf(name)}: ${car[name]}` : shown(name, car[name])))].join(" · ");
+}
+
+function confidenceText({ code, similar_listings: similar, market_as_of: market, typical_error: error }) {
+  const reasons = [];
+  if (similar !== null) {
+    reasons.push(similar === 0 ? words().noSimilarListings : words().similarListings(similar, number(similar)));
+  }
+  if (market !== null) {
+    reasons.push(words().market(month(market)));
+  }
+  if (error !== null) {
+    reasons.push(words().typicalError(percent(error)));
+  }
+  const degree = words().confidence[code];
+  return reasons.length ? `${degree}: ${reasons.join(", ")}.` : `${degree}.`;
+}
+
+function ratingText({ price, rating, code, share_below: below, spread }, valuation) {
+  const asked = exactly(price, valuation);
+  return rating ? words().rated(asked, words().rating[rating], percent(below)) : words().unrated[code](asked, percent(spread));
+}
+
+function remark(warning, valuation) {
+  switch (warning.code) {
+    case "unknown_value": {
+      const nearest = nearestIn(warning.message);
+      const value = valuation.car[warning.field];
+      return words().unknown(nameOf(warning.field), value, nearest && translated(warning.field, nearest, page.language));
+    }
+    case "outdated_market":
+      return words().outdated(day(valuation.market_as_of), day(valuation.as_of));
+    case "comparables_unavailable":
+      return words().withoutSimilar;
+    default:
+      return words().otherWarning;
+  }
+}
+
+/** The fields that would narrow the range most; each leads to its field. */
+function showQuestions(valuation) {
+  const questions = (valuation.narrow || []).slice(0, 3);
+  byId("next").hidden = questions.length === 0;
+  byId("questions").replaceChildren(...questions.map(({ field, share }) => {
+    const [name, gain] = words().question(nameOf(field), percent(share));
+    const button = element("button", { type: "button" }, element("strong", { textContent: name }), ` — ${gain}`);
+    button.addEventListener("click", () => focusField(field));
+    return element("li", {}, button);
+  }));
+}
+
+/** From the usual car to this one. The amounts are rounded so that those in sight add up. */
+function showFactors(valuation) {
+  const step = stepOf(valuation);
+  const { baseline } = valuation;
+  const total = Math.round(valuation.price / step) * step;
+  const [usual, ...amounts] = roundToTotal([baseline.price, ...valuation.factors.map(({ amount }) => amount)], total, step);
+  const rows = valuation.factors.map((factor, at) => ({ text: factorText(factor), amount: amounts[at] }));
+  const signed = { signDisplay: "exceptZero" };
+  byId("baseline").textContent = baseline.source === "listings" ? words().baseline.listings(baseline.listings) : words().baseline.assumed;
+  byId("factors").replaceChildren(
+    factorRow(words().usual, exactly(usual, valuation)),
+    ...rows.filter(({ amount }) => amount !== 0)
+      .map(({ text, amount }) => factorRow(text, exactly(amount, valuation, signed), amount > 0 ? "up" : "down")),
+    factorRow(words().total, exactly(total, valuation), "total"));
+  const unchanged = valuation.factors.filter((factor, at) => amounts[at] === 0).flatMap(({ fields }) => fields)
+    .map(({ field }) => nameOf(field));
+  byId("unchanged").textContent = unchanged.length ? words().asUsual(unchanged.join(", ")) : "";
+}
+
+function factorRow(text, amount, name = "") {
+  return element("li", { className: name }, element("span", { textContent: text }), " ", element("span", { className: "amount", textContent: amount }));
+}
+
+/** What differs from the usual car in a group of fields. */
+function factorText({ field, fields }) {
+  const described = fields.map(({ field: name, value, reference }) => [name, shown(name, value), shown(name, reference)]);
+  const differing = described.filter(([, own, usual]) => own !== usual);
+  const texts = differing.map(([name, own, usual]) => `${nameOf(name)}: ${words().instead(own, usual)}`);
+  return texts.join("; ") || nameOf(field);
+}
+
+function showSimilar(valuation) {
+  const similar = valuation.comparables || [];
+  byId("similar").hidden = similar.length === 0;
+  byId("cards").replaceChildren(...similar.map((car) => cardOf(car, valuation)));
+}
+
+/** A similar car: what it is, its price, the price adjusted to this car, and what differs. */
+function cardOf(car, valuation) {
+  const target = page.task ? page.task.target : "price";
+  const fields = ["mileage", "engine_volume", "engine_power", "transmission", "drive", "region", "listing_date"];
+  const facts = fields.filter((field) => car[field] !== null).map((field) => shown(field, car[field]));
+  const differences = car.differences.filter(({ field }) => field !== "listing_date")
+    .map(({ field, value, reference }) => [field, shown(field, value), shown(field, reference)])
+    .filter(([, own, listed]) => own !== listed)
+    .map(([field, own, listed]) => element("li", { textContent: words().difference(nameOf(field), listed, own) }));
+  return element("li", {},
+    element("h4", { textContent: `${titleOf(car)}, ${car.year}` }),
+    element("p", { className: "facts", textContent: facts.join(" · ") }),
+    element("p", { className: "prices" },
+      element("span", {}, `${money(car.price, valuation)} `, element("small", { textContent: words().listed[target] })),
+      element("strong", {}, `${money(car.adjusted_price, valuation)} `, element("small", { textContent: words().forThis }))),
+    differences.length ? element("ul", { className: "differences" }, ...differences) : element("p", { className: "facts", textContent: words().same }));
+}

@@ -1,0 +1,87 @@
+// What all parts of the page share: its language, the chosen task, elements, units and requests.
+import { COLUMNS } from "./columns.js";
+import { WORDS } from "./words.js";
+
+export const byId = (id) => document.getElementById(id);
+
+export const page = {
+  language: localStorage.getItem("language") === "en" ? "en" : "ru",
+  // The tasks that have a model, and the chosen one.
+  tasks: [],
+  task: null,
+};
+
+export const words = () => WORDS[page.language];
+
+export function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+export function drawn(name, attributes, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [attribute, value] of Object.entries(attributes)) {
+    made.setAttribute(attribute, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+export const columnOf = (field) => COLUMNS.find(({ name }) => name === field);
+
+/** Whether a field is in miles in the chosen task. */
+export function isInMiles(field) {
+  return Boolean(page.task && page.task.columns.some(({ name, unit }) => name === field && unit === "miles"));
+}
+
+/** The unit of a field as the page writes it; empty if there is none. */
+export function unitOf(field) {
+  const column = columnOf(field);
+  if (!column) {
+    return "";
+  }
+  return isInMiles(field) ? words().miles : column.unit[page.language];
+}
+
+/** The name of a field without its unit. */
+export function nameOf(field) {
+  const column = columnOf(field);
+  return column ? column.label[page.language] : field;
+}
+
+export function labelOf(field) {
+  const unit = unitOf(field);
+  return unit ? `${nameOf(field)}, ${unit}` : nameOf(field);
+}
+
+/** Calls the server, with the key if one was entered. */
+export async function call(path, options = {}) {
+  const key = byId("api-key").value || sessionStorage.getItem("key") || "";
+  const headers = { ...options.headers };
+  if (key) {
+    headers["X-API-Key"] = key;
+  }
+  const response = await fetch(path, { ...options, headers });
+  if (response.status === 401) {
+    byId("key").hidden = false;
+    byId("api-key").focus();
+  } else if (key) {
+    sessionStorage.setItem("key", key);
+  }
+  return response;
+}
+
+/** The path with the chosen task, unless it is the only one. */
+export function inTask(path) {
+  if (!page.task || page.tasks.length < 2) {
+    return path;
+  }
+  return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ task: page.task.name })}`;
+}
+
+/** A problem of the server in the language of the page. */
+export function problemText(problem) {
+  const kind = (problem.type || "").split(":").pop();
+  return words().problems[kind] || (problem.type ? words().problems.other : words().offline);
+}
