@@ -1,5 +1,5 @@
 // Amounts, shares, dates and values as the language of the page writes them.
-import { columnOf, page, unitOf, words } from "./page.js";
+import { columnOf, isInMiles, page, unitOf, words } from "./page.js";
 import { translated } from "./values.js";
 
 export function number(value, options = {}) {
@@ -66,7 +66,7 @@ export function shown(field, value) {
   }
   const column = columnOf(field);
   if (typeof value === "number") {
-    const unit = unitOf(field);
+    const unit = isInMiles(field) ? words().milesOf(value) : unitOf(field);
     const text = field === "year" ? String(value) : number(value, { maximumFractionDigits: 1 });
     return unit ? `${text}\u00a0${unit}` : text;
   }

@@ -6,11 +6,14 @@ import { focusField, nearestIn } from "./form.js";
 import { byId, element, nameOf, page, words } from "./page.js";
 import { proper, translated } from "./values.js";
 
+// What is shown: the valuation, or what says in the language of the page why there is none.
 let answer = null;
+let explain = null;
 
 /** Takes the price away: it never stands beside inputs that it is not for. */
 export function forget() {
   answer = null;
+  explain = null;
   byId("valuation").hidden = true;
   for (const id of ["summary", "price", "range", "bar-price", "bar-range", "problem"]) {
     byId(id).textContent = "";
@@ -34,19 +37,23 @@ export function reveal() {
 /** The price stays in sight: where its place is scrolled away, phones have it at the bottom. */
 export function showBar() {
   const { top, bottom } = byId("price").getBoundingClientRect();
-  byId("bar").hidden = answer === null || (bottom > 0 && top < window.innerHeight);
+  byId("bar").hidden = answer === null || (top >= 0 && bottom <= window.innerHeight);
 }
 
 /** Shows a problem instead of a price. */
-export function showProblem(text) {
+export function showProblem(problem) {
+  explain = problem;
   byId("empty").hidden = true;
-  byId("problem").textContent = text;
+  byId("problem").textContent = explain();
   byId("problem").hidden = false;
 }
 
+/** Shows the same in the language of the page. */
 export function showAgain() {
   if (answer) {
     show(answer);
+  } else if (explain) {
+    byId("problem").textContent = explain();
   }
 }
 
@@ -62,6 +69,7 @@ export function show(valuation) {
   byId("range").textContent = rangeText()(percent(valuation.level), low, high);
   byId("bar-price").textContent = price;
   byId("bar-range").textContent = `${low} – ${high}`;
+  // Printed pages and bookmarks have this title.
   document.title = `${price} · ${titleOf(valuation.car)} · Probeg`;
   byId("confidence").textContent = confidenceText(valuation.confidence);
   const rating = valuation.asking_price;
@@ -164,8 +172,11 @@ function showFactors(valuation) {
     factorRow(words().total, exactly(total, valuation), "total"));
   const unchanged = valuation.factors.filter((factor, at) => amounts[at] === 0).flatMap(({ fields }) => fields)
     .map(({ field }) => nameOf(field));
-  byId("unchanged").textContent = unchanged.length ? words().asUsual(unchanged.join(", ")) : "";
+  byId("unchanged").textContent = unchanged.length ? words().asUsual(unchanged.map(uncapital).join(", ")) : "";
 }
+
+/** The name of a field within a sentence; abbreviations keep their capitals. */
+const uncapital = (name) => (/^\p{Lu}\p{Ll}/u.test(name) ? name.charAt(0).toLowerCase() + name.slice(1) : name);
 
 function factorRow(text, amount, name = "") {
   return element("li", { className: name }, element("span", { textContent: text }), " ", element("span", { className: "amount", textContent: amount }));

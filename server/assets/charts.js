@@ -1,5 +1,5 @@
 // Small pictures of the answer, drawn as SVG. What they show is also there as text.
-import { day, exactly, money, number, shortly } from "./amounts.js";
+import { day, exactly, money, number, shortly, shown } from "./amounts.js";
 import { drawn, element, unitOf, words } from "./page.js";
 
 const MAX_WIDTH = 640;
@@ -74,7 +74,7 @@ export function drawCurves(container, valuation) {
   const { mileage, years_ahead: ahead, history, yearly_mileage: yearly } = valuation.curves;
   const own = valuation.car ? valuation.car.mileage : null;
   const unit = unitOf("mileage");
-  const amount = (value) => `${number(value)}\u00a0${unit}`;
+  const amount = (value) => shown("mileage", value);
   const charts = [
     [words().byMileage(unit), mileage.map((point) => ({
       ...point, x: point.mileage, label: number(point.mileage, { notation: "compact" }), name: amount(point.mileage),

@@ -3,7 +3,7 @@ import { COLUMNS } from "./columns.js";
 import { number } from "./amounts.js";
 import { boundsOf, readNumber } from "./numbers.js";
 import { byId, call, element, inTask, labelOf, page, words } from "./page.js";
-import { known, translated } from "./values.js";
+import { capital, known, translated } from "./values.js";
 
 // The fields in sight: what people know first, then the version of the car. The others are folded away.
 const FIRST = [
@@ -13,6 +13,8 @@ export const ASKING_PRICE = "asking_price";
 
 // The known values of each text field, as the server spells them.
 let vocabulary = {};
+// What explains the error of each invalid field, in the language of the page.
+const explanations = new Map();
 
 const inputOf = (name) => byId(`field-${name}`);
 const names = () => [...COLUMNS.map(({ name }) => name), ASKING_PRICE];
@@ -50,11 +52,14 @@ export function translateFields() {
   byId(`label-${ASKING_PRICE}`).textContent = `${words().asking}${symbol} (${words().optional})`;
   byId("asking").hidden = page.task !== null && page.task.target !== "price";
   fillKnown();
+  for (const [name, explain] of explanations) {
+    byId(`error-${name}`).replaceChildren(...explain());
+  }
   for (const { name, kind } of COLUMNS) {
     const input = inputOf(name);
     // A value of the list is shown in the language of the page.
     if (kind === "text" && isKnown(name, input.value)) {
-      input.value = translated(name, known(name, input.value.trim(), vocabulary[name]).toLowerCase(), page.language);
+      input.value = suggested(name, known(name, input.value.trim(), vocabulary[name]).toLowerCase());
     }
   }
 }
@@ -63,6 +68,9 @@ function isKnown(name, text) {
   const values = vocabulary[name] || [];
   return text.trim() !== "" && values.includes(known(name, text.trim(), values).toLowerCase().replaceAll("ё", "е"));
 }
+
+/** A known value as the form suggests it. */
+const suggested = (name, value) => capital(translated(name, value, page.language));
 
 let asked = 0;
 
@@ -98,7 +106,7 @@ function fillKnown() {
     if (!list) {
       continue;
     }
-    const options = values.map((value) => element("option", { value: translated(name, value, page.language) }));
+    const options = values.map((value) => element("option", { value: suggested(name, value) }));
     list.replaceChildren(...options);
     // Some markets know nothing of a field, such as the customs. The generations depend on the model.
     const isUseless = values.length === 0 && !["model", "vehicle_generation"].includes(name);
@@ -123,7 +131,7 @@ export function readForm(retry) {
     } else if (read) {
       car[name] = read.value;
     } else if (name === ASKING_PRICE) {
-      mark(name, [words().errors.not_a_number]);
+      mark(name, () => [words().errors.not_a_number]);
       first = first || inputOf(name);
     } else {
       // What is not a number is sent as it is, so that the server reports it.
@@ -139,20 +147,21 @@ export function readForm(retry) {
 }
 
 function askWhich(name, choices, retry) {
-  const buttons = choices.map((choice) => {
+  const buttonOf = (choice) => {
     const button = element("button", { type: "button", textContent: number(choice, { maximumFractionDigits: 3 }) });
     button.addEventListener("click", () => {
       inputOf(name).value = String(choice);
       retry(button);
     });
     return button;
-  });
-  mark(name, [words().which, ...buttons]);
+  };
+  mark(name, () => [words().which, ...choices.map(buttonOf)]);
 }
 
-function mark(name, explanation) {
+function mark(name, explain) {
+  explanations.set(name, explain);
   inputOf(name).setAttribute("aria-invalid", "true");
-  byId(`error-${name}`).replaceChildren(...explanation);
+  byId(`error-${name}`).replaceChildren(...explain());
   if (byId("more").contains(inputOf(name))) {
     byId("more").open = true;
   }
@@ -166,7 +175,7 @@ export function markErrors(errors, allowUnknown) {
     if (!names().includes(name)) {
       continue;
     }
-    mark(name, explanation(name, error, allowUnknown));
+    mark(name, () => explanation(name, error, allowUnknown));
     const input = inputOf(name);
     first = first && first.compareDocumentPosition(input) & Node.DOCUMENT_POSITION_FOLLOWING ? first : input;
   }
@@ -199,6 +208,7 @@ export function nearestIn(message) {
 
 export function clearError(name) {
   const input = inputOf(name);
+  explanations.delete(name);
   if (input) {
     input.removeAttribute("aria-invalid");
     byId(`error-${name}`).textContent = "";
@@ -234,12 +244,14 @@ export function addressOf() {
   return text ? `?${text}` : location.pathname;
 }
 
-/** Fills the form from the address. Returns whether it has what a valuation requires. */
+/** Fills the form from the address. */
 export function restore() {
   const query = new URLSearchParams(location.search);
   for (const name of names()) {
     inputOf(name).value = query.get(name) || "";
   }
   byId("more").open = byId("more").open || COLUMNS.some(({ name }) => !FIRST.includes(name) && query.has(name));
-  return COLUMNS.every(({ name, required }) => !required || inputOf(name).value !== "");
 }
+
+/** Whether the form has what a valuation requires. */
+export const isComplete = () => COLUMNS.every(({ name, required }) => !required || inputOf(name).value !== "");

@@ -1,10 +1,10 @@
 // The page: what happens when.
 import { draw, forget, reveal, show, showAgain, showBar, showProblem } from "./answer.js";
 import {
-  addressOf, buildFields, clearError, clearErrors, loadKnown, markErrors, readForm, restore, translateFields,
+  addressOf, buildFields, clearError, clearErrors, isComplete, loadKnown, markErrors, readForm, restore, translateFields,
 } from "./form.js";
 import { byId, call, element, inTask, page, problemText, words } from "./page.js";
-import { template, upload } from "./workbook.js";
+import { say, template, translateState, upload } from "./workbook.js";
 
 const EXTRAS = "explain=true&comparables=6&narrow=true&curves=true";
 // The number of submissions and edits of the form, to detect outdated answers.
@@ -23,6 +23,7 @@ function translate() {
   byId("language").lang = other;
   translateFields();
   showAgain();
+  translateState();
 }
 
 /** A task by its market and target; also by its name if several have the same. */
@@ -83,7 +84,7 @@ async function value(button, { parameters = "", isRestored = false } = {}) {
   }
   const form = readForm(value);
   if (!form) {
-    showProblem(words().check);
+    showProblem(() => words().check);
     return;
   }
   button.disabled = true;
@@ -101,7 +102,7 @@ async function value(button, { parameters = "", isRestored = false } = {}) {
     return;
   }
   const first = markErrors(body.errors || [], (anyway) => value(anyway, { parameters: "&allow_unknown=true" }));
-  showProblem(first ? words().check : problemText(body));
+  showProblem(() => (first ? words().check : problemText(body)));
   if (first) {
     first.focus();
   } else if (status !== 401) {
@@ -118,20 +119,15 @@ function remember() {
   }
 }
 
-/** Fills the form from the address, and values the car if it is complete. */
-async function open() {
-  revision += 1;
+/** Loads the known values, and values the car if it is complete and nobody has edited it meanwhile. */
+async function settle() {
   const opened = revision;
-  clearErrors();
-  forget();
-  chooseTask();
-  const isComplete = restore();
   await loadKnown().catch(() => {});
   if (opened !== revision) {
     return;
   }
-  translate();
-  if (isComplete) {
+  translateFields();
+  if (isComplete()) {
     await value(byId("car").querySelector("[type=submit]"), { isRestored: true });
   }
 }
@@ -141,9 +137,26 @@ function edited() {
   forget();
 }
 
+/** Fills the form from the address that the user went back or forward to. */
+async function open() {
+  clearErrors();
+  edited();
+  chooseTask();
+  restore();
+  translate();
+  await settle();
+}
+
+async function start() {
+  await loadTasks().catch(() => {});
+  translate();
+  await (revision === 0 ? settle() : loadKnown().catch(() => {}));
+}
+
 buildFields();
+restore();
 translate();
-loadTasks().catch(() => {}).then(open);
+start();
 
 byId("task").addEventListener("change", () => {
   page.task = page.tasks.find(({ name }) => name === byId("task").value) || null;
@@ -175,10 +188,10 @@ for (const name of ["brand", "model"]) {
 }
 byId("upload").addEventListener("submit", upload);
 byId("file").addEventListener("change", () => {
-  byId("upload-state").textContent = "";
+  say(() => "");
 });
 byId("template").addEventListener("click", template);
-byId("api-key").addEventListener("change", () => loadKnown().catch(() => {}));
+byId("api-key").addEventListener("change", start);
 byId("language").addEventListener("click", () => {
   page.language = page.language === "ru" ? "en" : "ru";
   localStorage.setItem("language", page.language);
@@ -186,7 +199,7 @@ byId("language").addEventListener("click", () => {
 });
 window.addEventListener("popstate", open);
 
-new IntersectionObserver(showBar).observe(byId("price"));
+new IntersectionObserver(showBar, { threshold: [0, 1] }).observe(byId("price"));
 let drawnWidth = window.innerWidth;
 window.addEventListener("resize", () => {
   // A phone also resizes the window when its keyboard opens.

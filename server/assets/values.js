@@ -45,16 +45,16 @@ const CAPITALS = new Set(["bmw", "газ", "уаз", "ваз", "заз", "зил
 const LOWER = new Set(["на", "де", "ла", "on", "de", "и", "and"]);
 
 const fold = (text) => text.trim().replace(/\s+/g, " ").toLowerCase().replaceAll("ё", "е");
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const isName = (field) => field === "brand" || field === "model" || field === "region";
 
-/** A value in its usual capitals. */
+/** A value in its usual capitals: only names have them. */
 export function proper(field, value) {
   if (field === "vehicle_generation") {
     return value.replace(/\b[ivx]+\b/g, (numeral) => numeral.toUpperCase());
   }
   if (!isName(field)) {
-    return capital(value);
+    return value;
   }
   return value.replace(/[\p{L}\d]+(?:-[\p{L}\d]+)*/gu, (word, at) => {
     if (/^\d+x\d+$/.test(word)) {

@@ -2,6 +2,16 @@
 import { number } from "./amounts.js";
 import { byId, call, element, inTask, problemText, words } from "./page.js";
 
+let saying = () => "";
+
+/** Tells how far a workbook is. */
+export function say(text) {
+  saying = text;
+  byId("upload-state").textContent = text();
+}
+
+export const translateState = () => say(saying);
+
 /** Saves an answer under the name that the server gave it. */
 async function save(response, fallback) {
   const disposition = response.headers.get("Content-Disposition") || "";
@@ -17,20 +27,20 @@ async function save(response, fallback) {
 }
 
 /** Asks after a job until it is done, and saves its result. */
-async function follow(place, state) {
+async function follow(place) {
   for (;;) {
     const job = await (await call(place)).json();
     if (job.state === "done") {
       await save(await call(job.result), "valued.xlsx");
       await call(place, { method: "DELETE" });
-      state.textContent = words().done;
+      say(() => words().done);
       return;
     }
     if (job.state !== "running") {
-      state.textContent = problemText(job.error || job);
+      say(() => problemText(job.error || job));
       return;
     }
-    state.textContent = words().valued(number(job.valued));
+    say(() => words().valued(job.valued, number(job.valued)));
     await new Promise((resume) => setTimeout(resume, 300));
   }
 }
@@ -38,20 +48,20 @@ async function follow(place, state) {
 export async function upload(event) {
   event.preventDefault();
   const button = event.submitter || event.target.querySelector("[type=submit]");
-  const state = byId("upload-state");
   const form = new FormData();
   form.append("file", byId("file").files[0]);
   button.disabled = true;
-  state.textContent = words().working;
+  say(() => words().working);
   try {
     const response = await call(inTask("/v1/valuations/jobs"), { method: "POST", body: form });
     if (response.ok) {
-      await follow(response.headers.get("Location"), state);
+      await follow(response.headers.get("Location"));
     } else {
-      state.textContent = problemText(await response.json());
+      const problem = await response.json();
+      say(() => problemText(problem));
     }
   } catch {
-    state.textContent = words().offline;
+    say(() => words().offline);
   } finally {
     button.disabled = false;
   }
@@ -63,6 +73,7 @@ export async function template(event) {
   if (response && response.ok) {
     await save(response, "template.xlsx");
   } else {
-    byId("upload-state").textContent = response ? problemText(await response.json().catch(() => ({}))) : words().offline;
+    const problem = response ? await response.json().catch(() => ({})) : {};
+    say(() => problemText(problem));
   }
 }

@@ -313,6 +313,24 @@ fn the_page_asks_about_a_number_with_two_meanings() {
 }
 
 #[test]
+fn the_page_explains_a_lost_connection() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/?brand=kia&year=2018&mileage=83000")).await.unwrap();
+        wait_for(&browser, PRICE).await;
+        browser.execute("window.fetch = () => Promise.reject(new TypeError())", Vec::new()).await.unwrap();
+        submit(&browser).await;
+        let problem = wait_for(&browser, "return document.getElementById('problem').innerText").await;
+        assert_eq!(problem, json!("Сервер не отвечает. Попробуйте ещё раз."));
+        assert_eq!(text_of(&browser, "price").await, "");
+        assert!(is_in_view(&browser, "problem").await);
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
 fn the_page_values_for_the_chosen_task() {
     let driver = Driver::start();
     let home = Home::new();
@@ -340,10 +358,10 @@ fn the_page_values_for_the_chosen_task() {
         submit(&browser).await;
         let price = wait_for(&browser, PRICE).await;
         assert!(price.as_str().unwrap().contains('£'), "{price}");
-        assert!(text_of(&browser, "summary").await.contains("31\u{a0}000\u{a0}мили"));
+        assert!(text_of(&browser, "summary").await.contains("31\u{a0}000\u{a0}миль"));
         for part in ["factors", "cards"] {
             let text = text_of(&browser, part).await;
-            assert!(text.contains('£') && text.contains("мили"), "{part}: {text}");
+            assert!(text.contains('£') && text.contains("миль"), "{part}: {text}");
         }
         assert_no_external_requests(&browser, &server.address).await;
         browser.close().await.unwrap();
@@ -411,6 +429,11 @@ fn the_page_names_the_nearest_make_and_can_value_without_it() {
             assert!(shown.as_str().unwrap().contains(words), "{shown}");
             let focused = "return document.activeElement.id";
             assert_eq!(browser.execute(focused, Vec::new()).await.unwrap(), json!("field-brand"));
+            // The error is in the language of the page, also after a switch.
+            for is_translated in [true, false] {
+                browser.find(Locator::Id("language")).await.unwrap().click().await.unwrap();
+                assert_eq!(!text_of(&browser, "error-brand").await.contains(words), is_translated, "{words}");
+            }
             let button = browser.find(Locator::Css("#error-brand button")).await.unwrap();
             assert_eq!(button.text().await.unwrap(), anyway);
             button.click().await.unwrap();
