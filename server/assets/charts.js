@@ -93,7 +93,7 @@ export function drawCurves(container, valuation) {
   // The figures must be in the page before their width is known.
   container.replaceChildren(...figures);
   charts.forEach(([title, points], at) => {
-    figures[at].append(lineChart(figures[at], title, points, valuation), tableOf(points, valuation));
+    figures[at].append(lineChart(figures[at], title, points, valuation), tableOf(title, points, valuation));
   });
 }
 
@@ -142,11 +142,13 @@ function ticksOf(least, most) {
   return [ticks, Math.max(most, ticks[ticks.length - 1])];
 }
 
-function tableOf(points, valuation) {
+function tableOf(title, points, valuation) {
   const cell = (name, text, scope) => element(name, scope ? { scope, textContent: text } : { textContent: text });
   const rows = points.map(({ name, price, low, high }) => element("tr", {}, cell("th", name, "row"),
     cell("td", money(price, valuation)), cell("td", money(low, valuation)), cell("td", money(high, valuation))));
   const head = element("tr", {}, element("td", {}), ...[words().expected, words().from, words().to].map((text) => cell("th", text, "col")));
   const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
-  return element("details", {}, element("summary", { textContent: words().values }), element("div", { className: "wide" }, table));
+  // Wide tables scroll, by keyboard too.
+  const frame = element("div", { className: "wide", tabIndex: 0, role: "group", ariaLabel: `${title}: ${words().values}` }, table);
+  return element("details", {}, element("summary", { textContent: words().values }), frame);
 }
