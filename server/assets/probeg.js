@@ -4,6 +4,9 @@ const byId = (id) => document.getElementById(id);
 
 let language = localStorage.getItem("language") === "en" ? "en" : "ru";
 let answer = null;
+// The tasks that have a model, and the chosen one.
+let tasks = [];
+let task = null;
 // The number of submissions and edits of the form, to detect outdated responses.
 let revision = 0;
 const words = () => WORDS[language];
@@ -16,7 +19,34 @@ function element(name, properties, ...children) {
 
 function labelOf(field) {
   const column = COLUMNS.find(({ name }) => name === field);
-  return column ? column.label[language] : field;
+  if (!column) {
+    return field;
+  }
+  const label = column.label[language];
+  const isInMiles = task && task.columns.some(({ name, unit }) => name === field && unit === "miles");
+  return isInMiles ? label.replace(/(км|km)$/, words().miles) : label;
+}
+
+/** Finds out which tasks there are, and lets the user choose if there are several. */
+async function loadTasks() {
+  const response = await call("/v1/tasks");
+  if (!response.ok) {
+    return;
+  }
+  const list = await response.json();
+  tasks = list.tasks.filter(({ champion }) => champion);
+  const named = new URLSearchParams(location.search).get("task");
+  task = tasks.find(({ name }) => name === named) || tasks.find(({ name }) => name === list.default) || null;
+  byId("choice").hidden = tasks.length < 2;
+  translate();
+}
+
+/** The path with the chosen task, unless it is the only one. */
+function inTask(path) {
+  if (!task || tasks.length < 2) {
+    return path;
+  }
+  return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ task: task.name })}`;
 }
 
 function buildFields() {
@@ -40,9 +70,14 @@ function translate() {
   for (const node of document.querySelectorAll("[data-word]")) {
     node.textContent = words()[node.dataset.word];
   }
-  for (const { name, required, label } of COLUMNS) {
-    byId(`label-${name}`).textContent = required ? `${label[language]} (${words().required})` : label[language];
+  for (const { name, required } of COLUMNS) {
+    byId(`label-${name}`).textContent = required ? `${labelOf(name)} (${words().required})` : labelOf(name);
   }
+  byId("task").replaceChildren(...tasks.map(({ name, market, target, symbol }) =>
+    element("option", {
+      value: name, selected: task !== null && task.name === name,
+      textContent: `${market.toUpperCase()}: ${words().targets[target]}, ${symbol} (${name})`,
+    })));
   const other = language === "ru" ? "en" : "ru";
   byId("language").textContent = other === "en" ? "English" : "Русский";
   byId("language").lang = other;
@@ -84,7 +119,7 @@ async function loadKnown() {
   }
   queries.push("");
   for (const query of queries) {
-    const response = await call(`/v1/vocabulary${query}`);
+    const response = await call(inTask(`/v1/vocabulary${query}`));
     if (response.status === 404) {
       continue;
     }
@@ -168,11 +203,17 @@ function nearestIn(message) {
   return nearest && nearest[1];
 }
 
-function money(amount) {
-  const format = { style: "currency", currency: "RUB", maximumFractionDigits: 0 };
+/** An amount in the unit of a valuation, rounded like its price; a difference has a sign. */
+function money(amount, valuation, isDifference = false) {
   // More significant digits would suggest more precision than the model has.
-  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(amount, 1))) - 3);
-  return new Intl.NumberFormat(words().date, format).format(Math.round(amount / step) * step);
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(valuation.price, 1))) - 3);
+  const rounded = Math.round(amount / step) * step;
+  const signDisplay = isDifference ? "exceptZero" : "auto";
+  if (valuation.unit === "days") {
+    return words().days(new Intl.NumberFormat(words().date, { signDisplay }).format(Math.round(amount)));
+  }
+  const format = { style: "currency", currency: valuation.currency, maximumFractionDigits: 0, signDisplay };
+  return new Intl.NumberFormat(words().date, format).format(rounded);
 }
 
 function percent(share, digits) {
@@ -202,13 +243,22 @@ function show(valuation) {
   answer = valuation;
   byId("empty").hidden = true;
   byId("valuation").hidden = false;
-  byId("price").textContent = money(valuation.price);
-  byId("range").textContent = words().range(percent(valuation.level, 0), money(valuation.low), money(valuation.high));
+  byId("price").textContent = money(valuation.price, valuation);
+  byId("range").textContent = words().range(percent(valuation.level, 0), money(valuation.low, valuation), money(valuation.high, valuation));
   const width = valuation.high - valuation.low;
   byId("scale").value = width > 0 ? (100 * (valuation.price - valuation.low)) / width : 50;
-  byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
-  const rows = (valuation.factors || []).filter((factor) => Math.abs(factor.effect) >= 0.001);
-  byId("factors").tBodies[0].replaceChildren(...rows.map(factorRow));
+  const warnings = valuation.warnings.filter(({ code }) => code !== "comparables_unavailable");
+  byId("warnings").replaceChildren(...warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
+  const factors = (valuation.factors || []).filter(({ code }) => code === "raises" || code === "lowers");
+  byId("factors").tBodies[0].replaceChildren(
+    row(words().usual, money(valuation.baseline.price, valuation)),
+    ...factors.map((factor) => factorRow(factor, valuation)),
+    row(words().total, money(valuation.price, valuation)));
+  const [next] = valuation.narrow || [];
+  byId("next").textContent = next ? words().next(labelOf(next.field), percent(next.share, 0)) : "";
+  const similar = valuation.comparables || [];
+  byId("similar").hidden = similar.length === 0;
+  byId("similar").querySelector("tbody").replaceChildren(...similar.map((car) => similarRow(car, valuation)));
   byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
 }
 
@@ -225,17 +275,28 @@ function remark(warning, valuation) {
   return words().unknown && value ? words().unknown(label, value, nearestIn(warning.message)) : warning.message;
 }
 
-function factorRow(factor) {
-  const name = labelOf(factor.field);
-  const head = element("th", { scope: "row", textContent: `${name}: ${factor.value}` });
-  const direction = factor.effect > 0 ? "up" : "down";
-  return element("tr", {}, head, element("td", { className: direction, textContent: percent(factor.effect, 1) }));
+function row(name, text, className = "") {
+  return element("tr", {}, element("th", { scope: "row", textContent: name }), element("td", { className, textContent: text }));
+}
+
+/** What a group of fields adds to the price of the usual car. */
+function factorRow(factor, valuation) {
+  const differing = factor.fields.filter(({ value, reference }) => value !== reference);
+  const texts = differing.map(({ field, value, reference }) =>
+    `${labelOf(field)}: ${reference === null ? value : words().instead(value, reference)}`);
+  return row(texts.join("; "), money(factor.amount, valuation, true), factor.amount > 0 ? "up" : "down");
+}
+
+function similarRow(car, valuation) {
+  const distance = `${new Intl.NumberFormat(words().date).format(car.mileage)} ${labelOf("mileage").split(", ")[1] || ""}`;
+  const parts = [car.year, distance, car.vehicle_generation, car.transmission, car.region, car.listing_date && day(car.listing_date)];
+  return row(parts.filter(Boolean).join(" · "), `${money(car.price, valuation)} → ${money(car.adjusted_price, valuation)}`);
 }
 
 /** Asks the server about the car in the form. */
 async function ask(parameters) {
   try {
-    const response = await call(`/v1/valuations?explain=true${parameters}`, {
+    const response = await call(inTask(`/v1/valuations?explain=true&narrow=true&comparables=4${parameters}`), {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing()),
     });
     return { status: response.status, body: await response.json() };
@@ -305,7 +366,7 @@ async function upload(event) {
   button.disabled = true;
   state.textContent = words().working;
   try {
-    const response = await call("/v1/valuations/jobs", { method: "POST", body: form });
+    const response = await call(inTask("/v1/valuations/jobs"), { method: "POST", body: form });
     if (response.ok) {
       await follow(response.headers.get("Location"), state);
     } else {
@@ -320,7 +381,7 @@ async function upload(event) {
 
 async function template(event) {
   event.preventDefault();
-  const response = await call("/v1/valuations/template.xlsx").catch(() => null);
+  const response = await call(inTask("/v1/valuations/template.xlsx")).catch(() => null);
   if (response && response.ok) {
     await save(response, "template.xlsx");
   }
@@ -328,7 +389,15 @@ async function template(event) {
 
 buildFields();
 translate();
-loadKnown().catch(() => {});
+loadTasks().catch(() => {}).then(loadKnown).catch(() => {});
+byId("task").addEventListener("change", () => {
+  task = tasks.find(({ name }) => name === byId("task").value) || null;
+  history.replaceState(null, "", `?${new URLSearchParams({ task: task.name })}`);
+  revision += 1;
+  forget();
+  translate();
+  loadKnown().catch(() => {});
+});
 byId("car").addEventListener("submit", (event) => {
   event.preventDefault();
   value(event.submitter || event.target.querySelector("[type=submit]"));

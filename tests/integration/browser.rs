@@ -8,7 +8,8 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::market::{Home, block_on, server};
+use crate::market::{Home, Server, block_on, server};
+use crate::tasks;
 
 /// A chromedriver process.
 struct Driver {
@@ -187,6 +188,46 @@ fn the_page_shows_the_price_in_view() {
             let focused = "return document.activeElement.id";
             assert_eq!(browser.execute(focused, Vec::new()).await.unwrap(), json!("result-title"));
         }
+        assert_no_external_requests(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_values_for_the_chosen_task() {
+    let driver = Driver::start();
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "1500"]);
+    tasks::train(&home, "price");
+    home.ok(&["import", "--market", "gb", &home.write("cars.csv", tasks::british(900))]);
+    tasks::train(&home, "gb-price");
+    let server = Server::start(&home);
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.set_window_size(390, 844).await.unwrap();
+        browser.goto(&server.url("/")).await.unwrap();
+        wait_for(&browser, "return document.querySelectorAll('#task option').length === 2").await;
+        let choose = "const task = document.getElementById('task'); task.value = 'gb-price';
+            task.dispatchEvent(new Event('change'))";
+        browser.execute(choose, Vec::new()).await.unwrap();
+        let label = "return document.getElementById('label-mileage').innerText";
+        assert!(wait_for(&browser, label).await.as_str().unwrap().contains("мили"));
+        // The choice is in the address.
+        browser.refresh().await.unwrap();
+        wait_for(&browser, "return document.getElementById('task').value === 'gb-price'").await;
+        for (field, value) in [("brand", "Ford"), ("model", "Fiesta"), ("year", "2016"), ("mileage", "31000")] {
+            fill(&browser, field, value).await;
+        }
+        submit(&browser).await;
+        let price = wait_for(&browser, PRICE).await;
+        assert!(price.as_str().unwrap().contains('£'), "{price}");
+        let factors = wait_for(&browser, "return document.getElementById('factors').innerText").await;
+        let factors = factors.as_str().unwrap();
+        assert!(factors.contains("Обычная такая машина") && factors.contains('£'), "{factors}");
+        let similar = wait_for(&browser, "return document.getElementById('similar').innerText").await;
+        assert!(similar.as_str().unwrap().contains("мили"), "{similar}");
+        let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(browser.execute(overflow, Vec::new()).await.unwrap(), json!(0));
         assert_no_external_requests(&browser, &server.address).await;
         browser.close().await.unwrap();
     });

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::market::{Home, SMALL, Server, block_on, rio};
 
 /// British listings as CSV, the same for every call. Every third car has a sale price.
-fn british(rows: u32) -> String {
+pub fn british(rows: u32) -> String {
     let mut csv =
         "Make,Model,Registration year,Miles,Fuel,Gearbox,Engine size,Price (£),Sold price,Days on market\n".to_owned();
     for row in 0..rows {
@@ -31,7 +31,7 @@ fn card(home: &Home, task: &str) -> Value {
     card
 }
 
-fn train(home: &Home, task: &str) {
+pub fn train(home: &Home, task: &str) {
     home.ok(&[&["train", "--task", task, "--promote", "--set=backtest=false", "--set=refit=false"], SMALL.as_slice()]
         .concat());
 }
