@@ -131,7 +131,7 @@ impl TrainingProgress {
             Progress::Evaluating => self.line("evaluating"),
             Progress::Agreed(difference) => {
                 self.line(&format!(
-                    "the exported file agrees with the network up to a relative difference of {difference:.1e}"
+                    "the exported file agrees with the trained model up to a relative difference of {difference:.1e}"
                 ));
                 self.bar.finish_and_clear();
             }

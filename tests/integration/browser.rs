@@ -341,6 +341,7 @@ fn the_page_values_for_the_chosen_task() {
     let server = Server::start(&home);
     block_on(async {
         let browser = driver.open_browser().await;
+        driver.set_viewport(&browser, 390, 844).await;
         browser.goto(&server.url("/")).await.unwrap();
         wait_for(&browser, "return document.querySelectorAll('#task option').length === 2").await;
         let choose = "const task = document.getElementById('task'); task.value = 'gb-price';
@@ -363,6 +364,9 @@ fn the_page_values_for_the_chosen_task() {
             let text = text_of(&browser, part).await;
             assert!(text.contains('£') && text.contains("миль"), "{part}: {text}");
         }
+        assert!(text_of(&browser, "factors").await.contains("Обычная такая машина"));
+        let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(browser.execute(overflow, Vec::new()).await.unwrap(), json!(0));
         assert_no_external_requests(&browser, &server.address).await;
         browser.close().await.unwrap();
     });

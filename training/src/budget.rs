@@ -69,3 +69,19 @@ pub fn linear_rows(config: &TrainConfig, bytes_per_row: usize, weights: usize) -
 fn too_small(config: &TrainConfig, minimum: u64) -> Error {
     Error::MemoryTooSmall { memory: config.memory, minimum: ByteSize::mib(minimum.div_ceil(1 << 20)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_linear_model_are_bounded_and_fit_into_the_memory() {
+        let linear = |memory| TrainConfig { family: Family::Linear, memory, ..TrainConfig::default() };
+        let rows = |memory| linear_rows(&linear(memory), 100, 10_000);
+        assert_eq!(rows(ByteSize::gib(64)).unwrap(), 1 << 18);
+        let Err(Error::MemoryTooSmall { minimum, .. }) = rows(ByteSize::mib(1)) else { panic!("1 MiB is enough") };
+        assert!((1 << 14..1 << 15).contains(&rows(minimum).unwrap()));
+        let network = TrainConfig { family: Family::Network, ..linear(ByteSize::mib(1)) };
+        assert_eq!(linear_rows(&network, 100, 10_000).unwrap(), 1 << 14, "a floor takes the fewest rows");
+    }
+}

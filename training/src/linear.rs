@@ -204,3 +204,112 @@ fn graph_weights(config: &TrainConfig, layout: Layout, weights: &[f64], residual
         offsets: config.quantiles.iter().map(offset).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::model::{DERIVED, Encoded, GenerationCounter};
+
+    fn config() -> TrainConfig {
+        TrainConfig { n_bins: 4, ..TrainConfig::default() }
+    }
+
+    /// Statistics with fewer edges than bins, as of a number with few distinct values.
+    fn statistics() -> Statistics {
+        Statistics {
+            cardinalities: vec![2; CATEGORICAL.len()],
+            edges: vec![vec![0.0, 1.0, 3.0, 4.0]; DERIVED],
+            generations: GenerationCounter::default().most_frequent(2),
+            dates: None,
+            log_mean: 0.0,
+            log_deviation: 1.0,
+            falls_with_mileage: true,
+        }
+    }
+
+    /// Random listings, of which each tenth number is missing, encoded and as a design with these targets.
+    fn encoded(rows: usize, target: impl Fn(usize) -> f32) -> (Encoded, Design) {
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let ids: Vec<i64> = (0..rows * CATEGORICAL.len()).map(|_| random.random_range(0..=2)).collect();
+        let number = |_| if random.random_bool(0.1) { f32::NAN } else { random.random_range(-1.0..5.0) };
+        let numbers: Vec<f32> = (0..rows * NUMERIC.len()).map(number).collect();
+        let device = Device::flex();
+        let ids = Tensor::from_data(TensorData::new(ids, [rows, CATEGORICAL.len()]), &device);
+        let numbers = Tensor::from_data(TensorData::new(numbers, [rows, NUMERIC.len()]), &device);
+        let encoded = Preprocessing::init(&config(), &statistics(), &device).encode(&ids, &numbers);
+        let layout = Layout { categories: 3 * CATEGORICAL.len(), bins: config().n_bins };
+        let mut design = Design::new(layout);
+        design.add(encoded.clone(), (0..rows).map(target));
+        (encoded, design)
+    }
+
+    fn random_weights(width: usize) -> Vec<f64> {
+        let mut random = ChaCha8Rng::seed_from_u64(2);
+        (0..width).map(|_| random.random_range(-1.0..1.0)).collect()
+    }
+
+    #[test]
+    fn the_graph_predicts_the_same_as_the_regression() {
+        let (encoded, design) = encoded(200, |_| 0.0);
+        let weights = random_weights(design.layout().width());
+        let levels = config().quantiles;
+        // The residual of each level is the level minus a half, so the median is the prediction itself.
+        let graph = graph_weights(&config(), design.layout(), &weights, &[-0.5, 0.5]);
+        let quantiles = LinearModel::new(CATEGORICAL.len(), graph, &Device::flex()).forward(encoded);
+        let quantiles: Vec<f32> = quantiles.into_data().iter().collect();
+        for (row, residual) in quantiles.chunks(levels.len()).zip(design.residuals(&weights)) {
+            for (quantile, level) in row.iter().zip(&levels) {
+                let expected = -residual + level - 0.5;
+                assert!((f64::from(*quantile) - expected).abs() < 1e-4, "{quantile} instead of {expected}");
+            }
+            assert!(row.is_sorted_by(|low, high| low < high), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_ridge_with_hardly_any_penalty_recovers_a_linear_function() {
+        let (_, untargeted) = encoded(2000, |_| 0.0);
+        let weights = random_weights(untargeted.layout().width());
+        let predicted: Vec<f64> = untargeted.residuals(&weights).map(|residual| -residual).collect();
+        #[expect(clippy::cast_possible_truncation, reason = "targets are in single precision")]
+        let (_, design) = encoded(2000, |row| predicted[row] as f32);
+        let error = |penalty| {
+            let mut fitted = vec![0.0; weights.len()];
+            Ridge { design: &design, penalty }.solve(&mut fitted);
+            Candidate::new(penalty, fitted, &design).error
+        };
+        let [exact, shrunk] = [1e-3, 1e3].map(error);
+        assert!(exact < 1e-2, "{exact}");
+        assert!(shrunk > 10.0 * exact, "{shrunk} and {exact}");
+        assert_eq!(error(1.0).to_bits(), error(1.0).to_bits());
+    }
+
+    #[test]
+    fn the_price_never_rises_with_the_mileage() {
+        let (_, design) = encoded(200, |_| 0.0);
+        let layout = design.layout();
+        let original = random_weights(layout.width());
+        let mut weights = original.clone();
+        keep_falling(&mut weights, &design);
+        let first = layout.number(TRUNK);
+        assert!(weights[first..=first + layout.bins].is_sorted_by(|near, far| near >= far), "{weights:?}");
+        let is_same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits();
+        assert!(weights[..first].iter().zip(&original).all(is_same), "other weights stay");
+        assert!(
+            is_same((&weights[first + layout.bins + 1], &original[first + layout.bins + 1])),
+            "as does a missing one"
+        );
+    }
+
+    #[test]
+    fn rising_values_are_pooled_by_weight() {
+        let mut values = [5.0, 1.0, 4.0, 3.0, 0.0];
+        make_descending(&mut values, &[1.0, 2.0, 1.0, 1.0, 0.0]);
+        // 1 and 4 become their weighted mean of 2, which 3 raises to 2.25.
+        for (value, expected) in values.iter().zip([5.0, 2.25, 2.25, 2.25, 0.0]) {
+            assert!((value - expected).abs() < 1e-12, "{values:?}");
+        }
+    }
+}
