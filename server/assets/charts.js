@@ -4,6 +4,8 @@ import { drawn, element, unitOf, words } from "./page.js";
 
 const MAX_WIDTH = 640;
 const widthOf = (container) => Math.max(200, Math.min(container.clientWidth || MAX_WIDTH, MAX_WIDTH));
+// Half the width of a text, as letters of 12 pixels have on average.
+const halfOf = (text) => 3.8 * text.length;
 const point = (x, y) => `${x.toFixed(1)},${y.toFixed(1)}`;
 
 /** The distribution of prices: its density, the range, the price and, if any, the asking price. */
@@ -31,20 +33,23 @@ export function drawDistribution(container, valuation) {
     return [point(x(from), floor), ...within.map((price) => point(x(price), y(price))), point(x(to), floor)].join(" ");
   };
   const mark = (price, name) => drawn("line", { class: name, x1: x(price), x2: x(price), y1: top - 4, y2: floor });
-  const label = (price, where, text, name = "") => {
-    const anchor = x(price) < 50 ? "start" : x(price) > width - 50 ? "end" : "middle";
-    return drawn("text", { x: x(price), y: where, "text-anchor": anchor, class: name }, text);
+  const label = (at, where, text, name = "") => {
+    const middle = Math.max(halfOf(text), Math.min(at, width - halfOf(text)));
+    return drawn("text", { x: middle, y: where, "text-anchor": "middle", class: name }, text);
   };
+  const between = (x(valuation.low) + x(valuation.high)) / 2;
   const texts = [valuation.low, valuation.price, valuation.high].map((price) => money(price, valuation));
   const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "distribution" },
     drawn("title", {}, words().distribution(texts[0], texts[1], texts[2], asked && exactly(asked, valuation))),
     drawn("polygon", { class: "outside", points: area(first, last) }),
     drawn("polygon", { class: "inside", points: area(valuation.low, valuation.high) }),
     drawn("line", { class: "axis", x1: 0, x2: width, y1: floor, y2: floor }),
-    mark(valuation.price, "own"), label(valuation.price, top - 9, texts[1], "strong"),
-    label(valuation.low, floor + 17, texts[0]), label(valuation.high, floor + 17, texts[2]));
+    mark(valuation.price, "own"), label(x(valuation.price), top - 9, texts[1], "strong"),
+    // The ends of a narrow range are written apart.
+    label(Math.min(x(valuation.low), between - halfOf(texts[0]) - 4), floor + 17, texts[0]),
+    label(Math.max(x(valuation.high), between + halfOf(texts[2]) + 4), floor + 17, texts[2]));
   if (asked) {
-    picture.append(mark(asked, "asked"), label(asked, floor + 36, words().askedFor(exactly(asked, valuation)), "asked"));
+    picture.append(mark(asked, "asked"), label(x(asked), floor + 36, words().askedFor(exactly(asked, valuation)), "asked"));
   }
   container.replaceChildren(picture);
 }
@@ -119,7 +124,7 @@ function lineChart(container, title, points, valuation) {
   let free = 0;
   for (const { x: at, price, label, isOwn } of points) {
     picture.append(drawn("circle", { class: isOwn ? "dot own" : "dot", cx: x(at), cy: y(price), r: isOwn ? 5 : 2.5 }));
-    const half = label.length * 3.6;
+    const half = halfOf(label);
     const middle = Math.min(x(at), width - half);
     // A label is left out where it would overlap the one before.
     if (middle - half >= free) {
