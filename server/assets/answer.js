@@ -66,7 +66,7 @@ export function show(valuation) {
   const [low, high] = [money(valuation.low, valuation), money(valuation.high, valuation)];
   byId("summary").textContent = summaryOf(valuation.car);
   byId("price").textContent = price;
-  byId("range").textContent = rangeText()(percent(valuation.level), low, high);
+  byId("range").textContent = words().range(percent(valuation.level), low, high);
   byId("bar-price").textContent = price;
   byId("bar-range").textContent = `${low} – ${high}`;
   // Printed pages and bookmarks have this title.
@@ -90,11 +90,6 @@ export function draw() {
     drawDistribution(byId("distribution"), answer);
     drawCurves(byId("charts"), answer);
   }
-}
-
-function rangeText() {
-  const target = page.task ? page.task.target : "price";
-  return { sale_price: words().soldRange, days_listed: words().daysRange }[target] || words().range;
 }
 
 function titleOf(car) {

@@ -11,7 +11,12 @@ export const page = {
   task: null,
 };
 
-export const words = () => WORDS[page.language];
+/** The texts in the language of the page, for what the task predicts. */
+export function words() {
+  const texts = WORDS[page.language];
+  const variant = page.task && texts.variants[page.task.target];
+  return variant ? { ...texts, ...variant } : texts;
+}
 
 export function element(name, properties, ...children) {
   const made = Object.assign(document.createElement(name), properties);

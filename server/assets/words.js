@@ -18,8 +18,6 @@ export const WORDS = {
     targets: { price: "цена в объявлении", sale_price: "цена продажи", days_listed: "дней в продаже" },
     miles: "мили", milesOf: (count) => plural(count, "миля", "мили", "миль"), days: (count, shown) => `${shown} ${Number.isInteger(count) ? plural(Math.abs(count), "день", "дня", "дней") : "дня"}`,
     range: (level, low, high) => `${level} таких машин предлагают за ${low} – ${high}`,
-    soldRange: (level, low, high) => `${level} таких машин продают за ${low} – ${high}`,
-    daysRange: (level, low, high) => `${level} таких машин продаются за ${low} – ${high}`,
     distribution: (low, price, high, asked) =>
       `Как распределены цены таких машин: чаще всего около ${price}, обычно от ${low} до ${high}${asked ? `; предлагают за ${asked}` : ""}.`,
     confidence: { high: "Цена надёжная", medium: "Цена довольно надёжная", low: "Цена приблизительная" },
@@ -52,7 +50,7 @@ export const WORDS = {
     curves: "А если…", byMileage: (unit) => `…пробег другой, ${unit}`, byYears: (yearly) => `…продавать позже (${yearly} в год)`,
     byDate: "…на рынке прошлых лет", now: "сейчас",
     years: (count) => `через ${count} ${plural(count, "год", "года", "лет")}`,
-    values: "Числа таблицей", expected: "Цена", from: "от", to: "до", day: "День",
+    values: "Числа таблицей", expected: "Ожидается", from: "от", to: "до",
     model: (version, date) => `Модель ${version}, цена на ${date}`,
     unknown: (field, value, nearest) =>
       `${field}: «${value}» нет среди известных значений${nearest ? ` (может быть, ${nearest}?)` : ""}, машина оценена без него.`,
@@ -82,6 +80,25 @@ export const WORDS = {
       "no-room": "На сервере нет места для файла. Попробуйте позже.", "timed-out": "Сервер не успел ответить. Попробуйте ещё раз.",
       draining: "Сервер перезапускается. Попробуйте ещё раз.", other: "Не получилось. Попробуйте ещё раз.",
     },
+    // What differs where something else than an asking price is predicted.
+    variants: {
+      sale_price: { range: (level, low, high) => `${level} таких машин продают за ${low} – ${high}` },
+      days_listed: {
+        title: "Как долго продаётся подержанная машина", empty: "Здесь появятся срок, диапазон и то, что на него влияет.",
+        range: (level, low, high) => `${level} таких машин продаются за ${low} – ${high}`,
+        distribution: (low, days, high) => `Как распределены сроки продажи таких машин: чаще всего около ${days}, обычно от ${low} до ${high}.`,
+        confidence: { high: "Срок надёжный", medium: "Срок довольно надёжный", low: "Срок приблизительный" },
+        factors: "Из чего складывается срок",
+        baseline: {
+          listings: (count) => `От обычной машины этой модели и года (по ${count} ${plural(count, "объявлению", "объявлениям", "объявлениям")}) — к этой. Дни складываются в срок.`,
+          assumed: "Таких объявлений мало, поэтому сравниваем с машиной, у которой обычный пробег для её возраста. Дни складываются в срок.",
+        },
+        model: (version, date) => `Модель ${version}, срок на ${date}`,
+        outdated: (newest, date) =>
+          `Самое новое объявление, на котором основан срок, — от ${newest}. С тех пор рынок мог измениться, поэтому на ${date} диапазон шире.`,
+        withoutSimilar: "Похожие объявления сейчас недоступны; на срок это не влияет.",
+      },
+    },
   },
   en: {
     locale: "en-GB",
@@ -94,8 +111,6 @@ export const WORDS = {
     targets: { price: "asking price", sale_price: "sale price", days_listed: "days listed" },
     miles: "miles", milesOf: (count) => (count === 1 ? "mile" : "miles"), days: (count, shown) => `${shown} ${Math.abs(count) === 1 ? "day" : "days"}`,
     range: (level, low, high) => `${level} of such cars are offered for ${low} – ${high}`,
-    soldRange: (level, low, high) => `${level} of such cars are sold for ${low} – ${high}`,
-    daysRange: (level, low, high) => `${level} of such cars are listed for ${low} – ${high}`,
     distribution: (low, price, high, asked) =>
       `How the prices of such cars are distributed: mostly about ${price}, usually from ${low} to ${high}${asked ? `; offered for ${asked}` : ""}.`,
     confidence: { high: "A reliable price", medium: "A fairly reliable price", low: "A rough price" },
@@ -128,7 +143,7 @@ export const WORDS = {
     curves: "What if…", byMileage: (unit) => `…the mileage were different, ${unit}`, byYears: (yearly) => `…you sell later (${yearly} a year)`,
     byDate: "…in the market of earlier years", now: "now",
     years: (count) => `in ${count} ${count === 1 ? "year" : "years"}`,
-    values: "The figures as a table", expected: "Price", from: "from", to: "to", day: "Day",
+    values: "The figures as a table", expected: "Expected", from: "from", to: "to",
     model: (version, date) => `Model ${version}, price as of ${date}`,
     unknown: (field, value, nearest) =>
       `${field}: "${value}" is not among the known values${nearest ? ` (did you mean ${nearest}?)` : ""}; the car was valued without it.`,
@@ -157,6 +172,24 @@ export const WORDS = {
       "database-away": "The database is not available at the moment. Try again later.", overloaded: "The server is overloaded. Try again in a second.",
       "no-room": "The server has no room for the file. Try again later.", "timed-out": "The server took too long. Try again.",
       draining: "The server is restarting. Try again.", other: "That did not work. Try again.",
+    },
+    variants: {
+      sale_price: { range: (level, low, high) => `${level} of such cars are sold for ${low} – ${high}` },
+      days_listed: {
+        title: "How long a used car is listed", empty: "The time, its range and what moves it will appear here.",
+        range: (level, low, high) => `${level} of such cars are listed for ${low} – ${high}`,
+        distribution: (low, days, high) => `How long such cars are listed: mostly about ${days}, usually from ${low} to ${high}.`,
+        confidence: { high: "A reliable time", medium: "A fairly reliable time", low: "A rough time" },
+        factors: "What the time is made of",
+        baseline: {
+          listings: (count) => `From the usual car of this model and year (${count} ${count === 1 ? "listing" : "listings"}) to this one. The days add up to the time.`,
+          assumed: "There are few such listings, so this compares with a car of the usual mileage for its age. The days add up to the time.",
+        },
+        model: (version, date) => `Model ${version}, time as of ${date}`,
+        outdated: (newest, date) =>
+          `The newest listing behind this time is of ${newest}. The market may have changed since, so the range for ${date} is wider.`,
+        withoutSimilar: "Similar listings are not available at the moment; the time does not depend on them.",
+      },
     },
   },
 };
