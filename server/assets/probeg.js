@@ -9,6 +9,8 @@ import { say, template, translateState, upload } from "./workbook.js";
 const EXTRAS = "explain=true&comparables=6&narrow=true&curves=true";
 // The number of submissions and edits of the form, to detect outdated answers.
 let revision = 0;
+// Whether the user has edited the car of the address.
+let isEdited = false;
 
 function translate() {
   document.documentElement.lang = page.language;
@@ -42,7 +44,7 @@ function marketName(market) {
   return new Intl.DisplayNames([page.language], { type: "region" }).of(region) || region;
 }
 
-/** Finds out which tasks there are, and lets the user choose if there are several. */
+/** Finds out which tasks there are, and lets the user choose if there are several. Returns whether the key, if needed, is right. */
 async function loadTasks() {
   const response = await call("/v1/tasks");
   if (response.ok) {
@@ -52,6 +54,7 @@ async function loadTasks() {
   }
   chooseTask();
   byId("choice").hidden = page.tasks.length < 2;
+  return response.status !== 401;
 }
 
 /** The task that the address names, or else the default. */
@@ -133,6 +136,7 @@ async function settle() {
 }
 
 function edited() {
+  isEdited = true;
   revision += 1;
   forget();
 }
@@ -147,10 +151,13 @@ async function open() {
   await settle();
 }
 
+/** Loads what the page needs, again once a key is entered. */
 async function start() {
-  await loadTasks().catch(() => {});
+  const isAllowed = await loadTasks().catch(() => true);
   translate();
-  await (revision === 0 ? settle() : loadKnown().catch(() => {}));
+  if (isAllowed) {
+    await (isEdited ? loadKnown().catch(() => {}) : settle());
+  }
 }
 
 buildFields();
