@@ -175,7 +175,7 @@ impl Snapshot {
         if task.target != Column::Price || !task.conditions.is_empty() {
             let selection = Selection::new(task)?;
             let view = format!(
-                "CREATE TEMPORARY VIEW listings AS SELECT id, content_hash, listing_group, source, {} FROM {}.listings WHERE {}",
+                "CREATE TEMPORARY VIEW listings AS SELECT id, content_hash, listing_group, bucket, car_group, source, {} FROM {}.listings WHERE {}",
                 selection.column_names(),
                 schema(database.market()),
                 selection.condition

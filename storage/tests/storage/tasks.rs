@@ -74,6 +74,28 @@ async fn a_task_has_the_listings_with_its_target_that_meet_its_conditions() {
 }
 
 #[tokio::test]
+async fn a_report_describes_the_listings_of_its_task() {
+    let (database, _) = database().await;
+    import(&database, &sold(0..300)).await;
+    let sale_price = Task::of_market(Market::russia(), Column::SalePrice);
+    let conditions = vec!["year>=2010".to_owned()];
+    let some = Task::new("some", Market::russia().clone(), Column::Price, conditions).unwrap();
+    for (task, rows) in [(Task::price(), 300), (sale_price, 100), (some, 150)] {
+        let mut snapshot = Snapshot::begin_for_report(&database, &task).await.unwrap();
+        assert_eq!(snapshot.overview().await.unwrap().rows, rows);
+        let sources = snapshot.sources(5).await.unwrap();
+        snapshot.months().await.unwrap();
+        snapshot.absences(&sources).await.unwrap();
+        snapshot.repeats().await.unwrap();
+        snapshot.suspicions().await.unwrap();
+        let sample = snapshot.sample(1000).await.unwrap();
+        let targets = (0..sample.listings.len()).map(|row| sample.listings.target(row));
+        let lowest = targets.fold(f64::INFINITY, f64::min);
+        assert_eq!(lowest < 499_000.0, task.target == Column::SalePrice, "{lowest}");
+    }
+}
+
+#[tokio::test]
 async fn outcomes_distinguish_listings() {
     let (database, _) = database().await;
     import(&database, &rows(0..30)).await;
