@@ -1,5 +1,6 @@
 //! `probeg sweep`: searches over hyperparameters.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use storage::{Sweep, Trial, TrialOutcome, TrialStatus};
 use training::TrainConfig;
 use training::sweep::{self, Space, SweepProgress, SweepRequest, importance, observations};
-use training::train::RunContext;
+use training::train::{Progress, RunContext};
 
 use super::train::{RETRY_FOR, read_config};
 use crate::context::{Context, today};
@@ -122,7 +123,12 @@ fn work(process: &Process, arguments: &Work) -> Result<()> {
         retry_for: Duration::from_secs(*retry_for),
         today: today(),
         stop: context.stop.flag(),
-        report: &|event| progress.show(event),
+        report: &|event| {
+            // A line per trial is enough.
+            if matches!(event, Progress::Step(_)) {
+                progress.show(event);
+            }
+        },
     };
     let sweep = sweep::start_or_join(&request, run_context)?;
     let worker = format!("{}, process {}", host(), std::process::id());
@@ -268,8 +274,10 @@ fn shares(sweep: &Sweep, trials: &[Trial]) -> Vec<(String, f64)> {
 
 /// The settings of a trial, as `--set` takes them.
 fn settings_of(settings: &Value) -> String {
-    let settings = settings.as_object().into_iter().flatten();
+    // The database orders names by their length.
+    let settings: BTreeMap<&String, &Value> = settings.as_object().into_iter().flatten().collect();
     settings
+        .into_iter()
         .map(|(name, value)| match value.as_f64().filter(|_| value.is_f64()) {
             Some(number) if number != 0.0 && number.abs() < 0.01 => format!("{name}={number:.3e}"),
             Some(number) => format!("{name}={number:.4}"),

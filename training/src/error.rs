@@ -1,6 +1,7 @@
 //! Errors of training, evaluation and imports.
 
 use crate::config::ConfigError;
+use crate::sweep::SpaceError;
 
 /// An error of training, evaluation or an import.
 #[derive(Debug, thiserror::Error)]
@@ -150,7 +151,7 @@ pub enum Error {
     TrialTaken(i32),
     /// The space of a sweep.
     #[error(transparent)]
-    Space(#[from] crate::sweep::SpaceError),
+    Space(Box<SpaceError>),
     /// There is a sweep of this name with another space, configuration or task.
     #[error(
         "there is a sweep {name} with another {difference}; to go on with it, use the same; to start another one, choose \
@@ -212,6 +213,12 @@ impl Error {
             Self::Storage(error) => !matches!(error, storage::Error::ListingsMoved),
             _ => false,
         }
+    }
+}
+
+impl From<SpaceError> for Error {
+    fn from(cause: SpaceError) -> Self {
+        Self::Space(Box::new(cause))
     }
 }
 

@@ -192,10 +192,8 @@ pub fn work(sweep: &Sweep, worker: &str, context: RunContext<'_>, report: &dyn F
         };
         let finished = retry_while_unavailable(retry_for, async || sweeps.finish(claim, &outcome).await);
         let number = trial.number;
-        report(match context.block_on(finished)? {
-            true => SweepProgress::Ended { number, outcome },
-            false => SweepProgress::Lost(number),
-        });
+        let is_ended = context.block_on(finished)?;
+        report(if is_ended { SweepProgress::Ended { number, outcome } } else { SweepProgress::Lost(number) });
     }
 }
 

@@ -8,7 +8,7 @@ use storage::{Claim, Database, NewRun, NewSweep, Sweep, Taken, Trial, TrialOutco
 
 use crate::sandbox::database;
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// A lease that is over at once.
 const NONE: Duration = Duration::ZERO;
 

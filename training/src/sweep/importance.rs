@@ -30,14 +30,12 @@ pub fn importance(space: &Space, trials: &[Observation]) -> Vec<(String, f64)> {
     let mut shares: Vec<(String, f64)> = Vec::new();
     for dimension in space.dimensions() {
         let value_of = |trial: &Observation| trial.settings.get(&dimension.name).cloned();
-        let edges = match dimension.values {
-            Values::Choice(_) => Vec::new(),
-            _ => {
-                let mut numbers: Vec<f64> = ended.iter().filter_map(|(trial, _)| number(&value_of(trial)?)).collect();
-                numbers.sort_unstable_by(f64::total_cmp);
-                quantile::bin_edges(&numbers, BINS)
-            }
-        };
+        let mut edges = Vec::new();
+        if !matches!(dimension.values, Values::Choice(_)) {
+            let mut numbers: Vec<f64> = ended.iter().filter_map(|(trial, _)| number(&value_of(trial)?)).collect();
+            numbers.sort_unstable_by(f64::total_cmp);
+            edges = quantile::bin_edges(&numbers, BINS);
+        }
         let group = |value: Option<Value>| match value {
             None => "none".to_owned(),
             Some(value) => match number(&value).filter(|_| !edges.is_empty()) {

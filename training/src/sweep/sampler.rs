@@ -134,7 +134,11 @@ impl<'a> Axis<'a> {
     }
 
     /// The value at a position.
-    #[expect(clippy::cast_possible_truncation, reason = "positions are within the range of the values")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "positions are within the range of the values"
+    )]
     fn value(&self, position: f64) -> Value {
         match &self.dimension.values {
             Values::Real { low, high, is_log } => {

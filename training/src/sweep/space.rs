@@ -86,7 +86,7 @@ pub enum SpaceError {
         /// The value.
         value: Value,
         /// Why it is invalid.
-        cause: ConfigError,
+        cause: Box<ConfigError>,
     },
     /// More trials than combinations.
     #[error(
@@ -200,7 +200,7 @@ impl Space {
                 base.with_settings(&settings).map_err(|cause| SpaceError::Value {
                     name: name.clone(),
                     value,
-                    cause,
+                    cause: Box::new(cause),
                 })?;
             }
         }
@@ -222,7 +222,7 @@ impl Dimension {
             (Some(_), ..) => return Err("it has both `values` and bounds; use one of them".to_owned()),
             _ => return Err("it needs `low` and `high`, or `values`".to_owned()),
         };
-        let condition = match when.map(|when| Vec::from_iter(when)).as_deref() {
+        let condition = match when.map(Vec::from_iter).as_deref() {
             None => None,
             Some([(other, Value::Array(values))]) => Some((other.clone(), values.clone())),
             Some([(other, value)]) => Some((other.clone(), vec![value.clone()])),
