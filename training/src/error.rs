@@ -135,7 +135,7 @@ pub enum Error {
     },
     /// The network does not fit into the memory.
     #[error(
-        "--memory {memory} is too small: this configuration needs at least {minimum}; use a larger budget or a smaller network"
+        "--memory {memory} is too small: this configuration needs at least {minimum}; use a larger budget or a smaller model"
     )]
     MemoryTooSmall {
         /// The configured memory.
