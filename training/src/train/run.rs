@@ -9,7 +9,7 @@ use domain::identity::Split;
 use onnx_model::signature::RunSummary;
 use onnx_model::{Model, Signature};
 use serde_json::json;
-use storage::{NewModel, Snapshot, retry_while_unavailable};
+use storage::{Lease, NewModel, Snapshot, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
 use crate::Error;
@@ -17,7 +17,7 @@ use crate::accuracy::MIN_SEGMENT_ROWS;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::{Family, TrainConfig};
 use crate::evaluate::{MAX_ROWS, later_outcomes, trend};
-use crate::learner::{FittedModel, StoppingRule};
+use crate::learner::{FittedModel, LearnerState, StoppingRule};
 use crate::level::{Level, OriginOutcomes, Trend};
 use crate::model::LevelEffect;
 use crate::stream::ListingStream;
@@ -25,7 +25,7 @@ use crate::stream::ListingStream;
 /// The minimum number of listings to train on.
 const MIN_ROWS: u64 = 100;
 /// The shares of the newest dated listings that the backtest holds out, each from a cut day.
-const HELD_OUT_SHARES: [f64; 4] = [0.05, 0.25, 0.5, 0.7];
+pub(super) const HELD_OUT_SHARES: [f64; 4] = [0.05, 0.25, 0.5, 0.7];
 /// The maximum number of members of a backtest model: a few are accurate enough, and much faster.
 const BACKTEST_MEMBERS: usize = 2;
 /// The part of the epochs for which a backtest model is trained.
@@ -42,13 +42,31 @@ pub(super) struct TrainingRun<'a> {
     pub(super) id: i64,
     pub(super) summary: RunSummary,
     pub(super) folder: &'a RunFolder,
+    /// The right to register the version, if the run is split among processes.
+    pub(super) lease: Option<&'a Lease>,
 }
 
-impl TrainingRun<'_> {
-    /// Executes all stages and registers the version.
-    pub(super) fn execute(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
+/// A stage with its preprocessing.
+pub(super) struct PreparedStage {
+    pub(super) stage: Stage,
+    pub(super) prepared: PreparedData,
+    /// The state from which its training is resumed.
+    pub(super) saved: Option<LearnerState>,
+}
+
+/// The training on both splits.
+pub(super) struct Refit {
+    pub(super) stage: PreparedStage,
+    pub(super) config: TrainConfig,
+    pub(super) rule: StoppingRule,
+    pub(super) rows: u64,
+}
+
+impl<'a> TrainingRun<'a> {
+    /// Opens the listings as of the start of the run, or as of now, and completes the configuration with what suits them.
+    pub(super) fn open_stream(&mut self, manifest: Option<RunManifest>) -> Result<ListingStream<'a>, Error> {
         let context = self.context;
-        let RunContext { task, database, handle, report, retry_for, today, stop, .. } = context;
+        let RunContext { task, database, handle, retry_for, today, stop, .. } = context;
         let snapshot = match &manifest {
             Some(manifest) => Snapshot::reopen(database, manifest.extent),
             None => context.block_on(retry_while_unavailable(retry_for, async || {
@@ -68,9 +86,17 @@ impl TrainingRun<'_> {
             None => self.folder.write_manifest(&RunManifest { config: self.config.clone(), today, extent, rows })?,
         }
         self.summary.rows = rows;
-        self.config = self.config.for_rows(rows.train);
+        self.config = self.config.clone().for_rows(rows.train);
         self.summary.config = json!(self.config);
+        Ok(stream)
+    }
 
+    /// Executes all stages and registers the version.
+    pub(super) fn execute(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
+        let context = self.context;
+        let RunContext { database, report, retry_for, .. } = context;
+        let mut stream = self.open_stream(manifest)?;
+        let rows = self.summary.rows;
         let stage = self.prepare_stage(Stage::Training, &self.config, &mut stream)?;
         let floor = match self.config.family {
             Family::Network => Some(self.floor(&stage.prepared, &mut stream)?),
@@ -120,7 +146,7 @@ impl TrainingRun<'_> {
     }
 
     /// The accuracy of the linear model on the test split. A resumed run does not fit it again.
-    fn floor(&self, prepared: &PreparedData, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
+    pub(super) fn floor(&self, prepared: &PreparedData, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
         let floor = if let Some(floor) = self.folder.read_floor()? {
             floor
         } else {
@@ -135,7 +161,7 @@ impl TrainingRun<'_> {
     }
 
     /// Early stopping with a part of the epochs.
-    fn early_stopping(&self, part: usize) -> StoppingRule {
+    pub(super) fn early_stopping(&self, part: usize) -> StoppingRule {
         StoppingRule::EarlyStopping(self.config.epochs.unwrap_or_default().div_ceil(part))
     }
 
@@ -155,7 +181,10 @@ impl TrainingRun<'_> {
         let version =
             retry_while_unavailable(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
                 Some(version) => Ok(version),
-                None => models.register(&model).await,
+                None => match self.lease {
+                    Some(lease) => models.register_leased(&model, lease).await,
+                    None => models.register(&model).await,
+                },
             });
         self.context.block_on(version)
     }
@@ -163,13 +192,19 @@ impl TrainingRun<'_> {
     /// Trains on the training and validation splits, after the latter has determined the number of epochs and the calibration.
     /// The seed is another one, so that a comparison of both networks shows how far prices depend on it.
     fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(PreparedData, FittedModel), Error> {
+        let Refit { stage, config, rule, rows } = self.prepare_refit(epochs, stream)?;
+        self.train_stage(stage, (&config, rule), rows, stream, &mut |_, _| Ok(()))
+    }
+
+    /// Switches the stream to both splits and fits the preprocessing.
+    pub(super) fn prepare_refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<Refit, Error> {
         (self.context.report)(Progress::Refitting(epochs));
         stream.train_on_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
         let config = TrainConfig { seed: self.config.seed.wrapping_add(1), ..self.config.clone() };
         let rule = StoppingRule::Epochs { epochs, annealed_over: self.config.epochs.unwrap_or(epochs) };
         let stage = self.prepare_stage(Stage::Refit, &config, stream)?;
-        self.train_stage(stage, (&config, rule), rows, stream, &mut |_, _| Ok(()))
+        Ok(Refit { stage, config, rule, rows })
     }
 
     /// Trains smaller models on the listings before each of several cut days, and evaluates them on those since.
@@ -192,20 +227,9 @@ impl TrainingRun<'_> {
         number: usize,
         stream: &mut ListingStream<'_>,
     ) -> Result<Option<OriginOutcomes>, Error> {
-        let rows = match count_rows(stream) {
-            Err(Error::TooFewListings { .. }) => return Ok(None),
-            rows => rows?,
+        let Some((prepared, FittedModel { regressor, .. })) = self.train_origin(since, number, stream)? else {
+            return Ok(None);
         };
-        (self.context.report)(Progress::Backtesting(since));
-        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
-        let stage = self.prepare_stage(Stage::Origin(number), &config, stream)?;
-        let (prepared, FittedModel { regressor, .. }) = self.train_stage(
-            stage,
-            (&config, self.early_stopping(BACKTEST_EPOCHS)),
-            rows.train,
-            stream,
-            &mut |_, _| Ok(()),
-        )?;
         let Some(dates) = prepared.statistics.dates else { return Ok(None) };
         let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
         let trend = self.trend(&model, Some(dates), stream)?;
@@ -216,6 +240,24 @@ impl TrainingRun<'_> {
             Ok(rows.len() < MAX_ROWS)
         })?;
         Ok((rows.len() >= MIN_SEGMENT_ROWS).then_some(OriginOutcomes { since, market_as_of, trend, rows }))
+    }
+
+    /// Trains the model on the listings before a cut day; `None` if there are too few.
+    pub(super) fn train_origin(
+        &self,
+        since: NaiveDate,
+        number: usize,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<Option<(PreparedData, FittedModel)>, Error> {
+        let rows = match count_rows(stream) {
+            Err(Error::TooFewListings { .. }) => return Ok(None),
+            rows => rows?,
+        };
+        (self.context.report)(Progress::Backtesting(since));
+        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
+        let stage = self.prepare_stage(Stage::Origin(number), &config, stream)?;
+        let rule = self.early_stopping(BACKTEST_EPOCHS);
+        self.train_stage(stage, (&config, rule), rows.train, stream, &mut |_, _| Ok(())).map(Some)
     }
 
     /// The trend of the market according to a model, on a sample of the validation split.
