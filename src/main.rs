@@ -7,7 +7,6 @@ mod log;
 mod output;
 mod process;
 mod progress;
-#[expect(dead_code, reason = "used by the commands that follow")]
 mod slurm;
 mod variables;
 

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -78,17 +78,17 @@ impl Jobs {
     ///
     /// # Errors
     /// Slurm is not installed, or the folder is not writable.
-    pub fn new(logs: PathBuf, options: Vec<String>) -> Result<Self> {
+    pub fn new(logs: &Path, options: Vec<String>) -> Result<Self> {
         call(Command::new("sbatch").arg("--version"))?;
         let program = std::env::current_exe().context("the path of this program is unknown")?;
         let failed = || format!("{} cannot be created", logs.display());
-        std::fs::create_dir_all(&logs).with_context(failed)?;
+        std::fs::create_dir_all(logs).with_context(failed)?;
         let logs = logs.canonicalize().with_context(failed)?;
         Ok(Self { ids: Vec::new(), program, logs, options })
     }
 
     /// The folder of the jobs' output.
-    pub fn logs(&self) -> &std::path::Path {
+    pub fn logs(&self) -> &Path {
         &self.logs
     }
 
