@@ -38,6 +38,8 @@ mod resume;
 mod slurm;
 #[path = "integration/stops.rs"]
 mod stops;
+#[path = "integration/sweep.rs"]
+mod sweep;
 #[path = "integration/tasks.rs"]
 mod tasks;
 #[path = "integration/up.rs"]

@@ -16,7 +16,7 @@ use crate::output::{err, out};
 use crate::process::Process;
 use cluster::{Cluster, Start};
 use execution::{Options, Retries, Settings, print_result, run_and_report};
-pub use execution::{actor, report_accuracy, train_champion};
+pub use execution::{RETRY_FOR, actor, read_config, report_accuracy, report_floor, train_champion};
 use parts::Part;
 
 #[derive(Debug, Args)]

@@ -101,6 +101,9 @@ pub enum Error {
         "another process has taken over this part of run {0}, since this one did not renew its lease in time; its result is discarded"
     )]
     LeaseLost(i64),
+    /// The sweep does not exist.
+    #[error("there is no sweep {0:?}; see `probeg sweep list`")]
+    NoSweep(String),
     /// The model version does not exist.
     #[error("there is no model version {0}; see `probeg models list`")]
     NoModel(i64),

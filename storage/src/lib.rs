@@ -19,6 +19,7 @@ mod runs;
 mod similar;
 mod snapshot;
 mod spool;
+mod sweeps;
 mod tasks;
 mod transaction;
 
@@ -41,4 +42,5 @@ pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
 pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
+pub use sweeps::{Claim, NewSweep, Sweep, Sweeps, Taken, Trial, TrialOutcome, TrialStatus};
 pub use tasks::Tasks;

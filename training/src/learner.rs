@@ -36,6 +36,8 @@ pub struct FittedModel {
     pub regressor: TabularRegressor,
     /// The epoch of these weights, starting at 1; 0 if it was not trained in epochs.
     pub epoch: usize,
+    /// The validation loss of these weights; NaN if it was not trained in epochs.
+    pub loss: f64,
 }
 
 /// The capacity of the queues between threads.
@@ -48,7 +50,7 @@ pub fn fit(
     saved: Option<LearnerState>,
     callbacks: Callbacks<'_>,
 ) -> Result<FittedModel, Error> {
-    let (preprocessing, epoch, members) = train(task, 0..task.config.k, stream, saved, callbacks)?;
+    let (preprocessing, (epoch, loss), members) = train(task, 0..task.config.k, stream, saved, callbacks)?;
     Ok(FittedModel {
         regressor: TabularRegressor::new(
             preprocessing,
@@ -57,6 +59,7 @@ pub fn fit(
             task.config.quantiles.len(),
         ),
         epoch,
+        loss,
     })
 }
 
@@ -73,6 +76,9 @@ pub fn fit_member(
     Ok(record(&members[0])?)
 }
 
+/// The best epoch and its validation loss.
+type BestEpoch = (usize, f64);
+
 /// Trains the members with these numbers, of which there must be at least one. Returns the best epoch and its weights.
 fn train(
     task: TrainingTask<'_>,
@@ -80,7 +86,7 @@ fn train(
     stream: &mut ListingStream<'_>,
     saved: Option<LearnerState>,
     callbacks: Callbacks<'_>,
-) -> Result<(Preprocessing, usize, Vec<Members>), Error> {
+) -> Result<(Preprocessing, BestEpoch, Vec<Members>), Error> {
     let device = Device::flex();
     device.seed(task.config.seed);
     let preprocessing = Preprocessing::init(task.config, task.statistics, &device);
@@ -102,12 +108,12 @@ fn train(
         members.push(member);
     }
     let shuffle_rows = budget::shuffle_rows(task.config, task.batch_size(), members[0].weight_count())?;
-    let (epoch, members) = if state.is_finished {
-        (state.best_epoch, members.into_iter().map(MemberThread::into_best).collect())
+    let (best, members) = if state.is_finished {
+        ((state.best_epoch, state.best_loss), members.into_iter().map(MemberThread::into_best).collect())
     } else {
         train_members(task, stream, (state, members), shuffle_rows, callbacks)?
     };
-    Ok((preprocessing, epoch, members))
+    Ok((preprocessing, best, members))
 }
 
 fn train_members(
@@ -116,7 +122,7 @@ fn train_members(
     (state, members): (LearnerState, Vec<MemberThread>),
     shuffle_rows: usize,
     callbacks: Callbacks<'_>,
-) -> Result<(usize, Vec<Members>), Error> {
+) -> Result<(BestEpoch, Vec<Members>), Error> {
     std::thread::scope(|scope| {
         let (batch_sender, batches) = crossbeam_channel::bounded(QUEUE);
         let (epoch, position) = (state.epoch, state.position);

@@ -8,6 +8,7 @@ mod lease;
 mod parts;
 mod run;
 mod stage;
+mod trial;
 
 use serde_json::json;
 use storage::{NewRun, RunStatus};
@@ -17,6 +18,7 @@ pub use context::{Progress, RunContext, RunResult};
 use execution::execute_run;
 pub use parts::{PartOutcome, PlannedParts, RunPart, finish, plan, train_part};
 pub(crate) use run::count_rows;
+pub(crate) use trial::{TrialEnd, TrialRun};
 
 use crate::Error;
 use crate::checkpoint::RunFolder;
@@ -36,7 +38,7 @@ pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult,
     let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     let folder = RunFolder::open(home, &run)?;
     report(Progress::Started(id));
-    execute_run(&run, config, folder, None, None, context)
+    execute_run(&run, config, folder, context, |run| run.execute(None))
 }
 
 /// Records a new run, for [`plan`], and returns its number.
@@ -74,5 +76,6 @@ pub fn resume(id: i64, context: RunContext<'_>) -> Result<RunResult, Error> {
     };
     context.block_on(database.runs().resume(id))?;
     report(if manifest.is_some() { Progress::Resumed(id) } else { Progress::Restarted(id) });
-    execute_run(&run, &config, folder, manifest, None, context)
+    let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
+    execute_run(&run, &config, folder, RunContext { today, ..context }, |run| run.execute(manifest))
 }

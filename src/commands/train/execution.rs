@@ -1,6 +1,6 @@
 //! Executes training runs for the commands that train: settings, reports, promotion.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -46,7 +46,7 @@ pub struct Retries {
 }
 
 /// The default time for retries: long enough for a database server to restart after a crash.
-const RETRY_FOR: Duration = Duration::from_mins(2);
+pub const RETRY_FOR: Duration = Duration::from_mins(2);
 
 /// What to do about a run besides training.
 #[derive(Clone, Copy)]
@@ -58,15 +58,23 @@ pub struct Options {
 impl Settings {
     /// The configuration of a run.
     pub fn read(&self) -> Result<TrainConfig> {
-        let file = self
-            .config
-            .as_ref()
-            .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
-        let mut settings = self.set.clone();
-        settings.extend(self.memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
-        settings.extend(self.no_spool.then(|| "spool=false".to_owned()));
-        Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
+        read_config(self.config.as_deref(), &self.set, self.memory, self.no_spool)
     }
+}
+
+/// Reads a configuration from a file and settings, which override it.
+pub fn read_config(
+    file: Option<&Path>,
+    settings: &[String],
+    memory: Option<ByteSize>,
+    no_spool: bool,
+) -> Result<TrainConfig> {
+    let file =
+        file.map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
+    let mut settings = settings.to_vec();
+    settings.extend(memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
+    settings.extend(no_spool.then(|| "spool=false".to_owned()));
+    Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
 }
 
 impl Retries {
@@ -153,12 +161,12 @@ pub fn report_accuracy(accuracy: &Accuracy) {
     );
 }
 
-/// Warns if a network is not more accurate than the linear model.
-fn report_floor(card: &AccuracyCard) {
+/// Warns if a model is not more accurate than the linear one.
+pub fn report_floor(card: &AccuracyCard) {
     if let Some(floor) = card.floor.as_ref().filter(|_| !card.beats_floor()) {
         err!(
-            "warning: the network does not beat the floor: a linear model has a MAPE of {:.2} %; train for longer, or use \
-             `--set family='\"linear\"'`",
+            "warning: it does not beat the floor: a linear model, which `probeg train --set family='\"linear\"'` trains in seconds, \
+             has a MAPE of {:.2} %",
             100.0 * floor.mape
         );
     }

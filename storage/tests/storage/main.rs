@@ -13,4 +13,5 @@ mod sandbox;
 mod similar;
 mod snapshot;
 mod spool;
+mod sweeps;
 mod tasks;

@@ -50,6 +50,11 @@ impl Default for LearnerState {
 }
 
 impl LearnerState {
+    /// The best validation loss so far; infinite before the first epoch.
+    pub fn best_loss(&self) -> f64 {
+        self.best_loss
+    }
+
     /// The state after training that has finished with these weights of the members, as records, from its best epoch.
     pub fn finished(best_epoch: usize, best: Vec<Vec<u8>>) -> Self {
         let member = |best| MemberState { weights: Vec::new(), optimizer: Vec::new(), average: Vec::new(), best };

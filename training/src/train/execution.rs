@@ -7,12 +7,12 @@ use chrono::SecondsFormat;
 use domain::SplitCounts;
 use onnx_model::signature::RunSummary;
 use serde_json::json;
-use storage::{Lease, RunOutcome, retry_while_unavailable};
+use storage::{RunOutcome, retry_while_unavailable};
 
-use super::context::{RunContext, RunResult};
+use super::context::RunContext;
 use super::run::TrainingRun;
 use crate::Error;
-use crate::checkpoint::{RunFolder, RunManifest};
+use crate::checkpoint::RunFolder;
 use crate::config::TrainConfig;
 use crate::stream::wait_for_stop;
 
@@ -26,7 +26,6 @@ pub(super) fn training_run<'a>(
     run: &storage::Run,
     config: &TrainConfig,
     folder: &'a RunFolder,
-    lease: Option<&'a Lease>,
     context: RunContext<'a>,
 ) -> TrainingRun<'a> {
     let summary = RunSummary {
@@ -39,18 +38,17 @@ pub(super) fn training_run<'a>(
         market_as_of: None,
         config: json!(config),
     };
-    TrainingRun { config: config.clone(), context, id: run.id, summary, folder, lease }
+    TrainingRun { config: config.clone(), context, id: run.id, summary, folder, lease: None }
 }
 
 /// Executes a run and records its outcome.
-pub(super) fn execute_run(
+pub(super) fn execute_run<T>(
     run: &storage::Run,
     config: &TrainConfig,
     folder: RunFolder,
-    manifest: Option<RunManifest>,
-    lease: Option<&Lease>,
     context: RunContext<'_>,
-) -> Result<RunResult, Error> {
+    work: impl FnOnce(TrainingRun<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let RunContext { database, handle, retry_for, stop, .. } = context;
     let runs = database.runs();
     let id = run.id;
@@ -61,10 +59,9 @@ pub(super) fn execute_run(
             let _ = runs.heartbeat(id).await;
         }
     });
-    let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
-    let run = training_run(run, config, &folder, lease, RunContext { today, ..context });
+    let run = training_run(run, config, &folder, context);
     // A panic counts as a failure, so that the run does not appear to be still running.
-    let result = catch_unwind(AssertUnwindSafe(|| run.execute(manifest))).unwrap_or(Err(Error::ThreadStopped));
+    let result = catch_unwind(AssertUnwindSafe(|| work(run))).unwrap_or(Err(Error::ThreadStopped));
     heartbeat.abort();
     let outcome = match &result {
         Ok(_) => RunOutcome::Completed,

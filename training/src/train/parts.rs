@@ -111,7 +111,7 @@ pub fn plan(id: i64, context: RunContext<'_>) -> Result<PlannedParts, Error> {
     RunFolder::prepare(home)?;
     let folder = RunFolder::open_part(home, &run, "plan")?;
     context.block_on(database.runs().resume(id))?;
-    let planned = training_run(&run, &config, &folder, None, context).plan();
+    let planned = training_run(&run, &config, &folder, context).plan();
     if let Err(error) = &planned {
         let outcome = match error {
             Error::Interrupted => RunOutcome::Interrupted,
@@ -156,7 +156,7 @@ pub fn train_part(id: i64, part: RunPart, waits: bool, context: RunContext<'_>) 
     let part_context = RunContext { report: &noting, today: plan.manifest.today, ..context };
     let config = plan.manifest.config.clone();
     let trained =
-        training_run(&run, &config, &folder, None, part_context).train_part(stage, member, plan.manifest, &held.lease);
+        training_run(&run, &config, &folder, part_context).train_part(stage, member, plan.manifest, &held.lease);
     let parts = database.run_parts();
     match trained {
         Ok(result) => {
@@ -214,10 +214,12 @@ fn finish_leased(run: &Run, plan: Plan, lease: &Lease, context: RunContext<'_>) 
         folder.write_floor(floor)?;
     }
     if plan.parts.members > 0 {
-        training_run(run, &config, &folder, None, context).collect_parts(&plan)?;
+        training_run(run, &config, &folder, context).collect_parts(&plan)?;
     }
     context.block_on(context.database.runs().resume(run.id))?;
-    execute_run(run, &config, folder, Some(plan.manifest), Some(lease), context)
+    execute_run(run, &config, folder, context, |run| {
+        TrainingRun { lease: Some(lease.clone()), ..run }.execute(Some(plan.manifest))
+    })
 }
 
 /// The version of a run that is complete.

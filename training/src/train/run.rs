@@ -17,7 +17,7 @@ use crate::accuracy::MIN_SEGMENT_ROWS;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::{Family, TrainConfig};
 use crate::evaluate::{MAX_ROWS, later_outcomes, trend};
-use crate::learner::{FittedModel, LearnerState, StoppingRule};
+use crate::learner::{EpochMetrics, FittedModel, LearnerState, StoppingRule};
 use crate::level::{Level, OriginOutcomes, Trend};
 use crate::model::LevelEffect;
 use crate::stream::ListingStream;
@@ -43,7 +43,7 @@ pub(super) struct TrainingRun<'a> {
     pub(super) summary: RunSummary,
     pub(super) folder: &'a RunFolder,
     /// The right to register the version, if the run is split among processes.
-    pub(super) lease: Option<&'a Lease>,
+    pub(super) lease: Option<Lease>,
 }
 
 /// A stage with its preprocessing.
@@ -94,7 +94,7 @@ impl<'a> TrainingRun<'a> {
     /// Executes all stages and registers the version.
     pub(super) fn execute(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
         let context = self.context;
-        let RunContext { database, report, retry_for, .. } = context;
+        let report = context.report;
         let mut stream = self.open_stream(manifest)?;
         let rows = self.summary.rows;
         let stage = self.prepare_stage(Stage::Training, &self.config, &mut stream)?;
@@ -102,21 +102,12 @@ impl<'a> TrainingRun<'a> {
             Family::Network => Some(self.floor(&stage.prepared, &mut stream)?),
             Family::Linear => None,
         };
-        let (prepared, FittedModel { regressor, epoch }) = self.train_stage(
+        let (prepared, FittedModel { regressor, epoch, .. }) = self.train_stage(
             stage,
             (&self.config, self.early_stopping(1)),
             rows.train,
             &mut stream,
-            &mut |epoch, metrics| {
-                let number = u32::try_from(epoch).unwrap_or(u32::MAX);
-                let (runs, metrics_json) = (database.runs(), json!(metrics));
-                let id = self.id;
-                let recorded =
-                    retry_while_unavailable(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
-                context.block_on(recorded)?;
-                report(Progress::Epoch(epoch, metrics));
-                Ok(())
-            },
+            &mut |epoch, metrics| self.record_epoch(epoch, metrics),
         )?;
         let mut dates = prepared.statistics.dates;
         let model = self.calibrated_model(&regressor, &self.signature(prepared), &mut stream)?;
@@ -143,6 +134,17 @@ impl<'a> TrainingRun<'a> {
         let (file, signature) = self.export(&regressor, signature, (floor, forecast), other_seed, &mut stream)?;
         let version = self.register(file, &signature)?;
         Ok(RunResult { run: self.id, version, card: signature.accuracy })
+    }
+
+    /// Records and reports the metrics of an epoch of the first stage.
+    pub(super) fn record_epoch(&self, epoch: usize, metrics: EpochMetrics) -> Result<(), Error> {
+        let RunContext { database, report, retry_for, .. } = self.context;
+        let number = u32::try_from(epoch).unwrap_or(u32::MAX);
+        let (id, runs, metrics_json) = (self.id, database.runs(), json!(metrics));
+        let recorded = retry_while_unavailable(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
+        self.context.block_on(recorded)?;
+        report(Progress::Epoch(epoch, metrics));
+        Ok(())
     }
 
     /// The accuracy of the linear model on the test split. A resumed run does not fit it again.
@@ -181,7 +183,7 @@ impl<'a> TrainingRun<'a> {
         let version =
             retry_while_unavailable(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
                 Some(version) => Ok(version),
-                None => match self.lease {
+                None => match &self.lease {
                     Some(lease) => models.register_leased(&model, lease).await,
                     None => models.register(&model).await,
                 },
