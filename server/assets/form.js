@@ -1,7 +1,6 @@
 // The form: its fields, suggestions, what is wrong with them, and the address that restores them.
 import { COLUMNS } from "./columns.js";
 import { number } from "./amounts.js";
-import { boundsOf, readNumber } from "./numbers.js";
 import { byId, call, element, inTask, labelOf, page, words } from "./page.js";
 import { capital, known, translated } from "./values.js";
 
@@ -18,7 +17,6 @@ const explanations = new Map();
 
 const inputOf = (name) => byId(`field-${name}`);
 const names = () => [...COLUMNS.map(({ name }) => name), ASKING_PRICE];
-const kindOf = (name) => (COLUMNS.find((column) => column.name === name) || { kind: "number" }).kind;
 
 export function buildFields() {
   const first = FIRST.map((name) => COLUMNS.find((column) => column.name === name));
@@ -114,48 +112,24 @@ function fillKnown() {
   }
 }
 
-/** The car and the asking price in the form. Returns null and asks if a number can be read in two ways. */
-export function readForm(retry) {
-  const car = {};
-  let first = null;
-  for (const name of names()) {
+/** The car and the asking price as they are written in the form; the server reads them. */
+export function readForm() {
+  const listing = {};
+  for (const { name, kind } of COLUMNS) {
     const text = inputOf(name).value.trim();
-    if (!text || (name === ASKING_PRICE && byId("asking").hidden)) {
-      continue;
-    }
-    const kind = kindOf(name);
-    const read = kind === "number" ? readNumber(name, text) : null;
-    if (read && read.choices) {
-      askWhich(name, read.choices, retry);
-      first = first || inputOf(name);
-    } else if (read) {
-      car[name] = read.value;
-    } else if (name === ASKING_PRICE) {
-      mark(name, () => [words().errors.not_a_number]);
-      first = first || inputOf(name);
-    } else {
-      // What is not a number is sent as it is, so that the server reports it.
-      car[name] = kind === "text" ? known(name, text, vocabulary[name] || []) : text;
+    if (text) {
+      listing[name] = kind === "text" ? known(name, text, vocabulary[name] || []) : text;
     }
   }
-  if (first) {
-    first.focus();
-    return null;
-  }
-  const { [ASKING_PRICE]: askingPrice, ...listing } = car;
-  return { listing, askingPrice };
+  return { listing, askingPrice: byId("asking").hidden ? "" : inputOf(ASKING_PRICE).value.trim() };
 }
 
-function askWhich(name, choices, retry) {
-  const buttonOf = (choice) => {
-    const button = element("button", { type: "button", textContent: number(choice, { maximumFractionDigits: 3 }) });
-    button.addEventListener("click", () => {
-      inputOf(name).value = String(choice);
-      retry(button);
-    });
-    return button;
-  };
-  mark(name, () => [words().which, ...choices.map(buttonOf)]);
+/** Whether nothing is filled in. */
+export const isEmpty = () => names().every((name) => inputOf(name).value.trim() === "");
+
+/** The names of the required fields that are empty. */
+export function missingFields() {
+  return COLUMNS.filter(({ name, required }) => required && inputOf(name).value.trim() === "").map(({ name }) => name);
 }
 
 function mark(name, explain) {
@@ -167,43 +141,49 @@ function mark(name, explain) {
   }
 }
 
-/** Marks the invalid fields and returns the first one, if any. */
-export function markErrors(errors, allowUnknown) {
+/** The name of the field of an error. */
+export function fieldOfError({ pointer, loc }) {
+  const name = pointer ? pointer.slice(1) : (loc || []).at(-1);
+  return names().includes(name) ? name : null;
+}
+
+/** Marks the invalid fields and returns the first one, if any. `correct` values the corrected form, `allowUnknown` the same car. */
+export function markErrors(errors, correct, allowUnknown) {
   let first = null;
   for (const error of errors) {
-    const name = error.pointer ? error.pointer.slice(1) : (error.loc || []).at(-1);
-    if (!names().includes(name)) {
+    const name = fieldOfError(error);
+    if (!name) {
       continue;
     }
-    mark(name, () => explanation(name, error, allowUnknown));
+    mark(name, () => explanation(name, error, correct, allowUnknown));
     const input = inputOf(name);
     first = first && first.compareDocumentPosition(input) & Node.DOCUMENT_POSITION_FOLLOWING ? first : input;
   }
   return first;
 }
 
-/** What is wrong with a field; for an unknown make also a button that values the car without it. */
-function explanation(name, error, allowUnknown) {
+/** What is wrong with a field, with buttons for what may be meant. */
+function explanation(name, error, correct, allowUnknown) {
+  const choose = (shown, value) => {
+    const button = element("button", { type: "button", textContent: shown });
+    button.addEventListener("click", () => {
+      inputOf(name).value = value;
+      correct();
+    });
+    return button;
+  };
   if (error.type === "unknown_brand") {
     const anyway = element("button", { type: "button", textContent: words().anyway });
-    anyway.addEventListener("click", () => allowUnknown(anyway));
-    const nearest = nearestIn(error.msg);
-    const shown = nearest && translated(name, nearest, page.language);
-    return [words().unknownMake(inputOf(name).value.trim(), shown), anyway];
+    anyway.addEventListener("click", allowUnknown);
+    const nearest = error.nearest ? [suggested(name, error.nearest)] : [];
+    return [words().unknownMake(inputOf(name).value.trim(), nearest.length > 0), ...nearest.map((make) => choose(make, make)), anyway];
+  }
+  if (error.choices) {
+    return [words().which, ...error.choices.map((choice) => choose(number(choice, { maximumFractionDigits: 3 }), String(choice)))];
   }
   const text = words().errors[error.type] || words().errors.other;
-  if (typeof text === "string") {
-    return [text];
-  }
-  const [min, max] = boundsOf(name);
   const bound = (value) => (name === "year" ? String(value) : number(value));
-  return [text(bound(min), bound(max))];
-}
-
-/** The known value that a message of the server suggests, if any. */
-export function nearestIn(message) {
-  const nearest = /did you mean "([^"]+)"/.exec(message);
-  return nearest && nearest[1];
+  return [typeof text === "string" ? text : text(bound(error.min), bound(error.max))];
 }
 
 export function clearError(name) {
@@ -244,6 +224,12 @@ export function addressOf() {
   return text ? `?${text}` : location.pathname;
 }
 
+/** Whether an address has all that a valuation requires. */
+export function isComplete(address) {
+  const query = new URLSearchParams(address.replace(/^[^?]*/, ""));
+  return COLUMNS.every(({ name, required }) => !required || query.has(name));
+}
+
 /** Fills the form from the address. */
 export function restore() {
   const query = new URLSearchParams(location.search);
@@ -253,5 +239,3 @@ export function restore() {
   byId("more").open = byId("more").open || COLUMNS.some(({ name }) => !FIRST.includes(name) && query.has(name));
 }
 
-/** Whether the form has what a valuation requires. */
-export const isComplete = () => COLUMNS.every(({ name, required }) => !required || inputOf(name).value !== "");

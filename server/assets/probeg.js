@@ -1,13 +1,11 @@
 // The page: what happens when.
-import { draw, forget, reveal, show, showAgain, showBar, showProblem } from "./answer.js";
-import {
-  addressOf, buildFields, clearError, clearErrors, isComplete, loadKnown, markErrors, readForm, restore, translateFields,
-} from "./form.js";
-import { byId, call, element, inTask, page, problemText, words } from "./page.js";
+import { draw, showAgain, showBar } from "./answer.js";
+import { follow, fieldLeft, reset, value, valueRestored } from "./follow.js";
+import { addressOf, buildFields, clearError, clearErrors, isComplete, loadKnown, restore, translateFields } from "./form.js";
+import { byId, call, element, page, words } from "./page.js";
 import { say, template, translateState, upload } from "./workbook.js";
 
-const EXTRAS = "explain=true&comparables=6&narrow=true&curves=true";
-// The number of submissions and edits of the form, to detect outdated answers.
+// The number of edits of the form, to detect that nobody has edited it.
 let revision = 0;
 // Whether the user has edited the car of the address.
 let isEdited = false;
@@ -64,60 +62,18 @@ function chooseTask() {
   page.task = byName(named) || byName(page.default) || page.tasks[0] || null;
 }
 
-/** Asks the server about a car. */
-async function ask({ listing, askingPrice }, parameters) {
-  const asking = askingPrice === undefined ? "" : `&asking_price=${askingPrice}`;
-  try {
-    const response = await call(inTask(`/v1/valuations?${EXTRAS}${asking}${parameters}`), {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing),
-    });
-    return { status: response.status, body: await response.json() };
-  } catch {
-    return { status: 0, body: {} };
-  }
-}
-
-/** Values the car in the form and shows the result. The button is disabled meanwhile. */
-async function value(button, { parameters = "", isRestored = false } = {}) {
-  clearErrors();
-  forget();
-  const submitted = ++revision;
-  if (!isRestored) {
-    remember();
-  }
-  const form = readForm(value);
-  if (!form) {
-    showProblem(() => words().check);
-    return;
-  }
-  button.disabled = true;
-  const { status, body } = await ask(form, parameters);
-  button.disabled = false;
-  if (submitted !== revision) {
-    return;
-  }
-  if (status === 200) {
-    show({ ...body, car: form.listing });
-    // Whoever opens an address begins at the top of the page.
-    if (!isRestored) {
-      reveal();
-    }
-    return;
-  }
-  const first = markErrors(body.errors || [], (anyway) => value(anyway, { parameters: "&allow_unknown=true" }));
-  showProblem(() => (first ? words().check : problemText(body)));
-  if (first) {
-    first.focus();
-  } else if (status !== 401) {
-    // An invalid field, or the key if one is required, already has the focus.
-    reveal();
-  }
-}
-
-/** Keeps the form in the address, so that it can be shared and gone back to. */
-function remember() {
+/**
+ * Keeps the form in the address, so that it can be shared and gone back to. Only whole cars are gone back to: until the form is
+ * complete, it takes the place of one that was not either, and leaves the address of a whole car alone unless it `isCleared`.
+ */
+function remember({ isCleared = false } = {}) {
   const address = addressOf();
-  if (address !== location.search && `${location.pathname}${location.search}` !== address) {
+  if (address === location.search || `${location.pathname}${location.search}` === address) {
+    return;
+  }
+  if (!isComplete(location.search)) {
+    history.replaceState(null, "", address);
+  } else if (isCleared || isComplete(address)) {
     history.pushState(null, "", address);
   }
 }
@@ -130,21 +86,22 @@ async function settle() {
     return;
   }
   translateFields();
-  if (isComplete()) {
-    await value(byId("car").querySelector("[type=submit]"), { isRestored: true });
-  }
+  await valueRestored();
 }
 
+/** The answer follows an edit. */
 function edited() {
   isEdited = true;
   revision += 1;
-  forget();
+  follow();
 }
 
 /** Fills the form from the address that the user went back or forward to. */
 async function open() {
   clearErrors();
-  edited();
+  isEdited = true;
+  revision += 1;
+  reset();
   chooseTask();
   restore();
   translate();
@@ -168,14 +125,20 @@ start();
 byId("task").addEventListener("change", () => {
   page.task = page.tasks.find(({ name }) => name === byId("task").value) || null;
   clearErrors();
-  edited();
   remember();
   translate();
+  edited();
   loadKnown().catch(() => {});
 });
 byId("car").addEventListener("submit", (event) => {
   event.preventDefault();
-  value(event.submitter || event.target.querySelector("[type=submit]"));
+  revision += 1;
+  remember();
+  value();
+});
+byId("car").addEventListener("change", () => {
+  remember();
+  fieldLeft();
 });
 byId("car").addEventListener("input", (event) => {
   clearError(event.target.name);
@@ -183,10 +146,10 @@ byId("car").addEventListener("input", (event) => {
 });
 byId("car").addEventListener("reset", () => {
   clearErrors();
-  edited();
   // The fields are only empty after this event.
   setTimeout(() => {
-    remember();
+    edited();
+    remember({ isCleared: true });
     loadKnown().catch(() => {});
   });
 });
@@ -198,6 +161,7 @@ byId("file").addEventListener("change", () => {
   say(() => "");
 });
 byId("template").addEventListener("click", template);
+byId("key").addEventListener("submit", (event) => event.preventDefault());
 byId("api-key").addEventListener("change", start);
 byId("language").addEventListener("click", () => {
   page.language = page.language === "ru" ? "en" : "ru";

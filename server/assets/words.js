@@ -62,7 +62,9 @@ export const WORDS = {
     workbook: "Загрузите таблицу Excel: она вернётся той же, с ценами и пояснениями в новых столбцах.",
     valued: (count, shown) => `Считаем… оценено строк: ${shown}`, done: "Готово: файл сохранён.",
     offline: "Сервер не отвечает. Попробуйте ещё раз.", check: "Проверьте отмеченные поля.",
-    unknownMake: (value, nearest) => `Марки «${value}» нет среди известных${nearest ? `. Может быть, ${nearest}?` : "."}`,
+    unknownMake: (value, hasNearest) => `Марки «${value}» нет среди известных.${hasNearest ? " Может быть, это" : ""}`,
+    waiting: (fields) => `Цена появится здесь, как только будут указаны: ${fields}.`, unfinished: "Цена появится здесь, когда поля будут заполнены верно.",
+    announced: (price, range) => `Цена: ${price}. ${range}.`,
     anyway: "Оценить без марки", which: "Что имеется в виду?",
     errors: {
       missing: "Заполните это поле", not_a_number: "Нужно число", not_an_integer: "Нужно целое число",
@@ -155,7 +157,9 @@ export const WORDS = {
     workbook: "Upload an Excel workbook: you get it back with prices and notes in new columns.",
     valued: (count, shown) => `Working… ${shown} ${count === 1 ? "row" : "rows"} valued`, done: "Done: the file has been saved.",
     offline: "The server does not respond. Try again.", check: "Check the marked fields.",
-    unknownMake: (value, nearest) => `The make "${value}" is not known${nearest ? `. Did you mean ${nearest}?` : "."}`,
+    unknownMake: (value, hasNearest) => `The make "${value}" is not known.${hasNearest ? " Did you mean" : ""}`,
+    waiting: (fields) => `The price will appear here as soon as these are filled in: ${fields}.`, unfinished: "The price will appear here once the fields are filled in correctly.",
+    announced: (price, range) => `Price: ${price}. ${range}.`,
     anyway: "Value it without the make", which: "Which one do you mean?",
     errors: {
       missing: "Fill in this field", not_a_number: "A number is needed", not_an_integer: "A whole number is needed",

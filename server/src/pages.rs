@@ -24,7 +24,7 @@ const SCRIPTS: [(&str, &str); 10] = [
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
-    ("/assets/numbers.js", include_str!("../assets/numbers.js")),
+    ("/assets/follow.js", include_str!("../assets/follow.js")),
     ("/assets/page.js", include_str!("../assets/page.js")),
     ("/assets/probeg.js", include_str!("../assets/probeg.js")),
     ("/assets/values.js", include_str!("../assets/values.js")),

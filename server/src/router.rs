@@ -48,7 +48,10 @@ struct Document;
 
 /// Valuations of one car: small bodies, short timeouts.
 fn single() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(one::value_one)).routes(routes!(predecessor::value_one))
+    OpenApiRouter::new()
+        .routes(routes!(one::value_one))
+        .routes(routes!(one::value_one_leniently))
+        .routes(routes!(predecessor::value_one))
 }
 
 /// Lookups.
