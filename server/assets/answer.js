@@ -5,6 +5,7 @@ import { drawCurves, drawDistribution } from "./charts.js";
 import { focusField } from "./form.js";
 import { byId, element, nameOf, page, words } from "./page.js";
 import { proper, translated } from "./values.js";
+import { assumedFields } from "./versions.js";
 
 // What is shown: the price, what explains it, or what says in the language of the page why there is none.
 let answer = null;
@@ -20,7 +21,7 @@ export function forget(waiting = () => words().empty) {
   answer = null;
   details = null;
   byId("valuation").hidden = true;
-  for (const id of ["summary", "price", "range", "bar-price", "bar-range", "announcement"]) {
+  for (const id of ["summary", "price", "range", "assumption", "bar-price", "bar-range", "announcement"]) {
     byId(id).textContent = "";
   }
   byId("bar").hidden = true;
@@ -101,6 +102,8 @@ export function showPrice(valuation) {
   byId("summary").textContent = summaryOf(valuation.listing);
   byId("price").textContent = price;
   byId("range").textContent = words().range(percent(valuation.level), low, high);
+  const assumed = assumedFields().filter((name) => name in valuation.listing).map((name) => shown(name, valuation.listing[name]));
+  byId("assumption").textContent = assumed.length > 0 ? words().assumedVersion(assumed.join(", ")) : "";
   byId("bar-price").textContent = price;
   byId("bar-range").textContent = `${low} – ${high}`;
   // Printed pages and bookmarks have this title.

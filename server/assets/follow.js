@@ -1,6 +1,6 @@
 // The answer follows the form: the price right after an edit, what explains it once the typing pauses.
 import { announce, forget, outdate, reveal, show, showPrice, showProblem } from "./answer.js";
-import { clearErrors, fieldOfError, isEmpty, markErrors, missingFields, readForm } from "./form.js";
+import { adopt, askAboutUnknown, clearErrors, fieldOfError, isEmpty, isUnfinished, markErrors, missingFields, readForm } from "./form.js";
 import { byId, call, inTask, nameOf, problemText, words } from "./page.js";
 
 const EXTRAS = "explain=true&comparables=6&narrow=true&curves=true";
@@ -14,9 +14,12 @@ let timers = [];
 // The errors of the field that is being typed in, which are shown once it is left.
 let heldBack = null;
 let isUnknownAllowed = false;
+// Whether the form is complete but for a field that is being typed in.
+let isWaiting = false;
 
 /** Ends what is under way: its answer is not for these inputs. */
 function interrupt() {
+  isWaiting = false;
   timers.forEach(clearTimeout);
   timers = [];
   heldBack = null;
@@ -37,7 +40,7 @@ export function reset() {
 export function follow() {
   interrupt();
   isUnknownAllowed = false;
-  if (missingFields().length > 0) {
+  if (missingFields().length > 0 || isUnfinished()) {
     wait();
     return;
   }
@@ -48,10 +51,20 @@ export function follow() {
   ];
 }
 
+/** Values the form after the page has filled in fields itself. What the user has submitted is still led to. */
+export function followPage() {
+  if (pending && pending.isSubmitted) {
+    value();
+  } else {
+    follow();
+  }
+}
+
 /** Says what is still missing in place of the price. */
 function wait() {
   const missing = missingFields();
-  if (missing.length === 0) {
+  isWaiting = missing.length === 0;
+  if (isWaiting) {
     forget(() => words().unfinished);
   } else if (isEmpty()) {
     forget();
@@ -65,7 +78,9 @@ export function fieldLeft() {
   if (heldBack) {
     const errors = heldBack;
     heldBack = null;
-    markErrors(errors, follow, allowUnknown);
+    markErrors(errors, allowUnknown);
+  } else if (isWaiting && missingFields().length === 0) {
+    follow();
   }
 }
 
@@ -95,6 +110,7 @@ async function ask({ isComplete, isSubmitted = false, isRestored = false }) {
     pending.abort();
   }
   const request = new AbortController();
+  request.isSubmitted = isSubmitted;
   pending = request;
   const { status, body } = await send(request.signal, isComplete);
   if (request.signal.aborted) {
@@ -103,7 +119,11 @@ async function ask({ isComplete, isSubmitted = false, isRestored = false }) {
   pending = null;
   if (status === 200) {
     clearErrors();
+    adopt(body.listing);
     (isComplete ? show : showPrice)(body);
+    if (isComplete) {
+      askAboutUnknown(body.warnings);
+    }
     if (isSubmitted) {
       reveal();
     } else if (isComplete && !isRestored) {
@@ -130,7 +150,7 @@ function refuse(errors, isFinal, isSubmitted) {
   const typed = document.activeElement && document.activeElement.name;
   const isHeldBack = (error) => !isFinal && fieldOfError(error) === typed;
   clearErrors();
-  const first = markErrors(errors.filter((error) => !isHeldBack(error)), follow, allowUnknown);
+  const first = markErrors(errors.filter((error) => !isHeldBack(error)), allowUnknown);
   const held = errors.filter(isHeldBack);
   if (held.length > 0) {
     heldBack = held;

@@ -1,12 +1,17 @@
 // The page: what happens when.
 import { draw, showAgain, showBar } from "./answer.js";
-import { follow, fieldLeft, reset, value, valueRestored } from "./follow.js";
-import { addressOf, buildFields, clearError, clearErrors, isComplete, loadKnown, restore, translateFields } from "./form.js";
+import { follow, fieldLeft, followPage, reset, value, valueRestored } from "./follow.js";
+import {
+  addressOf, assume, buildFields, clearErrors, emptied, isComplete, isUnfinished, loadKnown, restore, textOf, translateFields, typed,
+} from "./form.js";
 import { byId, call, element, page, words } from "./page.js";
+import { isVersionField, likeliest, loadVersions } from "./versions.js";
 import { say, template, translateState, upload } from "./workbook.js";
 
 // The number of edits of the form, to detect that nobody has edited it.
 let revision = 0;
+// What the versions of a car depend on.
+const VERSIONED_BY = ["brand", "model", "year", "vehicle_generation"];
 // Whether the user has edited the car of the address.
 let isEdited = false;
 
@@ -66,12 +71,12 @@ function chooseTask() {
  * Keeps the form in the address, so that it can be shared and gone back to. Only whole cars are gone back to: until the form is
  * complete, it takes the place of one that was not either, and leaves the address of a whole car alone unless it `isCleared`.
  */
-function remember({ isCleared = false } = {}) {
+function remember({ isCleared = false, isSameCar = false } = {}) {
   const address = addressOf();
   if (address === location.search || `${location.pathname}${location.search}` === address) {
     return;
   }
-  if (!isComplete(location.search)) {
+  if (isSameCar || !isComplete(location.search)) {
     history.replaceState(null, "", address);
   } else if (isCleared || isComplete(address)) {
     history.pushState(null, "", address);
@@ -81,12 +86,40 @@ function remember({ isCleared = false } = {}) {
 /** Loads the known values, and values the car if it is complete and nobody has edited it meanwhile. */
 async function settle() {
   const opened = revision;
-  await loadKnown().catch(() => {});
+  await Promise.all([loadKnown().catch(() => {}), loadVersions(chosenCar())]);
   if (opened !== revision) {
     return;
   }
   translateFields();
+  assume(likeliest(textOf));
+  remember({ isSameCar: true });
   await valueRestored();
+}
+
+/** What the versions depend on, as it is written in the form. */
+const chosenCar = () => ({ brand: textOf("brand"), model: textOf("model"), year: textOf("year"), generation: textOf("vehicle_generation") });
+
+/** Offers the versions of the car, and assumes the likeliest. */
+async function chooseVersion() {
+  if (isUnfinished()) {
+    return;
+  }
+  const before = revision;
+  await loadVersions(chosenCar());
+  if (assume(likeliest(textOf)) && (before === revision || !isUnfinished())) {
+    followPage();
+    remember({ isSameCar: before === revision });
+  }
+}
+
+/** The user has chosen values of some fields. */
+function filled(names) {
+  edited();
+  remember();
+  chooseVersion();
+  if (names.includes("brand") || names.includes("model")) {
+    loadKnown().catch(() => {});
+  }
 }
 
 /** The answer follows an edit. */
@@ -117,7 +150,7 @@ async function start() {
   }
 }
 
-buildFields();
+buildFields(filled);
 restore();
 translate();
 start();
@@ -136,18 +169,26 @@ byId("car").addEventListener("submit", (event) => {
   remember();
   value();
 });
-byId("car").addEventListener("change", () => {
+byId("car").addEventListener("change", (event) => {
   remember();
   fieldLeft();
+  if (VERSIONED_BY.includes(event.target.name)) {
+    chooseVersion();
+  }
 });
+// A field that was completed by a suggestion does not change when it is left.
+byId("car").addEventListener("focusout", fieldLeft);
 byId("car").addEventListener("input", (event) => {
-  clearError(event.target.name);
+  typed(event.target.name);
   edited();
+  if (isVersionField(event.target.name) || VERSIONED_BY.includes(event.target.name)) {
+    chooseVersion();
+  }
 });
 byId("car").addEventListener("reset", () => {
-  clearErrors();
   // The fields are only empty after this event.
   setTimeout(() => {
+    emptied();
     edited();
     remember({ isCleared: true });
     loadKnown().catch(() => {});

@@ -62,7 +62,10 @@ export const WORDS = {
     workbook: "Загрузите таблицу Excel: она вернётся той же, с ценами и пояснениями в новых столбцах.",
     valued: (count, shown) => `Считаем… оценено строк: ${shown}`, done: "Готово: файл сохранён.",
     offline: "Сервер не отвечает. Попробуйте ещё раз.", check: "Проверьте отмеченные поля.",
-    unknownMake: (value, hasNearest) => `Марки «${value}» нет среди известных.${hasNearest ? " Может быть, это" : ""}`,
+    unknownName: (field, value, hasNearest) =>
+      `${{ brand: "Марки", model: "Модели" }[field] || "Поколения"} «${value}» нет среди известных.${hasNearest ? " Может быть, это" : ""}`,
+    assumed: "Версия — самая частая среди таких машин. Поправьте, если у вас другая.",
+    assumedVersion: (texts) => `Предположили: ${texts}.`,
     waiting: (fields) => `Цена появится здесь, как только будут указаны: ${fields}.`, unfinished: "Цена появится здесь, когда поля будут заполнены верно.",
     announced: (price, range) => `Цена: ${price}. ${range}.`,
     anyway: "Оценить без марки", which: "Что имеется в виду?",
@@ -157,7 +160,10 @@ export const WORDS = {
     workbook: "Upload an Excel workbook: you get it back with prices and notes in new columns.",
     valued: (count, shown) => `Working… ${shown} ${count === 1 ? "row" : "rows"} valued`, done: "Done: the file has been saved.",
     offline: "The server does not respond. Try again.", check: "Check the marked fields.",
-    unknownMake: (value, hasNearest) => `The make "${value}" is not known.${hasNearest ? " Did you mean" : ""}`,
+    unknownName: (field, value, hasNearest) =>
+      `The ${{ brand: "make", model: "model" }[field] || "generation"} "${value}" is not known.${hasNearest ? " Did you mean" : ""}`,
+    assumed: "The version is the most frequent one of such cars. Change it if yours is another.",
+    assumedVersion: (texts) => `Assumed: ${texts}.`,
     waiting: (fields) => `The price will appear here as soon as these are filled in: ${fields}.`, unfinished: "The price will appear here once the fields are filled in correctly.",
     announced: (price, range) => `Price: ${price}. ${range}.`,
     anyway: "Value it without the make", which: "Which one do you mean?",

@@ -23,7 +23,7 @@ use crate::operations::{exposition, health};
 use crate::pages;
 use crate::registry::{models, runs, tasks};
 use crate::state::State;
-use crate::valuations::{batch, jobs, listing, one, predecessor, vocabulary, workbook};
+use crate::valuations::{batch, jobs, listing, one, predecessor, suggestions, versions, vocabulary, workbook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -61,6 +61,8 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(jobs::get_job, jobs::delete_job))
         .routes(routes!(jobs::get_result))
         .routes(routes!(vocabulary::get_vocabulary))
+        .routes(routes!(suggestions::get_suggestions))
+        .routes(routes!(versions::get_versions))
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))

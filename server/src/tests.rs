@@ -9,6 +9,7 @@ mod lenient;
 mod model_file;
 mod operations;
 mod predecessor;
+mod suggestions;
 mod tasks;
 mod valuations;
 mod workbooks;

@@ -20,6 +20,7 @@ mod snapshot;
 mod spool;
 mod tasks;
 mod transaction;
+mod versions;
 
 pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
@@ -38,3 +39,4 @@ pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
 pub use tasks::Tasks;
+pub use versions::ListedVersion;

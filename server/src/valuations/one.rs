@@ -79,8 +79,8 @@ pub(crate) async fn value_one(
 ///
 /// Like `/v1/valuations`, but the values are read like the cells of a table of the market: "83 тыс. км", "1600 см³",
 /// "2018 г.", "1.6 (106 л.с.)". A number with two meanings, such as "150.000" in Russia, is refused with the error
-/// `ambiguous_number`, which has both as `choices`. The response has the car as it was understood as `listing`. This is what forms
-/// should call.
+/// `ambiguous_number`, which has both as `choices`. The response has the car as it was understood as `listing`. A model in another
+/// alphabet or misspelt by ear, such as "Камри", is recognized if it can be no other. This is what forms should call.
 #[utoipa::path(
     post, path = "/v1/valuations/lenient", operation_id = "value_one_leniently", tag = "valuations",
     params(OneQuery, LenientAskingPriceQuery),
@@ -101,7 +101,8 @@ pub(crate) async fn value_one_leniently(
     let reading = Reading { market: served.market(), year: state.today().year() };
     let asked = asked.map_or(Ok(None), |text| read_asking_price(&text, reading)).map_err(FieldErrors::from);
     let listing = listing::read_leniently(&item, OtherFields::Refused, reading);
-    let (listing, asking_price) = both(listing, asked).map_err(Problem::Invalid)?;
+    let (mut listing, asking_price) = both(listing, asked).map_err(Problem::Invalid)?;
+    served.names.resolve(&mut listing, served.market());
     let query = OneQuery { asking_price, ..query };
     let understood = listing::to_json(&canonical_listing(&listing, served.market()).in_units_of(served.market()));
     let valuation = value_listing(&state, caller, &served, &query, listing).await?;

@@ -14,3 +14,4 @@ mod similar;
 mod snapshot;
 mod spool;
 mod tasks;
+mod versions;
