@@ -22,6 +22,7 @@ mod spool;
 mod sweeps;
 mod tasks;
 mod transaction;
+mod versions;
 
 pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
@@ -44,3 +45,4 @@ pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
 pub use sweeps::{Claim, NewSweep, Sweep, Sweeps, Taken, Trial, TrialOutcome, TrialStatus};
 pub use tasks::Tasks;
+pub use versions::ListedVersion;
