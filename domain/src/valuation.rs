@@ -67,7 +67,9 @@ impl Warning {
     pub fn in_language(self, language: Language) -> Self {
         match language {
             Language::English => self,
-            Language::Russian => Self { message: message::text(Topic::Warning, self.code, &self.arguments, language), ..self },
+            Language::Russian => {
+                Self { message: message::text(Topic::Warning, self.code, &self.arguments, language), ..self }
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     let value = |listing: Listing| {
         let price = listing.number(Column::Mileage).unwrap() * 10.0 + 0.4;
         let mut warning = Warning::new("unknown_value", Some(Column::Brand), Vec::new());
-        warning.message = "unknown brand".to_owned();
+        "unknown brand".clone_into(&mut warning.message);
         let warnings = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec![warning] };
         let (low, high) = (price - 1.0, price + 1.0);
         Valuation {
