@@ -2,7 +2,7 @@
 import { COLUMNS } from "./columns.js";
 import { number } from "./amounts.js";
 import { addSuggestions } from "./combobox.js";
-import { byId, call, element, inTask, labelOf, page, words } from "./page.js";
+import { byId, call, element, inTask, labelOf, message, page, words } from "./page.js";
 import { capital, known, translated } from "./values.js";
 import { assumedFields, forgetVersions, generationOptions, isVersionField, setAssumed, state, versionOptions } from "./versions.js";
 
@@ -309,9 +309,11 @@ function explanation(name, error) {
     const options = error.choices.map((choice) => ({ label: number(choice, { maximumFractionDigits: 3 }), values: { [name]: String(choice) } }));
     return [words().which, ...options.map(buttonOf)];
   }
-  const text = words().errors[error.type] || words().errors.other;
-  const bound = (value) => (name === "year" ? String(value) : number(value));
-  return [typeof text === "string" ? text : text(bound(error.min), bound(error.max))];
+  if (error.type === "missing") {
+    return [words().fillIn];
+  }
+  const bound = (value) => (value === undefined ? undefined : name === "year" ? String(value) : number(value));
+  return [capital(message("field", error.type, { min: bound(error.min), max: bound(error.max) }))];
 }
 
 function buttonOf({ label, values }) {

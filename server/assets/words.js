@@ -52,8 +52,7 @@ export const WORDS = {
     years: (count) => `через ${count} ${plural(count, "год", "года", "лет")}`,
     values: "Числа таблицей", expected: "Ожидается", from: "от", to: "до",
     model: (version, date) => `Модель ${version}, цена на ${date}`,
-    unknown: (field, value, nearest) =>
-      `${field}: «${value}» нет среди известных значений${nearest ? ` (может быть, ${nearest}?)` : ""}, машина оценена без него.`,
+    quoted: (text) => `«${text}»`,
     outdated: (newest, date) =>
       `Самое новое объявление, на котором основана цена, — от ${newest}. С тех пор цены могли измениться, поэтому на ${date} диапазон шире.`,
     withoutSimilar: "Похожие объявления сейчас недоступны; на цену это не влияет.",
@@ -69,23 +68,7 @@ export const WORDS = {
     assumedVersion: (texts) => `Предположили: ${texts}.`,
     waiting: (fields) => `Цена появится здесь, как только будут указаны: ${fields}.`, unfinished: "Цена появится здесь, когда поля будут заполнены верно.",
     announced: (price, range) => `Цена: ${price}. ${range}.`,
-    anyway: "Оценить без марки", which: "Что имеется в виду?",
-    errors: {
-      missing: "Заполните это поле", not_a_number: "Нужно число", not_an_integer: "Нужно целое число",
-      out_of_range: (min, max) => `Нужно число от ${min} до ${max}`, not_a_date: "Нужна дата", too_long: "Слишком длинно",
-      date_out_of_range: "Дата вне допустимых границ", not_a_text: "Нужен текст", other: "Значение не подходит",
-    },
-    problems: {
-      "no-model": "Модель ещё не обучена. Запустите probeg train --promote: сервер подхватит её сам.",
-      unauthorized: "Нужен ключ API.", "too-many-requests": "Слишком много запросов. Попробуйте немного позже.",
-      "too-many-attempts": "Слишком много неверных ключей. Попробуйте немного позже.",
-      "too-large": "Файл слишком большой.", "table-too-large": "Таблица слишком большая.",
-      "unreadable-table": "Таблицу не удалось прочитать: проверьте, что это .xlsx со столбцами «марка», «год» и «пробег».",
-      "invalid-fields": "Сервер не принял эти данные.", "not-found": "Не найдено. Обновите страницу.",
-      "database-away": "База данных сейчас недоступна. Попробуйте позже.", overloaded: "Сервер перегружен. Попробуйте через секунду.",
-      "no-room": "На сервере нет места для файла. Попробуйте позже.", "timed-out": "Сервер не успел ответить. Попробуйте ещё раз.",
-      draining: "Сервер перезапускается. Попробуйте ещё раз.", other: "Не получилось. Попробуйте ещё раз.",
-    },
+    anyway: "Оценить без марки", fillIn: "Заполните это поле", which: "Что имеется в виду?",
     // What differs where something else than an asking price is predicted.
     variants: {
       sale_price: { range: (level, low, high) => `${level} таких машин продают за ${low} – ${high}` },
@@ -151,8 +134,7 @@ export const WORDS = {
     years: (count) => `in ${count} ${count === 1 ? "year" : "years"}`,
     values: "The figures as a table", expected: "Expected", from: "from", to: "to",
     model: (version, date) => `Model ${version}, price as of ${date}`,
-    unknown: (field, value, nearest) =>
-      `${field}: "${value}" is not among the known values${nearest ? ` (did you mean ${nearest}?)` : ""}; the car was valued without it.`,
+    quoted: (text) => `"${text}"`,
     outdated: (newest, date) =>
       `The newest listing behind this price is of ${newest}. Prices may have changed since, so the range for ${date} is wider.`,
     withoutSimilar: "Similar listings are not available at the moment; the price does not depend on them.",
@@ -168,23 +150,7 @@ export const WORDS = {
     assumedVersion: (texts) => `Assumed: ${texts}.`,
     waiting: (fields) => `The price will appear here as soon as these are filled in: ${fields}.`, unfinished: "The price will appear here once the fields are filled in correctly.",
     announced: (price, range) => `Price: ${price}. ${range}.`,
-    anyway: "Value it without the make", which: "Which one do you mean?",
-    errors: {
-      missing: "Fill in this field", not_a_number: "A number is needed", not_an_integer: "A whole number is needed",
-      out_of_range: (min, max) => `A number from ${min} to ${max} is needed`, not_a_date: "A date is needed", too_long: "Too long",
-      date_out_of_range: "The date is out of bounds", not_a_text: "Text is needed", other: "This value does not fit",
-    },
-    problems: {
-      "no-model": "No model has been trained yet. Run probeg train --promote: the server will load it by itself.",
-      unauthorized: "An API key is required.", "too-many-requests": "Too many requests. Try again a little later.",
-      "too-many-attempts": "Too many wrong keys. Try again a little later.",
-      "too-large": "The file is too large.", "table-too-large": "The table is too large.",
-      "unreadable-table": "The table could not be read: check that it is an .xlsx file with the columns make, year and mileage.",
-      "invalid-fields": "The server did not accept this.", "not-found": "Not found. Reload the page.",
-      "database-away": "The database is not available at the moment. Try again later.", overloaded: "The server is overloaded. Try again in a second.",
-      "no-room": "The server has no room for the file. Try again later.", "timed-out": "The server took too long. Try again.",
-      draining: "The server is restarting. Try again.", other: "That did not work. Try again.",
-    },
+    anyway: "Value it without the make", fillIn: "Fill in this field", which: "Which one do you mean?",
     variants: {
       sale_price: { range: (level, low, high) => `${level} of such cars are sold for ${low} – ${high}` },
       days_listed: {

@@ -41,6 +41,10 @@ static COLUMNS: LazyLock<String> = LazyLock::new(|| {
     format!("export const COLUMNS = {};\n", serde_json::Value::from(columns))
 });
 
+/// The module with what the server says, in both languages.
+static MESSAGES: LazyLock<String> =
+    LazyLock::new(|| format!("export const MESSAGES = {};\n", json!(domain::message::catalogue())));
+
 /// The content security policy of the form: same origin only, nothing inline.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -64,6 +68,7 @@ pub(crate) fn routes(document: OpenApi) -> Router {
         .route("/", text("text/html; charset=utf-8", INDEX))
         .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
         .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &COLUMNS)))
+        .route("/assets/messages.js", get(async || file("text/javascript; charset=utf-8", &MESSAGES)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
     // "none" disables the badge that would send the URL of the document to an external validator.

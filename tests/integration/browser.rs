@@ -1,5 +1,6 @@
 //! The pages in a real browser.
 
+use std::fmt::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -316,7 +317,7 @@ fn versions_of_rio() -> String {
         let (power, gearbox) = if car % 5 < 3 { (123, "АКПП") } else { (100, "МКПП") };
         let (year, mileage) = (2016 + car % 4, 20_000 + 217 * car);
         let price = 900_000 + 50_000 * (year - 2016) - mileage + 1000 * power;
-        file += &format!("Kia,Rio,{generation},{year},{mileage},1.6,{power},{gearbox},передний,Бензин,{price}\n");
+        writeln!(file, "Kia,Rio,{generation},{year},{mileage},1.6,{power},{gearbox},передний,Бензин,{price}").unwrap();
     }
     file
 }
