@@ -57,6 +57,7 @@ fn the_paths_are_complete() {
             "post /v1/models/rollback",
             "post /v1/valuations",
             "post /v1/valuations/batch",
+            "post /v1/valuations/check",
             "post /v1/valuations/jobs",
             "post /v1/valuations/xlsx",
             "put /v1/models/champion",

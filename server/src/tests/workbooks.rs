@@ -277,3 +277,51 @@ async fn each_row_of_a_workbook_counts_towards_the_rate_limit() {
         assert_eq!(response.status, status, "{key}");
     }
 }
+
+/// A form with a file and a mapping.
+async fn upload_mapped(path: &str, name: &str, content: &str, mapping: &str) -> TestResponse {
+    let body = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"mapping\"\r\n\r\n{mapping}\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{content}\r\n--b--\r\n"
+    );
+    let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body(body.into());
+    super::fixture::send(&service(), request.unwrap()).await
+}
+
+const DEALER: &str = "№ п/п;Марка;Год;Пробек;Цена закупки\n1;Kia;2018;83 тыс;900000\n2;Kiaa;2018;5;1\n3;Kia;1500;5;1\n";
+
+#[tokio::test]
+async fn a_table_is_checked_before_it_is_valued() {
+    let check = upload(&service(), "/v1/valuations/check", "file", "cars.csv", DEALER.as_bytes()).await.json();
+    assert_eq!((&check["format"], &check["missing"]), (&"csv".into(), &serde_json::json!(["mileage"])));
+    assert_eq!((&check["rows"], &check["valuable"]), (&3.into(), &0.into()));
+    let columns: Vec<_> =
+        check["columns"].as_array().unwrap().iter().map(|it| (&it["column"], &it["suggestion"])).collect();
+    let null = &serde_json::Value::Null;
+    let [brand, year, mileage, price] = ["brand", "year", "mileage", "price"].map(serde_json::Value::from);
+    assert_eq!(columns, [(null, null), (&brand, null), (&year, null), (null, &mileage), (null, &price)]);
+
+    let mapping = r#"{"Пробек": "mileage", "Цена закупки": "ignore"}"#;
+    let check = upload_mapped("/v1/valuations/check", "cars.csv", DEALER, mapping).await.json();
+    assert_eq!((&check["missing"], &check["valuable"]), (&serde_json::json!([]), &1.into()));
+    let problems: Vec<_> = check["problems"].as_array().unwrap().iter().map(|it| (&it["row"], &it["type"])).collect();
+    assert_eq!(problems, [(&3.into(), &"unknown_brand".into()), (&4.into(), &"out_of_range".into())]);
+    let message = check["problems"][0]["msg"].as_str().unwrap();
+    assert!(message.starts_with("brand \"Kiaa\" is not known"), "{message}");
+
+    let valued = upload_mapped("/v1/valuations/xlsx", "cars.csv", DEALER, mapping).await;
+    assert_eq!((valued.status.as_u16(), valued.header("content-type")), (200, "text/csv; charset=utf-8"));
+    let text = String::from_utf8(valued.body).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("Цена закупки;predict_value;predict_low;predict_high;predict_status"), "{text}");
+    assert!(lines[1].ends_with(";ok") && lines[2].contains("is not known"), "{text}");
+}
+
+#[tokio::test]
+async fn wrong_mappings_are_refused() {
+    for (mapping, code) in [("[]", "not_an_object"), (r#"{"Пробек": "km"}"#, "unknown_column")] {
+        let response = upload_mapped("/v1/valuations/check", "cars.csv", DEALER, mapping).await;
+        assert_eq!((response.status.as_u16(), &response.json()["errors"][0]["type"]), (422, &code.into()));
+        assert_eq!(response.json()["errors"][0]["loc"], serde_json::json!(["body", "mapping"]));
+    }
+}

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::query::UnknownQuery;
-use super::workbook::{WorkbookFile, WorkbookValuation, attachment, valued_disposition};
+use super::workbook::{WorkbookFile, WorkbookValuation, attachment, media_type, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
 use crate::http::problem::openapi::{JobProblems, ResultProblems, WorkbookProblems};
@@ -182,7 +182,7 @@ pub(crate) async fn get_result(
         }
         None => return Err(Problem::Conflict { detail: "the job is still running".to_owned() }),
     };
-    attachment(&valued_disposition(&entry.file_name), file).await
+    attachment(&valued_disposition(&entry.file_name), media_type(&entry.file_name), file).await
 }
 
 fn find(state: &State, id: Result<Path<String>, PathRejection>) -> Result<(Uuid, Arc<JobEntry>), Problem> {

@@ -10,10 +10,11 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuer};
+use tables::{Fault, Format, Limits, Options, Source, TableError, ValueError, Valuer};
 
 use super::make::find_unknown;
 use super::query::UnknownQuery;
+use crate::config::Config;
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
 use crate::http::file::{FileWriter, Quota, StoredFile, write_error};
@@ -27,6 +28,9 @@ use crate::state::State;
 
 /// The media type of a workbook.
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// The media type of a CSV.
+pub(crate) const CSV: &str = "text/csv; charset=utf-8";
 
 /// The bytes of a workbook.
 #[derive(utoipa::ToSchema)]
@@ -58,7 +62,7 @@ pub(crate) async fn value_workbook(
 ) -> Result<Response, Problem> {
     let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
     let (name, workbook) = value_upload(&state, query, request).await?;
-    attachment(&valued_disposition(&name), workbook).await
+    attachment(&valued_disposition(&name), media_type(&name), workbook).await
 }
 
 /// Downloads an empty workbook to fill in
@@ -109,9 +113,13 @@ pub(crate) async fn value_upload(
 }
 
 /// A response that clients save as a file.
-pub(crate) async fn attachment(disposition: &str, file: Arc<StoredFile>) -> Result<Response, Problem> {
+pub(crate) async fn attachment(
+    disposition: &str,
+    media_type: &'static str,
+    file: Arc<StoredFile>,
+) -> Result<Response, Problem> {
     let (length, body) = file.into_body().await.map_err(|error| Problem::internal(&error))?;
-    let mut response = ([(CONTENT_TYPE, XLSX)], body).into_response();
+    let mut response = ([(CONTENT_TYPE, media_type)], body).into_response();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if let Ok(disposition) = HeaderValue::from_str(disposition) {
         response.headers_mut().insert(CONTENT_DISPOSITION, disposition);
@@ -145,16 +153,7 @@ impl WorkbookValuation {
     /// Values the rows of the workbook.
     pub(crate) fn run(&self, upload: &Upload, quota: Quota) -> Result<StoredFile, Problem> {
         let source = upload.source().cancelled_by(Arc::clone(&self.cancelled));
-        if Format::detect(&source).map_err(|error| table_problem(&error))? != Format::Xlsx {
-            let detail = format!(
-                "{}: this is not an Excel workbook; save it as .xlsx, or use `probeg predict` for CSV",
-                upload.name
-            );
-            return Err(Problem::UnreadableTable { detail });
-        }
-        let config = self.state.config();
-        let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
-        let options = Options { limits, market: self.served.market().clone(), ..Options::default() };
+        let options = read_options(self.state.config(), &self.served, &source, upload)?;
         let refuse = |listing: &Listing| self.refuse(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
         let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, value: &value };
@@ -199,7 +198,29 @@ impl WorkbookValuation {
     }
 }
 
-fn table_problem(error: &TableError) -> Problem {
+/// How a table is read: within the limits of this server, in the market of the model. A CSV that is not UTF-8 but looks like
+/// Windows-1251, in which Excel saves it in Russian, is read as that.
+pub(crate) fn read_options(
+    config: &Config,
+    served: &Served,
+    source: &Source<'_>,
+    upload: &Upload,
+) -> Result<Options, Problem> {
+    let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
+    let format = Format::detect(source).map_err(|error| table_problem(&error))?;
+    if format == Format::CsvGz || (format == Format::Csv && csv_stem(&upload.name).is_none()) {
+        let detail = format!(
+            "{}: this is neither an Excel workbook (.xlsx) nor a CSV file (.csv, .tsv or .txt); save it as one of these",
+            upload.name
+        );
+        return Err(Problem::UnreadableTable { detail });
+    }
+    let encoding = tables::guess_encoding(source).map_err(|error| table_problem(&error))?;
+    let (market, mapping) = (served.market().clone(), upload.mapping.clone());
+    Ok(Options { limits, encoding, market, mapping, ..Options::default() })
+}
+
+pub(crate) fn table_problem(error: &TableError) -> Problem {
     if error.is_too_large() {
         Problem::TableTooLarge { detail: error.to_string() }
     } else if error.is_invalid_file() {
@@ -211,9 +232,27 @@ fn table_problem(error: &TableError) -> Problem {
     }
 }
 
-/// The `Content-Disposition` header of a valued workbook.
+/// The extensions of CSV files, whose result is CSV.
+const CSV_EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];
+
+fn csv_stem(name: &str) -> Option<&str> {
+    let ends = |extension: &&str| name.to_lowercase().ends_with(*extension);
+    let extension = CSV_EXTENSIONS.into_iter().find(ends)?;
+    // The extension is ASCII, so its length is the same in any case.
+    name.get(..name.len() - extension.len())
+}
+
+/// The `Content-Disposition` header of a valued workbook or CSV.
 pub(crate) fn valued_disposition(name: &str) -> String {
-    disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx"))
+    match csv_stem(name) {
+        Some(stem) => disposition(&limited_name(stem, "-valued.csv")),
+        None => disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx")),
+    }
+}
+
+/// The media type of the result for a file of this name.
+pub(crate) fn media_type(name: &str) -> &'static str {
+    if csv_stem(name).is_some() { CSV } else { XLSX }
 }
 
 /// The `Content-Disposition` header (RFC 6266), with the full name for clients that support RFC 5987.
