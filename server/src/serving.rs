@@ -7,5 +7,6 @@ pub(crate) mod inference;
 pub(crate) mod jobs;
 mod loader;
 pub(crate) mod models;
+pub(crate) mod portfolio;
 pub(crate) mod reload;
 pub(crate) mod template;

@@ -4,6 +4,7 @@
 //! of it is synchronous.
 
 mod check;
+mod convert;
 mod delimited;
 mod encoding;
 mod error;
@@ -21,6 +22,7 @@ mod value;
 mod workbook;
 
 pub use check::{CheckedColumn, RowProblem, TableCheck, check_table};
+pub use convert::convert_to_workbook;
 pub use encoding::{Encoding, UnknownEncoding, guess_encoding};
 pub use error::{Fault, TableError};
 pub use format::Format;
@@ -32,5 +34,5 @@ pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
 pub use template::template;
-pub use value::{ValueError, ValuedCounts, Valuer, value_table};
+pub use value::{Language, Presentation, RowResult, ValueError, ValuedCounts, ValuedTable, Valuer, value_table};
 pub use workbook::inflated_size;

@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
+use tables::Header;
 use uuid::Uuid;
 
 use crate::http::budget::{Budget, Caller, Share};
 use crate::http::file::StoredFile;
 use crate::http::problem::Problem;
+use crate::serving::portfolio::Collector;
 
 /// The maximum number of jobs; a single caller may have half of them. A new job replaces the caller's oldest finished one.
 const MAX_JOBS: u64 = 128;
@@ -32,6 +34,10 @@ pub(crate) struct JobEntry {
     /// The number of rows with a price so far.
     pub(crate) valued: Arc<AtomicU64>,
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// The header of the table, once it is valued.
+    pub(crate) header: Arc<OnceLock<Header>>,
+    /// What the prices add up to, so far.
+    pub(crate) portfolio: Arc<Collector>,
     /// `None` while it runs.
     pub(crate) outcome: Mutex<Option<Result<Arc<StoredFile>, Problem>>>,
 }

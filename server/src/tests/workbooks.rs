@@ -55,6 +55,22 @@ async fn workbooks_are_returned_with_prices_and_reasons() {
     assert!(status.contains("year must be between 1900 and 2027") || status.contains("must be between"), "{status}");
 }
 
+#[tokio::test]
+async fn results_for_people_are_in_their_language() {
+    let response = upload(&service(), "/v1/valuations/xlsx?language=sheet", "file", "cars.xlsx", &cars()).await;
+    let rows = cells(&response);
+    let header: Vec<String> = rows[0][4..].iter().map(ToString::to_string).collect();
+    assert_eq!(header, ["Оценка, ₽", "Оценка от, ₽", "Оценка до, ₽", "Статус оценки"]);
+    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(response.body.clone())).unwrap();
+    let summary = workbook.worksheet_range("Итоги оценки").unwrap();
+    let unused = summary.rows().find(|row| row[0] == Data::String("Заметка".into())).unwrap();
+    assert_eq!(unused[1], Data::String("не использован".into()));
+    let response = upload(&service(), "/v1/valuations/xlsx?language=en", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(cells(&response)[0][4].to_string(), "Estimate, ₽");
+    let response = upload(&service(), "/v1/valuations/xlsx?language=de", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(response.status, 422);
+}
+
 /// A car of a known make and one of an unknown one.
 fn cars_of_two_makes() -> Vec<u8> {
     let mut workbook = Workbook::new();
@@ -116,7 +132,7 @@ async fn invalid_workbooks_are_explained() {
     assert_eq!(missing.json()["errors"][0]["loc"], serde_json::json!(["body", "workbook"]));
     let none = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body("--b--\r\n".into());
     assert_eq!(super::fixture::send(&service, none.unwrap()).await.json()["errors"][0]["loc"][1], "file");
-    for (name, content) in [("cars.xlsx", b"".as_slice()), ("cars.csv", b"brand,year,mileage\nKia,2018,1\n")] {
+    for (name, content) in [("cars.xlsx", b"".as_slice()), ("cars.doc", b"brand,year,mileage\nKia,2018,1\n")] {
         let response = upload(&service, path, "file", name, content).await;
         assert_eq!(response.problem(), (422, "unreadable-table".to_owned()));
         assert!(response.json()["detail"].as_str().unwrap().starts_with(name));
@@ -324,4 +340,36 @@ async fn wrong_mappings_are_refused() {
         assert_eq!((response.status.as_u16(), &response.json()["errors"][0]["type"]), (422, &code.into()));
         assert_eq!(response.json()["errors"][0]["loc"], serde_json::json!(["body", "mapping"]));
     }
+}
+
+#[tokio::test]
+async fn a_csv_becomes_a_workbook_and_a_job_says_what_it_adds_up_to() {
+    let service = service();
+    let csv = "Марка;Год;Пробег;Цена;Заметка\nKia;2018;50000;1300000;=1+1\nKia;2018;50000;;\nKiaa;2018;1;1;\n";
+    let path = "/v1/valuations/jobs?language=sheet&format=xlsx";
+    let response = upload(&service, path, "file", "склад.csv", csv.as_bytes()).await;
+    let job = finished_job(&service, response.header("location")).await;
+    assert_eq!(job["state"], "done", "{job}");
+    let portfolio = &job["portfolio"];
+    assert_eq!((&portfolio["rows"], &portfolio["valued"]), (&3.into(), &2.into()), "{portfolio}");
+    assert_eq!(portfolio["first"][0]["car"], "Kia 2018");
+    assert_eq!((&portfolio["furthest"][0]["row"], &portfolio["furthest"][1]), (&2.into(), &serde_json::Value::Null));
+    assert!(portfolio["first"][2]["price"].is_null());
+    let result = get(&service, job["result"].as_str().unwrap()).await;
+    assert_eq!(result.header("content-type"), XLSX);
+    assert!(result.header("content-disposition").contains("-valued.xlsx"));
+    let rows = cells(&result);
+    assert_eq!(rows[0][5], Data::String("Оценка, ₽".into()));
+    assert_eq!(rows[1][4], Data::String("=1+1".into()));
+    assert!(matches!(rows[1][5], Data::Float(_)) && rows[3][5] == Data::Empty, "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_csv_in_windows_1251_is_read() {
+    // "Марка;Год;Пробег" and a car.
+    let header =
+        [0xCC, 0xE0, 0xF0, 0xEA, 0xE0, b';', 0xC3, 0xEE, 0xE4, b';', 0xCF, 0xF0, 0xEE, 0xE1, 0xE5, 0xE3, b'\n'];
+    let table = [header.as_slice(), b"Kia;2018;5\n"].concat();
+    let check = upload(&service(), "/v1/valuations/check", "file", "cars.csv", &table).await.json();
+    assert_eq!((&check["columns"][0]["header"], &check["valuable"]), (&"Марка".into(), &1.into()));
 }

@@ -11,18 +11,21 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::Column;
 use serde::Serialize;
+use tables::Header;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::query::UnknownQuery;
-use super::workbook::{WorkbookFile, WorkbookValuation, attachment, media_type, valued_disposition};
+use super::workbook::{WorkbookFile, WorkbookValuation, attachment, media_type, result_name, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
 use crate::http::problem::openapi::{JobProblems, ResultProblems, WorkbookProblems};
 use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::upload::{WorkbookForm, receive_file};
 use crate::serving::jobs::JobEntry;
+use crate::serving::portfolio::Portfolio;
 use crate::state::State;
 
 /// How long a result is available.
@@ -33,7 +36,7 @@ const RETENTION: Duration = Duration::from_hours(1);
 #[schema(example = json!({
     "id": "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e", "state": "done", "file": "cars.xlsx", "valued": 99_812,
     "created_at": "2026-11-22T09:30:00Z", "result": "/v1/valuations/jobs/0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e/result",
-    "error": null
+    "error": null, "columns": [{ "header": "Марка", "field": "brand" }, { "header": "VIN", "field": null }]
 }))]
 pub(crate) struct Job {
     /// The id of the job, which is at `/v1/valuations/jobs/{id}`.
@@ -50,6 +53,32 @@ pub(crate) struct Job {
     result: Option<String>,
     /// Why the job failed; null otherwise.
     error: Option<ProblemDetails>,
+    /// What became of the columns of the table; null until the job is done.
+    columns: Option<Vec<TableColumn>>,
+    /// What the prices add up to, and the cars to look at first; null until the job is done.
+    portfolio: Option<Portfolio>,
+}
+
+/// A column of a table.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TableColumn {
+    /// Its header, as written.
+    #[schema(example = "Тип КПП")]
+    header: String,
+    /// The field that it was understood as; null if it was not used.
+    #[schema(value_type = Option<String>, example = "transmission")]
+    field: Option<Column>,
+}
+
+/// The columns of a table that have a header, in order.
+fn table_columns(header: &Header) -> Vec<TableColumn> {
+    let used: Vec<(usize, Column)> =
+        header.columns().flat_map(|(column, indices)| indices.iter().map(move |index| (*index, column))).collect();
+    let column = |(index, title): (usize, &String)| {
+        let field = used.iter().find(|(other, _)| *other == index).map(|(_, column)| *column);
+        (!title.trim().is_empty()).then(|| TableColumn { header: title.trim().to_owned(), field })
+    };
+    header.headers.iter().enumerate().filter_map(column).collect()
 }
 
 impl Job {
@@ -61,7 +90,9 @@ impl Job {
         };
         let valued = entry.valued.load(Ordering::Relaxed);
         let (file, created_at) = (entry.file_name.clone(), entry.created_at);
-        Self { id: id.to_string(), state, file, valued, created_at, result, error }
+        let columns = entry.header.get().map(table_columns);
+        let portfolio = (state == "done").then(|| entry.portfolio.portfolio()).flatten();
+        Self { id: id.to_string(), state, file, valued, created_at, result, error, columns, portfolio }
     }
 }
 
@@ -95,14 +126,17 @@ pub(crate) async fn start_job(
         state.jobs().remove_oldest_finished(caller);
     }
     let upload = receive_file(state.buffers(), request).await?;
+    let format = query.format;
     let cancelled = Arc::new(AtomicBool::new(false));
     let valuation = WorkbookValuation::new(&state, caller, query, served, Arc::clone(&cancelled));
     let entry = Arc::new(JobEntry {
         caller,
-        file_name: upload.name.clone(),
+        file_name: result_name(upload.name.clone(), format),
         created_at: Utc::now(),
         valued: Arc::clone(&valuation.valued),
         cancelled,
+        header: Arc::clone(&valuation.header),
+        portfolio: Arc::clone(&valuation.portfolio),
         outcome: Mutex::new(None),
     });
     let id = state.jobs().add(Arc::clone(&entry))?;

@@ -1,7 +1,7 @@
 //! Workbooks of cars, and the template to fill in.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Query, Request, State as Extracted};
 use axum::http::HeaderValue;
@@ -10,10 +10,13 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Fault, Format, Limits, Options, Source, TableError, ValueError, Valuer};
+use tables::{
+    Fault, Format, Header, Language, Limits, Options, Presentation, RowResult, Source, TableError, ValueError,
+    ValuedCounts, ValuedTable, Valuer,
+};
 
 use super::make::find_unknown;
-use super::query::UnknownQuery;
+use super::query::{ResultFormat, ResultLanguage, UnknownQuery};
 use crate::config::Config;
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
@@ -24,6 +27,7 @@ use crate::http::query::TaskQuery;
 use crate::http::upload::{Upload, WorkbookForm, limited_name, receive_file};
 use crate::serving::bulk::{BULK_THREADS, CancelOnDrop};
 use crate::serving::models::Served;
+use crate::serving::portfolio::Collector;
 use crate::state::State;
 
 /// The media type of a workbook.
@@ -42,7 +46,7 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 ///
 /// Returns the workbook with the columns `predict_value`, `predict_low`, `predict_high` (the 80 % interval) and
 /// `predict_status` appended; sheets, columns, rows, formats and formulas stay as they are. If a row cannot be valued, for
-/// example because the model does not know its make, `predict_status` says why. Columns are recognized by their names, in
+/// example because the model does not know its make, `predict_status` says why. With `language`, the result is for people. Columns are recognized by their names, in
 /// English or Russian, on the first visible sheet that has the required ones in its first 100 rows.
 #[utoipa::path(
     post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(UnknownQuery),
@@ -61,7 +65,9 @@ pub(crate) async fn value_workbook(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let format = query.format;
     let (name, workbook) = value_upload(&state, query, request).await?;
+    let name = result_name(name, format);
     attachment(&valued_disposition(&name), media_type(&name), workbook).await
 }
 
@@ -137,6 +143,10 @@ pub(crate) struct WorkbookValuation {
     cancelled: Arc<AtomicBool>,
     /// The number of rows with a price so far.
     pub(crate) valued: Arc<AtomicU64>,
+    /// The header of the table, once it is valued.
+    pub(crate) header: Arc<OnceLock<Header>>,
+    /// What the prices add up to, so far.
+    pub(crate) portfolio: Arc<Collector>,
 }
 
 impl WorkbookValuation {
@@ -147,20 +157,48 @@ impl WorkbookValuation {
         served: Arc<Served>,
         cancelled: Arc<AtomicBool>,
     ) -> Self {
-        Self { today: state.today(), state: state.clone(), caller, query, served, cancelled, valued: Arc::default() }
+        let (state, today) = (state.clone(), state.today());
+        Self {
+            today,
+            state,
+            caller,
+            query,
+            served,
+            cancelled,
+            valued: Arc::default(),
+            header: Arc::default(),
+            portfolio: Arc::default(),
+        }
     }
 
     /// Values the rows of the workbook.
     pub(crate) fn run(&self, upload: &Upload, quota: Quota) -> Result<StoredFile, Problem> {
         let source = upload.source().cancelled_by(Arc::clone(&self.cancelled));
         let options = read_options(self.state.config(), &self.served, &source, upload)?;
+        let converted = self.convert(&source, &options)?;
+        let name = csv_stem(&upload.name).map_or_else(String::new, |stem| limited_name(stem, ".xlsx"));
+        let source = match &converted {
+            Some(workbook) => workbook.source(&name).cancelled_by(Arc::clone(&self.cancelled)),
+            None => source,
+        };
         let refuse = |listing: &Listing| self.refuse(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
-        let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, value: &value };
+        let presentation = self.query.language.map(|language| self.presentation(language));
+        let presentation = presentation.as_ref();
+        let observe = |rows: Vec<RowResult>| self.portfolio.add(rows);
+        let valuer = Valuer {
+            today: self.today,
+            threads: BULK_THREADS,
+            refuse: &refuse,
+            presentation,
+            value: &value,
+            observe: Some(&observe),
+        };
         let mut output = FileWriter::new(quota);
         match tables::value_table(source, &mut output, options, &valuer) {
-            Ok(summary) => {
-                let (rows, priced) = (summary.rows, summary.valued);
+            Ok(ValuedTable { counts: ValuedCounts { rows, valued: priced }, header }) => {
+                // Nobody else sets it.
+                let _ = self.header.set(header);
                 // One car was charged on admission, and the valued rows have been charged.
                 self.state.keys().charge(self.caller, (rows - priced).saturating_sub(u64::from(priced == 0)));
                 tracing::info!(
@@ -174,6 +212,32 @@ impl WorkbookValuation {
             Err(ValueError::Table(error)) => Err(table_problem(&error)),
             Err(ValueError::Value(problem)) => Err(problem),
         }
+    }
+
+    /// The CSV as a workbook, if a workbook is asked for.
+    fn convert(&self, source: &Source<'_>, options: &Options) -> Result<Option<StoredFile>, Problem> {
+        let format = Format::detect(source).map_err(|error| table_problem(&error))?;
+        if format == Format::Xlsx || self.query.format != Some(ResultFormat::Xlsx) {
+            return Ok(None);
+        }
+        let mut output = FileWriter::new(Quota::for_result(self.state.buffers(), self.caller));
+        tables::convert_to_workbook(source, options, &mut output).map_err(|error| table_problem(&error))?;
+        Ok(Some(output.finish()))
+    }
+
+    /// How results are written for people.
+    fn presentation(&self, language: ResultLanguage) -> Presentation {
+        let language = match language {
+            ResultLanguage::Sheet => None,
+            ResultLanguage::Ru => Some(Language::Russian),
+            ResultLanguage::En => Some(Language::English),
+        };
+        let task = self.served.task();
+        // Both languages write a currency with its sign; days are spelled out.
+        let (russian, english) = task.market.unit_label(task.target);
+        let unit = if language == Some(Language::English) { english } else { russian };
+        let model = format!("{} {}", task.name, self.served.version);
+        Presentation { language, unit: unit.to_owned(), target: task.target, model }
     }
 
     /// Why a car is not valued, if its make is unknown and those are not allowed.
@@ -247,6 +311,14 @@ pub(crate) fn valued_disposition(name: &str) -> String {
     match csv_stem(name) {
         Some(stem) => disposition(&limited_name(stem, "-valued.csv")),
         None => disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx")),
+    }
+}
+
+/// The name of the file whose format the result has: that of a CSV of which a workbook was made ends in `.xlsx`.
+pub(crate) fn result_name(name: String, format: Option<ResultFormat>) -> String {
+    match (csv_stem(&name), format) {
+        (Some(stem), Some(ResultFormat::Xlsx)) => limited_name(stem, ".xlsx"),
+        _ => name,
     }
 }
 

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
-use domain::{Listing, Valuation};
+use domain::fold::fold;
+use domain::{Column, Listing, Valuation};
+
+use super::presentation::{Presentation, rounded};
 
 use crate::error::{Fault, TableError};
 use crate::header::Header;
@@ -19,6 +22,15 @@ pub struct ValuedCounts {
     pub valued: u64,
 }
 
+/// A valued table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValuedTable {
+    /// The numbers of rows.
+    pub counts: ValuedCounts,
+    /// The header, which says which columns were used.
+    pub header: Header,
+}
+
 /// Why a table was not valued.
 #[derive(Debug, thiserror::Error)]
 pub enum ValueError<E> {
@@ -30,6 +42,21 @@ pub enum ValueError<E> {
     Value(E),
 }
 
+/// The result of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowResult {
+    /// The number of the row or line.
+    pub row: u64,
+    /// The make, model and year of the car, as written.
+    pub car: String,
+    /// The price and the lower and upper end of its interval; `None` if the row was not valued.
+    pub prices: Option<[f64; 3]>,
+    /// The listed value of the target, if it is to be compared.
+    pub listed: Option<f64>,
+    /// What is written as the status of the row.
+    pub status: String,
+}
+
 /// Values the rows of a table.
 pub struct Valuer<'v, E> {
     /// The date of listings without one.
@@ -38,19 +65,27 @@ pub struct Valuer<'v, E> {
     pub threads: usize,
     /// Returns the reason why a listing is not to be valued, if there is one. It becomes the status of the row.
     pub refuse: &'v (dyn Fn(&Listing) -> Option<String> + Sync),
+    /// How results are written for people; by default for programs.
+    pub presentation: Option<&'v Presentation>,
     /// Returns a valuation for each listing, in order.
     pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
+    /// Receives the results of rows, in no order.
+    pub observe: Option<&'v (dyn Fn(Vec<RowResult>) + Sync)>,
 }
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
 /// The maximum length of a status in characters.
 const MAX_STATUS_CHARS: usize = 500;
+/// The maximum length of each part of the name of a car in characters.
+const MAX_NAME_CHARS: usize = 40;
 
 /// The outcome of a row, written to the appended columns.
 #[derive(Debug, PartialEq)]
 pub(super) struct RowOutcome {
     /// The price and the lower and upper end of its interval.
     pub(super) prices: Option<[f64; 3]>,
+    /// The listed value of the target, if it is to be compared.
+    pub(super) listed: Option<f64>,
     pub(super) status: Cow<'static, str>,
 }
 
@@ -58,24 +93,35 @@ impl<E> Valuer<'_, E> {
     /// Values rows. Returns their outcomes in order, and the numbers of rows.
     pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
         let mut listings = Vec::with_capacity(rows.len());
-        let mut rejected: Vec<Option<RowOutcome>> = Vec::with_capacity(rows.len());
+        let mut rejected: Vec<Result<Option<f64>, RowOutcome>> = Vec::with_capacity(rows.len());
+        let mut cars = Vec::new();
         for row in rows {
-            match self.read_row(header, row) {
-                Ok(listing) => {
-                    listings.push(listing);
-                    rejected.push(None);
-                }
-                Err(outcome) => rejected.push(Some(outcome)),
+            if self.observe.is_some() {
+                cars.push((row.number(), car_name(header, row)));
             }
+            rejected.push(self.read_row(header, row).map(|listing| {
+                listings.push(listing);
+                let target = self.presentation.map(|presentation| presentation.target);
+                target.and_then(|target| row.target(header, target, false, self.today).ok().flatten())
+            }));
         }
         let expected = listings.len();
         let values = if expected == 0 { Vec::new() } else { (self.value)(listings)? };
         assert_eq!(values.len(), expected, "one valuation per listing");
         let mut values = values.into_iter();
-        let outcomes = rejected
-            .into_iter()
-            .filter_map(|rejected| rejected.or_else(|| values.next().map(|value| RowOutcome::valued(&value))));
-        Ok((outcomes.collect(), ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
+        let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
+            Ok(listed) => values.next().map(|value| RowOutcome::valued(&value, listed, self.presentation)),
+            Err(rejected) => Some(rejected),
+        });
+        let outcomes: Vec<RowOutcome> = outcomes.collect();
+        if let Some(observe) = self.observe {
+            let result = |((row, car), outcome): ((u64, String), &RowOutcome)| {
+                let (prices, listed, status) = (outcome.prices, outcome.listed, outcome.status.clone().into_owned());
+                RowResult { row, car, prices, listed, status }
+            };
+            observe(cars.into_iter().zip(&outcomes).map(result).collect());
+        }
+        Ok((outcomes, ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
     }
 
     /// The listing to value, or the outcome of a row that is not valued.
@@ -99,33 +145,47 @@ impl AddAssign for ValuedCounts {
 }
 
 impl RowOutcome {
-    fn valued(valuation: &Valuation) -> Self {
+    fn valued(valuation: &Valuation, listed: Option<f64>, presentation: Option<&Presentation>) -> Self {
         let notes: Vec<&str> = valuation.warnings.iter().map(|warning| warning.message.as_str()).collect();
         let status = if notes.is_empty() {
             Cow::Borrowed("ok")
         } else {
             Cow::Owned(truncate_status(format!("ok: {}", notes.join("; "))))
         };
-        // Prices are rounded to whole units.
-        Self { prices: Some([valuation.price, valuation.low, valuation.high].map(f64::round)), status }
+        let prices = [valuation.price, valuation.low, valuation.high];
+        let prices = if presentation.is_some() { rounded(prices) } else { prices.map(f64::round) };
+        Self { prices: Some(prices), listed, status }
     }
 
     fn rejected(reason: String) -> Self {
-        Self { prices: None, status: Cow::Owned(truncate_status(reason)) }
+        Self { prices: None, listed: None, status: Cow::Owned(truncate_status(reason)) }
     }
+}
+
+/// The make, model and year of a row as written, for people to find it.
+fn car_name(header: &Header, row: &Row) -> String {
+    let part = |wanted: Column| {
+        let (_, indices) = header.columns().find(|(column, _)| *column == wanted)?;
+        let text = row.cell(*indices.first()?).display().trim().chars().take(MAX_NAME_CHARS).collect::<String>();
+        (!text.is_empty()).then_some(text)
+    };
+    [Column::Brand, Column::Model, Column::Year].into_iter().filter_map(part).collect::<Vec<_>>().join(" ")
 }
 
 fn truncate_status(status: String) -> String {
     if status.chars().count() <= MAX_STATUS_CHARS { status } else { status.chars().take(MAX_STATUS_CHARS).collect() }
 }
 
-/// The appended headers, numbered if the table already has a header with the same name.
+/// The appended headers for programs.
 pub(super) fn appended_headers(header: &Header) -> [String; 4] {
-    COLUMNS.map(|name| {
-        let taken = |title: &str| header.headers.iter().any(|header| header.trim().eq_ignore_ascii_case(title));
-        let numbered = (2..).map(|number| format!("{name} ({number})"));
-        std::iter::once(name.to_owned()).chain(numbered).find(|title| !taken(title)).unwrap_or_default()
-    })
+    COLUMNS.map(|name| free_header(header, name))
+}
+
+/// A header, numbered if the table already has one with the same name.
+pub(super) fn free_header(header: &Header, name: &str) -> String {
+    let taken = |title: &str| header.headers.iter().any(|header| fold(header) == fold(title));
+    let numbered = (2..).map(|number| format!("{name} ({number})"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|title| !taken(title)).unwrap_or_default()
 }
 
 /// Why the valuation of a workbook failed.
