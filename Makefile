@@ -10,7 +10,7 @@ install = echo "installing $(1)"; \
 # $(call need,TEST COMMAND,PACKAGES): installs Debian packages unless the test command succeeds.
 need = @{ $(1); } >/dev/null 2>&1 || { $(call install,$(2)); }
 
-.PHONY: help up test lint fuzz compiler postgres browser python venv
+.PHONY: help up test lint fuzz compiler postgres browser slurm python venv
 
 help:
 	@echo "make up [DATA=listings.csv.gz] [BIND=127.0.0.1:8000]   import, train, serve"
@@ -22,7 +22,7 @@ up: compiler postgres
 	cargo build --release --locked
 	./target/release/probeg up $(foreach file,$(DATA),--data $(file)) $(if $(BIND),--bind $(BIND))
 
-test: compiler postgres browser python
+test: compiler postgres browser slurm python
 	cargo fmt --all --check
 	PROBEG_TEST_PYTHON=$(CURDIR)/target/python/bin/python cargo test --workspace --locked
 
@@ -57,6 +57,11 @@ postgres:
 
 browser:
 	$(call need,command -v chromedriver && command -v chromium,chromium chromium-driver)
+
+# A cluster for tests, which start and stop its daemons themselves.
+slurm:
+	$(call need,ls /usr/bin/sbatch /usr/sbin/slurmctld /usr/sbin/slurmd /usr/sbin/munged,\
+		munge slurm-client slurm-wlm-basic-plugins slurmctld slurmd)
 
 # Another ONNX runtime, in another language, to check the exported file, and another program that trains.
 python: venv

@@ -26,12 +26,16 @@ mod market;
 mod model_file;
 #[path = "integration/operations.rs"]
 mod operations;
+#[path = "integration/parts.rs"]
+mod parts;
 #[path = "integration/references.rs"]
 mod references;
 #[path = "integration/registry.rs"]
 mod registry;
 #[path = "integration/resume.rs"]
 mod resume;
+#[path = "integration/slurm.rs"]
+mod slurm;
 #[path = "integration/stops.rs"]
 mod stops;
 #[path = "integration/sweep.rs"]

@@ -37,4 +37,8 @@ pub struct Warning {
     /// The warning for people, with the nearest known value if there is one.
     #[schema(example = "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it")]
     pub message: String,
+    /// The nearest known value of an unknown one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "rio")]
+    pub nearest: Option<String>,
 }

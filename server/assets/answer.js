@@ -2,26 +2,56 @@
 import { COLUMNS } from "./columns.js";
 import { day, exactly, money, month, number, percent, roundToTotal, shown, stepOf } from "./amounts.js";
 import { drawCurves, drawDistribution } from "./charts.js";
-import { focusField, nearestIn } from "./form.js";
+import { focusField } from "./form.js";
 import { byId, element, nameOf, page, words } from "./page.js";
 import { proper, translated } from "./values.js";
+import { assumedFields } from "./versions.js";
 
-// What is shown: the valuation, or what says in the language of the page why there is none.
+// What is shown: the price, what explains it, or what says in the language of the page why there is none.
 let answer = null;
+let details = null;
 let explain = null;
+// Takes the price away if the next one does not come in time.
+let outdating = 0;
+const MAX_OUTDATED_MS = 300;
 
-/** Takes the price away: it never stands beside inputs that it is not for. */
-export function forget() {
+/** Takes the price away: it never stands beside inputs that it is not for. Says instead what is missing, if anything. */
+export function forget(waiting = () => words().empty) {
+  settle();
   answer = null;
-  explain = null;
+  details = null;
   byId("valuation").hidden = true;
-  for (const id of ["summary", "price", "range", "bar-price", "bar-range", "problem"]) {
+  for (const id of ["summary", "price", "range", "assumption", "bar-price", "bar-range", "announcement"]) {
     byId(id).textContent = "";
   }
-  byId("problem").hidden = true;
   byId("bar").hidden = true;
-  byId("empty").hidden = false;
+  showInstead("empty", waiting);
   document.title = "Probeg";
+}
+
+/** Shows that the price is not for the inputs any more, for the moment that the next one takes. */
+export function outdate() {
+  if (answer && !outdating) {
+    byId("result").setAttribute("aria-busy", "true");
+    document.body.classList.add("outdated");
+    outdating = setTimeout(forget, MAX_OUTDATED_MS);
+  }
+}
+
+function settle() {
+  clearTimeout(outdating);
+  outdating = 0;
+  byId("result").removeAttribute("aria-busy");
+  document.body.classList.remove("outdated", "outdated-details");
+}
+
+/** Shows a text in place of a price: in the paragraph for problems or in that for instructions. */
+function showInstead(place, text) {
+  explain = text;
+  for (const id of ["empty", "problem"]) {
+    byId(id).textContent = id === place ? text() : "";
+    byId(id).hidden = id !== place;
+  }
 }
 
 /** Brings the price or the problem into sight, and the focus to its heading. */
@@ -42,53 +72,75 @@ export function showBar() {
 
 /** Shows a problem instead of a price. */
 export function showProblem(problem) {
-  explain = problem;
-  byId("empty").hidden = true;
-  byId("problem").textContent = explain();
-  byId("problem").hidden = false;
+  forget();
+  showInstead("problem", problem);
 }
 
 /** Shows the same in the language of the page. */
 export function showAgain() {
-  if (answer) {
-    show(answer);
-  } else if (explain) {
-    byId("problem").textContent = explain();
+  if (details) {
+    show(details);
+  } else if (answer) {
+    showPrice(answer);
+  } else {
+    showInstead(byId("problem").hidden ? "empty" : "problem", explain || (() => words().empty));
   }
 }
 
-/** Shows the valuation of a car, which it has as `car`. */
-export function show(valuation) {
+/** Shows the price of a valuation. What explains an earlier price stays until `show`, but fades. */
+export function showPrice(valuation) {
+  settle();
+  document.body.classList.toggle("outdated-details", details !== null);
+  byId("details").hidden = details === null;
   answer = valuation;
+  explain = null;
   byId("empty").hidden = true;
+  byId("problem").hidden = true;
   byId("valuation").hidden = false;
   const price = money(valuation.price, valuation);
   const [low, high] = [money(valuation.low, valuation), money(valuation.high, valuation)];
-  byId("summary").textContent = summaryOf(valuation.car);
+  byId("summary").textContent = summaryOf(valuation.listing);
   byId("price").textContent = price;
   byId("range").textContent = words().range(percent(valuation.level), low, high);
+  const assumed = assumedFields().filter((name) => name in valuation.listing).map((name) => shown(name, valuation.listing[name]));
+  byId("assumption").textContent = assumed.length > 0 ? words().assumedVersion(assumed.join(", ")) : "";
   byId("bar-price").textContent = price;
   byId("bar-range").textContent = `${low} – ${high}`;
   // Printed pages and bookmarks have this title.
-  document.title = `${price} · ${titleOf(valuation.car)} · Probeg`;
-  byId("confidence").textContent = confidenceText(valuation.confidence);
+  document.title = `${price} · ${titleOf(valuation.listing)} · Probeg`;
   const rating = valuation.asking_price;
   byId("rating").textContent = rating ? ratingText(rating, valuation) : "";
   byId("rating").dataset.rating = (rating && rating.rating) || "";
   byId("warnings").replaceChildren(...valuation.warnings.map((warning) => element("li", { textContent: remark(warning, valuation) })));
+  drawDistribution(byId("distribution"), valuation);
+  showBar();
+}
+
+/** Shows a valuation with all that explains it. */
+export function show(valuation) {
+  details = valuation;
+  showPrice(valuation);
+  document.body.classList.remove("outdated-details");
+  byId("confidence").textContent = confidenceText(valuation.confidence);
   showQuestions(valuation);
   showFactors(valuation);
   showSimilar(valuation);
   byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
-  draw();
-  showBar();
+  drawCurves(byId("charts"), valuation);
+}
+
+/** Tells screen readers the price, once the inputs have come to rest. */
+export function announce() {
+  byId("announcement").textContent = answer ? words().announced(byId("price").textContent, byId("range").textContent) : "";
 }
 
 /** Draws the pictures as wide as there is room. */
 export function draw() {
   if (answer) {
     drawDistribution(byId("distribution"), answer);
-    drawCurves(byId("charts"), answer);
+  }
+  if (details) {
+    drawCurves(byId("charts"), details);
   }
 }
 
@@ -126,8 +178,8 @@ function ratingText({ price, rating, code, share_below: below, spread }, valuati
 function remark(warning, valuation) {
   switch (warning.code) {
     case "unknown_value": {
-      const nearest = nearestIn(warning.message);
-      const value = valuation.car[warning.field];
+      const { nearest } = warning;
+      const value = valuation.listing[warning.field];
       return words().unknown(nameOf(warning.field), value, nearest && translated(warning.field, nearest, page.language));
     }
     case "outdated_market":

@@ -77,7 +77,7 @@ function densityOf(samples, bandwidth) {
 /** The line charts of a valuation, each with its figures as a table. */
 export function drawCurves(container, valuation) {
   const { mileage, years_ahead: ahead, history, yearly_mileage: yearly } = valuation.curves;
-  const own = valuation.car ? valuation.car.mileage : null;
+  const own = valuation.listing ? valuation.listing.mileage : null;
   const unit = unitOf("mileage");
   const amount = (value) => shown("mileage", value);
   const charts = [

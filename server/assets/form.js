@@ -1,29 +1,39 @@
-// The form: its fields, suggestions, what is wrong with them, and the address that restores them.
+// The form: its fields, what is wrong with them, and the address that restores them.
 import { COLUMNS } from "./columns.js";
 import { number } from "./amounts.js";
-import { boundsOf, readNumber } from "./numbers.js";
+import { addSuggestions } from "./combobox.js";
 import { byId, call, element, inTask, labelOf, page, words } from "./page.js";
 import { capital, known, translated } from "./values.js";
+import { assumedFields, forgetVersions, generationOptions, isVersionField, setAssumed, state, versionOptions } from "./versions.js";
 
-// The fields in sight: what people know first, then the version of the car. The others are folded away.
+// The fields in sight: the car, the version of it, and the mileage. The others are folded away.
 const FIRST = [
-  "brand", "model", "year", "mileage", "vehicle_generation", "fuel_type", "engine_volume", "engine_power", "transmission", "drive",
+  "brand", "model", "year", "vehicle_generation", "engine_volume", "engine_power", "transmission", "drive", "fuel_type", "mileage",
 ];
-export const ASKING_PRICE = "asking_price";
+const ASKING_PRICE = "asking_price";
+// The address names the fields that were assumed.
+const ASSUMED = "assumed";
+const MAX_SUGGESTIONS = 8;
 
 // The known values of each text field, as the server spells them.
 let vocabulary = {};
 // What explains the error of each invalid field, in the language of the page.
 const explanations = new Map();
+// What happens when the page itself fills in fields.
+let onFilled = () => {};
 
 const inputOf = (name) => byId(`field-${name}`);
+export const textOf = (name) => inputOf(name).value.trim();
 const names = () => [...COLUMNS.map(({ name }) => name), ASKING_PRICE];
-const kindOf = (name) => (COLUMNS.find((column) => column.name === name) || { kind: "number" }).kind;
+const fold = (text) => text.trim().replace(/\s+/g, " ").toLowerCase().replaceAll("ё", "е");
 
-export function buildFields() {
+/** Builds the fields; `filled(names)` is called when the user chooses values for some. */
+export function buildFields(filled) {
+  onFilled = filled;
   const first = FIRST.map((name) => COLUMNS.find((column) => column.name === name));
   const others = COLUMNS.filter(({ name }) => !FIRST.includes(name));
   byId("fields").append(...first.map(fieldOf));
+  byId("box-fuel_type").before(element("p", { id: "assumed", className: "hint", hidden: true }));
   byId("more-fields").append(...others.map(fieldOf));
   byId("asking").append(fieldOf({ name: ASKING_PRICE, kind: "number", required: false }));
 }
@@ -35,13 +45,79 @@ function fieldOf({ name, kind, required }) {
   });
   input.setAttribute("aria-describedby", `error-${name}`);
   const label = element("label", { htmlFor: input.id }, element("span", { id: `label-${name}` }));
-  const error = element("small", { id: `error-${name}` });
-  const field = element("div", { id: `box-${name}` }, label, input, error);
-  if (kind === "text") {
-    input.setAttribute("list", `known-${name}`);
-    field.append(element("datalist", { id: `known-${name}` }));
+  const field = element("div", { id: `box-${name}`, className: "field" }, label, input, element("small", { id: `error-${name}` }));
+  if (kind === "text" || isVersionField(name)) {
+    // Typing replaces what was assumed.
+    for (const event of ["focus", "click"]) {
+      input.addEventListener(event, () => state.assumed.has(name) && input.select());
+    }
+    addSuggestions(input, { suggest: (text, signal) => suggest(name, text, signal), choose: ({ values }) => fill(values) });
   }
   return field;
+}
+
+/** Fills in fields as if the user had typed the values, and goes on from there. */
+function fill(values) {
+  // Another make has other models, and another model other versions.
+  const isOther = (name) => name in values && textOf(name) !== "" && fold(textOf(name)) !== fold(values[name]);
+  const cleared = isOther("brand") ? ["model", "vehicle_generation", ...state.fields] : isOther("model") ? ["vehicle_generation", ...state.fields] : [];
+  cleared.filter((name) => !(name in values)).forEach((name) => {
+    inputOf(name).value = "";
+    setAssumed(name, false);
+  });
+  if ("brand" in values || "model" in values) {
+    state.declined.clear();
+  }
+  for (const [name, value] of Object.entries(values)) {
+    inputOf(name).value = value;
+    setAssumed(name, false);
+    clearError(name);
+  }
+  onFilled(Object.keys(values));
+}
+
+/** The options of a field for a text. */
+async function suggest(name, text, signal) {
+  if (name === "brand" || name === "model") {
+    return searchNames(name, text, signal);
+  }
+  if (name === "vehicle_generation") {
+    const options = generationOptions().filter(({ value }) => fold(value).includes(fold(text)));
+    return options.length > 0 ? options.map(optionOf(name)) : searchNames(name, text, signal);
+  }
+  const versions = isVersionField(name) ? versionOptions(name) : [];
+  const values = versions.length > 0 ? versions : (vocabulary[name] || []).map((value) => ({ value }));
+  const options = values.map(optionOf(name));
+  const rank = ({ label }) => (fold(label).startsWith(fold(text)) ? 0 : fold(label).includes(fold(text)) ? 1 : 2);
+  return options.filter((option) => rank(option) < 2).sort((a, b) => rank(a) - rank(b)).slice(0, 40);
+}
+
+/** What an option for a value of a field looks like. */
+const optionOf = (name) => ({ value, note }) => {
+  const label = shownIn(name, value);
+  return { label, note, values: { [name]: label } };
+};
+
+/** A value as the form writes it. */
+const shownIn = (name, value) => (typeof value === "number" ? number(value, { useGrouping: false, maximumFractionDigits: 1 }) : suggested(name, value));
+
+/** The names that a text may mean, from the server. */
+async function searchNames(field, text, signal, limit = MAX_SUGGESTIONS) {
+  const query = new URLSearchParams({ field, text: text.slice(0, 200), limit });
+  for (const name of ["brand", "model"].slice(0, field === "brand" ? 0 : field === "model" ? 1 : 2)) {
+    if (textOf(name)) {
+      query.set(name, textOf(name));
+    }
+  }
+  const response = await call(inTask(`/v1/suggestions?${query}`), { signal });
+  const { suggestions = [] } = response.ok ? await response.json() : {};
+  return suggestions.map((found) => {
+    // A make is only changed by its own field, or where there is none yet.
+    const fields = ["brand", "model", "vehicle_generation"].filter((name) => found[name] !== undefined);
+    const own = fields.filter((name) => name === field || field === "brand" || (name === "brand" && !textOf("brand")));
+    const values = Object.fromEntries(own.map((name) => [name, suggested(name, found[name])]));
+    return { label: own.map((name) => values[name]).join(" "), values, likeness: found.likeness };
+  });
 }
 
 export function translateFields() {
@@ -51,34 +127,44 @@ export function translateFields() {
   const symbol = page.task ? `, ${page.task.symbol}` : "";
   byId(`label-${ASKING_PRICE}`).textContent = `${words().asking}${symbol} (${words().optional})`;
   byId("asking").hidden = page.task !== null && page.task.target !== "price";
-  fillKnown();
+  hideUseless();
   for (const [name, explain] of explanations) {
     byId(`error-${name}`).replaceChildren(...explain());
   }
   for (const { name, kind } of COLUMNS) {
-    const input = inputOf(name);
     // A value of the list is shown in the language of the page.
-    if (kind === "text" && isKnown(name, input.value)) {
-      input.value = suggested(name, known(name, input.value.trim(), vocabulary[name]).toLowerCase());
+    if (kind === "text" && isKnown(name)) {
+      inputOf(name).value = suggested(name, known(name, textOf(name), vocabulary[name]).toLowerCase());
+    } else if (kind === "number" && isVersionField(name) && /^\d+[.,]\d+$/.test(textOf(name))) {
+      inputOf(name).value = shownIn(name, Number(textOf(name).replace(",", ".")));
     }
   }
+  showAssumed();
 }
 
-function isKnown(name, text) {
+function isKnown(name) {
   const values = vocabulary[name] || [];
-  return text.trim() !== "" && values.includes(known(name, text.trim(), values).toLowerCase().replaceAll("ё", "е"));
+  return textOf(name) !== "" && values.includes(fold(known(name, textOf(name), values)));
 }
 
 /** A known value as the form suggests it. */
 const suggested = (name, value) => capital(translated(name, value, page.language));
+
+/** Whether a field that is being typed in cannot have its value yet. */
+export function isUnfinished() {
+  const name = document.activeElement && document.activeElement.name;
+  if (name === "year") {
+    return !/\d{4}/.test(textOf(name));
+  }
+  return (name === "brand" || name === "model") && textOf(name) !== "" && (vocabulary[name] || []).length > 0 && !isKnown(name);
+}
 
 let asked = 0;
 
 /** Loads the known values; models and generations are those of the make and model. */
 export async function loadKnown() {
   const turn = ++asked;
-  const brand = inputOf("brand").value.trim();
-  const model = inputOf("model").value.trim();
+  const [brand, model] = [textOf("brand"), textOf("model")];
   const queries = [];
   if (brand && model) {
     queries.push(`?${new URLSearchParams({ brand, model })}`);
@@ -94,116 +180,170 @@ export async function loadKnown() {
     }
     if (response.ok && turn === asked) {
       vocabulary = (await response.json()).values;
-      fillKnown();
+      hideUseless();
     }
     return;
   }
 }
 
-function fillKnown() {
+/** Some markets know nothing of a field, such as the customs. */
+function hideUseless() {
   for (const [name, values] of Object.entries(vocabulary)) {
-    const list = byId(`known-${name}`);
-    if (!list) {
-      continue;
-    }
-    const options = values.map((value) => element("option", { value: suggested(name, value) }));
-    list.replaceChildren(...options);
-    // Some markets know nothing of a field, such as the customs. The generations depend on the model.
     const isUseless = values.length === 0 && !["model", "vehicle_generation"].includes(name);
-    byId(`box-${name}`).hidden = isUseless && inputOf(name).value === "";
+    byId(`box-${name}`).hidden = isUseless && textOf(name) === "";
   }
 }
 
-/** The car and the asking price in the form. Returns null and asks if a number can be read in two ways. */
-export function readForm(retry) {
-  const car = {};
-  let first = null;
-  for (const name of names()) {
-    const text = inputOf(name).value.trim();
-    if (!text || (name === ASKING_PRICE && byId("asking").hidden)) {
-      continue;
+/** Fills in the likeliest version where the user has stated none. Returns whether anything has changed. */
+export function assume(version) {
+  let isChanged = false;
+  for (const name of state.fields) {
+    const value = version && version[name] !== null ? shownIn(name, version[name]) : "";
+    const isOpen = state.assumed.has(name) || (textOf(name) === "" && !state.declined.has(name));
+    if (isOpen && textOf(name) !== value) {
+      inputOf(name).value = value;
+      clearError(name);
+      isChanged = true;
     }
-    const kind = kindOf(name);
-    const read = kind === "number" ? readNumber(name, text) : null;
-    if (read && read.choices) {
-      askWhich(name, read.choices, retry);
-      first = first || inputOf(name);
-    } else if (read) {
-      car[name] = read.value;
-    } else if (name === ASKING_PRICE) {
-      mark(name, () => [words().errors.not_a_number]);
-      first = first || inputOf(name);
-    } else {
-      // What is not a number is sent as it is, so that the server reports it.
-      car[name] = kind === "text" ? known(name, text, vocabulary[name] || []) : text;
+    if (isOpen) {
+      setAssumed(name, value !== "");
     }
   }
-  if (first) {
-    first.focus();
-    return null;
+  showAssumed();
+  return isChanged;
+}
+
+function showAssumed() {
+  const assumed = assumedFields();
+  for (const name of state.fields) {
+    inputOf(name).classList.toggle("assumed", state.assumed.has(name));
+    inputOf(name).setAttribute("aria-describedby", state.assumed.has(name) ? `error-${name} assumed` : `error-${name}`);
   }
-  const { [ASKING_PRICE]: askingPrice, ...listing } = car;
-  return { listing, askingPrice };
+  byId("assumed").hidden = assumed.length === 0;
+  byId("assumed").textContent = assumed.length > 0 ? words().assumed : "";
 }
 
-function askWhich(name, choices, retry) {
-  const buttonOf = (choice) => {
-    const button = element("button", { type: "button", textContent: number(choice, { maximumFractionDigits: 3 }) });
-    button.addEventListener("click", () => {
-      inputOf(name).value = String(choice);
-      retry(button);
-    });
-    return button;
-  };
-  mark(name, () => [words().which, ...choices.map(buttonOf)]);
+/** The user has typed in a field. */
+export function typed(name) {
+  clearError(name);
+  if (name === "brand" || name === "model") {
+    state.declined.clear();
+  }
+  if (isVersionField(name)) {
+    setAssumed(name, false);
+    (textOf(name) === "" ? state.declined.add(name) : state.declined.delete(name));
+    showAssumed();
+  }
 }
 
-function mark(name, explain) {
+/** Writes the names of the make and the model as the server has understood them, unless they are being typed. */
+export function adopt(listing) {
+  for (const name of ["brand", "model"]) {
+    const understood = listing[name];
+    const isOther = understood && textOf(name) !== "" && fold(textOf(name)) !== understood;
+    if (isOther && document.activeElement !== inputOf(name)) {
+      inputOf(name).value = suggested(name, understood);
+    }
+  }
+}
+
+/** The car and the asking price as they are written in the form; the server reads them. */
+export function readForm() {
+  const listing = {};
+  for (const { name, kind } of COLUMNS) {
+    const text = textOf(name);
+    if (text) {
+      listing[name] = kind === "text" ? known(name, text, vocabulary[name] || []) : text;
+    }
+  }
+  return { listing, askingPrice: byId("asking").hidden ? "" : textOf(ASKING_PRICE) };
+}
+
+/** Whether nothing is filled in. */
+export const isEmpty = () => names().every((name) => textOf(name) === "");
+
+/** The names of the required fields that are empty. */
+export function missingFields() {
+  return COLUMNS.filter(({ name, required }) => required && textOf(name) === "").map(({ name }) => name);
+}
+
+function mark(name, explain, isInvalid = true) {
   explanations.set(name, explain);
-  inputOf(name).setAttribute("aria-invalid", "true");
+  if (isInvalid) {
+    inputOf(name).setAttribute("aria-invalid", "true");
+  }
   byId(`error-${name}`).replaceChildren(...explain());
   if (byId("more").contains(inputOf(name))) {
     byId("more").open = true;
   }
 }
 
-/** Marks the invalid fields and returns the first one, if any. */
+/** The name of the field of an error. */
+export function fieldOfError({ pointer, loc }) {
+  const name = pointer ? pointer.slice(1) : (loc || []).at(-1);
+  return names().includes(name) ? name : null;
+}
+
+/** Marks the invalid fields and returns the first one, if any. `allowUnknown` values a car without its make. */
 export function markErrors(errors, allowUnknown) {
   let first = null;
   for (const error of errors) {
-    const name = error.pointer ? error.pointer.slice(1) : (error.loc || []).at(-1);
-    if (!names().includes(name)) {
+    const name = fieldOfError(error);
+    if (!name) {
       continue;
     }
-    mark(name, () => explanation(name, error, allowUnknown));
+    if (error.type === "unknown_brand") {
+      askWhatIsMeant(name, error.nearest, allowUnknown);
+    } else {
+      mark(name, () => explanation(name, error));
+    }
     const input = inputOf(name);
     first = first && first.compareDocumentPosition(input) & Node.DOCUMENT_POSITION_FOLLOWING ? first : input;
   }
   return first;
 }
 
-/** What is wrong with a field; for an unknown make also a button that values the car without it. */
-function explanation(name, error, allowUnknown) {
-  if (error.type === "unknown_brand") {
-    const anyway = element("button", { type: "button", textContent: words().anyway });
-    anyway.addEventListener("click", () => allowUnknown(anyway));
-    const nearest = nearestIn(error.msg);
-    const shown = nearest && translated(name, nearest, page.language);
-    return [words().unknownMake(inputOf(name).value.trim(), shown), anyway];
+/** What is wrong with a field, with buttons for what may be meant. */
+function explanation(name, error) {
+  if (error.choices) {
+    const options = error.choices.map((choice) => ({ label: number(choice, { maximumFractionDigits: 3 }), values: { [name]: String(choice) } }));
+    return [words().which, ...options.map(buttonOf)];
   }
   const text = words().errors[error.type] || words().errors.other;
-  if (typeof text === "string") {
-    return [text];
-  }
-  const [min, max] = boundsOf(name);
   const bound = (value) => (name === "year" ? String(value) : number(value));
-  return [text(bound(min), bound(max))];
+  return [typeof text === "string" ? text : text(bound(error.min), bound(error.max))];
 }
 
-/** The known value that a message of the server suggests, if any. */
-export function nearestIn(message) {
-  const nearest = /did you mean "([^"]+)"/.exec(message);
-  return nearest && nearest[1];
+function buttonOf({ label, values }) {
+  const button = element("button", { type: "button", textContent: label });
+  button.addEventListener("click", () => fill(values));
+  return button;
+}
+
+/** Asks what an unknown name means. A make is required; without a model the car is valued nevertheless. */
+async function askWhatIsMeant(name, nearest, allowUnknown) {
+  const text = textOf(name);
+  let options = nearest ? [{ label: suggested(name, nearest), values: { [name]: suggested(name, nearest) } }] : [];
+  const explain = () => {
+    const anyway = allowUnknown ? [element("button", { type: "button", textContent: words().anyway })] : [];
+    anyway.forEach((button) => button.addEventListener("click", allowUnknown));
+    return [words().unknownName(name, text, options.length > 0), ...options.map(buttonOf), ...anyway];
+  };
+  mark(name, explain, Boolean(allowUnknown));
+  const found = await searchNames(name, text, undefined, 3).catch(() => []);
+  if (explanations.get(name) === explain && found.length > 0) {
+    options = found;
+    mark(name, explain, Boolean(allowUnknown));
+  }
+}
+
+/** Asks about the names that the model does not know. */
+export function askAboutUnknown(warnings) {
+  for (const { code, field, nearest } of warnings) {
+    if (code === "unknown_value" && ["model", "vehicle_generation"].includes(field) && textOf(field) !== "") {
+      askWhatIsMeant(field, nearest);
+    }
+  }
 }
 
 export function clearError(name) {
@@ -235,13 +375,21 @@ export function addressOf() {
     query.set("task", page.task.name);
   }
   for (const name of names()) {
-    const text = inputOf(name).value.trim();
-    if (text) {
-      query.set(name, text);
+    if (textOf(name)) {
+      query.set(name, textOf(name));
     }
+  }
+  if (assumedFields().length > 0) {
+    query.set(ASSUMED, assumedFields().join("."));
   }
   const text = query.toString();
   return text ? `?${text}` : location.pathname;
+}
+
+/** Whether an address has all that a valuation requires. */
+export function isComplete(address) {
+  const query = new URLSearchParams(address.replace(/^[^?]*/, ""));
+  return COLUMNS.every(({ name, required }) => !required || query.has(name));
 }
 
 /** Fills the form from the address. */
@@ -250,8 +398,15 @@ export function restore() {
   for (const name of names()) {
     inputOf(name).value = query.get(name) || "";
   }
+  forgetVersions();
+  (query.get(ASSUMED) || "").split(".").filter(isVersionField).forEach((name) => setAssumed(name, textOf(name) !== ""));
+  showAssumed();
   byId("more").open = byId("more").open || COLUMNS.some(({ name }) => !FIRST.includes(name) && query.has(name));
 }
 
-/** Whether the form has what a valuation requires. */
-export const isComplete = () => COLUMNS.every(({ name, required }) => !required || inputOf(name).value !== "");
+/** Forgets what was assumed, as the fields are emptied. */
+export function emptied() {
+  clearErrors();
+  forgetVersions();
+  showAssumed();
+}

@@ -70,7 +70,10 @@ export async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers });
   if (response.status === 401) {
     byId("key").hidden = false;
-    byId("api-key").focus();
+    // Whoever is typing goes on.
+    if (!byId("car").contains(document.activeElement)) {
+      byId("api-key").focus();
+    }
   } else if (key) {
     sessionStorage.setItem("key", key);
   }

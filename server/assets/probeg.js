@@ -1,14 +1,17 @@
 // The page: what happens when.
-import { draw, forget, reveal, show, showAgain, showBar, showProblem } from "./answer.js";
+import { draw, showAgain, showBar } from "./answer.js";
+import { follow, fieldLeft, followPage, reset, value, valueRestored } from "./follow.js";
 import {
-  addressOf, buildFields, clearError, clearErrors, isComplete, loadKnown, markErrors, readForm, restore, translateFields,
+  addressOf, assume, buildFields, clearErrors, emptied, isComplete, isUnfinished, loadKnown, restore, textOf, translateFields, typed,
 } from "./form.js";
-import { byId, call, element, inTask, page, problemText, words } from "./page.js";
+import { byId, call, element, page, words } from "./page.js";
+import { isVersionField, likeliest, loadVersions } from "./versions.js";
 import { say, template, translateState, upload } from "./workbook.js";
 
-const EXTRAS = "explain=true&comparables=6&narrow=true&curves=true";
-// The number of submissions and edits of the form, to detect outdated answers.
+// The number of edits of the form, to detect that nobody has edited it.
 let revision = 0;
+// What the versions of a car depend on.
+const VERSIONED_BY = ["brand", "model", "year", "vehicle_generation"];
 // Whether the user has edited the car of the address.
 let isEdited = false;
 
@@ -64,60 +67,18 @@ function chooseTask() {
   page.task = byName(named) || byName(page.default) || page.tasks[0] || null;
 }
 
-/** Asks the server about a car. */
-async function ask({ listing, askingPrice }, parameters) {
-  const asking = askingPrice === undefined ? "" : `&asking_price=${askingPrice}`;
-  try {
-    const response = await call(inTask(`/v1/valuations?${EXTRAS}${asking}${parameters}`), {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(listing),
-    });
-    return { status: response.status, body: await response.json() };
-  } catch {
-    return { status: 0, body: {} };
-  }
-}
-
-/** Values the car in the form and shows the result. The button is disabled meanwhile. */
-async function value(button, { parameters = "", isRestored = false } = {}) {
-  clearErrors();
-  forget();
-  const submitted = ++revision;
-  if (!isRestored) {
-    remember();
-  }
-  const form = readForm(value);
-  if (!form) {
-    showProblem(() => words().check);
-    return;
-  }
-  button.disabled = true;
-  const { status, body } = await ask(form, parameters);
-  button.disabled = false;
-  if (submitted !== revision) {
-    return;
-  }
-  if (status === 200) {
-    show({ ...body, car: form.listing });
-    // Whoever opens an address begins at the top of the page.
-    if (!isRestored) {
-      reveal();
-    }
-    return;
-  }
-  const first = markErrors(body.errors || [], (anyway) => value(anyway, { parameters: "&allow_unknown=true" }));
-  showProblem(() => (first ? words().check : problemText(body)));
-  if (first) {
-    first.focus();
-  } else if (status !== 401) {
-    // An invalid field, or the key if one is required, already has the focus.
-    reveal();
-  }
-}
-
-/** Keeps the form in the address, so that it can be shared and gone back to. */
-function remember() {
+/**
+ * Keeps the form in the address, so that it can be shared and gone back to. Only whole cars are gone back to: until the form is
+ * complete, it takes the place of one that was not either, and leaves the address of a whole car alone unless it `isCleared`.
+ */
+function remember({ isCleared = false, isSameCar = false } = {}) {
   const address = addressOf();
-  if (address !== location.search && `${location.pathname}${location.search}` !== address) {
+  if (address === location.search || `${location.pathname}${location.search}` === address) {
+    return;
+  }
+  if (isSameCar || !isComplete(location.search)) {
+    history.replaceState(null, "", address);
+  } else if (isCleared || isComplete(address)) {
     history.pushState(null, "", address);
   }
 }
@@ -125,26 +86,55 @@ function remember() {
 /** Loads the known values, and values the car if it is complete and nobody has edited it meanwhile. */
 async function settle() {
   const opened = revision;
-  await loadKnown().catch(() => {});
+  await Promise.all([loadKnown().catch(() => {}), loadVersions(chosenCar())]);
   if (opened !== revision) {
     return;
   }
   translateFields();
-  if (isComplete()) {
-    await value(byId("car").querySelector("[type=submit]"), { isRestored: true });
+  assume(likeliest(textOf));
+  remember({ isSameCar: true });
+  await valueRestored();
+}
+
+/** What the versions depend on, as it is written in the form. */
+const chosenCar = () => ({ brand: textOf("brand"), model: textOf("model"), year: textOf("year"), generation: textOf("vehicle_generation") });
+
+/** Offers the versions of the car, and assumes the likeliest. */
+async function chooseVersion() {
+  if (isUnfinished()) {
+    return;
+  }
+  const before = revision;
+  await loadVersions(chosenCar());
+  if (assume(likeliest(textOf)) && (before === revision || !isUnfinished())) {
+    followPage();
+    remember({ isSameCar: before === revision });
   }
 }
 
+/** The user has chosen values of some fields. */
+function filled(names) {
+  edited();
+  remember();
+  chooseVersion();
+  if (names.includes("brand") || names.includes("model")) {
+    loadKnown().catch(() => {});
+  }
+}
+
+/** The answer follows an edit. */
 function edited() {
   isEdited = true;
   revision += 1;
-  forget();
+  follow();
 }
 
 /** Fills the form from the address that the user went back or forward to. */
 async function open() {
   clearErrors();
-  edited();
+  isEdited = true;
+  revision += 1;
+  reset();
   chooseTask();
   restore();
   translate();
@@ -160,7 +150,7 @@ async function start() {
   }
 }
 
-buildFields();
+buildFields(filled);
 restore();
 translate();
 start();
@@ -168,25 +158,39 @@ start();
 byId("task").addEventListener("change", () => {
   page.task = page.tasks.find(({ name }) => name === byId("task").value) || null;
   clearErrors();
-  edited();
   remember();
   translate();
+  edited();
   loadKnown().catch(() => {});
 });
 byId("car").addEventListener("submit", (event) => {
   event.preventDefault();
-  value(event.submitter || event.target.querySelector("[type=submit]"));
+  revision += 1;
+  remember();
+  value();
 });
+byId("car").addEventListener("change", (event) => {
+  remember();
+  fieldLeft();
+  if (VERSIONED_BY.includes(event.target.name)) {
+    chooseVersion();
+  }
+});
+// A field that was completed by a suggestion does not change when it is left.
+byId("car").addEventListener("focusout", fieldLeft);
 byId("car").addEventListener("input", (event) => {
-  clearError(event.target.name);
+  typed(event.target.name);
   edited();
+  if (isVersionField(event.target.name) || VERSIONED_BY.includes(event.target.name)) {
+    chooseVersion();
+  }
 });
 byId("car").addEventListener("reset", () => {
-  clearErrors();
-  edited();
   // The fields are only empty after this event.
   setTimeout(() => {
-    remember();
+    emptied();
+    edited();
+    remember({ isCleared: true });
     loadKnown().catch(() => {});
   });
 });
@@ -198,6 +202,7 @@ byId("file").addEventListener("change", () => {
   say(() => "");
 });
 byId("template").addEventListener("click", template);
+byId("key").addEventListener("submit", (event) => event.preventDefault());
 byId("api-key").addEventListener("change", start);
 byId("language").addEventListener("click", () => {
   page.language = page.language === "ru" ? "en" : "ru";

@@ -51,7 +51,9 @@ const isName = (field) => field === "brand" || field === "model" || field === "r
 /** A value in its usual capitals: only names have them. */
 export function proper(field, value) {
   if (field === "vehicle_generation") {
-    return value.replace(/\b[ivx]+\b/g, (numeral) => numeral.toUpperCase());
+    // III, XV50, G2x, X-Line.
+    return value.replace(/\b[ivx]+\b/g, (numeral) => numeral.toUpperCase())
+      .replace(/\b[a-z]+(?=\d)/g, (letters) => letters.toUpperCase()).replace(/(^|[ (/-])([a-z])/g, (whole, before, letter) => before + letter.toUpperCase());
   }
   if (!isName(field)) {
     return value;

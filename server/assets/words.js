@@ -63,7 +63,12 @@ export const WORDS = {
     valued: (count, shown) => `Считаем… оценено строк: ${shown}`, done: "Готово: файл сохранён.",
     doneWithout: (columns) => `Готово: файл сохранён. Не использованы столбцы: ${columns}.`,
     offline: "Сервер не отвечает. Попробуйте ещё раз.", check: "Проверьте отмеченные поля.",
-    unknownMake: (value, nearest) => `Марки «${value}» нет среди известных${nearest ? `. Может быть, ${nearest}?` : "."}`,
+    unknownName: (field, value, hasNearest) =>
+      `${{ brand: "Марки", model: "Модели" }[field] || "Поколения"} «${value}» нет среди известных.${hasNearest ? " Может быть, это" : ""}`,
+    assumed: "Версия — самая частая среди таких машин. Поправьте, если у вас другая.",
+    assumedVersion: (texts) => `Предположили: ${texts}.`,
+    waiting: (fields) => `Цена появится здесь, как только будут указаны: ${fields}.`, unfinished: "Цена появится здесь, когда поля будут заполнены верно.",
+    announced: (price, range) => `Цена: ${price}. ${range}.`,
     anyway: "Оценить без марки", which: "Что имеется в виду?",
     errors: {
       missing: "Заполните это поле", not_a_number: "Нужно число", not_an_integer: "Нужно целое число",
@@ -157,7 +162,12 @@ export const WORDS = {
     valued: (count, shown) => `Working… ${shown} ${count === 1 ? "row" : "rows"} valued`, done: "Done: the file has been saved.",
     doneWithout: (columns) => `Done: the file has been saved. Columns that were not used: ${columns}.`,
     offline: "The server does not respond. Try again.", check: "Check the marked fields.",
-    unknownMake: (value, nearest) => `The make "${value}" is not known${nearest ? `. Did you mean ${nearest}?` : "."}`,
+    unknownName: (field, value, hasNearest) =>
+      `The ${{ brand: "make", model: "model" }[field] || "generation"} "${value}" is not known.${hasNearest ? " Did you mean" : ""}`,
+    assumed: "The version is the most frequent one of such cars. Change it if yours is another.",
+    assumedVersion: (texts) => `Assumed: ${texts}.`,
+    waiting: (fields) => `The price will appear here as soon as these are filled in: ${fields}.`, unfinished: "The price will appear here once the fields are filled in correctly.",
+    announced: (price, range) => `Price: ${price}. ${range}.`,
     anyway: "Value it without the make", which: "Which one do you mean?",
     errors: {
       missing: "Fill in this field", not_a_number: "A number is needed", not_an_integer: "A whole number is needed",

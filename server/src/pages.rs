@@ -19,16 +19,18 @@ use crate::http::problem::Problem;
 const INDEX: &str = include_str!("../assets/index.html");
 const STYLE: &str = include_str!("../assets/probeg.css");
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 10] = [
+const SCRIPTS: [(&str, &str); 12] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
-    ("/assets/numbers.js", include_str!("../assets/numbers.js")),
+    ("/assets/combobox.js", include_str!("../assets/combobox.js")),
+    ("/assets/follow.js", include_str!("../assets/follow.js")),
     ("/assets/page.js", include_str!("../assets/page.js")),
     ("/assets/probeg.js", include_str!("../assets/probeg.js")),
     ("/assets/values.js", include_str!("../assets/values.js")),
     ("/assets/workbook.js", include_str!("../assets/workbook.js")),
+    ("/assets/versions.js", include_str!("../assets/versions.js")),
     ("/assets/words.js", include_str!("../assets/words.js")),
 ];
 const ICON: &str = include_str!("../assets/icon.svg");

@@ -23,7 +23,7 @@ use crate::operations::{exposition, health};
 use crate::pages;
 use crate::registry::{models, runs, tasks};
 use crate::state::State;
-use crate::valuations::{batch, check, jobs, listing, one, predecessor, vocabulary, workbook};
+use crate::valuations::{batch, check, jobs, listing, one, predecessor, suggestions, versions, vocabulary, workbook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -48,7 +48,10 @@ struct Document;
 
 /// Valuations of one car: small bodies, short timeouts.
 fn single() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(one::value_one)).routes(routes!(predecessor::value_one))
+    OpenApiRouter::new()
+        .routes(routes!(one::value_one))
+        .routes(routes!(one::value_one_leniently))
+        .routes(routes!(predecessor::value_one))
 }
 
 /// Lookups.
@@ -58,6 +61,8 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(jobs::get_job, jobs::delete_job))
         .routes(routes!(jobs::get_result))
         .routes(routes!(vocabulary::get_vocabulary))
+        .routes(routes!(suggestions::get_suggestions))
+        .routes(routes!(versions::get_versions))
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))

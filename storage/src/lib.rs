@@ -14,6 +14,7 @@ mod markets;
 mod models;
 pub mod profile;
 mod retry;
+mod run_parts;
 mod runs;
 mod similar;
 mod snapshot;
@@ -21,6 +22,7 @@ mod spool;
 mod sweeps;
 mod tasks;
 mod transaction;
+mod versions;
 
 pub use batch::TabularBatch;
 pub use chunk::ListingChunk;
@@ -34,9 +36,13 @@ pub use models::{
     Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel, champion_of,
 };
 pub use retry::retry_while_unavailable;
+pub use run_parts::{
+    Acquired, EnsembleComparison, LEASE_SECONDS, Lease, Part, PartState, PredictedChunk, RunParts, RunPlan,
+};
 pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
 pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
 pub use sweeps::{Claim, NewSweep, Sweep, Sweeps, Taken, Trial, TrialOutcome, TrialStatus};
 pub use tasks::Tasks;
+pub use versions::ListedVersion;

@@ -14,11 +14,15 @@ use crate::encoder::Encoder;
 /// A make that a model does not know. Without its make a car may cost anything, so it should not be valued unless the caller
 /// asks for that. Displayed as a description of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownMake(String);
+pub struct UnknownMake {
+    message: String,
+    /// The nearest known make.
+    pub nearest: Option<String>,
+}
 
 impl fmt::Display for UnknownMake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
@@ -66,6 +70,7 @@ impl Suggestions {
                 code: "unknown_value",
                 field: last.name().to_owned(),
                 message: format!("{unknown}; the car was valued without it"),
+                nearest: nearest.map(str::to_owned),
             });
         }
         warnings
@@ -87,7 +92,8 @@ impl Suggestions {
         let (feature, spellings) = features.find(|(feature, _)| feature.columns == [column.name()])?;
         let makes = spellings.get("")?;
         let stated = listing.text(column).unwrap_or_default();
-        Some(UnknownMake(describe(column, stated, nearest(feature, makes, &value))))
+        let nearest = nearest(feature, makes, &value);
+        Some(UnknownMake { message: describe(column, stated, nearest), nearest: nearest.map(str::to_owned) })
     }
 }
 
@@ -131,5 +137,6 @@ pub(crate) fn outdated_market(newest: NaiveDate, as_of: NaiveDate) -> Option<War
             "the newest listing behind this price is of {newest}, {days} days before {as_of}; prices may have changed since, so \
              the range is wider"
         ),
+        nearest: None,
     })
 }

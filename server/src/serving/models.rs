@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::observability::drift::{Drift, FieldDrift};
+use crate::serving::names::CarNames;
 
 /// The memory of a model apart from its weights, in bytes.
 const MEMORY: u64 = 4 << 20;
@@ -32,6 +33,8 @@ pub(crate) struct Served {
     pub(crate) sha256: Vec<u8>,
     /// The model itself.
     pub(crate) model: Model,
+    /// The makes and models that it knows.
+    pub(crate) names: CarNames,
     /// About how much memory it takes, in bytes.
     memory: u64,
     /// The drift of the valued cars, if the file has the distribution of the training data.
@@ -45,7 +48,8 @@ impl Served {
         let signature = model.signature();
         let training_rows = signature.run.rows.train;
         let drift = signature.reference.clone().map(|reference| Mutex::new(Drift::new(reference, training_rows)));
-        Self { version, sha256, model, memory, drift }
+        let names = CarNames::new(signature);
+        Self { version, sha256, model, names, memory, drift }
     }
 
     /// What it predicts.

@@ -205,7 +205,7 @@ async fn unknown_values_cause_a_warning() {
     let body = post(&service(), "/v1/valuations", car).await.json();
     let expected = json!([{
         "code": "unknown_value", "field": "model",
-        "message": "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it"
+        "message": "model \"rioo\" is not known (did you mean \"rio\"?); the car was valued without it", "nearest": "rio"
     }]);
     assert_eq!(body["warnings"], expected);
 }
@@ -219,7 +219,7 @@ async fn unknown_makes_are_refused_with_the_nearest_known_one() {
     let response = post(&service, "/v1/valuations?explain=true", KIAA).await;
     assert_eq!(response.problem(), (422, "invalid-fields".to_owned()));
     let expected = json!([{
-        "pointer": "/brand", "loc": ["body", "brand"], "type": "unknown_brand",
+        "pointer": "/brand", "loc": ["body", "brand"], "type": "unknown_brand", "nearest": "kia",
         "msg": "brand \"Kiaa\" is not known (did you mean \"kia\"?); correct it, or add allow_unknown=true to value the car \
                 without it"
     }]);
@@ -245,7 +245,7 @@ async fn unknown_makes_are_valued_on_request() {
     assert_near(&body["price"], median(2018.0, 50_000.0, 0.0));
     let expected = json!([{
         "code": "unknown_value", "field": "brand",
-        "message": "brand \"kiaa\" is not known (did you mean \"kia\"?); the car was valued without it"
+        "message": "brand \"kiaa\" is not known (did you mean \"kia\"?); the car was valued without it", "nearest": "kia"
     }]);
     assert_eq!(body["warnings"], expected);
     for value in ["false", "yes"] {

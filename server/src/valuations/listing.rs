@@ -43,6 +43,32 @@ impl PartialSchema for ListingRequest {
     }
 }
 
+/// The schema of a listing with values as people write them.
+pub(crate) struct LenientListing;
+
+impl ToSchema for LenientListing {}
+
+impl PartialSchema for LenientListing {
+    fn schema() -> RefOr<Schema> {
+        let object = lenient_schema()
+            .description(Some(
+                "A car with values as people write them: \"83 тыс. км\", \"1600 см³\", \"2018 г.\", \"1.6 (106 л.с.)\". They are \
+                 read like the cells of a table of the task's market.",
+            ))
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            .examples([lenient_example()]);
+        Column::REQUIRED.iter().fold(object, |object, column| object.required(column.name())).into()
+    }
+}
+
+/// An example for [`LenientListing`].
+pub(crate) fn lenient_example() -> Json {
+    serde_json::json!({
+        "brand": "Kia", "model": "Rio", "year": "2018 г.", "mileage": "83 тыс. км", "engine_volume": "1600 см³",
+        "engine_power": "123 л.с.", "transmission": "АКПП", "listing_date": "17.03.2026",
+    })
+}
+
 /// The schema of a listing for [`read_leniently`].
 pub(crate) fn lenient_schema() -> ObjectBuilder {
     Column::descriptive().iter().fold(ObjectBuilder::new().schema_type(Type::Object), |object, column| {
@@ -115,6 +141,12 @@ pub(crate) fn json_value(value: &Value) -> Json {
     }
 }
 
+/// A listing as in a request.
+pub(crate) fn to_json(listing: &Listing) -> Json {
+    let stated = Column::descriptive().iter().filter_map(|column| Some((*column, listing.get(*column)?)));
+    Json::Object(stated.map(|(column, value)| (column.name().to_owned(), json_value(value))).collect())
+}
+
 /// Whether a body is a valid listing, nested at most `max_depth` deep.
 #[must_use]
 pub fn is_listing(body: &[u8], max_depth: usize, today: NaiveDate) -> bool {
@@ -153,13 +185,14 @@ pub(crate) fn read_at(
                 Ok(value) => listing.set(*column, value),
                 Err(reason) => {
                     invalid.push(*column);
-                    errors.push(|| error(column.name(), describe(*column, &reason, value), reason.code()));
+                    let msg = describe(*column, &reason, value);
+                    errors.push(|| error(column.name(), msg, reason.code()).because(&reason));
                 }
             },
             Field::Repeated(column) => {
                 let name = column.name();
                 invalid.push(*column);
-                errors.push(|| error(name, format!("{name} is specified more than once"), "duplicate_field"));
+                errors.push(|| error(name, repeated(name), "duplicate_field"));
             }
             Field::Unknown(name) => errors.push(|| error(name, unknown(name), "unknown_field")),
         }
@@ -174,29 +207,49 @@ pub(crate) fn read_at(
     if errors.is_empty() { Ok(listing) } else { Err(errors) }
 }
 
-/// Reads a listing leniently: numbers may be strings and strings numbers; unknown fields are ignored.
+/// What a lenient reader does with fields that are unknown or repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OtherFields {
+    /// They are errors.
+    Refused,
+    /// They are ignored, as by the predecessor.
+    Ignored,
+}
+
+/// Reads a listing leniently: values are read like the cells of a table, so numbers may be texts with units and texts numbers.
 ///
 /// # Errors
 /// All invalid fields.
-pub(crate) fn read_leniently(item: &Item<'_>, reading: Reading<'_>) -> Result<Listing, FieldErrors> {
+pub(crate) fn read_leniently(
+    item: &Item<'_>,
+    other_fields: OtherFields,
+    reading: Reading<'_>,
+) -> Result<Listing, FieldErrors> {
     let Item::Object(fields) = item else { return read(item, reading) };
     let mut errors = FieldErrors::default();
     let mut invalid = Vec::new();
     let mut cells = Vec::new();
     let mut texts = Vec::new();
     for field in fields.as_slice() {
-        let Field::Known(column, value) = field else { continue };
+        let (column, value) = match field {
+            Field::Known(column, value) => (column, value),
+            _ if other_fields == OtherFields::Ignored => continue,
+            Field::Repeated(column) => {
+                let name = column.name();
+                errors.push(|| FieldError::in_body(&[name.into()], repeated(name), "duplicate_field"));
+                continue;
+            }
+            Field::Unknown(name) => {
+                errors.push(|| FieldError::in_body(&[name.as_str().into()], unknown(name), "unknown_field"));
+                continue;
+            }
+        };
         let mut refuse = |reason: &Reason| {
             invalid.push(*column);
             let msg = describe(*column, reason, value);
-            errors.push(|| FieldError::in_body(&[column.name().into()], msg, reason.code()));
+            errors.push(|| FieldError::of_reason(&[column.name().into()], msg, reason));
         };
         match value {
-            // The predecessor had no dates, so there is no other format to accept.
-            Item::Text(text) if column.kind() == Kind::Date => match read_date(text) {
-                Ok(Value::Date(date)) => cells.push((*column, Cell::Date(date))),
-                _ => refuse(&Reason::NotADate),
-            },
             Item::Text(text) => texts.push((*column, single_spaced(text))),
             // As written, since a very small number is long without an exponent.
             Item::Number(number) if column.kind() == Kind::Text && !is_whole(number) => {
@@ -211,6 +264,9 @@ pub(crate) fn read_leniently(item: &Item<'_>, reading: Reading<'_>) -> Result<Li
             }
         }
     }
+    if other_fields == OtherFields::Refused {
+        errors.omit(fields.omitted());
+    }
     let texts = texts.iter().map(|(column, text)| (*column, Cell::Text(text)));
     let cells = cells.into_iter().chain(texts).map(|(column, cell)| (column, parse_cell(column, &cell, reading)));
     match Listing::from_values(cells) {
@@ -219,7 +275,7 @@ pub(crate) fn read_leniently(item: &Item<'_>, reading: Reading<'_>) -> Result<Li
         Err(problems) => {
             for problem in problems.iter().filter(|problem| !invalid.contains(&problem.column)) {
                 let path = [problem.column.name().into()];
-                errors.push(|| FieldError::in_body(&path, problem.to_string(), problem.reason.code()));
+                errors.push(|| FieldError::of_reason(&path, problem.to_string(), &problem.reason));
             }
             Err(errors)
         }
@@ -233,6 +289,10 @@ fn is_whole(number: &Number) -> bool {
 
 fn column(name: &str) -> Option<Column> {
     Column::from_name(name).filter(|column| !Column::TARGETS.contains(column))
+}
+
+fn repeated(name: &str) -> String {
+    format!("{name} is specified more than once")
 }
 
 fn below(path: &[Location], name: &str) -> Vec<Location> {
@@ -398,9 +458,12 @@ mod tests {
     #[test]
     fn lenient_numbers_may_be_strings_and_unknown_fields_are_ignored() {
         let item = parse(br#"{"brand": "Kia", "year": "1995", "mileage": "96 000", "vin": [1]}"#).unwrap();
-        assert_eq!(read_leniently(&item, reading()).unwrap().number(Column::Mileage), Some(96_000.0));
+        let ignored = OtherFields::Ignored;
+        assert_eq!(read_leniently(&item, ignored, reading()).unwrap().number(Column::Mileage), Some(96_000.0));
+        let errors = read_leniently(&item, OtherFields::Refused, reading()).unwrap_err();
+        assert_eq!(errors.as_slice()[0].r#type, "unknown_field");
         let item = parse(br#"{"brand": true, "year": "x"}"#).unwrap();
-        let errors = read_leniently(&item, reading()).unwrap_err();
+        let errors = read_leniently(&item, ignored, reading()).unwrap_err();
         let codes: Vec<_> = errors.as_slice().iter().map(|error| error.r#type).collect();
         assert_eq!(codes, ["not_a_text", "not_a_number", "missing"]);
     }

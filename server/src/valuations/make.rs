@@ -24,5 +24,6 @@ pub(crate) fn check_known(
 ) -> Result<(), FieldError> {
     let Some(make) = find_unknown(metrics, served, listing) else { return Ok(()) };
     let msg = format!("{make}; correct it, or add {ALLOW_UNKNOWN}=true to value the car without it");
-    Err(FieldError::in_body(&[path, &[Column::Brand.name().into()]].concat(), msg, "unknown_brand"))
+    let error = FieldError::in_body(&[path, &[Column::Brand.name().into()]].concat(), msg, "unknown_brand");
+    Err(FieldError { nearest: make.nearest, ..error })
 }

@@ -5,17 +5,22 @@ use std::sync::Arc;
 use axum::extract::{Query, State as Extracted};
 use axum::{Extension, Json};
 use chrono::Datelike;
+use domain::identity::canonical_listing;
 use domain::{Column, Listing, Market, Reading};
 use onnx_model::model::MAX_QUICK_ROWS;
 
 use super::capacity::Capacity;
 use super::extras::{self, Plan};
-use super::listing::{self, ListingRequest};
+use super::listing::{self, LenientListing, ListingRequest, OtherFields};
 use super::make::check_known;
-use super::query::{OneQuery, check_level};
+use super::query::{
+    ASKING_PRICE, AskingPriceQuery, LenientAskingPriceQuery, OneQuery, check_level, read_asking_price,
+    take_asking_price,
+};
 use super::similar;
 use super::valuation::{self, Valuation};
 use crate::http::body::{Admitted, JsonBody};
+use crate::http::budget::Caller;
 use crate::http::problem::openapi::ListingProblems;
 use crate::http::problem::{FieldError, FieldErrors, Problem, both};
 use crate::serving::inference::ValuationRequest;
@@ -33,7 +38,7 @@ use crate::state::State;
 /// The query parameters add what the price depends on. All of it together takes at most 320 rows of the model; every 24 count as a
 /// car for the rate limit of a key.
 #[utoipa::path(
-    post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery),
+    post, path = "/v1/valuations", operation_id = "value_one", tag = "valuations", params(OneQuery, AskingPriceQuery),
     request_body(content = ListingRequest, description = "The car", example = json!(listing::example())),
     responses(
         (
@@ -67,19 +72,65 @@ pub(crate) async fn value_one(
     let listing = listing::read(&item, Reading { market, year: today.year() });
     let (query, listing) = both(query, listing).map_err(Problem::Invalid)?;
     let served = served.ok_or(Problem::NoModel)?;
-    check_model(&state, &served, &query, &listing)?;
-    let similar = if extras::need_similar_listings(&query) {
-        similar::find(&state, served.task(), &listing, listing.date().unwrap_or(today), query.comparables).await
+    Ok(Json(value_listing(&state, caller, &served, &query, listing).await?))
+}
+
+/// Values one car as people describe it
+///
+/// Like `/v1/valuations`, but the values are read like the cells of a table of the market: "83 тыс. км", "1600 см³",
+/// "2018 г.", "1.6 (106 л.с.)". A number with two meanings, such as "150.000" in Russia, is refused with the error
+/// `ambiguous_number`, which has both as `choices`. The response has the car as it was understood as `listing`. A model in another
+/// alphabet or misspelt by ear, such as "Камри", is recognized if it can be no other. This is what forms should call.
+#[utoipa::path(
+    post, path = "/v1/valuations/lenient", operation_id = "value_one_leniently", tag = "valuations",
+    params(OneQuery, LenientAskingPriceQuery),
+    request_body(content = LenientListing, description = "The car", example = json!(listing::lenient_example())),
+    responses((status = 200, description = "What the car is worth", body = Valuation), ListingProblems)
+)]
+pub(crate) async fn value_one_leniently(
+    _: Capacity,
+    Extracted(state): Extracted<State>,
+    Extension(Admitted { caller, .. }): Extension<Admitted>,
+    Query(mut pairs): Query<Vec<(String, String)>>,
+    JsonBody(body): JsonBody,
+) -> Result<Json<Valuation>, Problem> {
+    let item = listing::parse(&body, state.config().max_json_depth)?;
+    let asked = take_asking_price(&mut pairs);
+    let query = OneQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let served = state.served(query.task.as_deref()).await?;
+    let reading = Reading { market: served.market(), year: state.today().year() };
+    let asked = asked.map_or(Ok(None), |text| read_asking_price(&text, reading)).map_err(FieldErrors::from);
+    let listing = listing::read_leniently(&item, OtherFields::Refused, reading);
+    let (mut listing, asking_price) = both(listing, asked).map_err(Problem::Invalid)?;
+    served.names.resolve(&mut listing, served.market());
+    let query = OneQuery { asking_price, ..query };
+    let understood = listing::to_json(&canonical_listing(&listing, served.market()).in_units_of(served.market()));
+    let valuation = value_listing(&state, caller, &served, &query, listing).await?;
+    Ok(Json(valuation.with_listing(understood)))
+}
+
+/// Values a listing, with what the query adds.
+async fn value_listing(
+    state: &State,
+    caller: Caller,
+    served: &Arc<Served>,
+    query: &OneQuery,
+    listing: Listing,
+) -> Result<Valuation, Problem> {
+    let today = state.today();
+    check_model(state, served, query, &listing)?;
+    let similar = if extras::need_similar_listings(query) {
+        similar::find(state, served.task(), &listing, listing.date().unwrap_or(today), query.comparables).await
     } else {
         None
     };
-    let (plan, listings) = Plan::new(&served.model, listing, &query, today, similar);
+    let (plan, listings) = Plan::new(&served.model, listing, query, today, similar);
     state.keys().charge(caller, extra_cars(listings.len()));
-    let request = ValuationRequest { served: Arc::clone(&served), listings, level: query.level, today };
+    let request = ValuationRequest { served: Arc::clone(served), listings, level: query.level, today };
     let mut valuations = state.engine().inference.value(request).await?.into_iter();
     let valued = valuations.next().ok_or_else(|| Problem::internal(&"the model returned no valuation"))?;
     let extras = plan.extras(served.model.signature(), &valued, &mut valuations);
-    Ok(Json(Valuation::new(&served, valued).with_extras(extras)))
+    Ok(Valuation::new(served, valued).with_extras(extras))
 }
 
 /// The cars that a request counts as for the rate limit, besides the one that was charged on admission: one for each further
@@ -92,7 +143,7 @@ fn extra_cars(rows: usize) -> u64 {
 fn check_model(state: &State, served: &Served, query: &OneQuery, listing: &Listing) -> Result<(), Problem> {
     if query.asking_price.is_some() && served.task().target != Column::Price {
         let msg = format!("the task {} does not predict asking prices", served.task().name);
-        return Err(Problem::invalid(FieldError::in_query("asking_price", msg, "not_an_asking_price")));
+        return Err(Problem::invalid(FieldError::in_query(ASKING_PRICE, msg, "not_an_asking_price")));
     }
     let level = check_level(&served.model, query.level);
     let make = if query.allow_unknown { Ok(()) } else { check_known(state.metrics(), served, listing, &[]) };

@@ -10,7 +10,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::capacity::Capacity;
-use super::listing;
+use super::listing::{self, OtherFields};
 use super::make::check_known;
 use super::query::UnknownQuery;
 use super::workbook::{CSV, WorkbookFile, attachment, media_type, value_upload};
@@ -67,7 +67,7 @@ pub(crate) async fn value_one(
     let task = query.as_ref().ok().and_then(|query| query.task.as_deref());
     let served = state.served(task).await?;
     let reading = Reading { market: served.market(), year: today.year() };
-    let parts = both(query, listing::read_leniently(&item, reading));
+    let parts = both(query, listing::read_leniently(&item, OtherFields::Ignored, reading));
     let (query, listing) = parts.map_err(Problem::Invalid)?;
     if !query.allow_unknown {
         check_known(state.metrics(), &served, &listing, &[]).map_err(Problem::invalid)?;

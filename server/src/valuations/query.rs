@@ -1,7 +1,8 @@
 //! The query parameters of valuations.
 
-use domain::cell::shorten;
+use domain::cell::{parse_cell, shorten};
 use domain::column::MAX_PRICE;
+use domain::{Cell, Column, Reading, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use serde::Serialize;
@@ -31,7 +32,7 @@ pub(crate) struct OneQuery {
     #[param(default = 0, minimum = 0, maximum = 20, required = false)]
     pub(crate) comparables: u32,
     /// An asking price to compare with those of such cars, which adds `asking_price`. The price of the car does not depend on it.
-    #[param(minimum = 1.0, maximum = 10_000_000_000.0, required = false, nullable = false, example = 1_350_000)]
+    #[param(ignore)]
     pub(crate) asking_price: Option<f64>,
     /// Whether to add `narrow`: which missing fields would narrow the range most.
     #[param(default = false, required = false)]
@@ -43,6 +44,27 @@ pub(crate) struct OneQuery {
     /// refused with the error `unknown_brand`.
     #[param(default = false, required = false)]
     pub(crate) allow_unknown: bool,
+}
+
+/// The asking price as a number.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+pub(crate) struct AskingPriceQuery {
+    /// An asking price to compare with those of such cars, which adds `asking_price`. The price of the car does not depend on it.
+    #[param(minimum = 1.0, maximum = 10_000_000_000.0, required = false, nullable = false, example = 1_350_000)]
+    asking_price: Option<f64>,
+}
+
+/// The asking price as people write it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+pub(crate) struct LenientAskingPriceQuery {
+    /// An asking price to compare with those of such cars, as people write it, such as `1,35 млн`; it adds `asking_price`. The price
+    /// of the car does not depend on it.
+    #[param(pattern = "^[1-9][0-9]{3,6}$", required = false, nullable = false, example = "1350000")]
+    asking_price: Option<String>,
 }
 
 /// The parameters of a batch.
@@ -107,6 +129,9 @@ pub(crate) const MAX_COMPARABLES: u32 = 20;
 /// The minimum asking price: that of a listing.
 const MIN_PRICE: f64 = 1.0;
 
+/// The name of the parameter with an asking price.
+pub(crate) const ASKING_PRICE: &str = "asking_price";
+
 /// The name of the parameter that all valuations have.
 pub(crate) const ALLOW_UNKNOWN: &str = "allow_unknown";
 
@@ -146,7 +171,7 @@ impl OneQuery {
             "level" => read_level(value).map(|level| query.level = level),
             "explain" => read_flag(name, value).map(|explain| query.explain = explain),
             "comparables" => read_count(name, value).map(|count| query.comparables = count),
-            "asking_price" => read_price(name, value).map(|price| query.asking_price = Some(price)),
+            ASKING_PRICE => read_price(name, value).map(|price| query.asking_price = Some(price)),
             "narrow" => read_flag(name, value).map(|narrow| query.narrow = narrow),
             "curves" => read_flag(name, value).map(|curves| query.curves = curves),
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
@@ -265,15 +290,36 @@ fn read_price(name: &str, value: &str) -> Result<f64, FieldError> {
         return Ok(number);
     }
     let msg = format!("{name} must be between {MIN_PRICE} and {MAX_PRICE} (got {:?})", shorten(value));
-    Err(FieldError::in_query(name, msg, "out_of_range"))
+    Err(FieldError::in_query(name, msg, "out_of_range").within(MIN_PRICE, MAX_PRICE))
 }
 
 fn read_count(name: &str, value: &str) -> Result<u32, FieldError> {
     let count = value.parse().ok().filter(|count| *count <= MAX_COMPARABLES);
     count.ok_or_else(|| {
         let msg = format!("{name} must be a whole number from 0 to {MAX_COMPARABLES} (got {:?})", shorten(value));
-        FieldError::in_query(name, msg, "out_of_range")
+        FieldError::in_query(name, msg, "out_of_range").within(0.0, f64::from(MAX_COMPARABLES))
     })
+}
+
+/// Takes the asking price out of the parameters.
+pub(crate) fn take_asking_price(pairs: &mut Vec<(String, String)>) -> Option<String> {
+    let index = pairs.iter().position(|(name, _)| name == ASKING_PRICE)?;
+    Some(pairs.remove(index).1)
+}
+
+/// Reads an asking price as people write it; `None` if it is empty.
+///
+/// # Errors
+/// It is not a price.
+pub(crate) fn read_asking_price(text: &str, reading: Reading<'_>) -> Result<Option<f64>, FieldError> {
+    match parse_cell(Column::Price, &Cell::Text(text), reading) {
+        Ok(Some(Value::Number(price))) => Ok(Some(price)),
+        Ok(_) => Ok(None),
+        Err(problem) => {
+            let msg = format!("{ASKING_PRICE} {} (got {:?})", problem.reason, problem.value);
+            Err(FieldError::in_query(ASKING_PRICE, msg, problem.reason.code()).because(&problem.reason))
+        }
+    }
 }
 
 #[cfg(test)]

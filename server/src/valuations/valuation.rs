@@ -12,6 +12,7 @@ use super::confidence::{self, Confidence};
 use super::curves::{self, Curves};
 use super::extras::Extras;
 use super::factors::{self, Baseline, Factor};
+use super::listing::ListingRequest;
 use super::narrow::{self, Narrowing};
 use crate::serving::models::Served;
 
@@ -78,6 +79,10 @@ pub(crate) struct Valuation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     asking_price: Option<AskingPrice>,
+    /// The car as it was understood, with its texts in the form that the model knows; in valuations of a car that was read leniently.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ListingRequest, required = false, nullable = false)]
+    listing: Option<serde_json::Value>,
 }
 
 /// The price below which a share of such cars is offered.
@@ -129,7 +134,13 @@ impl Valuation {
             narrow: None,
             curves: None,
             asking_price: None,
+            listing: None,
         }
+    }
+
+    /// Adds the car as it was understood.
+    pub(super) fn with_listing(self, listing: serde_json::Value) -> Self {
+        Self { listing: Some(listing), ..self }
     }
 
     /// Adds what was asked for besides the price.
@@ -141,6 +152,7 @@ impl Valuation {
                 field: String::new(),
                 message: "comparable listings are not available at the moment; the price does not depend on them"
                     .to_owned(),
+                nearest: None,
             });
         }
         Self {
@@ -172,6 +184,7 @@ pub(super) fn example() -> serde_json::Value {
         "warnings": [{
             "code": "unknown_value", "field": "color",
             "message": "color \"белыйй\" is not known (did you mean \"белый\"?); the car was valued without it",
+            "nearest": "белый",
         }],
         "confidence": confidence::example(),
     })

@@ -15,3 +15,4 @@ mod snapshot;
 mod spool;
 mod sweeps;
 mod tasks;
+mod versions;

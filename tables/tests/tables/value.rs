@@ -18,7 +18,12 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     assert!(listings.len() <= 1024);
     let value = |listing: Listing| {
         let price = listing.number(Column::Mileage).unwrap() * 10.0 + 0.4;
-        let warning = Warning { code: "unknown_value", field: "brand".to_owned(), message: "unknown brand".to_owned() };
+        let warning = Warning {
+            code: "unknown_value",
+            field: "brand".to_owned(),
+            message: "unknown brand".to_owned(),
+            nearest: None,
+        };
         let warnings = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec![warning] };
         let (low, high) = (price - 1.0, price + 1.0);
         Valuation {

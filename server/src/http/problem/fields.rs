@@ -1,6 +1,7 @@
 //! Errors in the fields of a request.
 
 use domain::cell::shorten;
+use domain::problem::Reason;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,6 +35,22 @@ pub(crate) struct FieldError {
     /// An error code for programs.
     #[schema(example = "out_of_range")]
     pub(crate) r#type: &'static str,
+    /// The smallest accepted number, where one is out of range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 0)]
+    pub(crate) min: Option<f64>,
+    /// The largest accepted number, where one is out of range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 2_000_000)]
+    pub(crate) max: Option<f64>,
+    /// What a number with two meanings may mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = json!([150, 150_000]))]
+    pub(crate) choices: Option<[f64; 2]>,
+    /// The nearest known value of an unknown one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "kia")]
+    pub(crate) nearest: Option<String>,
 }
 
 /// A step in the path to a field.
@@ -132,7 +149,7 @@ impl From<FieldError> for FieldErrors {
 impl FieldError {
     /// An invalid query parameter.
     pub(crate) fn in_query(parameter: &str, msg: String, r#type: &'static str) -> Self {
-        Self { pointer: None, loc: vec!["query".into(), Location::Name(shorten(parameter))], msg, r#type }
+        Self::new(None, vec!["query".into(), Location::Name(shorten(parameter))], msg, r#type)
     }
 
     /// An unknown query parameter.
@@ -147,7 +164,30 @@ impl FieldError {
             Location::Index(index) => format!("/{index}"),
         });
         let loc = std::iter::once("body".into()).chain(path.iter().cloned()).collect();
-        Self { pointer: Some(steps.collect()), loc, msg, r#type }
+        Self::new(Some(steps.collect()), loc, msg, r#type)
+    }
+
+    /// An invalid value in the body.
+    pub(crate) fn of_reason(path: &[Location], msg: String, reason: &Reason) -> Self {
+        Self::in_body(path, msg, reason.code()).because(reason)
+    }
+
+    /// Adds what a program needs to know of the reason: bounds and choices.
+    pub(crate) fn because(self, reason: &Reason) -> Self {
+        match *reason {
+            Reason::OutOfRange { min, max } => self.within(min, max),
+            Reason::Ambiguous { first, second } => Self { choices: Some([first, second]), ..self },
+            _ => self,
+        }
+    }
+
+    /// Adds the bounds of a number.
+    pub(crate) fn within(self, min: f64, max: f64) -> Self {
+        Self { min: Some(min), max: Some(max), ..self }
+    }
+
+    fn new(pointer: Option<String>, loc: Vec<Location>, msg: String, r#type: &'static str) -> Self {
+        Self { pointer, loc, msg, r#type, min: None, max: None, choices: None, nearest: None }
     }
 }
 

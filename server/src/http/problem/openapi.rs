@@ -22,6 +22,10 @@ pub(crate) struct JobProblems;
 pub(crate) struct ResultProblems;
 /// The problems of the vocabulary.
 pub(crate) struct VocabularyProblems;
+/// The problems of suggestions.
+pub(crate) struct SuggestionProblems;
+/// The problems of versions.
+pub(crate) struct VersionProblems;
 /// The problems of the template.
 pub(crate) struct TemplateProblems;
 /// The problems of a list read from the database.
@@ -87,6 +91,20 @@ impl IntoResponses for VocabularyProblems {
         let detail = "brand \"toyotta\" is not known; did you mean \"toyota\"?".to_owned();
         let parameter = FieldError::unknown_parameter("make");
         describe(&[Problem::NotFound { detail }, Problem::invalid(parameter)], &[API, &[Problem::NoModel]])
+    }
+}
+
+impl IntoResponses for SuggestionProblems {
+    fn responses() -> Responses {
+        let msg = "field must be brand, model or vehicle_generation (got \"color\")".to_owned();
+        describe(&[Problem::invalid(FieldError::in_query("field", msg, "unknown_field"))], &[API, &[Problem::NoModel]])
+    }
+}
+
+impl IntoResponses for VersionProblems {
+    fn responses() -> Responses {
+        let msg = "model is required and is missing".to_owned();
+        describe(&[Problem::invalid(FieldError::in_query("model", msg, "missing"))], &[API, &[Problem::NoModel]])
     }
 }
 
