@@ -42,7 +42,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let context = Context::open_read_only(process)?;
     let (version, model) = context.model(arguments.model.as_deref(), arguments.task.as_deref())?;
     let market = model.signature().task.market.clone();
-    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, target: None, market };
+    let options = Options { limits: Limits::trusted(), encoding: arguments.encoding, market, ..Options::default() };
     let failed = || format!("{} cannot be written", arguments.output.display());
     let file = AtomicFile::create(&arguments.output).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
@@ -55,8 +55,14 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
             unknown.map(|make| make.to_string())
         };
         let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
-        let valuer =
-            Valuer { today: day, threads: model.threads(), refuse: &refuse, presentation: None, value: &value };
+        let valuer = Valuer {
+            today: day,
+            threads: model.threads(),
+            refuse: &refuse,
+            presentation: None,
+            observe: None,
+            value: &value,
+        };
         Ok(value_table(source, output, options, &valuer)?)
     })?;
     file.finish().with_context(failed)?;

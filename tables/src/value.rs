@@ -17,7 +17,7 @@ use crate::source::Source;
 use crate::table::{Content, Options, Table};
 use crate::workbook::Workbook;
 use outcome::WorkbookError;
-pub use outcome::{ValueError, ValuedCounts, ValuedTable, Valuer};
+pub use outcome::{RowResult, ValueError, ValuedCounts, ValuedTable, Valuer};
 use pipeline::ValuedSheet;
 pub use presentation::{Language, Presentation};
 use splice::Additions;

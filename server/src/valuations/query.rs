@@ -98,6 +98,17 @@ pub(crate) struct UnknownQuery {
     /// programs: fixed names, whole units, and nothing else changed.
     #[param(required = false, nullable = false, inline, example = "sheet")]
     pub(crate) language: Option<ResultLanguage>,
+    /// `xlsx` for a workbook whatever the file is; by default the result has the format of the file.
+    #[param(required = false, nullable = false, inline, example = "xlsx")]
+    pub(crate) format: Option<ResultFormat>,
+}
+
+/// The format of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ResultFormat {
+    /// A workbook.
+    Xlsx,
 }
 
 /// The language of results for people.
@@ -199,7 +210,7 @@ impl UnknownQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { task: None, allow_unknown: false, language: None };
+        let mut query = Self { task: None, allow_unknown: false, language: None, format: None };
         let take = |name: &str, value: &str| match name {
             TASK => {
                 query.task = Some(value.to_owned());
@@ -207,6 +218,7 @@ impl UnknownQuery {
             }
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             "language" => read_language(name, value).map(|language| query.language = Some(language)),
+            "format" => read_format(name, value).map(|format| query.format = Some(format)),
             _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
@@ -232,6 +244,14 @@ pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
     let known: Vec<String> = levels.iter().map(ToString::to_string).collect();
     let msg = format!("level must be one of {} (got {level})", known.join(", "));
     Err(FieldError::in_query("level", msg, "unknown_level"))
+}
+
+fn read_format(name: &str, value: &str) -> Result<ResultFormat, FieldError> {
+    if value == "xlsx" {
+        return Ok(ResultFormat::Xlsx);
+    }
+    let msg = format!("{name} must be xlsx (got {:?})", shorten(value));
+    Err(FieldError::in_query(name, msg, "unknown_format"))
 }
 
 fn read_language(name: &str, value: &str) -> Result<ResultLanguage, FieldError> {
@@ -335,7 +355,7 @@ mod tests {
         let query = [("allow_unknown", "true"), ("verbose", "1"), ("verbose", "2")];
         assert_eq!(
             UnknownQuery::read_leniently(pairs(&query)),
-            Ok(UnknownQuery { task: None, allow_unknown: true, language: None })
+            Ok(UnknownQuery { task: None, allow_unknown: true, language: None, format: None })
         );
         assert!(UnknownQuery::read(&pairs(&query)).is_err());
         let errors = UnknownQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();

@@ -42,7 +42,7 @@ fn refuse(listing: &Listing) -> Option<String> {
 }
 
 pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
-    Valuer { today: today(), threads: 3, refuse: &refuse, presentation: None, value }
+    Valuer { today: today(), threads: 3, refuse: &refuse, presentation: None, observe: None, value }
 }
 
 pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {
