@@ -12,6 +12,7 @@ mod records;
 mod reference;
 mod runs;
 mod serve;
+mod sweep;
 mod synth;
 mod tasks;
 mod train;
@@ -50,6 +51,8 @@ pub enum Command {
     Explore(explore::Arguments),
     /// Train and register a model
     Train(train::Arguments),
+    /// Search for better hyperparameters; the same command in other processes and on other machines joins the search
+    Sweep(sweep::Arguments),
     /// Show the accuracy of a model on the test split or evaluate it on a labeled file
     Evaluate(evaluate::Arguments),
     /// Value the cars of an XLSX or CSV file
@@ -92,6 +95,7 @@ pub fn run(command: Command, process: &Process) -> Result<()> {
         Command::Listings(arguments) => listings::run(process, &arguments),
         Command::Explore(arguments) => explore::run(process, &arguments),
         Command::Train(arguments) => train::run(process, &arguments),
+        Command::Sweep(arguments) => sweep::run(process, &arguments),
         Command::Evaluate(arguments) => evaluate::run(process, &arguments),
         Command::Predict(arguments) => predict::run(process, &arguments),
         Command::Models(arguments) => models::run(process, &arguments),

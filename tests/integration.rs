@@ -34,6 +34,8 @@ mod registry;
 mod resume;
 #[path = "integration/stops.rs"]
 mod stops;
+#[path = "integration/sweep.rs"]
+mod sweep;
 #[path = "integration/tasks.rs"]
 mod tasks;
 #[path = "integration/up.rs"]

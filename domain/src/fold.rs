@@ -29,6 +29,50 @@ pub fn fold_header(header: &str) -> String {
     fold(&header.replace('\u{feff}', "").replace('_', " "))
 }
 
+/// Words of a header that say nothing about the column: a table of cars is about cars.
+const FILLERS: [&str; 25] = [
+    "авто",
+    "автомобиль",
+    "автомобиля",
+    "машина",
+    "машины",
+    "а/м",
+    "ам",
+    "т/с",
+    "тс",
+    "транспортного",
+    "транспортное",
+    "средства",
+    "средство",
+    "указать",
+    "the",
+    "of",
+    "car",
+    "vehicle",
+    "des",
+    "der",
+    "das",
+    "fahrzeug",
+    "fahrzeugs",
+    "kfz",
+    "pkw",
+];
+
+/// Reduces a folded header to its words: without punctuation, a number at its start, and words that say nothing about the
+/// column. `№ 3. Пробег а/м, тыс.км` becomes `пробег тыс км`.
+#[must_use]
+pub fn plain_header(folded: &str) -> String {
+    let is_filler = |word: &str| FILLERS.contains(&word.trim_matches(|c: char| !c.is_alphanumeric()));
+    let kept = folded.split(' ').filter(|word| !is_filler(word)).flat_map(|word| {
+        word.split(|c: char| !c.is_alphanumeric() && !matches!(c, '₽' | '$' | '€' | '£'))
+            .filter(|part| !part.is_empty())
+    });
+    let kept: Vec<&str> = kept.filter(|word| !FILLERS.contains(word)).collect();
+    let is_number = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers = if kept.len() > 1 { kept.iter().take_while(is_number).count() } else { 0 };
+    kept[numbers..].join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,6 +82,24 @@ mod tests {
         assert_eq!(fold("  Не  Требует\u{a0}ремонта "), "не требует ремонта");
         assert_eq!(fold("Чёрный ЁЖ"), "черный еж");
         assert_eq!(fold(" \t"), "");
+    }
+
+    #[test]
+    fn a_plain_header_has_only_words_of_its_column() {
+        for (header, plain) in [
+            ("3. Пробег а/м, тыс.км", "пробег тыс км"),
+            ("Пр-г", "пр г"),
+            ("Об. дв.", "об дв"),
+            ("КПП (тип)*", "кпп тип"),
+            ("Цена, ₽:", "цена ₽"),
+            ("Марка ТС", "марка"),
+            ("Make of the car", "make"),
+            ("№", ""),
+            ("Автомобиль", ""),
+            ("2018", "2018"),
+        ] {
+            assert_eq!(plain_header(&fold_header(header)), plain, "{header}");
+        }
     }
 
     proptest::proptest! {

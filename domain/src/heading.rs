@@ -2,7 +2,7 @@
 
 use crate::cell::is_unit;
 use crate::column::Column;
-use crate::fold::fold_header;
+use crate::fold::{fold_header, plain_header};
 use crate::market::Market;
 
 /// What a header of a table means.
@@ -17,23 +17,31 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// The meaning of a header in a market, in any case and spacing, with or without a unit.
+    /// The meaning of a header in a market: in any case, spacing and punctuation, with or without a unit, and with words such as
+    /// "автомобиля" or "of the car".
     #[must_use]
     pub fn of(header: &str, market: &Market) -> Option<Self> {
-        if let Some((column, rank)) = market.column_of(header) {
-            return Some(Self { column, rank, unit: None });
-        }
         let folded = fold_header(header);
-        let mut ends = folded.rmatch_indices([' ', ',', '(', '[']);
-        let with_unit = |(end, _)| {
-            let is_mark = |c: char| matches!(c, ' ' | ',' | '(' | ')' | '[' | ']');
-            let (column, rank) = market.column_of(folded[..end].trim_end_matches(is_mark))?;
-            let unit = folded[end..].trim_matches(is_mark);
-            let unit = unit.strip_prefix("in ").or(unit.strip_prefix("в ")).unwrap_or(unit);
-            is_unit(column, unit, market).then(|| Self { column, rank, unit: Some(unit.to_owned()) })
-        };
-        ends.find_map(with_unit)
+        let named = |(column, rank)| Self { column, rank, unit: None };
+        let words = plain_header(&folded);
+        market
+            .column_of(header)
+            .map(named)
+            .or_else(|| with_unit(&folded, market, |start| market.column_of(start)))
+            .or_else(|| market.column_of_words(&words).map(named))
+            .or_else(|| with_unit(&words, market, |start| market.column_of_words(start)))
     }
+}
+
+/// The meaning of a folded header whose end is a unit of the column at its start.
+fn with_unit(folded: &str, market: &Market, column_of: impl Fn(&str) -> Option<(Column, usize)>) -> Option<Heading> {
+    let is_mark = |c: char| matches!(c, ' ' | ',' | '(' | ')' | '[' | ']');
+    folded.rmatch_indices([' ', ',', '(', '[']).find_map(|(end, _)| {
+        let (column, rank) = column_of(folded[..end].trim_end_matches(is_mark))?;
+        let unit = folded[end..].trim_matches(is_mark);
+        let unit = unit.strip_prefix("in ").or(unit.strip_prefix("в ")).unwrap_or(unit);
+        is_unit(column, unit, market).then(|| Heading { column, rank, unit: Some(unit.to_owned()) })
+    })
 }
 
 #[cfg(test)]
@@ -73,6 +81,95 @@ mod tests {
         for (name, header) in [("ru", "комментарий"), ("ru", "Price (£)"), ("gb", "price per month"), ("ru", "")]
         {
             assert_eq!(Heading::of(header, market(name)), None, "{name}: {header}");
+        }
+    }
+
+    /// Headers of dealers' lists as people write them, each with the columns that it must be recognized as; those after `|` are
+    /// not columns of a listing.
+    const DEALERS: [(&str, &str); 24] = [
+        (
+            "ru",
+            "№ п/п; Марка ТС=brand; Модель ТС=model; Г.в.=year; Пр-г=mileage; Об. дв.=engine_volume; КПП (тип)=transmission; VIN",
+        ),
+        (
+            "ru",
+            "Бренд=brand; Модель авто=model; Год вып.=year; Пробег (тыс.км)=mileage; Л.с.=engine_power; Цена закупки",
+        ),
+        ("ru", "МАРКА:=brand; МОДЕЛЬ:=model; ГОД ВЫПУСКА:=year; ПРОБЕГ, КМ:=mileage; ЦВЕТ:=color; ЦЕНА, РУБ.:=price"),
+        (
+            "ru",
+            "Марка автомобиля*=brand; Модель автомобиля*=model; Год выпуска автомобиля*=year; Пробег автомобиля*=mileage",
+        ),
+        ("ru", "1. Марка=brand; 2. Модель=model; 3. Год=year; 4. Пробег=mileage; 5. Привод=drive; 6. Руль=wheel"),
+        (
+            "ru",
+            "Изготовитель=brand; Модель=model; Выпуск=year; Километраж=mileage; Топл.=fuel_type; V двигателя (л)=engine_volume",
+        ),
+        ("ru", "марка а/м=brand; модель а/м=model; г/в=year; пробег а/м (км)=mileage; Гос. номер; Комментарий"),
+        (
+            "ru",
+            "Двигатель, л=engine_volume; Тип топлива=fuel_type; Тип КПП=transmission; Пробег, тыс. км=mileage; Владельцев по ПТС=owners_count",
+        ),
+        (
+            "ru",
+            "Число владельцев=owners_count; Объём двигателя, л=engine_volume; Мощность, л. с.=engine_power; Коробка передач=transmission; Дата объявления=listing_date",
+        ),
+        (
+            "ru",
+            "Тип двс=fuel_type; Объем двс (см3)=engine_volume; Мощность двс (л.с.)=engine_power; Кор. передач=transmission",
+        ),
+        (
+            "ru",
+            "Кол-во собственников=owners_count; Вид ПТС=pts; Растаможка=customs; Город продажи=region; Дата поступления",
+        ),
+        ("ru", "Розничная цена, тыс. руб.=price; Цена выкупа; Дней на складе=days_listed; Скидка"),
+        ("ru", "Тип кузова авто=body_type; Вид привода=drive; Положение руля=wheel; Техническое состояние=state"),
+        (
+            "ru",
+            "Make=brand; Model=model; Year=year; Mileage, km=mileage; Engine volume, l=engine_volume; Gearbox=transmission; Driven wheels=drive",
+        ),
+        (
+            "ru",
+            "BRAND=brand; MODEL=model; VEHICLE_GENERATION=vehicle_generation; YEAR=year; MILEAGE=mileage; OWNERS_COUNT=owners_count",
+        ),
+        ("ru", "Марка\u{a0}=brand; Модель =model; Год\nвыпуска=year; Пробег\n(км)=mileage; Тип\nкоробки=transmission"),
+        (
+            "gb",
+            "Make:=brand; Model:=model; Reg. year=year; Mileage (miles)=mileage; Engine size (cc)=engine_volume; Gearbox type=transmission; Reg no",
+        ),
+        (
+            "gb",
+            "Car make=brand; Car model=model; Year of manufacture=year; Odometer reading=mileage; Previous owners=owners_count; Asking price (£)=price; Notes",
+        ),
+        ("gb", "Vehicle make=brand; Vehicle model=model; Body-style=body_type; Fuel=fuel_type; Trade price"),
+        (
+            "de",
+            "Marke=brand; Modell=model; Erstzulassung (MM/JJJJ); EZ=year; km-Stand=mileage; Leistung in kW=engine_power; Getriebe=transmission",
+        ),
+        (
+            "de",
+            "Hersteller=brand; Modellreihe=vehicle_generation; Baujahr=year; Laufleistung [km]=mileage; Hubraum (ccm)=engine_volume; Fahrgestellnr.",
+        ),
+        ("de", "Fahrzeug-Marke=brand; Farbe=color; Kraftstoffart=fuel_type; Preis in EUR=price; Einkaufspreis; HU bis"),
+        (
+            "us",
+            "Make=brand; Model=model; Model year=year; Odometer (mi)=mileage; Drivetrain=drive; Title status=pts; Stock #",
+        ),
+        (
+            "us",
+            "Year=year; Make=brand; Trim=vehicle_generation; Miles=mileage; Transmission=transmission; Exterior color=color; Price ($)=price",
+        ),
+    ];
+
+    #[test]
+    fn headers_of_dealers_are_recognized_and_others_are_not() {
+        for (name, headers) in DEALERS {
+            for header in headers.split("; ") {
+                let (header, expected) =
+                    header.rsplit_once('=').map_or((header, None), |(header, name)| (header, Some(name)));
+                let actual = Heading::of(header, market(name)).map(|heading| heading.column.name());
+                assert_eq!(actual, expected, "{name}: {header:?}");
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use crate::column::{Column, Kind, MAX_PRICE};
-use crate::fold::{fold, fold_header};
+use crate::fold::{fold, fold_header, plain_header};
 
 /// Kilometres per mile.
 const KM_PER_MILE: f64 = 1.609_344;
@@ -29,6 +29,8 @@ struct Lookup {
     definition: Definition,
     /// By folded header: its column, and its rank among the headers of that column.
     headers: HashMap<String, (Column, usize)>,
+    /// The same by the words of the header, if these denote only one column.
+    plain_headers: HashMap<String, (Column, usize)>,
     /// By column: folded spelling to canonical form.
     canonical: HashMap<Column, HashMap<String, String>>,
 }
@@ -229,6 +231,11 @@ impl Market {
         self.0.headers.get(&fold_header(header)).copied()
     }
 
+    /// The same by the words of the header alone: see [`plain_header`].
+    pub(crate) fn column_of_words(&self, words: &str) -> Option<(Column, usize)> {
+        self.0.plain_headers.get(words).copied()
+    }
+
     /// The canonical form of a text, used for storage and lookup: folded, with other spellings replaced.
     #[must_use]
     pub fn canonical(&self, column: Column, text: &str) -> String {
@@ -313,7 +320,8 @@ impl TryFrom<Definition> for Market {
     fn try_from(definition: Definition) -> Result<Self, MarketError> {
         definition.check()?;
         let (headers, canonical) = (definition.header_lookup()?, definition.value_lookup()?);
-        Ok(Self(Arc::new(Lookup { definition, headers, canonical })))
+        let plain_headers = plain_headers(&headers);
+        Ok(Self(Arc::new(Lookup { definition, headers, plain_headers, canonical })))
     }
 }
 
@@ -366,6 +374,12 @@ impl Definition {
         }
         for column in Column::ALL {
             headers.entry(fold_header(column.name())).or_insert((column, 0));
+            let (russian, english) = column.label();
+            for label in [russian, english] {
+                headers
+                    .entry(fold_header(label))
+                    .or_insert((column, self.headers.get(&column).map_or(1, Vec::len) + 1));
+            }
         }
         Ok(headers)
     }
@@ -396,6 +410,21 @@ impl Definition {
         }
         Ok(columns)
     }
+}
+
+/// Headers by their words, without those whose words denote several columns.
+fn plain_headers(headers: &HashMap<String, (Column, usize)>) -> HashMap<String, (Column, usize)> {
+    let mut plain: HashMap<String, Option<(Column, usize)>> = HashMap::new();
+    for (header, &(column, rank)) in headers {
+        let words = plain_header(header);
+        let best = plain.entry(words).or_insert(Some((column, rank)));
+        *best = best.filter(|(other, _)| *other == column).map(|(_, other)| (column, other.min(rank)));
+    }
+    plain
+        .into_iter()
+        .filter_map(|(words, meaning)| Some((words, meaning?)))
+        .filter(|(words, _)| !words.is_empty())
+        .collect()
 }
 
 #[cfg(test)]

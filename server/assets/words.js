@@ -60,6 +60,7 @@ export const WORDS = {
     many: "Много машин сразу", file: "Файл .xlsx", send: "Оценить таблицу", template: "Скачать шаблон",
     workbook: "Загрузите таблицу Excel: она вернётся той же, с ценами и пояснениями в новых столбцах.",
     valued: (count, shown) => `Считаем… оценено строк: ${shown}`, done: "Готово: файл сохранён.",
+    doneWithout: (columns) => `Готово: файл сохранён. Не использованы столбцы: ${columns}.`,
     offline: "Сервер не отвечает. Попробуйте ещё раз.", check: "Проверьте отмеченные поля.",
     unknownName: (field, value, hasNearest) =>
       `${{ brand: "Марки", model: "Модели" }[field] || "Поколения"} «${value}» нет среди известных.${hasNearest ? " Может быть, это" : ""}`,
@@ -141,6 +142,7 @@ export const WORDS = {
     many: "Many cars at once", file: "An .xlsx file", send: "Value the workbook", template: "Download the template",
     workbook: "Upload an Excel workbook: you get it back with prices and notes in new columns.",
     valued: (count, shown) => `Working… ${shown} ${count === 1 ? "row" : "rows"} valued`, done: "Done: the file has been saved.",
+    doneWithout: (columns) => `Done: the file has been saved. Columns that were not used: ${columns}.`,
     offline: "The server does not respond. Try again.", check: "Check the marked fields.",
     unknownName: (field, value, hasNearest) =>
       `The ${{ brand: "make", model: "model" }[field] || "generation"} "${value}" is not known.${hasNearest ? " Did you mean" : ""}`,

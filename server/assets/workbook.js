@@ -33,7 +33,8 @@ async function follow(place) {
     if (job.state === "done") {
       await save(await call(job.result), "valued.xlsx");
       await call(place, { method: "DELETE" });
-      say(() => words().done);
+      const unused = (job.columns || []).filter((column) => column.field === null).map((column) => column.header);
+      say(() => (unused.length ? words().doneWithout(unused.join(", ")) : words().done));
       return;
     }
     if (job.state !== "running") {
@@ -53,7 +54,7 @@ export async function upload(event) {
   button.disabled = true;
   say(() => words().working);
   try {
-    const response = await call(inTask("/v1/valuations/jobs"), { method: "POST", body: form });
+    const response = await call(inTask("/v1/valuations/jobs?language=sheet"), { method: "POST", body: form });
     if (response.ok) {
       await follow(response.headers.get("Location"));
     } else {

@@ -18,7 +18,7 @@ use training::synth::Market;
 
 use super::evaluate::print_card;
 use super::records::Records;
-use super::train::{actor, report_accuracy};
+use super::train::{actor, report_accuracy, report_floor};
 use crate::context::{Context, today};
 use crate::output::{line_on_file, out, write_file};
 use crate::process::Process;
@@ -183,10 +183,11 @@ fn measured(context: &Context, bytes: Vec<u8>, task: &Task) -> Result<NewModel> 
     let (handle, stop) = (context.tokio.clone(), Arc::clone(context.stop.flag()));
     let (bytes, signature) = context.compute(move || {
         let mut stream = ListingStream::new(snapshot, 0, false, &handle, &stop)?;
-        Ok(training::foreign::measure(&bytes, &champion, &runtime, &mut stream, today())?)
+        Ok(training::foreign::measure(&bytes, &champion, &runtime, &mut stream, today(), &stop)?)
     })?;
     if let Some(card) = &signature.accuracy {
         report_accuracy(&card.overall);
+        report_floor(card);
     }
     Ok(new_model(bytes, &signature))
 }

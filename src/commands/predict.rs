@@ -12,7 +12,7 @@ use onnx_model::model::DEFAULT_LEVEL;
 use tables::{Encoding, Limits, Options, Source, Valuer, value_table};
 
 use crate::context::{Context, today};
-use crate::output::line_on_file;
+use crate::output::{err, line_on_file};
 use crate::process::Process;
 
 #[derive(Debug, Args)]
@@ -48,14 +48,15 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
     let source = Source::file(&arguments.file).cancelled_by(Arc::clone(context.stop.flag()));
     let allow_unknown = arguments.allow_unknown;
-    let summary = context.compute(move || {
+    let valued = context.compute(move || {
         let day = today();
         let refuse = |listing: &Listing| {
             let unknown = if allow_unknown { None } else { model.unknown_make(listing) };
             unknown.map(|make| make.to_string())
         };
         let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
-        let valuer = Valuer { today: day, threads: model.threads(), refuse: &refuse, value: &value };
+        let valuer =
+            Valuer { today: day, threads: model.threads(), refuse: &refuse, presentation: None, value: &value };
         Ok(value_table(source, output, options, &valuer)?)
     })?;
     file.finish().with_context(failed)?;
@@ -64,9 +65,13 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         format_args!(
             "{}: {} of {} rows valued by model version {version}",
             arguments.output.display(),
-            summary.valued,
-            summary.rows
+            valued.counts.valued,
+            valued.counts.rows
         ),
     )?;
+    let unused = valued.header.unrecognized();
+    if !unused.is_empty() {
+        err!("columns that were not used: {}", unused.join(", "));
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `probeg train`: trains and registers a model.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -55,7 +55,7 @@ pub struct Arguments {
 }
 
 /// The default time for retries: long enough for a database server to restart after a crash.
-const RETRY_FOR: Duration = Duration::from_mins(2);
+pub const RETRY_FOR: Duration = Duration::from_mins(2);
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     let options = Options { promote: arguments.promote, retry_for: Duration::from_secs(arguments.retry_for) };
@@ -67,7 +67,8 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         let trained = run_and_report(&context, &task, options, train)?;
         (task, trained)
     } else {
-        let config = config(arguments)?;
+        let Arguments { config, set, memory, no_spool, .. } = arguments;
+        let config = read_config(config.as_deref(), set, *memory, *no_spool)?;
         let context = Context::open(process)?;
         if arguments.all {
             return train_all(&context, &config, options, arguments.json);
@@ -176,14 +177,18 @@ fn to_json(task: &Task, outcome: &Outcome) -> serde_json::Value {
     }
 }
 
-fn config(arguments: &Arguments) -> Result<TrainConfig> {
-    let file = arguments
-        .config
-        .as_ref()
-        .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
-    let mut settings = arguments.set.clone();
-    settings.extend(arguments.memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
-    settings.extend(arguments.no_spool.then(|| "spool=false".to_owned()));
+/// Reads a configuration from a file and settings, which override it.
+pub fn read_config(
+    file: Option<&Path>,
+    settings: &[String],
+    memory: Option<ByteSize>,
+    no_spool: bool,
+) -> Result<TrainConfig> {
+    let file =
+        file.map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
+    let mut settings = settings.to_vec();
+    settings.extend(memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
+    settings.extend(no_spool.then(|| "spool=false".to_owned()));
     Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
 }
 
@@ -237,12 +242,12 @@ pub fn report_accuracy(accuracy: &Accuracy) {
     );
 }
 
-/// Warns if a network is not more accurate than the linear model.
-fn report_floor(card: &AccuracyCard) {
+/// Warns if a model is not more accurate than the linear one.
+pub fn report_floor(card: &AccuracyCard) {
     if let Some(floor) = card.floor.as_ref().filter(|_| !card.beats_floor()) {
         err!(
-            "warning: the network does not beat the floor: a linear model has a MAPE of {:.2} %; train for longer, or use \
-             `--set family='\"linear\"'`",
+            "warning: it does not beat the floor: a linear model, which `probeg train --set family='\"linear\"'` trains in seconds, \
+             has a MAPE of {:.2} %",
             100.0 * floor.mape
         );
     }

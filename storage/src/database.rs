@@ -13,6 +13,7 @@ use crate::listings::Listings;
 use crate::markets::{Markets, schema};
 use crate::models::Models;
 use crate::runs::Runs;
+use crate::sweeps::Sweeps;
 use crate::tasks::Tasks;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
@@ -160,6 +161,12 @@ impl Database {
     #[must_use]
     pub fn markets(&self) -> Markets {
         Markets::new(self.pool.clone())
+    }
+
+    /// The sweeps.
+    #[must_use]
+    pub fn sweeps(&self) -> Sweeps {
+        Sweeps::new(self.pool.clone())
     }
 
     /// The tasks.

@@ -96,6 +96,9 @@ pub enum Error {
     /// The run does not exist.
     #[error("there is no run {0}; see `probeg runs list`")]
     NoRun(i64),
+    /// The sweep does not exist.
+    #[error("there is no sweep {0:?}; see `probeg sweep list`")]
+    NoSweep(String),
     /// The model version does not exist.
     #[error("there is no model version {0}; see `probeg models list`")]
     NoModel(i64),

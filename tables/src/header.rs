@@ -118,7 +118,8 @@ impl Header {
         let found = self.headers.iter().filter(|header| !header.trim().is_empty()).cloned().collect();
         let accepted = |column: &Column| {
             let headers = self.market.headers(*column).iter().map(String::as_str);
-            (*column, std::iter::once(column.name()).chain(headers).collect::<Vec<_>>().join(" / "))
+            let names = std::iter::once(column.name()).chain(headers).take(MAX_NAMED_HEADERS);
+            (*column, names.collect::<Vec<_>>().join(" / "))
         };
         Err(Fault::MissingColumns { missing: missing.iter().map(accepted).collect(), found })
     }
@@ -139,6 +140,9 @@ impl Header {
         Ok(())
     }
 }
+
+/// The number of accepted headers that an error names.
+const MAX_NAMED_HEADERS: usize = 4;
 
 const CAR_GROUP: &str = "car_group";
 const SOURCE: &str = "source";

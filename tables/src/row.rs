@@ -141,7 +141,8 @@ impl Row {
         }
     }
 
-    fn target(
+    /// The value of a target column.
+    pub(crate) fn target(
         &self,
         header: &Header,
         column: Column,

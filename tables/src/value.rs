@@ -1,10 +1,13 @@
 //! Values a table: writes a copy with prices added to its rows.
 
 mod delimited;
+mod edits;
 mod outcome;
 mod package;
 mod pipeline;
+mod presentation;
 mod splice;
+mod summary;
 
 use std::io::{Seek, Write};
 
@@ -14,8 +17,9 @@ use crate::source::Source;
 use crate::table::{Content, Options, Table};
 use crate::workbook::Workbook;
 use outcome::WorkbookError;
-pub use outcome::{ValueError, ValuedCounts, Valuer};
+pub use outcome::{ValueError, ValuedCounts, ValuedTable, Valuer};
 use pipeline::ValuedSheet;
+pub use presentation::{Language, Presentation};
 use splice::Additions;
 
 /// Writes the table of `source` to `output` in the same format (CSV.gz as CSV) with the columns
@@ -24,6 +28,10 @@ use splice::Additions;
 /// In a workbook the first visible sheet with the required headers is valued. Everything else, such as other sheets,
 /// formats and formulas, is copied byte for byte. If a row cannot be valued, `predict_status` says why; an empty row
 /// stays empty.
+///
+/// With a [`Presentation`], a workbook is for people: the new columns have headers in the language of the sheet and formats,
+/// prices are rounded to what the model knows, filters and tables that end before the new columns span them, and another sheet
+/// has a summary, which also names the columns that were not used.
 ///
 /// # Errors
 /// The table cannot be read or written, or `value` failed. The output is then incomplete.
@@ -35,12 +43,14 @@ pub fn value_table<E: Send>(
     mut output: impl Write + Seek + Send,
     options: Options,
     valuer: &Valuer<'_, E>,
-) -> Result<ValuedCounts, ValueError<E>> {
+) -> Result<ValuedTable, ValueError<E>> {
     let mut table = Table::open(source, options)?;
-    if let Content::Delimited { format, delimiter } = table.content {
-        return delimited::value(&table, format, delimiter, &mut output, valuer);
-    }
-    value_workbook(&mut table, &mut output, valuer)
+    let counts = if let Content::Delimited { format, delimiter } = table.content {
+        delimited::value(&table, format, delimiter, &mut output, valuer)?
+    } else {
+        value_workbook(&mut table, &mut output, valuer)?
+    };
+    Ok(ValuedTable { counts, header: table.header().clone() })
 }
 
 /// Values the sheet of a workbook. After validation, its XML is copied row by row with the results added, so that
@@ -54,20 +64,26 @@ fn value_workbook<E: Send>(
     let source = table.source().clone();
     let limits = table.options().limits.clone();
     let Content::Workbook { workbook, sheet } = &mut table.content else { return Ok(ValuedCounts::default()) };
-    let additions =
-        plan_additions(workbook, *sheet, &header).map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
-    let sheet = ValuedSheet { workbook, sheet: *sheet, header: &header, additions: &additions };
-    package::write(&source, sheet, &limits, output, valuer).map_err(|error| match error {
+    let presentation = valuer.presentation.map(|it| (it, it.language.unwrap_or_else(|| Language::of(&header))));
+    let additions = plan_additions(workbook, *sheet, &header, presentation);
+    let additions = additions.map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
+    let sheet = ValuedSheet { workbook, sheet: *sheet, header: &header, additions };
+    package::write(&source, sheet, presentation, &limits, output, valuer).map_err(|error| match error {
         WorkbookError::Fault(fault) => ValueError::Table(fault.in_file(source.name())),
         WorkbookError::Value(error) => ValueError::Value(error),
     })
 }
 
-fn plan_additions(workbook: &mut Workbook<'_>, sheet: usize, header: &Header) -> Result<Additions, Fault> {
+fn plan_additions(
+    workbook: &mut Workbook<'_>,
+    sheet: usize,
+    header: &Header,
+    presentation: Option<(&Presentation, Language)>,
+) -> Result<Additions, Fault> {
     if workbook.has_macros() {
         let found = "a workbook with macros";
         return Err(Fault::NotATable { found, advice: "save it as .xlsx without macros" });
     }
     let row = u32::try_from(header.row).unwrap_or(u32::MAX);
-    Additions::new(header, workbook.measure(sheet, row)?)
+    Additions::new(header, workbook.measure(sheet, row)?, presentation)
 }

@@ -11,8 +11,9 @@ mod xml;
 
 pub(crate) use cell::{SheetCell, SheetRow};
 pub use container::inflated_size;
-pub(crate) use container::{Container, Part, check_directory, normalized_name};
-pub(crate) use sheet::{EXCEL_COLUMNS, SheetEvent, SheetReader, column_letters};
+pub(crate) use container::{Container, Part, Usage, check_directory, normalized_name};
+pub(crate) use package::Package;
+pub(crate) use sheet::{EXCEL_COLUMNS, SheetEvent, SheetReader, cell_reference, column_letters};
 pub(crate) use xml::{attribute, attributes, is_xml_character};
 
 use domain::Market;
@@ -22,10 +23,8 @@ use crate::error::Fault;
 use crate::header::{Candidate, Search};
 use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::source::Source;
-use container::Usage;
 use count::{MIN_ROW_BYTES, has_more_rows};
-use package::Package;
-use sheet::{References, cell_name, cell_reference};
+use sheet::{References, cell_name};
 use styles::Formats;
 use text::SharedTexts;
 
@@ -198,6 +197,11 @@ impl<'a> Workbook<'a> {
         let (mut reader, references) = self.reader(sheet)?;
         reader.start(|_, _| Ok(()))?;
         Ok(SheetRows { reader, references, selected, max_columns })
+    }
+
+    /// The indices of the parts with the cell formats, if any, with the list of sheets, and with its relationships.
+    pub(crate) fn listing_parts(&self) -> (Option<usize>, usize, usize) {
+        (self.package.formats, self.package.list, self.package.list_relationships)
     }
 
     /// The index of a sheet's part in the container.

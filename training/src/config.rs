@@ -123,6 +123,9 @@ pub enum ConfigError {
     /// The file or a setting is not valid TOML, or has an unknown key or a value of the wrong type.
     #[error("the training configuration cannot be read: {0}")]
     Syntax(#[from] toml::de::Error),
+    /// A setting that TOML cannot express.
+    #[error("the training configuration cannot be written: {0}")]
+    Unwritable(#[from] toml::ser::Error),
     /// A setting without `=`.
     #[error("`--set {0}` must be of the form key=value, such as `--set epochs=10`")]
     Setting(String),
@@ -150,6 +153,21 @@ impl TrainConfig {
             let parsed: toml::Table = toml::from_str(&format!("value = {}", value.trim()))?;
             table.extend(parsed.into_iter().map(|(_, value)| (key.trim().to_owned(), value)));
         }
+        let config: Self = table.try_into()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The same configuration with other values of some settings.
+    ///
+    /// # Errors
+    /// Unknown keys, values of the wrong type, and values out of range.
+    pub fn with_settings<'a>(
+        &self,
+        settings: impl IntoIterator<Item = (&'a String, &'a toml::Value)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table = toml::Table::try_from(self)?;
+        table.extend(settings.into_iter().map(|(key, value)| (key.clone(), value.clone())));
         let config: Self = table.try_into()?;
         config.check()?;
         Ok(config)

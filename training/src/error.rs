@@ -1,6 +1,7 @@
 //! Errors of training, evaluation and imports.
 
 use crate::config::ConfigError;
+use crate::sweep::SpaceError;
 
 /// An error of training, evaluation or an import.
 #[derive(Debug, thiserror::Error)]
@@ -134,13 +135,56 @@ pub enum Error {
     },
     /// The network does not fit into the memory.
     #[error(
-        "--memory {memory} is too small: this configuration needs at least {minimum}; use a larger budget or a smaller network"
+        "--memory {memory} is too small: this configuration needs at least {minimum}; use a larger budget or a smaller model"
     )]
     MemoryTooSmall {
         /// The configured memory.
         memory: bytesize::ByteSize,
         /// The required memory.
         minimum: bytesize::ByteSize,
+    },
+    /// A trial of a sweep was stopped early.
+    #[error("the trial was stopped early, since it was worse than others")]
+    Pruned,
+    /// Another process has taken the trial of this one.
+    #[error("another process has taken trial {0}, since this one did not reach the database for a while")]
+    TrialTaken(i32),
+    /// The space of a sweep.
+    #[error(transparent)]
+    Space(Box<SpaceError>),
+    /// There is a sweep of this name with another space, configuration or task.
+    #[error(
+        "there is a sweep {name} with another {difference}; to go on with it, use the same; to start another one, choose \
+         another --name"
+    )]
+    OtherSweep {
+        /// The name.
+        name: String,
+        /// What differs.
+        difference: &'static str,
+    },
+    /// The sweep was started by another version of the program.
+    #[error(
+        "the sweep {name} was started by version {started_by} of Probeg, but this is version {this}; use the same version"
+    )]
+    OtherVersion {
+        /// The name of the sweep.
+        name: String,
+        /// The version that started it.
+        started_by: String,
+        /// This version.
+        this: &'static str,
+    },
+    /// A sweep of linear models.
+    #[error("a sweep trains networks; remove `family` from the configuration and the space")]
+    SweepOfLinear,
+    /// What is stored of a sweep cannot be read.
+    #[error("the sweep {name} cannot be read: {cause}")]
+    StoredSweep {
+        /// The name.
+        name: String,
+        /// The cause.
+        cause: serde_json::Error,
     },
     /// A checkpoint is corrupted.
     #[error("{path} is damaged ({cause}); remove its folder to restart the run from the beginning")]
@@ -169,6 +213,12 @@ impl Error {
             Self::Storage(error) => !matches!(error, storage::Error::ListingsMoved),
             _ => false,
         }
+    }
+}
+
+impl From<SpaceError> for Error {
+    fn from(cause: SpaceError) -> Self {
+        Self::Space(Box::new(cause))
     }
 }
 

@@ -1,14 +1,14 @@
 //! The accuracy card of a model, on a split of the database or on a labelled file.
 
 use chrono::{Days, NaiveDate, TimeDelta};
-use domain::accuracy::{AccuracyCard, FormAccuracy, Stability, Surface};
-use domain::calibration::{CalibrationRow, SNAPSHOT_DAYS};
+use domain::accuracy::{Accuracy, AccuracyCard, FormAccuracy, Stability, Surface};
+use domain::calibration::{Calibration, CalibrationRow, SNAPSHOT_DAYS};
 use domain::form::{SHORT_FORMS, shorten};
-use domain::identity::{DAYS_PER_YEAR, age, canonical_listing, days_since_epoch};
+use domain::identity::{DAYS_PER_YEAR, Split, age, canonical_listing, days_since_epoch};
 use domain::vocabulary::write_key;
 use domain::{Column, Listing, Value};
-use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
+use onnx_model::{Model, Runtime, Sessions, Signature};
 use rustc_hash::FxHashMap;
 use storage::ListingChunk;
 use tables::{Options, Source, Table};
@@ -17,8 +17,10 @@ use crate::Error;
 use crate::accuracy::{
     MIN_SEGMENT_ROWS, Outcome, add_segment, average, measure_accuracy, measure_card, median, segments,
 };
+use crate::export::model_file;
 use crate::level::{LaterOutcome, Trend};
-use crate::stream::is_maskable;
+use crate::model::TabularRegressor;
+use crate::stream::{ListingStream, is_maskable};
 
 /// An accuracy card and the number of rejected rows.
 #[derive(Clone, Debug)]
@@ -381,4 +383,32 @@ pub(crate) fn stored_listing(chunk: &ListingChunk, row: usize) -> LabelledListin
 
 fn age_on(day: NaiveDate, row: &LabelledListing) -> f64 {
     row.listing.number(Column::Year).map_or(f64::NAN, |year| age(day, year))
+}
+/// Exports a regressor and calibrates its intervals on the validation split.
+pub(crate) fn calibrated_model(
+    regressor: &TabularRegressor,
+    signature: &Signature,
+    (runtime, today): (&Runtime, NaiveDate),
+    stream: &mut ListingStream<'_>,
+) -> Result<Model, Error> {
+    let model = Model::open(runtime, &model_file(regressor, signature)?, Sessions::bulk(1))?;
+    let mut sample = CalibrationSample::new(&model, today);
+    stream.scan(Split::Validation, |chunk| sample.add_chunk(chunk))?;
+    let calibration = Calibration::fit(&signature.quantiles, &sample.into_rows());
+    Ok(model.calibrated(calibration))
+}
+
+/// The accuracy of a model on the test split.
+pub(crate) fn accuracy_on_test(
+    model: &Model,
+    today: NaiveDate,
+    stream: &mut ListingStream<'_>,
+) -> Result<Accuracy, Error> {
+    let mut outcomes = Vec::new();
+    stream.scan(Split::Test, |chunk| {
+        outcomes.extend(listed_outcomes(model, today, chunk)?);
+        Ok(outcomes.len() < MAX_ROWS)
+    })?;
+    let rows: Vec<&Outcome> = outcomes.iter().collect();
+    measure_accuracy(&rows).ok_or_else(|| unreachable!("a run needs test listings"))
 }

@@ -1,17 +1,24 @@
 //! Models that another program trained: measured on the same splits as our own, calibrated, and registered like them.
 
+use std::sync::atomic::AtomicBool;
+
 use chrono::{NaiveDate, SecondsFormat, Utc};
+use domain::accuracy::{Accuracy, AccuracyCard};
 use domain::calibration::Calibration;
 use domain::feature::FeatureSchema;
 use domain::identity::Split;
 use domain::quantile;
 use onnx_model::signature::{Golden, RunSummary};
-use onnx_model::{ForeignError, ForeignFile, Model, Runtime, Sessions, Signature};
+use onnx_model::{Encoder, ForeignError, ForeignFile, Model, Runtime, Sessions, Signature};
 use storage::TabularBatch;
 
 use crate::Error;
-use crate::evaluate::{CalibrationSample, MAX_ROWS, Measurement};
+use crate::checkpoint::PreparedData;
+use crate::config::{Family, TrainConfig};
+use crate::evaluate::{CalibrationSample, MAX_ROWS, Measurement, accuracy_on_test, calibrated_model};
 use crate::export::GOLDEN_ROWS;
+use crate::linear::{self, LinearFit};
+use crate::statistics;
 use crate::stream::ListingStream;
 use crate::train::count_rows;
 
@@ -32,6 +39,7 @@ pub fn measure(
     runtime: &Runtime,
     stream: &mut ListingStream<'_>,
     today: NaiveDate,
+    stop: &AtomicBool,
 ) -> Result<(Vec<u8>, Signature), Error> {
     let file = ForeignFile::read(file, &champion.schema, runtime)?;
     let mut signature = signature(&file, champion);
@@ -58,7 +66,8 @@ pub fn measure(
 
     let mut measurement = Measurement::new(&model, today);
     stream.scan(Split::Test, |chunk| measurement.add_chunk(chunk))?;
-    signature.accuracy = measurement.card()?;
+    let floor = floor(&signature, (runtime, today), stream, stop)?;
+    signature.accuracy = measurement.card()?.map(|card| AccuracyCard { floor: Some(floor), ..card });
     signature.golden = Some(golden(&model, stream)?);
     let (model, file) = open(&signature, &ratios)?;
     // A server would reject a file that fails this check.
@@ -85,6 +94,30 @@ fn signature(file: &ForeignFile, champion: &Signature) -> Signature {
         reference: champion.reference.clone().filter(|_| is_same(file.schema())),
         golden: None,
     }
+}
+
+/// The accuracy of the linear model on the same test split.
+fn floor(
+    measured: &Signature,
+    (runtime, today): (&Runtime, NaiveDate),
+    stream: &mut ListingStream<'_>,
+    stop: &AtomicBool,
+) -> Result<Accuracy, Error> {
+    let rows = measured.run.rows.train;
+    let config =
+        TrainConfig { family: Family::Linear, quantiles: measured.quantiles.clone(), ..TrainConfig::default() };
+    let PreparedData { schema, statistics, .. } = statistics::fit(stream, &config, &measured.task, None)?;
+    let encoder = Encoder::new(&schema)?;
+    let data = linear::Data { statistics: &statistics, encoder: &encoder, rows };
+    let LinearFit { regressor, .. } = linear::fit(&config, data, stream, stop)?;
+    let signature = Signature {
+        schema,
+        calibration: Calibration::fit(&config.quantiles, &[]),
+        reference: None,
+        ..measured.clone()
+    };
+    let model = calibrated_model(&regressor, &signature, (runtime, today), stream)?;
+    accuracy_on_test(&model, today, stream)
 }
 
 /// The sorted logarithms of the actual relative to the predicted prices on the validation split.

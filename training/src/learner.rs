@@ -33,6 +33,8 @@ pub struct FittedModel {
     pub regressor: TabularRegressor,
     /// The epoch of these weights, starting at 1; 0 if it was not trained in epochs.
     pub epoch: usize,
+    /// The validation loss of these weights; NaN if it was not trained in epochs.
+    pub loss: f64,
 }
 
 /// The capacity of the queues between threads.
@@ -59,8 +61,8 @@ pub fn fit(
         }
     }
     let shuffle_rows = budget::shuffle_rows(task.config, task.batch_size(), members[0].weight_count())?;
-    let (epoch, members) = if state.is_finished {
-        (state.best_epoch, members.into_iter().map(MemberThread::into_best).collect())
+    let ((epoch, loss), members) = if state.is_finished {
+        ((state.best_epoch, state.best_loss), members.into_iter().map(MemberThread::into_best).collect())
     } else {
         train_members(task, stream, (state, members), shuffle_rows, callbacks)?
     };
@@ -72,6 +74,7 @@ pub fn fit(
             task.config.quantiles.len(),
         ),
         epoch,
+        loss,
     })
 }
 
@@ -81,7 +84,7 @@ fn train_members(
     (state, members): (LearnerState, Vec<MemberThread>),
     shuffle_rows: usize,
     callbacks: Callbacks<'_>,
-) -> Result<(usize, Vec<Members>), Error> {
+) -> Result<((usize, f64), Vec<Members>), Error> {
     std::thread::scope(|scope| {
         let (batch_sender, batches) = crossbeam_channel::bounded(QUEUE);
         let (epoch, position) = (state.epoch, state.position);

@@ -17,6 +17,7 @@ mod masks;
 pub mod model;
 mod statistics;
 pub mod stream;
+pub mod sweep;
 pub mod synth;
 pub mod train;
 pub mod vocabulary;

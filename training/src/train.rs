@@ -4,6 +4,7 @@ mod context;
 mod evaluation;
 mod run;
 mod stage;
+mod trial;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -17,9 +18,10 @@ use storage::{NewRun, RunOutcome, RunStatus, retry_while_unavailable};
 pub use context::{Progress, RunContext, RunResult};
 use run::TrainingRun;
 pub(crate) use run::count_rows;
+pub(crate) use trial::{TrialEnd, TrialRun};
 
 use crate::Error;
-use crate::checkpoint::{RunFolder, RunManifest};
+use crate::checkpoint::RunFolder;
 use crate::config::TrainConfig;
 pub use crate::learner::{EpochMetrics, Step};
 use crate::stream::wait_for_stop;
@@ -43,7 +45,7 @@ pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult,
     let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     let folder = RunFolder::open(home, &run)?;
     report(Progress::Started(id));
-    execute_run(&run, config, folder, None, context)
+    execute_run(&run, config, folder, context, |run| run.execute(None))
 }
 
 /// Resumes an interrupted run; the result is the same as without the interruption.
@@ -71,17 +73,18 @@ pub fn resume(id: i64, context: RunContext<'_>) -> Result<RunResult, Error> {
     };
     context.block_on(database.runs().resume(id))?;
     report(if manifest.is_some() { Progress::Resumed(id) } else { Progress::Restarted(id) });
-    execute_run(&run, &config, folder, manifest, context)
+    let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
+    execute_run(&run, &config, folder, RunContext { today, ..context }, |run| run.execute(manifest))
 }
 
 /// Executes a run and records its outcome.
-fn execute_run(
+fn execute_run<T>(
     run: &storage::Run,
     config: &TrainConfig,
     folder: RunFolder,
-    manifest: Option<RunManifest>,
     context: RunContext<'_>,
-) -> Result<RunResult, Error> {
+    work: impl FnOnce(TrainingRun<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let RunContext { database, handle, retry_for, stop, .. } = context;
     let runs = database.runs();
     let id = run.id;
@@ -102,11 +105,9 @@ fn execute_run(
         market_as_of: None,
         config: json!(config),
     };
-    let today = manifest.as_ref().map_or(context.today, |manifest| manifest.today);
-    let context = RunContext { today, ..context };
     let run = TrainingRun { config: config.clone(), context, id, summary, folder: &folder };
     // A panic counts as a failure, so that the run does not appear to be still running.
-    let result = catch_unwind(AssertUnwindSafe(|| run.execute(manifest))).unwrap_or(Err(Error::ThreadStopped));
+    let result = catch_unwind(AssertUnwindSafe(|| work(run))).unwrap_or(Err(Error::ThreadStopped));
     heartbeat.abort();
     let outcome = match &result {
         Ok(_) => RunOutcome::Completed,

@@ -1,20 +1,19 @@
 //! A model that is ready to value listings.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use chrono::NaiveDate;
 use domain::calibration::{Calibration, Car, Known};
 use domain::feature::FeatureSchema;
 use domain::identity::{age, days_since_epoch};
 use domain::{Column, Listing, Valuation, Warning};
-use prost::Message;
 
 use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::file::decode;
 use crate::graph::{Graph, Widths};
-use crate::pool::Pool;
-use crate::runtime::{Runtime, Session};
+use crate::pool::{Pool, SessionSource};
+use crate::runtime::Runtime;
 use crate::signature::{Golden, Signature};
 use crate::warning::{Suggestions, UnknownMake, outdated_market};
 
@@ -24,28 +23,12 @@ pub struct Model {
     signature: Signature,
     encoder: Encoder,
     suggestions: Suggestions,
-    /// The sessions for large batches, opened when they are first needed.
-    bulk: OnceLock<Pool>,
-    /// How to open them.
-    bulk_source: Mutex<BulkSource>,
+    /// The sessions for large batches.
+    bulk: Pool,
     /// The sessions for small batches, if separate.
     quick: Option<Pool>,
     /// The number of threads for large batches.
     threads: usize,
-}
-
-/// What the sessions for large batches are opened from.
-struct BulkSource {
-    runtime: Runtime,
-    graph: Graph,
-    widths: Widths,
-    sessions: usize,
-}
-
-impl std::fmt::Debug for BulkSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BulkSource").field("sessions", &self.sessions).finish_non_exhaustive()
-    }
 }
 
 /// The numbers of sessions of a model, each for one thread at a time.
@@ -108,18 +91,25 @@ impl Model {
     /// # Errors
     /// The file is not a Probeg model file, or the runtime rejects it.
     pub fn open(runtime: &Runtime, file: &[u8], sessions: Sessions) -> Result<Self, Error> {
-        let model = Self::prepare(runtime, file, sessions, true)?;
-        model.bulk()?;
+        let mut model = Self::prepare(runtime, file, sessions, true)?;
+        model.bulk.open_up_to(BULK_ROWS)?;
+        if let Some(quick) = &mut model.quick {
+            quick.open_up_to(MAX_QUICK_ROWS)?;
+        }
         Ok(model)
     }
 
     /// Opens a model file that [`Model::open`] has opened before in this process, which is several times faster: the runtime is not
-    /// tried out first, and sessions for large batches are opened when they are needed.
+    /// tried out first, and only the sessions for the smallest batches are opened before they are needed.
     ///
     /// # Errors
     /// The same as for [`Self::open`].
     pub fn reopen(runtime: &Runtime, file: &[u8], sessions: Sessions) -> Result<Self, Error> {
-        Self::prepare(runtime, file, sessions, false)
+        let mut model = Self::prepare(runtime, file, sessions, false)?;
+        if let Some(quick) = &mut model.quick {
+            quick.open_up_to(QUICK_ROWS[0])?;
+        }
+        Ok(model)
     }
 
     fn prepare(runtime: &Runtime, file: &[u8], sessions: Sessions, is_new: bool) -> Result<Self, Error> {
@@ -136,32 +126,16 @@ impl Model {
             let quick_rows = if has_quick { &QUICK_ROWS[..] } else { &[] };
             quick_rows.iter().try_for_each(|rows| runtime.dry_run(&mut graph, widths, *rows))?;
         }
-        let quick = has_quick.then(|| open_pool(runtime, &mut graph, widths, sessions.quick, &QUICK_ROWS));
         let suggestions = Suggestions::new(&signature.schema);
-        let source = BulkSource { runtime: runtime.clone(), graph, widths, sessions: sessions.bulk };
+        let source = Arc::new(SessionSource { runtime: runtime.clone(), widths, graph: Mutex::new(graph) });
         Ok(Self {
             signature,
             encoder,
             suggestions,
-            bulk: OnceLock::new(),
-            bulk_source: Mutex::new(source),
-            quick: quick.transpose()?,
+            bulk: Pool::new(sessions.bulk, &[BULK_ROWS], Arc::clone(&source)),
+            quick: has_quick.then(|| Pool::new(sessions.quick, &QUICK_ROWS, source)),
             threads: 1,
         })
-    }
-
-    /// The sessions for large batches.
-    fn bulk(&self) -> Result<&Pool, Error> {
-        if let Some(bulk) = self.bulk.get() {
-            return Ok(bulk);
-        }
-        let mut source = self.bulk_source.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bulk) = self.bulk.get() {
-            return Ok(bulk);
-        }
-        let BulkSource { runtime, graph, widths, sessions } = &mut *source;
-        let bulk = open_pool(runtime, graph, *widths, *sessions, &[BULK_ROWS])?;
-        Ok(self.bulk.get_or_init(|| bulk))
     }
 
     /// The same model with this calibration.
@@ -215,7 +189,7 @@ impl Model {
             let mut valuations = Vec::with_capacity(batches.len() * BULK_ROWS);
             for batch in batches {
                 let listings = batch.iter().map(|listing| (listing, today)).collect();
-                let predicted = self.predict_in(self.bulk()?, listings)?;
+                let predicted = self.predict_in(&self.bulk, listings)?;
                 observe(&predicted);
                 for (row, listing) in batch.iter().enumerate() {
                     let valuation = self.valuation(&predicted, row, level)?;
@@ -243,11 +217,7 @@ impl Model {
     /// # Errors
     /// The runtime fails.
     pub fn predict<'l>(&self, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
-        let pool = match &self.quick {
-            Some(quick) => quick,
-            None => self.bulk()?,
-        };
-        self.predict_in(pool, listings)
+        self.predict_in(self.quick.as_ref().unwrap_or(&self.bulk), listings)
     }
 
     fn predict_in<'l>(&self, pool: &Pool, listings: Vec<(&'l Listing, NaiveDate)>) -> Result<Predicted<'l>, Error> {
@@ -368,10 +338,7 @@ impl Model {
     /// The lengths do not match, or the runtime fails.
     pub fn run_graph(&self, ids: &[i64], numbers: &[f32]) -> Result<Vec<f32>, Error> {
         let rows = ids.len() / self.encoder.categorical_width();
-        let pool = match self.quick.as_ref().filter(|_| rows <= MAX_QUICK_ROWS) {
-            Some(quick) => quick,
-            None => self.bulk()?,
-        };
+        let pool = self.quick.as_ref().filter(|_| rows <= MAX_QUICK_ROWS).unwrap_or(&self.bulk);
         pool.run_batch(rows, ids, numbers)
     }
 
@@ -490,16 +457,4 @@ fn widths(signature: &Signature) -> Widths {
 /// The largest id of each category, in input order.
 pub(crate) fn largest_ids(schema: &FeatureSchema) -> Vec<usize> {
     schema.categorical.iter().map(|feature| feature.values.len()).collect()
-}
-
-fn open_pool(
-    runtime: &Runtime,
-    graph: &mut Graph,
-    widths: Widths,
-    threads: usize,
-    rows: &[usize],
-) -> Result<Pool, Error> {
-    let files: Vec<(usize, Vec<u8>)> =
-        rows.iter().map(|rows| (*rows, graph.with_rows(*rows).encode_to_vec())).collect();
-    Pool::open(threads, &files, |(rows, file)| Session::open(runtime, file, widths, *rows))
 }

@@ -115,11 +115,6 @@ impl Session {
         Ok(session)
     }
 
-    /// The batch size. A run with fewer rows costs the same.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// Runs a batch of ids `[N, C]` and numbers `[N, F]`, and appends the price quantiles `[N, Q]`, all in row-major order.
     ///
     /// # Errors

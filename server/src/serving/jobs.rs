@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
+use tables::Header;
 use uuid::Uuid;
 
 use crate::http::budget::{Budget, Caller, Share};
@@ -32,6 +33,8 @@ pub(crate) struct JobEntry {
     /// The number of rows with a price so far.
     pub(crate) valued: Arc<AtomicU64>,
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// The header of the table, once it is valued.
+    pub(crate) header: Arc<OnceLock<Header>>,
     /// `None` while it runs.
     pub(crate) outcome: Mutex<Option<Result<Arc<StoredFile>, Problem>>>,
 }

@@ -55,6 +55,22 @@ async fn workbooks_are_returned_with_prices_and_reasons() {
     assert!(status.contains("year must be between 1900 and 2027") || status.contains("must be between"), "{status}");
 }
 
+#[tokio::test]
+async fn results_for_people_are_in_their_language() {
+    let response = upload(&service(), "/v1/valuations/xlsx?language=sheet", "file", "cars.xlsx", &cars()).await;
+    let rows = cells(&response);
+    let header: Vec<String> = rows[0][4..].iter().map(ToString::to_string).collect();
+    assert_eq!(header, ["Оценка, ₽", "Оценка от, ₽", "Оценка до, ₽", "Статус оценки"]);
+    let mut workbook: Xlsx<_> = Xlsx::new(Cursor::new(response.body.clone())).unwrap();
+    let summary = workbook.worksheet_range("Итоги оценки").unwrap();
+    let unused = summary.rows().find(|row| row[0] == Data::String("Заметка".into())).unwrap();
+    assert_eq!(unused[1], Data::String("не использован".into()));
+    let response = upload(&service(), "/v1/valuations/xlsx?language=en", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(cells(&response)[0][4].to_string(), "Estimate, ₽");
+    let response = upload(&service(), "/v1/valuations/xlsx?language=de", "file", "cars.xlsx", &cars()).await;
+    assert_eq!(response.status, 422);
+}
+
 /// A car of a known make and one of an unknown one.
 fn cars_of_two_makes() -> Vec<u8> {
     let mut workbook = Workbook::new();

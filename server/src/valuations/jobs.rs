@@ -11,7 +11,9 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
+use domain::{Column, Language};
 use serde::Serialize;
+use tables::Header;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -19,6 +21,7 @@ use super::query::UnknownQuery;
 use super::workbook::{WorkbookFile, WorkbookValuation, attachment, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
+use crate::http::language::PreferredLanguage;
 use crate::http::problem::openapi::{JobProblems, ResultProblems, WorkbookProblems};
 use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::upload::{WorkbookForm, receive_file};
@@ -33,7 +36,7 @@ const RETENTION: Duration = Duration::from_hours(1);
 #[schema(example = json!({
     "id": "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e", "state": "done", "file": "cars.xlsx", "valued": 99_812,
     "created_at": "2026-11-22T09:30:00Z", "result": "/v1/valuations/jobs/0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e/result",
-    "error": null
+    "error": null, "columns": [{ "header": "Марка", "field": "brand" }, { "header": "VIN", "field": null }]
 }))]
 pub(crate) struct Job {
     /// The id of the job, which is at `/v1/valuations/jobs/{id}`.
@@ -50,18 +53,43 @@ pub(crate) struct Job {
     result: Option<String>,
     /// Why the job failed; null otherwise.
     error: Option<ProblemDetails>,
+    /// What became of the columns of the table; null until the job is done.
+    columns: Option<Vec<TableColumn>>,
+}
+
+/// A column of a table.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TableColumn {
+    /// Its header, as written.
+    #[schema(example = "Тип КПП")]
+    header: String,
+    /// The field that it was understood as; null if it was not used.
+    #[schema(value_type = Option<String>, example = "transmission")]
+    field: Option<Column>,
+}
+
+/// The columns of a table that have a header, in order.
+fn table_columns(header: &Header) -> Vec<TableColumn> {
+    let used: Vec<(usize, Column)> =
+        header.columns().flat_map(|(column, indices)| indices.iter().map(move |index| (*index, column))).collect();
+    let column = |(index, title): (usize, &String)| {
+        let field = used.iter().find(|(other, _)| *other == index).map(|(_, column)| *column);
+        (!title.trim().is_empty()).then(|| TableColumn { header: title.trim().to_owned(), field })
+    };
+    header.headers.iter().enumerate().filter_map(column).collect()
 }
 
 impl Job {
-    fn new(id: Uuid, entry: &JobEntry) -> Self {
+    fn new(id: Uuid, entry: &JobEntry, language: Language) -> Self {
         let (state, result, error) = match &*entry.outcome() {
             None => ("running", None, None),
             Some(Ok(_)) => ("done", Some(format!("/v1/valuations/jobs/{id}/result")), None),
-            Some(Err(problem)) => ("failed", None, Some(problem.details())),
+            Some(Err(problem)) => ("failed", None, Some(problem.details_in(language))),
         };
         let valued = entry.valued.load(Ordering::Relaxed);
         let (file, created_at) = (entry.file_name.clone(), entry.created_at);
-        Self { id: id.to_string(), state, file, valued, created_at, result, error }
+        let columns = entry.header.get().map(table_columns);
+        Self { id: id.to_string(), state, file, valued, created_at, result, error, columns }
     }
 }
 
@@ -103,10 +131,11 @@ pub(crate) async fn start_job(
         created_at: Utc::now(),
         valued: Arc::clone(&valuation.valued),
         cancelled,
+        header: Arc::clone(&valuation.header),
         outcome: Mutex::new(None),
     });
     let id = state.jobs().add(Arc::clone(&entry))?;
-    let job = Job::new(id, &entry);
+    let job = Job::new(id, &entry, Language::English);
     tokio::spawn(async move {
         let jobs = state.clone();
         let quota =
@@ -131,10 +160,11 @@ pub(crate) async fn start_job(
 )]
 pub(crate) async fn get_job(
     Extracted(state): Extracted<State>,
+    PreferredLanguage(language): PreferredLanguage,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Job>, Problem> {
     let (id, entry) = find(&state, id)?;
-    Ok(Json(Job::new(id, &entry)))
+    Ok(Json(Job::new(id, &entry, language)))
 }
 
 /// Deletes a job

@@ -5,8 +5,9 @@ use domain::column::MAX_PRICE;
 use domain::{Cell, Column, Reading, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
-use utoipa::IntoParams;
+use serde::Serialize;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::problem::{FieldError, FieldErrors};
 use crate::http::query::{TASK, read_pairs};
@@ -91,6 +92,24 @@ pub(crate) struct UnknownQuery {
     /// Whether to value cars whose make the model does not know, with a wide interval. By default they get no price.
     #[param(default = false, required = false)]
     pub(crate) allow_unknown: bool,
+    /// For whom results are written: for people who read `ru` or `en`, or the language of the `sheet`. Then the new columns have
+    /// headers in that language and number formats, prices are rounded to what the model knows, the difference from the listed
+    /// price is added where there is one, filters and tables span the new columns, and a sheet has a summary. By default for
+    /// programs: fixed names, whole units, and nothing else changed.
+    #[param(required = false, nullable = false, inline, example = "sheet")]
+    pub(crate) language: Option<ResultLanguage>,
+}
+
+/// The language of results for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ResultLanguage {
+    /// That of the headers.
+    Sheet,
+    /// Russian.
+    Ru,
+    /// English.
+    En,
 }
 
 /// The maximum number of comparables.
@@ -179,13 +198,14 @@ impl UnknownQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { task: None, allow_unknown: false };
+        let mut query = Self { task: None, allow_unknown: false, language: None };
         let take = |name: &str, value: &str| match name {
             TASK => {
                 query.task = Some(value.to_owned());
                 Ok(())
             }
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
+            "language" => read_language(name, value).map(|language| query.language = Some(language)),
             _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
@@ -211,6 +231,18 @@ pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
     let known: Vec<String> = levels.iter().map(ToString::to_string).collect();
     let msg = format!("level must be one of {} (got {level})", known.join(", "));
     Err(FieldError::in_query("level", msg, "unknown_level"))
+}
+
+fn read_language(name: &str, value: &str) -> Result<ResultLanguage, FieldError> {
+    match value {
+        "sheet" => Ok(ResultLanguage::Sheet),
+        "ru" => Ok(ResultLanguage::Ru),
+        "en" => Ok(ResultLanguage::En),
+        _ => {
+            let msg = format!("{name} must be sheet, ru or en (got {:?})", shorten(value));
+            Err(FieldError::in_query(name, msg, "unknown_language"))
+        }
+    }
 }
 
 fn read_level(value: &str) -> Result<f64, FieldError> {
@@ -300,7 +332,10 @@ mod tests {
     #[test]
     fn the_predecessors_paths_ignore_other_parameters() {
         let query = [("allow_unknown", "true"), ("verbose", "1"), ("verbose", "2")];
-        assert_eq!(UnknownQuery::read_leniently(pairs(&query)), Ok(UnknownQuery { task: None, allow_unknown: true }));
+        assert_eq!(
+            UnknownQuery::read_leniently(pairs(&query)),
+            Ok(UnknownQuery { task: None, allow_unknown: true, language: None })
+        );
         assert!(UnknownQuery::read(&pairs(&query)).is_err());
         let errors = UnknownQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();
         assert_eq!(errors.as_slice()[0].r#type, "not_a_boolean");

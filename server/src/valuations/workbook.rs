@@ -1,7 +1,7 @@
 //! Workbooks of cars, and the template to fill in.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::{Query, Request, State as Extracted};
 use axum::http::HeaderValue;
@@ -10,10 +10,13 @@ use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Fault, Format, Limits, Options, TableError, ValueError, Valuer};
+use tables::{
+    Fault, Format, Header, Language, Limits, Options, Presentation, TableError, ValueError, ValuedCounts, ValuedTable,
+    Valuer,
+};
 
 use super::make::find_unknown;
-use super::query::UnknownQuery;
+use super::query::{ResultLanguage, UnknownQuery};
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
 use crate::http::file::{FileWriter, Quota, StoredFile, write_error};
@@ -38,7 +41,7 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 ///
 /// Returns the workbook with the columns `predict_value`, `predict_low`, `predict_high` (the 80 % interval) and
 /// `predict_status` appended; sheets, columns, rows, formats and formulas stay as they are. If a row cannot be valued, for
-/// example because the model does not know its make, `predict_status` says why. Columns are recognized by their names, in
+/// example because the model does not know its make, `predict_status` says why. With `language`, the result is for people. Columns are recognized by their names, in
 /// English or Russian, on the first visible sheet that has the required ones in its first 100 rows.
 #[utoipa::path(
     post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(UnknownQuery),
@@ -129,6 +132,8 @@ pub(crate) struct WorkbookValuation {
     cancelled: Arc<AtomicBool>,
     /// The number of rows with a price so far.
     pub(crate) valued: Arc<AtomicU64>,
+    /// The header of the table, once it is valued.
+    pub(crate) header: Arc<OnceLock<Header>>,
 }
 
 impl WorkbookValuation {
@@ -139,7 +144,8 @@ impl WorkbookValuation {
         served: Arc<Served>,
         cancelled: Arc<AtomicBool>,
     ) -> Self {
-        Self { today: state.today(), state: state.clone(), caller, query, served, cancelled, valued: Arc::default() }
+        let (state, today) = (state.clone(), state.today());
+        Self { today, state, caller, query, served, cancelled, valued: Arc::default(), header: Arc::default() }
     }
 
     /// Values the rows of the workbook.
@@ -157,11 +163,14 @@ impl WorkbookValuation {
         let options = Options { limits, market: self.served.market().clone(), ..Options::default() };
         let refuse = |listing: &Listing| self.refuse(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
-        let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, value: &value };
+        let presentation = self.query.language.map(|language| self.presentation(language));
+        let presentation = presentation.as_ref();
+        let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, presentation, value: &value };
         let mut output = FileWriter::new(quota);
         match tables::value_table(source, &mut output, options, &valuer) {
-            Ok(summary) => {
-                let (rows, priced) = (summary.rows, summary.valued);
+            Ok(ValuedTable { counts: ValuedCounts { rows, valued: priced }, header }) => {
+                // Nobody else sets it.
+                let _ = self.header.set(header);
                 // One car was charged on admission, and the valued rows have been charged.
                 self.state.keys().charge(self.caller, (rows - priced).saturating_sub(u64::from(priced == 0)));
                 tracing::info!(
@@ -175,6 +184,21 @@ impl WorkbookValuation {
             Err(ValueError::Table(error)) => Err(table_problem(&error)),
             Err(ValueError::Value(problem)) => Err(problem),
         }
+    }
+
+    /// How results are written for people.
+    fn presentation(&self, language: ResultLanguage) -> Presentation {
+        let language = match language {
+            ResultLanguage::Sheet => None,
+            ResultLanguage::Ru => Some(Language::Russian),
+            ResultLanguage::En => Some(Language::English),
+        };
+        let task = self.served.task();
+        // Both languages write a currency with its sign; days are spelled out.
+        let (russian, english) = task.market.unit_label(task.target);
+        let unit = if language == Some(Language::English) { english } else { russian };
+        let model = format!("{} {}", task.name, self.served.version);
+        Presentation { language, unit: unit.to_owned(), target: task.target, model }
     }
 
     /// Why a car is not valued, if its make is unknown and those are not allowed.

@@ -13,5 +13,6 @@ mod sandbox;
 mod similar;
 mod snapshot;
 mod spool;
+mod sweeps;
 mod tasks;
 mod versions;

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
+use domain::fold::fold;
 use domain::{Listing, Valuation};
+
+use super::presentation::{Presentation, rounded};
 
 use crate::error::{Fault, TableError};
 use crate::header::Header;
@@ -17,6 +20,15 @@ pub struct ValuedCounts {
     pub rows: u64,
     /// Rows with a price.
     pub valued: u64,
+}
+
+/// A valued table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValuedTable {
+    /// The numbers of rows.
+    pub counts: ValuedCounts,
+    /// The header, which says which columns were used.
+    pub header: Header,
 }
 
 /// Why a table was not valued.
@@ -38,6 +50,8 @@ pub struct Valuer<'v, E> {
     pub threads: usize,
     /// Returns the reason why a listing is not to be valued, if there is one. It becomes the status of the row.
     pub refuse: &'v (dyn Fn(&Listing) -> Option<String> + Sync),
+    /// How results are written for people; by default for programs.
+    pub presentation: Option<&'v Presentation>,
     /// Returns a valuation for each listing, in order.
     pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
 }
@@ -51,6 +65,8 @@ const MAX_STATUS_CHARS: usize = 500;
 pub(super) struct RowOutcome {
     /// The price and the lower and upper end of its interval.
     pub(super) prices: Option<[f64; 3]>,
+    /// The listed value of the target, if it is to be compared.
+    pub(super) listed: Option<f64>,
     pub(super) status: Cow<'static, str>,
 }
 
@@ -58,23 +74,22 @@ impl<E> Valuer<'_, E> {
     /// Values rows. Returns their outcomes in order, and the numbers of rows.
     pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
         let mut listings = Vec::with_capacity(rows.len());
-        let mut rejected: Vec<Option<RowOutcome>> = Vec::with_capacity(rows.len());
+        let mut rejected: Vec<Result<Option<f64>, RowOutcome>> = Vec::with_capacity(rows.len());
         for row in rows {
-            match self.read_row(header, row) {
-                Ok(listing) => {
-                    listings.push(listing);
-                    rejected.push(None);
-                }
-                Err(outcome) => rejected.push(Some(outcome)),
-            }
+            rejected.push(self.read_row(header, row).map(|listing| {
+                listings.push(listing);
+                let target = self.presentation.map(|presentation| presentation.target);
+                target.and_then(|target| row.target(header, target, false, self.today).ok().flatten())
+            }));
         }
         let expected = listings.len();
         let values = if expected == 0 { Vec::new() } else { (self.value)(listings)? };
         assert_eq!(values.len(), expected, "one valuation per listing");
         let mut values = values.into_iter();
-        let outcomes = rejected
-            .into_iter()
-            .filter_map(|rejected| rejected.or_else(|| values.next().map(|value| RowOutcome::valued(&value))));
+        let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
+            Ok(listed) => values.next().map(|value| RowOutcome::valued(&value, listed, self.presentation)),
+            Err(rejected) => Some(rejected),
+        });
         Ok((outcomes.collect(), ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
     }
 
@@ -99,19 +114,20 @@ impl AddAssign for ValuedCounts {
 }
 
 impl RowOutcome {
-    fn valued(valuation: &Valuation) -> Self {
+    fn valued(valuation: &Valuation, listed: Option<f64>, presentation: Option<&Presentation>) -> Self {
         let notes: Vec<&str> = valuation.warnings.iter().map(|warning| warning.message.as_str()).collect();
         let status = if notes.is_empty() {
             Cow::Borrowed("ok")
         } else {
             Cow::Owned(truncate_status(format!("ok: {}", notes.join("; "))))
         };
-        // Prices are rounded to whole units.
-        Self { prices: Some([valuation.price, valuation.low, valuation.high].map(f64::round)), status }
+        let prices = [valuation.price, valuation.low, valuation.high];
+        let prices = if presentation.is_some() { rounded(prices) } else { prices.map(f64::round) };
+        Self { prices: Some(prices), listed, status }
     }
 
     fn rejected(reason: String) -> Self {
-        Self { prices: None, status: Cow::Owned(truncate_status(reason)) }
+        Self { prices: None, listed: None, status: Cow::Owned(truncate_status(reason)) }
     }
 }
 
@@ -119,13 +135,16 @@ fn truncate_status(status: String) -> String {
     if status.chars().count() <= MAX_STATUS_CHARS { status } else { status.chars().take(MAX_STATUS_CHARS).collect() }
 }
 
-/// The appended headers, numbered if the table already has a header with the same name.
+/// The appended headers for programs.
 pub(super) fn appended_headers(header: &Header) -> [String; 4] {
-    COLUMNS.map(|name| {
-        let taken = |title: &str| header.headers.iter().any(|header| header.trim().eq_ignore_ascii_case(title));
-        let numbered = (2..).map(|number| format!("{name} ({number})"));
-        std::iter::once(name.to_owned()).chain(numbered).find(|title| !taken(title)).unwrap_or_default()
-    })
+    COLUMNS.map(|name| free_header(header, name))
+}
+
+/// A header, numbered if the table already has one with the same name.
+pub(super) fn free_header(header: &Header, name: &str) -> String {
+    let taken = |title: &str| header.headers.iter().any(|header| fold(header) == fold(title));
+    let numbered = (2..).map(|number| format!("{name} ({number})"));
+    std::iter::once(name.to_owned()).chain(numbered).find(|title| !taken(title)).unwrap_or_default()
 }
 
 /// Why the valuation of a workbook failed.

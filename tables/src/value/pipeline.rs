@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::outcome::{RowOutcome, ValuedCounts, Valuer, WorkbookError};
 use super::splice::{Additions, Insertion, Splicer, write_with_cells};
+use super::summary::Figures;
 use crate::error::Fault;
 use crate::header::Header;
 use crate::row::Row;
@@ -23,7 +24,7 @@ pub(super) struct ValuedSheet<'t, 'a> {
     pub(super) workbook: &'t mut Workbook<'a>,
     pub(super) sheet: usize,
     pub(super) header: &'t Header,
-    pub(super) additions: &'t Additions,
+    pub(super) additions: Additions,
 }
 
 type BatchResult<E> = Result<(Vec<RowOutcome>, ValuedCounts), E>;
@@ -36,7 +37,7 @@ pub(super) fn value_sheet<E: Send>(
     sheet: ValuedSheet<'_, '_>,
     output: &mut impl Write,
     valuer: &Valuer<'_, E>,
-) -> Result<ValuedCounts, WorkbookError<E>> {
+) -> Result<(ValuedCounts, Figures), WorkbookError<E>> {
     let ValuedSheet { workbook, sheet, header, additions } = sheet;
     let threads = valuer.threads.max(1);
     let (work, queue) = crossbeam_channel::unbounded::<WorkItem<E>>();
@@ -54,7 +55,7 @@ pub(super) fn value_sheet<E: Send>(
         let (mut reader, references) = workbook.reader(sheet)?;
         let selected = header.selected();
         let mut sheet = Pipeline {
-            splicer: Splicer::new(additions),
+            splicer: Splicer::new(&additions),
             header_row: additions.header_row,
             output,
             rows: Vec::new(),
@@ -63,6 +64,8 @@ pub(super) fn value_sheet<E: Send>(
             batches: VecDeque::new(),
             max_batches: threads + 1,
             counts: ValuedCounts::default(),
+            figures: Figures::default(),
+            collects_figures: valuer.presentation.is_some(),
         };
         reader.start(|event, sheet_event| {
             sheet.splicer.copy(event, sheet_event)?;
@@ -83,7 +86,7 @@ pub(super) fn value_sheet<E: Send>(
         })?;
         let rest = sheet.splicer.take();
         sheet.output.write_all(&rest).map_err(Fault::Write)?;
-        Ok(sheet.counts)
+        Ok((sheet.counts, sheet.figures))
     })
 }
 
@@ -102,6 +105,8 @@ struct Pipeline<'s, W, E> {
     batches: VecDeque<Batch<E>>,
     max_batches: usize,
     counts: ValuedCounts,
+    figures: Figures,
+    collects_figures: bool,
 }
 
 /// The XML of rows that are being valued, and the channel for their outcomes.
@@ -144,6 +149,9 @@ impl<W: Write, E> Pipeline<'_, W, E> {
         // A thread that panicked sends no result; the scope propagates its panic.
         let (outcomes, counts) = result.recv().map_err(|_| Fault::Cancelled)?.map_err(WorkbookError::Value)?;
         self.counts += counts;
+        if self.collects_figures {
+            outcomes.iter().for_each(|outcome| self.figures.add(outcome));
+        }
         let splicer = &self.splicer;
         let cells = insertions.into_iter().zip(&outcomes);
         let cells = cells.map(|(insertion, outcome)| (insertion.bytes, splicer.cells(insertion.row, outcome)));

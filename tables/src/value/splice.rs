@@ -1,57 +1,88 @@
 //! Adds columns to the XML of a sheet. Everything else is copied verbatim.
 
 use std::io::Write;
-use std::ops::Range;
+use std::ops::Range as ByteRange;
 
 use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::QName;
 
-use super::outcome::{RowOutcome, appended_headers};
+use super::edits::Range;
+use super::outcome::{RowOutcome, appended_headers, free_header};
+use super::presentation::{Language, Presentation};
 use crate::error::Fault;
 use crate::header::Header;
 use crate::workbook::{EXCEL_COLUMNS, Extent, SheetEvent, attribute, attributes, column_letters, is_xml_character};
 
 /// The columns to add to a sheet.
 pub(super) struct Additions {
-    headers: [String; 4],
+    pub(super) headers: Vec<String>,
+    /// The widths of the new columns.
+    widths: Vec<u32>,
+    /// The index of the format of amounts, if they have one.
+    pub(super) money: Option<u32>,
     pub(super) header_row: u32,
-    /// The index of the first of the four new columns.
-    first_column: u32,
+    /// The index of the first of the new columns.
+    pub(super) first_column: u32,
     last_row: u32,
+    /// Whether a filter that ends before the new columns is extended over them.
+    extends_filter: bool,
 }
 
-/// The widths of the new columns.
+/// The widths of the new columns for programs.
 const WIDTHS: [u32; 4] = [15, 15, 15, 40];
+
+/// The maximum number of new columns.
+const MAX_ADDITIONS: u32 = 5;
 
 /// The maximum size of a row in bytes: it stays in memory until it is valued.
 const MAX_ROW_BYTES: usize = 4 << 20;
 
 impl Additions {
     /// The additions after the last column of a sheet.
-    pub(super) fn new(header: &Header, extent: Extent) -> Result<Self, Fault> {
-        if extent.columns + 4 > EXCEL_COLUMNS {
-            return Err(Fault::TooLarge("the sheet has no room for four more columns".to_owned()));
+    pub(super) fn new(
+        header: &Header,
+        extent: Extent,
+        presentation: Option<(&Presentation, Language)>,
+    ) -> Result<Self, Fault> {
+        if extent.columns + MAX_ADDITIONS > EXCEL_COLUMNS {
+            return Err(Fault::TooLarge(format!("the sheet has no room for {MAX_ADDITIONS} more columns")));
         }
+        let (headers, widths) = match presentation {
+            Some((presentation, language)) => {
+                let has_listed = header.columns().any(|(column, _)| column == presentation.target);
+                let headers = presentation.headers(language, has_listed).into_iter();
+                headers.map(|(name, width)| (free_header(header, &name), width)).unzip()
+            }
+            None => (appended_headers(header).to_vec(), WIDTHS.to_vec()),
+        };
         let header_row = u32::try_from(header.row).unwrap_or(u32::MAX);
         Ok(Self {
-            headers: appended_headers(header),
+            headers,
+            widths,
+            money: None,
             header_row,
             first_column: extent.columns,
             last_row: extent.last_row,
+            extends_filter: presentation.is_some(),
         })
     }
 
+    /// The number of new columns.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.headers.len()).unwrap_or(MAX_ADDITIONS)
+    }
+
     fn last_column(&self) -> u32 {
-        self.first_column + 3
+        self.first_column + self.count() - 1
     }
 }
 
 /// The byte range in the copied XML that the outcome of a row replaces.
 pub(super) struct Insertion {
     pub(super) row: u32,
-    pub(super) bytes: Range<usize>,
+    pub(super) bytes: ByteRange<usize>,
 }
 
 /// Copies the XML of a sheet and finds where the additions go.
@@ -65,7 +96,7 @@ pub(super) struct Splicer<'p> {
     prefix: String,
     /// The range that the additions to the row replace, once known: empty cells with only a format, or an empty range before
     /// the next cell.
-    insertion: Option<Range<usize>>,
+    insertion: Option<ByteRange<usize>>,
     /// Whether the current cell is one that the additions replace.
     is_replacing: bool,
     has_headers: bool,
@@ -170,14 +201,23 @@ impl<'p> Splicer<'p> {
     /// The XML of the cells of an outcome.
     pub(super) fn cells(&self, row: u32, outcome: &RowOutcome) -> String {
         let prefix = &self.prefix;
-        let columns = self.additions.first_column..;
-        let price = |(column, price): (u32, &f64)| {
+        let first = self.additions.first_column;
+        let format = self.additions.money.map_or(String::new(), |format| format!(" s=\"{format}\""));
+        let amount = |column: u32, amount: f64| {
             let letters = column_letters(column);
-            format!("<{prefix}c r=\"{letters}{row}\"><{prefix}v>{price}</{prefix}v></{prefix}c>")
+            format!("<{prefix}c r=\"{letters}{row}\"{format}><{prefix}v>{amount}</{prefix}v></{prefix}c>")
         };
-        let mut cells: Vec<String> = columns.zip(outcome.prices.iter().flatten()).map(price).collect();
-        cells.push(self.text_cell(self.additions.last_column(), row, "", &outcome.status));
-        cells.concat()
+        let mut cells = String::new();
+        for (column, price) in (first..).zip(outcome.prices.iter().flatten()) {
+            cells += &amount(column, *price);
+        }
+        cells += &self.text_cell(first + 3, row, "", &outcome.status);
+        if let (Some([price, ..]), Some(listed)) = (outcome.prices, outcome.listed)
+            && self.additions.count() > 4
+        {
+            cells += &amount(first + 4, listed - price);
+        }
+        cells
     }
 
     /// A cell with an inline string, which is never interpreted as a formula.
@@ -237,6 +277,14 @@ impl<'p> Splicer<'p> {
                 true
             }
             (SheetEvent::Outside(3), Event::Empty(tag), "col") => self.rewrite_width(tag),
+            (SheetEvent::Outside(2), Event::Start(tag) | Event::Empty(tag), "autoFilter") => {
+                let Additions { header_row, first_column, extends_filter, .. } = *self.additions;
+                let range = attribute(tag, "ref").and_then(|range| Range::parse(&range)).filter(|_| extends_filter);
+                let range = range.and_then(|range| range.extended(header_row, first_column, self.additions.count()));
+                let Some(range) = range else { return true };
+                self.copy_replacing(tag, &["ref"], &format!("ref=\"{range}\""), is_empty);
+                false
+            }
             _ => true,
         }
     }
@@ -289,7 +337,7 @@ impl<'p> Splicer<'p> {
 
     /// Writes the widths of the new columns with numbers from `min` to `max`, starting at 1: widths must not overlap.
     fn write_widths(&mut self, prefix: &str, min: u32, max: u32) {
-        let columns = (self.additions.first_column + 1..).zip(WIDTHS);
+        let columns = (self.additions.first_column + 1..).zip(&self.additions.widths);
         for (column, width) in columns.filter(|(column, _)| (min..=max).contains(column)) {
             let range = format!("min=\"{column}\" max=\"{column}\"");
             self.copied.extend(format!("<{prefix}col {range} width=\"{width}\" customWidth=\"1\"/>").bytes());
@@ -305,7 +353,7 @@ impl<'p> Splicer<'p> {
 pub(super) fn write_with_cells(
     output: &mut impl Write,
     xml: &[u8],
-    cells: impl Iterator<Item = (Range<usize>, String)>,
+    cells: impl Iterator<Item = (ByteRange<usize>, String)>,
 ) -> Result<(), Fault> {
     let mut written = 0;
     for (range, cells) in cells {

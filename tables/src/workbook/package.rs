@@ -26,6 +26,10 @@ pub(crate) struct Package {
     pub(crate) formats: Option<usize>,
     /// Whether the workbook uses the 1904 date system.
     pub(crate) uses_1904_dates: bool,
+    /// The index of the part with the list of sheets.
+    pub(crate) list: usize,
+    /// The index of the part with its relationships.
+    pub(crate) list_relationships: usize,
 }
 
 /// A worksheet.
@@ -46,7 +50,10 @@ impl Package {
         };
         let workbook = resolve("", &workbook.target);
         let (folder, name) = workbook.rsplit_once('/').unwrap_or(("", &workbook));
-        let relationships = relationships(container, &format!("{folder}/_rels/{name}.rels"), limits, usage)?;
+        let relationships_part = format!("{folder}/_rels/{name}.rels");
+        let relationships = relationships(container, &relationships_part, limits, usage)?;
+        let index = |part: &str| container.find(part).ok_or_else(|| inconsistent("the list of sheets is missing"));
+        let (list_part, list_relationships) = (index(&workbook)?, index(&relationships_part)?);
         let mut list = SheetList::default();
         read_list(container, &workbook, limits, usage, |path, tag| list.observe(path, tag))?;
         let part = |target: &str| container.find(&resolve(folder, target));
@@ -73,7 +80,28 @@ impl Package {
             texts: named("sharedStrings"),
             formats: named("styles"),
             uses_1904_dates: list.uses_1904_dates,
+            list: list_part,
+            list_relationships,
         })
+    }
+
+    /// The indices of the parts of the tables on a sheet.
+    pub(crate) fn tables(
+        container: &mut Container<'_>,
+        sheet_part: usize,
+        limits: &Limits,
+        usage: &mut Usage,
+    ) -> Result<Vec<usize>, Fault> {
+        let sheet = container.names().get(sheet_part).cloned().unwrap_or_default();
+        let sheet = resolve("", &sheet);
+        let (folder, name) = sheet.rsplit_once('/').unwrap_or(("", &sheet));
+        let part = format!("{folder}/_rels/{name}.rels");
+        if container.find(&part).is_none() {
+            return Ok(Vec::new());
+        }
+        let relationships = relationships(container, &part, limits, usage)?;
+        let tables = relationships.iter().filter(|one| one.has_kind("table"));
+        Ok(tables.filter_map(|table| container.find(&resolve(folder, &table.target))).collect())
     }
 }
 

@@ -5,6 +5,7 @@
 mod fixtures;
 mod hostile;
 mod import;
+mod presentation;
 mod splice;
 mod template;
 mod value;

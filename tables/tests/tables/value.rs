@@ -42,14 +42,14 @@ fn refuse(listing: &Listing) -> Option<String> {
 }
 
 pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
-    Valuer { today: today(), threads: 3, refuse: &refuse, value }
+    Valuer { today: today(), threads: 3, refuse: &refuse, presentation: None, value }
 }
 
 pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {
     let mut output = Cursor::new(Vec::new());
     let source = Source::bytes(name, bytes);
     let summary = value_table(source, &mut output, Options::default(), &valuer(&price)).unwrap();
-    (output.into_inner(), summary)
+    (output.into_inner(), summary.counts)
 }
 
 fn dealers_workbook() -> Vec<u8> {
@@ -266,7 +266,7 @@ fn excess_rows_are_rejected_before_valuing() {
     let error = value(601, &calls).unwrap_err();
     assert!(matches!(&error, ValueError::Table(error) if error.is_too_large()), "{error}");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
-    assert_eq!(value(600, &calls).unwrap(), ValuedCounts { rows: 600, valued: 600 });
+    assert_eq!(value(600, &calls).unwrap().counts, ValuedCounts { rows: 600, valued: 600 });
 }
 
 /// Counts written bytes.

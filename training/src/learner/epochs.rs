@@ -52,12 +52,12 @@ impl LastCheckpoint {
 }
 
 impl EpochLoop<'_, '_> {
-    /// Trains from a state on; returns the best epoch.
+    /// Trains from a state on; returns the best epoch and its validation loss.
     pub(super) fn run_epochs(
         mut self,
         mut state: LearnerState,
         messages: &Receiver<LoaderMessage>,
-    ) -> Result<usize, Error> {
+    ) -> Result<(usize, f64), Error> {
         let seconds_before = state.seconds;
         let start = Instant::now();
         while !state.is_finished {
@@ -76,7 +76,7 @@ impl EpochLoop<'_, '_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(state.best_epoch)
+        Ok((state.best_epoch, state.best_loss))
     }
 
     /// Trains on the rest of an epoch, and validates.

@@ -50,6 +50,11 @@ impl Default for LearnerState {
 }
 
 impl LearnerState {
+    /// The best validation loss so far; infinite before the first epoch.
+    pub fn best_loss(&self) -> f64 {
+        self.best_loss
+    }
+
     /// The epoch in which training resumes; `None` if it has finished.
     pub fn resume_epoch(&self) -> Option<usize> {
         Some(self.epoch).filter(|_| !self.is_finished)

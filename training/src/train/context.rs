@@ -89,7 +89,7 @@ pub struct RunContext<'a> {
 
 impl RunContext<'_> {
     /// Waits for the database; fails once `stop` is set.
-    pub(super) fn block_on<T>(&self, work: impl Future<Output = storage::Result<T>>) -> Result<T, Error> {
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = storage::Result<T>>) -> Result<T, Error> {
         stream::block_on(self.handle, self.stop, work)
     }
 }

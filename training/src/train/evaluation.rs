@@ -2,7 +2,6 @@
 
 use chrono::{SecondsFormat, Utc};
 use domain::accuracy::{Accuracy, AccuracyCard, Forecast, Newest};
-use domain::calibration::Calibration;
 use domain::identity::Split;
 use onnx_model::{Encoder, Model, Sessions, Signature};
 use storage::TabularBatch;
@@ -10,8 +9,7 @@ use storage::TabularBatch;
 use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
 use crate::Error;
-use crate::accuracy::{Outcome, measure_accuracy};
-use crate::evaluate::{CalibrationSample, MAX_ROWS, Measurement, listed_outcomes};
+use crate::evaluate::{Measurement, accuracy_on_test, calibrated_model};
 use crate::export::{check_agreement, golden, model_file};
 use crate::model::TabularRegressor;
 use crate::stream::ListingStream;
@@ -52,13 +50,7 @@ impl TrainingRun<'_> {
 
     /// The accuracy of a model on the test split.
     pub(super) fn accuracy(&self, model: &Model, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
-        let mut outcomes = Vec::new();
-        stream.scan(Split::Test, |chunk| {
-            outcomes.extend(listed_outcomes(model, self.context.today, chunk)?);
-            Ok(outcomes.len() < MAX_ROWS)
-        })?;
-        let rows: Vec<&Outcome> = outcomes.iter().collect();
-        measure_accuracy(&rows).ok_or_else(|| unreachable!("a run needs test listings"))
+        accuracy_on_test(model, self.context.today, stream)
     }
 
     /// Exports the network and calibrates its intervals on the validation split.
@@ -69,11 +61,7 @@ impl TrainingRun<'_> {
         stream: &mut ListingStream<'_>,
     ) -> Result<Model, Error> {
         let RunContext { runtime, today, .. } = self.context;
-        let model = Model::open(runtime, &model_file(regressor, signature)?, Sessions::bulk(1))?;
-        let mut sample = CalibrationSample::new(&model, today);
-        stream.scan(Split::Validation, |chunk| sample.add_chunk(chunk))?;
-        let calibration = Calibration::fit(&signature.quantiles, &sample.into_rows());
-        Ok(model.calibrated(calibration))
+        calibrated_model(regressor, signature, (runtime, today), stream)
     }
 }
 

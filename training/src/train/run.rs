@@ -17,7 +17,7 @@ use crate::accuracy::MIN_SEGMENT_ROWS;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::{Family, TrainConfig};
 use crate::evaluate::{MAX_ROWS, later_outcomes, trend};
-use crate::learner::{FittedModel, StoppingRule};
+use crate::learner::{EpochMetrics, FittedModel, StoppingRule};
 use crate::level::{Level, OriginOutcomes, Trend};
 use crate::model::LevelEffect;
 use crate::stream::ListingStream;
@@ -44,11 +44,11 @@ pub(super) struct TrainingRun<'a> {
     pub(super) folder: &'a RunFolder,
 }
 
-impl TrainingRun<'_> {
-    /// Executes all stages and registers the version.
-    pub(super) fn execute(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
+impl<'a> TrainingRun<'a> {
+    /// Opens the listings, as of an earlier attempt if there was one, and counts them.
+    pub(super) fn open_stream(&mut self, manifest: Option<RunManifest>) -> Result<ListingStream<'a>, Error> {
         let context = self.context;
-        let RunContext { task, database, handle, report, retry_for, today, stop, .. } = context;
+        let RunContext { task, database, handle, retry_for, today, stop, .. } = context;
         let snapshot = match &manifest {
             Some(manifest) => Snapshot::reopen(database, manifest.extent),
             None => context.block_on(retry_while_unavailable(retry_for, async || {
@@ -68,29 +68,29 @@ impl TrainingRun<'_> {
             None => self.folder.write_manifest(&RunManifest { config: self.config.clone(), today, extent, rows })?,
         }
         self.summary.rows = rows;
-        self.config = self.config.for_rows(rows.train);
+        self.config = self.config.clone().for_rows(rows.train);
         self.summary.config = json!(self.config);
+        Ok(stream)
+    }
+
+    /// Executes all stages and registers the version.
+    pub(super) fn execute(mut self, manifest: Option<RunManifest>) -> Result<RunResult, Error> {
+        let context = self.context;
+        let report = context.report;
+        let mut stream = self.open_stream(manifest)?;
+        let rows = self.summary.rows;
 
         let stage = self.prepare_stage(Stage::Training, &self.config, &mut stream)?;
         let floor = match self.config.family {
             Family::Network => Some(self.floor(&stage.prepared, &mut stream)?),
             Family::Linear => None,
         };
-        let (prepared, FittedModel { regressor, epoch }) = self.train_stage(
+        let (prepared, FittedModel { regressor, epoch, .. }) = self.train_stage(
             stage,
             (&self.config, self.early_stopping(1)),
             rows.train,
             &mut stream,
-            &mut |epoch, metrics| {
-                let number = u32::try_from(epoch).unwrap_or(u32::MAX);
-                let (runs, metrics_json) = (database.runs(), json!(metrics));
-                let id = self.id;
-                let recorded =
-                    retry_while_unavailable(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
-                context.block_on(recorded)?;
-                report(Progress::Epoch(epoch, metrics));
-                Ok(())
-            },
+            &mut |epoch, metrics| self.record_epoch(epoch, metrics),
         )?;
         let mut dates = prepared.statistics.dates;
         let model = self.calibrated_model(&regressor, &self.signature(prepared), &mut stream)?;
@@ -119,6 +119,17 @@ impl TrainingRun<'_> {
         Ok(RunResult { run: self.id, version, card: signature.accuracy })
     }
 
+    /// Records and reports the metrics of an epoch of the first stage.
+    pub(super) fn record_epoch(&self, epoch: usize, metrics: EpochMetrics) -> Result<(), Error> {
+        let RunContext { database, report, retry_for, .. } = self.context;
+        let number = u32::try_from(epoch).unwrap_or(u32::MAX);
+        let (id, runs, metrics_json) = (self.id, database.runs(), json!(metrics));
+        let recorded = retry_while_unavailable(retry_for, async || runs.record_epoch(id, number, &metrics_json).await);
+        self.context.block_on(recorded)?;
+        report(Progress::Epoch(epoch, metrics));
+        Ok(())
+    }
+
     /// The accuracy of the linear model on the test split. A resumed run does not fit it again.
     fn floor(&self, prepared: &PreparedData, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
         let floor = if let Some(floor) = self.folder.read_floor()? {
@@ -135,7 +146,7 @@ impl TrainingRun<'_> {
     }
 
     /// Early stopping with a part of the epochs.
-    fn early_stopping(&self, part: usize) -> StoppingRule {
+    pub(super) fn early_stopping(&self, part: usize) -> StoppingRule {
         StoppingRule::EarlyStopping(self.config.epochs.unwrap_or_default().div_ceil(part))
     }
 

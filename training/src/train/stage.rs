@@ -29,6 +29,13 @@ pub(super) struct PreparedStage {
     saved: Option<LearnerState>,
 }
 
+impl PreparedStage {
+    /// The best validation loss so far; infinite before the first epoch.
+    pub(super) fn best_loss(&self) -> f64 {
+        self.saved.as_ref().map_or(f64::INFINITY, LearnerState::best_loss)
+    }
+}
+
 impl TrainingRun<'_> {
     /// Fits the preprocessing of a stage, or loads it with the state of its training.
     pub(super) fn prepare_stage(
@@ -66,7 +73,7 @@ impl TrainingRun<'_> {
         if config.family == Family::Linear {
             let regressor = self.fit_linear(&prepared, config, rows, stream)?;
             self.folder.remove_spools(stage);
-            return Ok((prepared, FittedModel { regressor, epoch: 0 }));
+            return Ok((prepared, FittedModel { regressor, epoch: 0, loss: f64::NAN }));
         }
         let encoder = Encoder::new(&prepared.schema)?;
         let resume_epoch = saved.as_ref().map_or(Some(1), LearnerState::resume_epoch);

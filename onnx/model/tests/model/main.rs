@@ -55,6 +55,21 @@ fn valid_files_pass_verification() {
 }
 
 #[test]
+fn a_reopened_model_gives_the_same_prices_in_batches_of_every_size() {
+    let (graph, signature) = valid_model();
+    let file = file(graph, &signature);
+    let sessions = Sessions { bulk: 1, quick: 1 };
+    let [opened, reopened] = [Model::open, Model::reopen].map(|open| open(runtime(), &file, sessions).unwrap());
+    for rows in [300, 1, 5, 24, 25, 1] {
+        let ids: Vec<i64> = (0..rows * 13).map(|index| i64::from(index % 13 == 0)).collect();
+        let numbers = vec![1e9; rows * 6];
+        let [expected, actual] = [&opened, &reopened].map(|model| model.run_graph(&ids, &numbers).unwrap());
+        assert_eq!(actual, expected, "{rows} rows");
+    }
+    reopened.verify().unwrap();
+}
+
+#[test]
 fn files_from_before_foreign_models_are_readable() {
     let rows = r#""rows": {"train": 8, "validation": 1, "test": 1}"#;
     let older = format!(
