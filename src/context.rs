@@ -112,6 +112,12 @@ impl Context {
         self.block_on(self.database.tasks().get(name.unwrap_or(PRICE)))
     }
 
+    /// The task of a run.
+    pub fn task_of_run(&self, run: i64) -> Result<Task> {
+        let record = self.block_on(self.database.runs().get(run))?.ok_or(storage::Error::NoRun(run))?;
+        self.task(Some(&record.task))
+    }
+
     /// The database with the listings of a task's market.
     pub fn database_of(&self, task: &Task) -> Result<Database> {
         self.block_on(self.database.in_market(&task.market))

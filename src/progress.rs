@@ -1,10 +1,12 @@
 //! Progress of long commands: a bar on a terminal, otherwise plain lines.
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 use report::Stage;
+use storage::{EpochMetrics, PartState};
 use training::train::Progress;
 
 use crate::output::err;
@@ -60,6 +62,91 @@ impl ReportProgress {
         self.0.finish_and_clear();
     }
 }
+
+/// Shows the progress of a run whose parts are jobs of a cluster.
+pub struct ClusterProgress {
+    bar: ProgressBar,
+    /// What has been shown.
+    shown: RefCell<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    trained: usize,
+    epochs: usize,
+    queue: String,
+}
+
+impl ClusterProgress {
+    pub fn new() -> Self {
+        let bar = if is_terminal() { ProgressBar::new(CLUSTER_STEPS) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent}% · {elapsed}") {
+            bar.set_style(style);
+        }
+        Self { bar, shown: RefCell::default() }
+    }
+
+    /// Shows how far the parts of the run are.
+    pub fn show_parts(&self, parts: &[PartState]) {
+        #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+        let share = |part: &PartState| {
+            if part.is_finished { 1.0 } else { part.rows as f64 / part.max_rows.max(1) as f64 }
+        };
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a small number"
+        )]
+        self.bar.set_position(
+            (parts.iter().map(share).sum::<f64>() / parts.len().max(1) as f64 * CLUSTER_STEPS as f64) as u64,
+        );
+        let trained = parts.iter().filter(|part| part.is_finished).count();
+        let mut shown = self.shown.borrow_mut();
+        if trained > shown.trained {
+            shown.trained = trained;
+            // The last part is the end of the run.
+            self.line(&format!("{trained} of {} parts trained", parts.len() - 1));
+        }
+    }
+
+    /// Shows the epochs that all members have trained for since the last call.
+    pub fn show_epochs(&self, epochs: &[EpochMetrics]) {
+        let mut shown = self.shown.borrow_mut();
+        for epoch in epochs.iter().skip(shown.epochs) {
+            let metric = |name: &str| epoch.metrics[name].as_f64().unwrap_or(f64::NAN);
+            self.line(&format!(
+                "epoch {}: loss {:.4}, validation loss {:.4}, validation MAPE {:.2} %",
+                epoch.epoch,
+                metric("train_loss"),
+                metric("validation_loss"),
+                100.0 * metric("validation_mape"),
+            ));
+        }
+        shown.epochs = epochs.len();
+    }
+
+    /// Shows where the jobs run and what they wait for.
+    pub fn show_queue(&self, queue: &str) {
+        self.bar.set_message(queue.to_owned());
+        let mut shown = self.shown.borrow_mut();
+        if queue != shown.queue && !is_terminal() {
+            err!("{queue}");
+        }
+        queue.clone_into(&mut shown.queue);
+    }
+
+    pub fn end(self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| err!("{text}"));
+    }
+}
+
+/// The resolution of the bar of a cluster.
+const CLUSTER_STEPS: u64 = 1000;
 
 /// Shows the progress of a training run.
 pub struct TrainingProgress {

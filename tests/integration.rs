@@ -8,6 +8,8 @@ mod architecture;
 mod bad_input;
 #[path = "integration/browser.rs"]
 mod browser;
+#[path = "integration/clients.rs"]
+mod clients;
 #[path = "integration/cycles.rs"]
 mod cycles;
 #[path = "integration/explore.rs"]
@@ -26,12 +28,16 @@ mod market;
 mod model_file;
 #[path = "integration/operations.rs"]
 mod operations;
+#[path = "integration/parts.rs"]
+mod parts;
 #[path = "integration/references.rs"]
 mod references;
 #[path = "integration/registry.rs"]
 mod registry;
 #[path = "integration/resume.rs"]
 mod resume;
+#[path = "integration/slurm.rs"]
+mod slurm;
 #[path = "integration/stops.rs"]
 mod stops;
 #[path = "integration/sweep.rs"]

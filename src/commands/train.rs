@@ -1,51 +1,44 @@
 //! `probeg train`: trains and registers a model.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod cluster;
+mod execution;
+mod parts;
 
-use anyhow::{Context as _, Result, ensure};
-use bytesize::ByteSize;
+use anyhow::{Result, ensure};
 use clap::Args;
 use domain::Task;
-use domain::accuracy::{Accuracy, AccuracyCard};
 use serde_json::json;
 use training::TrainConfig;
 use training::train::{RunContext, RunResult};
 
-use crate::context::{Context, today};
+use crate::context::Context;
 use crate::output::{err, out};
 use crate::process::Process;
-use crate::progress::TrainingProgress;
-use crate::variables;
+use cluster::{Cluster, Start};
+use execution::{Options, Retries, Settings, print_result, run_and_report};
+pub use execution::{RETRY_FOR, actor, read_config, report_accuracy, report_floor, train_champion};
+use parts::Part;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: probeg train --task gb-price --set epochs=10 --set seed=7 --promote")]
-#[expect(clippy::struct_excessive_bools, reason = "independent options")]
+#[command(
+    after_help = "Example: probeg train --task gb-price --set epochs=10 --set seed=7 --promote",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
-    /// The task to train for; see `probeg tasks list` [default: price]
-    #[arg(long)]
-    task: Option<String>,
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    settings: Settings,
     /// Train every task that got listings since its champion was trained, one after the other
     #[arg(long, conflicts_with_all = ["task", "resume"])]
     all: bool,
-    /// A TOML file with hyperparameters that override the defaults
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A hyperparameter that overrides the file; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// The memory budget of the process [default: 512MiB]
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<ByteSize>,
-    /// Read the database in every epoch instead of caching encoded listings on the local disk
-    #[arg(long)]
-    no_spool: bool,
     /// Resume an interrupted run with its original configuration
     #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "config", "set", "memory", "no_spool"])]
     resume: Option<i64>,
-    /// How long to retry while the database is unavailable
-    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
-    retry_for: u64,
+    #[command(flatten)]
+    cluster: Cluster,
+    #[command(flatten)]
+    retries: Retries,
     /// Promote the new version
     #[arg(long)]
     promote: bool,
@@ -54,45 +47,43 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The default time for retries: long enough for a database server to restart after a crash.
-pub const RETRY_FOR: Duration = Duration::from_mins(2);
-
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
-    let options = Options { promote: arguments.promote, retry_for: Duration::from_secs(arguments.retry_for) };
+    if let Some(part) = &arguments.part {
+        return parts::run(process, part);
+    }
+    let options = Options { promote: arguments.promote, retry_for: arguments.retries.duration() };
+    if arguments.cluster.on.is_some() {
+        return train_on_cluster(process, arguments, options);
+    }
     let (task, trained) = if let Some(run) = arguments.resume {
         let context = Context::open(process)?;
-        let record = context.block_on(context.database.runs().get(run))?.ok_or(storage::Error::NoRun(run))?;
-        let task = context.task(Some(&record.task))?;
+        let task = context.task_of_run(run)?;
         let train = |run_context: RunContext<'_>| training::train::resume(run, run_context);
         let trained = run_and_report(&context, &task, options, train)?;
         (task, trained)
     } else {
-        let Arguments { config, set, memory, no_spool, .. } = arguments;
-        let config = read_config(config.as_deref(), set, *memory, *no_spool)?;
+        let config = arguments.settings.read()?;
         let context = Context::open(process)?;
         if arguments.all {
             return train_all(&context, &config, options, arguments.json);
         }
-        let task = context.task(arguments.task.as_deref())?;
+        let task = context.task(arguments.settings.task.as_deref())?;
         let train = |run_context: RunContext<'_>| training::train::train(&config, run_context);
         let trained = run_and_report(&context, &task, options, train)?;
         (task, trained)
     };
-    if arguments.json {
-        let json =
-            json!({ "task": task.name, "run": trained.run, "version": trained.version, "accuracy": trained.card });
-        out!("{json:#}")?;
-    } else if !arguments.promote {
-        out!("promote it with `probeg models promote {}`", trained.version)?;
-    }
-    Ok(())
+    print_result(&task, &trained, arguments.promote, arguments.json)
 }
 
-/// What to do about a run besides training.
-#[derive(Clone, Copy)]
-struct Options {
-    promote: bool,
-    retry_for: Duration,
+fn train_on_cluster(process: &Process, arguments: &Arguments, options: Options) -> Result<()> {
+    let config = arguments.settings.read()?;
+    let context = parts::open_shared(process)?;
+    let (task, start) = match arguments.resume {
+        Some(run) => (context.task_of_run(run)?, Start::Resume(run)),
+        None => (context.task(arguments.settings.task.as_deref())?, Start::New(&config)),
+    };
+    let trained = cluster::train(&context, &task, &start, &arguments.cluster, options)?;
+    print_result(&task, &trained, arguments.promote, arguments.json)
 }
 
 /// What became of a task.
@@ -175,86 +166,4 @@ fn to_json(task: &Task, outcome: &Outcome) -> serde_json::Value {
         Outcome::Skipped(reason) => json!({ "task": name, "outcome": "skipped", "reason": reason }),
         Outcome::Failed(reason) => json!({ "task": name, "outcome": "failed", "reason": reason }),
     }
-}
-
-/// Reads a configuration from a file and settings, which override it.
-pub fn read_config(
-    file: Option<&Path>,
-    settings: &[String],
-    memory: Option<ByteSize>,
-    no_spool: bool,
-) -> Result<TrainConfig> {
-    let file =
-        file.map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
-    let mut settings = settings.to_vec();
-    settings.extend(memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
-    settings.extend(no_spool.then(|| "spool=false".to_owned()));
-    Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
-}
-
-/// Trains a model of a task, reports the result and promotes it.
-pub fn train_champion(context: &Context, task: &Task, config: &TrainConfig) -> Result<RunResult> {
-    let options = Options { promote: true, retry_for: RETRY_FOR };
-    run_and_report(context, task, options, |run_context| training::train::train(config, run_context))
-}
-
-/// Executes a run, reports the result and promotes it if asked to.
-fn run_and_report(
-    context: &Context,
-    task: &Task,
-    options: Options,
-    train: impl FnOnce(RunContext<'_>) -> Result<RunResult, training::Error>,
-) -> Result<RunResult> {
-    let progress = TrainingProgress::new();
-    let database = context.database_of(task)?;
-    let run_context = RunContext {
-        task,
-        database: &database,
-        handle: &context.tokio,
-        runtime: context.inference()?,
-        home: &context.home,
-        retry_for: options.retry_for,
-        today: today(),
-        stop: context.stop.flag(),
-        report: &|event| progress.show(event),
-    };
-    let trained = train(run_context)?;
-    err!("registered model version {}", trained.version);
-    if let Some(card) = &trained.card {
-        report_accuracy(&card.overall);
-        report_floor(card);
-    }
-    if options.promote {
-        context.block_on(context.database.models().promote(trained.version, &actor()))?;
-        err!("version {} is now the champion of the task {}", trained.version, task.name);
-    }
-    Ok(trained)
-}
-
-/// Reports the main figures of an accuracy card.
-pub fn report_accuracy(accuracy: &Accuracy) {
-    err!(
-        "on {} held-out listings: MAPE {:.2} %, median error {:.2} %, 80 % interval covers {:.1} %",
-        accuracy.rows,
-        100.0 * accuracy.mape,
-        100.0 * accuracy.median_ape,
-        100.0 * accuracy.coverage_80,
-    );
-}
-
-/// Warns if a model is not more accurate than the linear one.
-pub fn report_floor(card: &AccuracyCard) {
-    if let Some(floor) = card.floor.as_ref().filter(|_| !card.beats_floor()) {
-        err!(
-            "warning: it does not beat the floor: a linear model, which `probeg train --set family='\"linear\"'` trains in seconds, \
-             has a MAPE of {:.2} %",
-            100.0 * floor.mape
-        );
-    }
-}
-
-/// The actor for the history of promotions.
-pub fn actor() -> String {
-    let user = variables::USER.value().ok().flatten();
-    format!("command line ({})", user.as_deref().unwrap_or("unknown user"))
 }

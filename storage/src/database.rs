@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::listings::Listings;
 use crate::markets::{Markets, schema};
 use crate::models::Models;
+use crate::run_parts::RunParts;
 use crate::runs::Runs;
 use crate::sweeps::Sweeps;
 use crate::tasks::Tasks;
@@ -155,6 +156,12 @@ impl Database {
     #[must_use]
     pub fn runs(&self) -> Runs {
         Runs::new(self.pool.clone())
+    }
+
+    /// The parts of runs that are split among processes.
+    #[must_use]
+    pub fn run_parts(&self) -> RunParts {
+        RunParts::new(self.pool.clone())
     }
 
     /// The markets.

@@ -96,6 +96,11 @@ pub enum Error {
     /// The run does not exist.
     #[error("there is no run {0}; see `probeg runs list`")]
     NoRun(i64),
+    /// Another process has taken over a part of a run.
+    #[error(
+        "another process has taken over this part of run {0}, since this one did not renew its lease in time; its result is discarded"
+    )]
+    LeaseLost(i64),
     /// The sweep does not exist.
     #[error("there is no sweep {0:?}; see `probeg sweep list`")]
     NoSweep(String),

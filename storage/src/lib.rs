@@ -14,6 +14,7 @@ mod markets;
 mod models;
 pub mod profile;
 mod retry;
+mod run_parts;
 mod runs;
 mod similar;
 mod snapshot;
@@ -35,6 +36,9 @@ pub use models::{
     Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel, champion_of,
 };
 pub use retry::retry_while_unavailable;
+pub use run_parts::{
+    Acquired, EnsembleComparison, LEASE_SECONDS, Lease, Part, PartState, PredictedChunk, RunParts, RunPlan,
+};
 pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
 pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};

@@ -10,10 +10,13 @@ use domain::task::PRICE;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{AssertSqlSafe, FromRow, PgPool};
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryScalar;
+use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
+use crate::run_parts::Lease;
 
 pub use aliases::{Action, AliasChange};
 pub use changes::ModelChanges;
@@ -112,6 +115,22 @@ const SELECT: &str = "
            ARRAY(SELECT alias FROM model_aliases WHERE model_aliases.version = models.version ORDER BY alias) AS aliases
     FROM models";
 
+const INSERT: &str = "INSERT INTO models (run_id, sha256, size, bytes, signature, card, task)";
+
+/// Binds the values of [`INSERT`].
+fn bind<'q>(
+    query: QueryScalar<'q, Postgres, i64, PgArguments>,
+    model: &'q NewModel,
+) -> QueryScalar<'q, Postgres, i64, PgArguments> {
+    query
+        .bind(model.run_id)
+        .bind(Sha256::digest(&model.bytes).to_vec())
+        .bind(&model.bytes)
+        .bind(&model.signature)
+        .bind(&model.card)
+        .bind(&model.task)
+}
+
 impl Models {
     pub(crate) fn new(pool: PgPool) -> Self {
         Self { pool }
@@ -123,18 +142,26 @@ impl Models {
     /// The file is empty, [`Error::ModelTooLarge`], the run does not exist, or the database is unavailable.
     pub async fn register(&self, model: &NewModel) -> Result<i64> {
         check_size(model.bytes.len() as u64)?;
-        let query = sqlx::query_scalar(
-            "INSERT INTO models (run_id, sha256, size, bytes, signature, card, task)
-             VALUES ($1, $2, length($3::bytea), $3, $4, $5, $6) RETURNING version",
+        let statement = format!("{INSERT} VALUES ($1, $2, length($3::bytea), $3, $4, $5, $6) RETURNING version");
+        Ok(bind(sqlx::query_scalar(AssertSqlSafe(statement)), model).fetch_one(&self.pool).await?)
+    }
+
+    /// The same for the last part of a run, as long as no other process has taken it over.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`], or those of [`Models::register`].
+    pub async fn register_leased(&self, model: &NewModel, lease: &Lease) -> Result<i64> {
+        const HELD: &str = "SELECT FROM run_parts
+             WHERE run_id = $7 AND stage = $8 AND member = $9 AND fencing = $10 FOR SHARE";
+        check_size(model.bytes.len() as u64)?;
+        let statement = format!(
+            "WITH held AS ({HELD})
+             {INSERT} SELECT $1, $2, length($3::bytea), $3, $4, $5, $6 FROM held RETURNING version"
         );
-        let query = query
-            .bind(model.run_id)
-            .bind(Sha256::digest(&model.bytes).to_vec())
-            .bind(&model.bytes)
-            .bind(&model.signature)
-            .bind(&model.card)
-            .bind(&model.task);
-        Ok(query.fetch_one(&self.pool).await?)
+        let part = lease.part();
+        let query = bind(sqlx::query_scalar(AssertSqlSafe(statement)), model).bind(part.run).bind(&part.stage);
+        let query = query.bind(part.member.cast_signed()).bind(lease.fencing());
+        query.fetch_optional(&self.pool).await?.ok_or(Error::LeaseLost(part.run))
     }
 
     /// The version with this number, if it exists.

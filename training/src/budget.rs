@@ -1,5 +1,7 @@
 //! The memory budget of a run.
 
+use std::time::Duration;
+
 use bytesize::ByteSize;
 use domain::feature::CATEGORICAL;
 use storage::TabularBatch;
@@ -43,6 +45,23 @@ pub fn shuffle_rows(config: &TrainConfig, batch_size: usize, weights: usize) -> 
     Ok(usize::try_from(rows.max(batch_size)).unwrap_or(usize::MAX))
 }
 
+/// The time that a part of a run takes at least, on a node that is slow to start.
+const MIN_TIME: Duration = Duration::from_mins(20);
+/// The operations per second of a slow processor; others are about ten times as fast.
+const MIN_OPERATIONS_PER_SECOND: u64 = 1 << 30;
+
+/// A time limit for training one member on this many listings, generous enough for slow processors.
+#[must_use]
+pub fn time_limit(config: &TrainConfig, rows: u64) -> Duration {
+    let config = config.clone().for_rows(rows);
+    let inputs = CATEGORICAL.len() * config.d_embedding + DERIVED * config.d_numeric;
+    let outputs = config.n_bins + config.quantiles.len() + 2;
+    let weights = config.d_block * (inputs + (config.n_blocks - 1) * config.d_block + outputs);
+    // A step multiplies and adds each weight three times a row.
+    let operations = 6 * weights as u64 * rows * config.epochs.unwrap_or(1) as u64;
+    MIN_TIME + Duration::from_secs(operations / MIN_OPERATIONS_PER_SECOND)
+}
+
 /// The maximum number of rows of which a linear model is fitted: with more, its few weights hardly change.
 const MAX_LINEAR_ROWS: u64 = 1 << 18;
 /// The minimum number of rows that must fit into the memory.
@@ -73,6 +92,14 @@ fn too_small(config: &TrainConfig, minimum: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_limit_grows_with_the_listings_and_leaves_room_for_slow_processors() {
+        let hours = |rows| time_limit(&TrainConfig::default(), rows).as_secs_f64() / 3600.0;
+        // It takes about five minutes, and two hours.
+        assert!((0.5..2.0).contains(&hours(60_000)), "{}", hours(60_000));
+        assert!((8.0..24.0).contains(&hours(8_000_000)), "{}", hours(8_000_000));
+    }
 
     #[test]
     fn the_rows_of_a_linear_model_are_bounded_and_fit_into_the_memory() {

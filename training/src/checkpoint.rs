@@ -37,7 +37,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    fn name(self) -> String {
+    /// The name in files and in the database.
+    pub fn name(self) -> String {
         match self {
             Self::Training => "learning".to_owned(),
             Self::Origin(number) => format!("origin-{number}"),
@@ -105,7 +106,20 @@ impl RunFolder {
     /// # Errors
     /// The folder is not writable, or [`Error::RunIsBusy`].
     pub fn open(home: &Path, run: &Run) -> Result<Self, Error> {
-        let path = folder(home, run);
+        Self::open_at(folder(home, run), run)
+    }
+
+    /// The same for a part of a run, which has a folder of its own, since several parts may run here.
+    ///
+    /// # Errors
+    /// Those of [`RunFolder::open`].
+    pub fn open_part(home: &Path, run: &Run, part: &str) -> Result<Self, Error> {
+        let mut path = folder(home, run).into_os_string();
+        path.push(format!("-{part}"));
+        Self::open_at(path.into(), run)
+    }
+
+    fn open_at(path: PathBuf, run: &Run) -> Result<Self, Error> {
         fs::create_dir_all(&path).map_err(failed("create", &path))?;
         let lock_path = path.join("lock");
         let lock = File::create(&lock_path).map_err(failed("open", &lock_path))?;
@@ -200,6 +214,24 @@ impl RunFolder {
             }
         }
         archive.finish().map_err(failed_zip)?.finish().map_err(failed("write", &path))
+    }
+
+    /// Reads the checkpoint of a stage as a file; `None` if there is none.
+    pub fn read_checkpoint(&self, stage: Stage) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.checkpoint_path(stage);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(failed("read", &path)(cause)),
+        }
+    }
+
+    /// Writes the checkpoint of a stage that another process has saved.
+    pub fn write_checkpoint(&self, stage: Stage, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.checkpoint_path(stage);
+        let mut file = AtomicFile::create_in_own_folder(&path).map_err(failed("write", &path))?;
+        file.write_all(bytes).map_err(failed("write", &path))?;
+        file.finish().map_err(failed("write", &path))
     }
 
     fn checkpoint_path(&self, stage: Stage) -> PathBuf {

@@ -114,6 +114,58 @@ pub enum Error {
     /// The run is complete.
     #[error("run {0} is complete; there is nothing to resume")]
     RunIsComplete(i64),
+    /// The run has no plan for several processes.
+    #[error("run {0} is not planned for several processes: start with `probeg train plan`, which names its run")]
+    NotPlanned(i64),
+    /// Another version of the program planned the run.
+    #[error(
+        "run {run} was planned by Probeg {planned}, but this is Probeg {this}; install {planned} here, since another version may \
+         compute something else, or plan a new run"
+    )]
+    OtherProgram {
+        /// The run.
+        run: i64,
+        /// The version that planned it.
+        planned: String,
+        /// This version.
+        this: &'static str,
+    },
+    /// Another process executes this part of a run.
+    #[error("{holder} is executing this part of run {run}; it needs no second one")]
+    PartIsHeld {
+        /// The run.
+        run: i64,
+        /// The process.
+        holder: String,
+    },
+    /// The run has no such part.
+    #[error("run {run} has no part {part} {member}; `probeg train plan --run {run}` prints how many members it has")]
+    NoSuchPart {
+        /// The run.
+        run: i64,
+        /// The stage.
+        part: String,
+        /// The number within the stage.
+        member: u32,
+    },
+    /// Members of a run are not trained yet.
+    #[error(
+        "run {run} needs all of its members first; missing: {members}; train each with `probeg train member {run} NUMBER`"
+    )]
+    PartsMissing {
+        /// The run.
+        run: i64,
+        /// Their numbers.
+        members: String,
+    },
+    /// What the parts of a run share cannot be read.
+    #[error("the plan of run {run} cannot be read: {cause}; plan a new run")]
+    DamagedPlan {
+        /// The run.
+        run: i64,
+        /// The cause.
+        cause: String,
+    },
     /// The stored configuration of a run cannot be read.
     #[error("the configuration of run {run} cannot be read: {cause}")]
     RunConfig {

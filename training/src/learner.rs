@@ -3,6 +3,7 @@
 //! Members are independent networks that train on the same batches in the same order, so they need no synchronization after
 //! each step.
 
+mod ensemble;
 mod epochs;
 mod loader;
 mod member_thread;
@@ -10,6 +11,7 @@ mod metrics;
 mod state;
 mod task;
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
@@ -19,11 +21,12 @@ use crate::budget;
 use crate::error::Error;
 use crate::model::{Estimator, Members, Preprocessing, TabularRegressor};
 use crate::stream::ListingStream;
-pub use epochs::Callbacks;
+pub use ensemble::{EnsembleEpoch, EpochRanking};
+pub use epochs::{Callbacks, MemberEvent, MemberMetrics, OnMember};
 use epochs::{EpochLoop, LastCheckpoint};
 use loader::load_epochs;
 pub use member_thread::MemberState;
-use member_thread::MemberThread;
+use member_thread::{MemberThread, record};
 pub use state::LearnerState;
 pub use task::{EpochMetrics, Step, StoppingRule, TrainingTask};
 
@@ -47,25 +50,7 @@ pub fn fit(
     saved: Option<LearnerState>,
     callbacks: Callbacks<'_>,
 ) -> Result<FittedModel, Error> {
-    let device = Device::flex();
-    device.seed(task.config.seed);
-    let preprocessing = Preprocessing::init(task.config, task.statistics, &device);
-    let mut state = saved.unwrap_or_default();
-    let mut saved_members = std::mem::take(&mut state.members).into_iter();
-    let mut members = Vec::new();
-    for number in 0..task.config.k {
-        let fresh = Members::init(task.config, task.statistics, &device).materialize();
-        members.push(MemberThread::new(number, fresh, preprocessing.clone(), &task));
-        if let Some(saved) = saved_members.next() {
-            members[number].restore(saved, state.steps)?;
-        }
-    }
-    let shuffle_rows = budget::shuffle_rows(task.config, task.batch_size(), members[0].weight_count())?;
-    let ((epoch, loss), members) = if state.is_finished {
-        ((state.best_epoch, state.best_loss), members.into_iter().map(MemberThread::into_best).collect())
-    } else {
-        train_members(task, stream, (state, members), shuffle_rows, callbacks)?
-    };
+    let (preprocessing, (epoch, loss), members) = train(task, 0..task.config.k, stream, saved, callbacks)?;
     Ok(FittedModel {
         regressor: TabularRegressor::new(
             preprocessing,
@@ -78,13 +63,66 @@ pub fn fit(
     })
 }
 
+/// Trains one member of a network exactly as [`fit`] would, apart from the others. Returns its weights after the last epoch, as
+/// a record; with early stopping, `callbacks.apart` receives those of each epoch instead.
+pub fn fit_member(
+    task: TrainingTask<'_>,
+    number: usize,
+    stream: &mut ListingStream<'_>,
+    saved: Option<LearnerState>,
+    callbacks: Callbacks<'_>,
+) -> Result<Vec<u8>, Error> {
+    let (_, _, members) = train(task, number..number + 1, stream, saved, callbacks)?;
+    Ok(record(&members[0])?)
+}
+
+/// The best epoch and its validation loss.
+type BestEpoch = (usize, f64);
+
+/// Trains the members with these numbers, of which there must be at least one. Returns the best epoch and its weights.
+fn train(
+    task: TrainingTask<'_>,
+    numbers: Range<usize>,
+    stream: &mut ListingStream<'_>,
+    saved: Option<LearnerState>,
+    callbacks: Callbacks<'_>,
+) -> Result<(Preprocessing, BestEpoch, Vec<Members>), Error> {
+    let device = Device::flex();
+    device.seed(task.config.seed);
+    let preprocessing = Preprocessing::init(task.config, task.statistics, &device);
+    let mut state = saved.unwrap_or_default();
+    let mut saved_members = std::mem::take(&mut state.members).into_iter();
+    let mut members: Vec<MemberThread> = Vec::new();
+    // The members before the first one draw their initial weights from the same generator.
+    for number in 0..numbers.end {
+        let fresh = Members::init(task.config, task.statistics, &device).materialize();
+        if !numbers.contains(&number) {
+            continue;
+        }
+        let mut member = MemberThread::new((number, members.len()), fresh, preprocessing.clone(), &task);
+        match saved_members.next() {
+            Some(saved) if state.is_finished => member.restore_best(saved.best)?,
+            Some(saved) => member.restore(saved, state.steps)?,
+            None => {}
+        }
+        members.push(member);
+    }
+    let shuffle_rows = budget::shuffle_rows(task.config, task.batch_size(), members[0].weight_count())?;
+    let (best, members) = if state.is_finished {
+        ((state.best_epoch, state.best_loss), members.into_iter().map(MemberThread::into_best).collect())
+    } else {
+        train_members(task, stream, (state, members), shuffle_rows, callbacks)?
+    };
+    Ok((preprocessing, best, members))
+}
+
 fn train_members(
     task: TrainingTask<'_>,
     stream: &mut ListingStream<'_>,
     (state, members): (LearnerState, Vec<MemberThread>),
     shuffle_rows: usize,
     callbacks: Callbacks<'_>,
-) -> Result<((usize, f64), Vec<Members>), Error> {
+) -> Result<(BestEpoch, Vec<Members>), Error> {
     std::thread::scope(|scope| {
         let (batch_sender, batches) = crossbeam_channel::bounded(QUEUE);
         let (epoch, position) = (state.epoch, state.position);

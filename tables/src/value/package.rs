@@ -43,13 +43,13 @@ pub(super) fn write<E: Send>(
     };
     let money = sheet.additions.money;
     let mut sheet = Some(sheet);
-    let mut valued = (ValuedCounts::default(), Figures::default());
+    let mut written = (ValuedCounts::default(), Figures::default());
     for index in 0..container.names().len() {
         if let Some(sheet) = sheet.take_if(|_| index == sheet_part) {
             // The sheet grows, so ZIP64 is used early.
             let options = options().large_file(size > 1 << 30);
             writer.start_file(&name, options).map_err(failed)?;
-            valued = compress(&mut writer, |writer| value_sheet(sheet, writer, valuer))?;
+            written = compress(&mut writer, |writer| value_sheet(sheet, writer, valuer))?;
         } else if let Some(content) = changes.parts.get(&index) {
             let name = container.names()[index].clone();
             write_part(&mut writer, &name, content)?;
@@ -57,7 +57,7 @@ pub(super) fn write<E: Send>(
             writer.raw_copy_file(container.raw(index)?).map_err(failed)?;
         }
     }
-    let (counts, figures) = valued;
+    let (counts, figures) = written;
     if let (Some((presentation, language)), Some(summary)) = (presentation, &changes.summary) {
         let content = summary::sheet(&figures, header, presentation, (&summary.namespace, language, money));
         write_part(&mut writer, &summary.part, &content)?;

@@ -150,7 +150,9 @@ impl<W: Write, E> Pipeline<'_, W, E> {
         let (outcomes, counts) = result.recv().map_err(|_| Fault::Cancelled)?.map_err(WorkbookError::Value)?;
         self.counts += counts;
         if self.collects_figures {
-            outcomes.iter().for_each(|outcome| self.figures.add(outcome));
+            for outcome in &outcomes {
+                self.figures.add(outcome);
+            }
         }
         let splicer = &self.splicer;
         let cells = insertions.into_iter().zip(&outcomes);

@@ -95,7 +95,8 @@ pub(super) fn sheet(
             Cell::Number(value) => format!("<c r=\"B{number}\"{style}><v>{value}</v></c>"),
             Cell::Text(text) => text_cell(&format!("B{number}"), text),
         };
-        xml += &format!("<row r=\"{number}\">{}{value}</row>", text_cell(&format!("A{number}"), label));
+        let label = text_cell(&format!("A{number}"), label);
+        xml.extend(format!("<row r=\"{number}\">{label}{value}</row>").chars());
     };
     for (label, cell, format) in rows {
         write(&label, cell, format);

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use serde::{Deserialize, Serialize};
+use storage::TabularBatch;
 
 use super::loader::LoaderMessage;
 use super::member_thread::{Command, MemberState, Reply};
-use super::metrics::{RunningMean, ValidationMetrics};
+use super::metrics::{RunningMean, ValidationMetrics, average};
 use super::state::LearnerState;
 use super::task::{EpochMetrics, Step, StoppingRule, TrainingTask};
 use crate::error::Error;
@@ -26,6 +28,28 @@ pub struct Callbacks<'a> {
     pub epoch: &'a mut dyn FnMut(usize, EpochMetrics) -> Result<(), Error>,
     /// Saves a state to resume training from.
     pub checkpoint: &'a mut dyn FnMut(&LearnerState) -> Result<(), Error>,
+    /// Set if other processes train the other members, so that this one cannot tell which epoch is best.
+    pub apart: Option<&'a mut OnMember<'a>>,
+}
+
+/// Called when a member that is trained apart from the others has validated. Once it returns false, training ends.
+pub type OnMember<'a> = dyn FnMut(MemberEvent<'_>) -> Result<bool, Error> + 'a;
+
+/// What a member has done that is trained apart from the others.
+pub enum MemberEvent<'a> {
+    /// At the end of an epoch, it predicts these standardized quantiles `[N, Q]` for a batch of the validation split.
+    Predicted(usize, &'a TabularBatch, &'a [f32]),
+    /// It has ended an epoch, starting at 1, with these averaged weights, as a record.
+    EpochEnd(usize, MemberMetrics, Vec<u8>),
+}
+
+/// The metrics of an epoch of a member that is trained apart from the others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberMetrics {
+    pub(super) train_loss: RunningMean,
+    pub(super) learning_rate: f64,
+    pub(super) rows_per_second: f64,
+    pub(super) seconds: f64,
 }
 
 /// Runs the epochs.
@@ -118,7 +142,11 @@ impl EpochLoop<'_, '_> {
                     if validation.rows == 0.0 {
                         trained_for = start.elapsed();
                     }
-                    validation.add(&batch, &predictions, &self.task);
+                    if let Some(apart) = &mut self.callbacks.apart {
+                        apart(MemberEvent::Predicted(state.epoch, &batch, &predictions))?;
+                    }
+                    let TrainingTask { config, statistics, .. } = self.task;
+                    validation.add(&batch.log_prices, &predictions, &config.quantiles, statistics);
                 }
                 LoaderMessage::EpochEnd => break,
                 LoaderMessage::Failed(error) => return Err(error),
@@ -138,6 +166,9 @@ impl EpochLoop<'_, '_> {
 
     /// Reports the metrics, marks the weights if they are the best so far, and advances to the next epoch.
     fn end_epoch(&mut self, state: &mut LearnerState, result: &EpochResult) -> Result<(), Error> {
+        if matches!(self.task.stopping_rule, StoppingRule::EarlyStopping(_)) && self.callbacks.apart.is_some() {
+            return self.end_member_epoch(state, result);
+        }
         let EpochResult { validation, rows_per_second } = result;
         let is_best = match self.task.stopping_rule {
             StoppingRule::EarlyStopping(_) => {
@@ -160,9 +191,27 @@ impl EpochLoop<'_, '_> {
         }
         let epochs_since_best = state.epoch - state.best_epoch;
         state.is_finished = state.epoch == self.task.max_epochs() || epochs_since_best >= self.task.config.patience;
-        state.epoch += 1;
-        let LearnerState { position, rows, train_loss, .. } = LearnerState::default();
-        (state.position, state.rows, state.train_loss) = (position, rows, train_loss);
+        state.start_next_epoch();
+        Ok(())
+    }
+
+    /// The same for a member that is trained apart from the others.
+    fn end_member_epoch(&mut self, state: &mut LearnerState, result: &EpochResult) -> Result<(), Error> {
+        let members = self.member_states(&mut state.train_loss)?;
+        let metrics = MemberMetrics {
+            train_loss: state.train_loss,
+            learning_rate: self.task.learning_rate(state.steps),
+            rows_per_second: result.rows_per_second,
+            seconds: state.seconds,
+        };
+        let mut goes_on = true;
+        if let Some(apart) = &mut self.callbacks.apart {
+            for MemberState { average, .. } in members {
+                goes_on &= apart(MemberEvent::EpochEnd(state.epoch, metrics.clone(), average))?;
+            }
+        }
+        state.is_finished = !goes_on || state.epoch == self.task.max_epochs();
+        state.start_next_epoch();
         Ok(())
     }
 
@@ -179,22 +228,27 @@ impl EpochLoop<'_, '_> {
     /// Saves the state including that of the members.
     fn save_checkpoint(&mut self, state: &mut LearnerState) -> Result<(), Error> {
         let start = Instant::now();
-        self.send(&Command::Save)?;
-        let mut members: Vec<Option<MemberState>> = vec![None; self.commands.len()];
-        while members.iter().any(Option::is_none) {
-            match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
-                Reply::Saved(member, saved) => members[member] = Some(saved?),
-                Reply::Loss(loss) => state.train_loss.add(loss),
-                Reply::Stopped => return Err(Error::ThreadStopped),
-                Reply::Predicted(..) => {}
-            }
-        }
-        state.members = members.into_iter().flatten().collect();
+        state.members = self.member_states(&mut state.train_loss)?;
         let saved = (self.callbacks.checkpoint)(state);
         // The states take as much memory as the members themselves.
         state.members.clear();
         self.last_checkpoint = LastCheckpoint { at: Instant::now(), duration: start.elapsed() };
         saved
+    }
+
+    /// The states of the members, in order.
+    fn member_states(&self, train: &mut RunningMean) -> Result<Vec<MemberState>, Error> {
+        self.send(&Command::Save)?;
+        let mut members: Vec<Option<MemberState>> = vec![None; self.commands.len()];
+        while members.iter().any(Option::is_none) {
+            match self.replies.recv().map_err(|_| Error::ThreadStopped)? {
+                Reply::Saved(member, saved) => members[member] = Some(saved?),
+                Reply::Loss(loss) => train.add(loss),
+                Reply::Stopped => return Err(Error::ThreadStopped),
+                Reply::Predicted(..) => {}
+            }
+        }
+        Ok(members.into_iter().flatten().collect())
     }
 
     /// The members' predictions for the last batch, averaged in the order of the members.
@@ -208,19 +262,7 @@ impl EpochLoop<'_, '_> {
                 Reply::Saved(..) => {}
             }
         }
-        let mut members = members.into_iter().flatten();
-        let mut sum = members.next().unwrap_or_default();
-        for member in members {
-            for (sum, quantile) in sum.iter_mut().zip(member) {
-                *sum += quantile;
-            }
-        }
-        #[expect(clippy::cast_precision_loss, reason = "a handful of members")]
-        let count = self.commands.len() as f32;
-        for quantile in &mut sum {
-            *quantile /= count;
-        }
-        Ok(sum)
+        Ok(average(members.into_iter().flatten()))
     }
 
     fn send(&self, command: &Command) -> Result<(), Error> {

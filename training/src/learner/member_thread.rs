@@ -61,7 +61,8 @@ pub struct MemberState {
 
 /// A member in training.
 pub(super) struct MemberThread {
-    number: usize,
+    /// The index among the members of this process.
+    index: usize,
     member: Members,
     optimizer: ModuleOptimizer,
     /// The exponential moving average of the weights.
@@ -86,7 +87,13 @@ enum Purpose {
 }
 
 impl MemberThread {
-    pub(super) fn new(number: usize, member: Members, preprocessing: Preprocessing, task: &TrainingTask<'_>) -> Self {
+    /// The member with this number, which determines its random numbers, and this index among those of this process.
+    pub(super) fn new(
+        (number, index): (usize, usize),
+        member: Members,
+        preprocessing: Preprocessing,
+        task: &TrainingTask<'_>,
+    ) -> Self {
         let config = task.config;
         let optimizer = AdamWConfig::new()
             .with_weight_decay(config.weight_decay)
@@ -97,7 +104,7 @@ impl MemberThread {
         #[expect(clippy::cast_possible_truncation, reason = "the network computes in single precision")]
         let levels = config.quantiles.iter().map(|level| *level as f32).collect();
         Self {
-            number,
+            index,
             optimizer,
             average: member.clone(),
             best: member.clone(),
@@ -116,19 +123,21 @@ impl MemberThread {
 
     /// Restores the state after a number of steps.
     pub(super) fn restore(&mut self, saved: MemberState, steps: u64) -> Result<(), RecordError> {
-        let load = |member: &Members, bytes| {
-            member.clone().try_load_record(ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))?)
-        };
         self.member = load(&self.best, saved.weights)?.train();
         self.average = load(&self.best, saved.average)?;
-        self.best = load(&self.best, saved.best)?;
+        self.restore_best(saved.best)?;
         self.optimizer = self.optimizer.clone().from_bytes(Bytes::from_bytes_vec(saved.optimizer))?;
         self.steps = steps;
         Ok(())
     }
 
+    /// Restores what is needed once training has finished.
+    pub(super) fn restore_best(&mut self, best: Vec<u8>) -> Result<(), RecordError> {
+        self.best = load(&self.best, best)?;
+        Ok(())
+    }
+
     fn save(&self) -> Result<MemberState, RecordError> {
-        let record = |member: &Members| Ok::<_, RecordError>(member.clone().into_record().into_bytes()?.to_vec());
         Ok(MemberState {
             weights: record(&self.member.valid())?,
             optimizer: self.optimizer.into_bytes()?.to_vec(),
@@ -159,12 +168,12 @@ impl MemberThread {
             // The receiver may be gone; the remaining commands are still executed.
             let _ = match command {
                 Command::Train(batch, rate) => replies.send(Reply::Loss(self.train_step(&batch, rate))),
-                Command::Predict(batch) => replies.send(Reply::Predicted(self.number, self.predict(&batch))),
+                Command::Predict(batch) => replies.send(Reply::Predicted(self.index, self.predict(&batch))),
                 Command::MarkBest => {
                     self.best = self.average.clone();
                     Ok(())
                 }
-                Command::Save => replies.send(Reply::Saved(self.number, self.save())),
+                Command::Save => replies.send(Reply::Saved(self.index, self.save())),
             };
         }
         self.best
@@ -223,6 +232,15 @@ impl MemberThread {
         let numbers = TensorData::new(batch.numbers.clone(), [n, NUMERIC.len()]);
         self.preprocessing.encode(&Tensor::from_data(ids, &device), &Tensor::from_data(numbers, &device))
     }
+}
+
+/// A member as a record.
+pub(super) fn record(member: &Members) -> Result<Vec<u8>, RecordError> {
+    Ok(member.clone().into_record().into_bytes()?.to_vec())
+}
+
+fn load(member: &Members, record: Vec<u8>) -> Result<Members, RecordError> {
+    member.clone().try_load_record(ModuleRecord::from_bytes(Bytes::from_bytes_vec(record))?)
 }
 
 /// Updates the exponential moving average with the current weights.
@@ -290,7 +308,7 @@ mod tests {
             TrainingTask { config, statistics, encoder, rows: 1, stopping_rule: StoppingRule::EarlyStopping(1), stop };
         let device = Device::flex();
         let preprocessing = Preprocessing::init(config, statistics, &device);
-        let member = MemberThread::new(0, Members::init(config, statistics, &device), preprocessing, &task);
+        let member = MemberThread::new((0, 0), Members::init(config, statistics, &device), preprocessing, &task);
         let (command_sender, commands) = crossbeam_channel::unbounded();
         let (reply_sender, replies) = crossbeam_channel::unbounded();
         let row = |id| TabularBatch { ids: vec![id; 13], numbers: vec![1.0; 6], log_prices: vec![0.0] };

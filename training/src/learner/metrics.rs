@@ -1,14 +1,12 @@
 //! Metrics of training and validation.
 
 use serde::{Deserialize, Serialize};
-use storage::TabularBatch;
 
-use super::task::TrainingTask;
 use crate::model::Statistics;
 
 /// The mean training loss over steps and members.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct RunningMean {
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct RunningMean {
     sum: f64,
     count: f64,
 }
@@ -17,6 +15,12 @@ impl RunningMean {
     pub(super) fn add(&mut self, loss: f32) {
         self.sum += f64::from(loss);
         self.count += 1.0;
+    }
+
+    /// Adds the losses of other members.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.count += other.count;
     }
 
     pub(super) fn value(&self) -> f64 {
@@ -33,10 +37,9 @@ pub(super) struct ValidationMetrics {
 }
 
 impl ValidationMetrics {
-    pub(super) fn add(&mut self, batch: &TabularBatch, predictions: &[f32], task: &TrainingTask<'_>) {
-        let levels = &task.config.quantiles;
-        let Statistics { log_mean, log_deviation, .. } = task.statistics;
-        for (log_price, quantiles) in batch.log_prices.iter().zip(predictions.chunks(levels.len())) {
+    pub(super) fn add(&mut self, log_prices: &[f32], predictions: &[f32], levels: &[f64], statistics: &Statistics) {
+        let Statistics { log_mean, log_deviation, .. } = statistics;
+        for (log_price, quantiles) in log_prices.iter().zip(predictions.chunks(levels.len())) {
             let target = (f64::from(*log_price) - log_mean) / log_deviation;
             let loss: f64 =
                 levels.iter().zip(quantiles).map(|(level, q)| pinball(*level, target - f64::from(*q))).sum();
@@ -59,6 +62,23 @@ impl ValidationMetrics {
     pub(super) fn mape(&self) -> f64 {
         self.ape_sum / self.rows.max(1.0)
     }
+}
+
+/// The mean of the members' predictions, summed in their order.
+pub(super) fn average(members: impl IntoIterator<Item = Vec<f32>>) -> Vec<f32> {
+    let mut members = members.into_iter();
+    let mut sum = members.next().unwrap_or_default();
+    let mut count = 1.0;
+    for member in members {
+        for (sum, quantile) in sum.iter_mut().zip(member) {
+            *sum += quantile;
+        }
+        count += 1.0;
+    }
+    for quantile in &mut sum {
+        *quantile /= count;
+    }
+    sum
 }
 
 /// The pinball loss of an error (actual minus predicted) at a quantile level.

@@ -55,6 +55,31 @@ impl LearnerState {
         self.best_loss
     }
 
+    /// The state after training that has finished with these weights of the members, as records, from its best epoch.
+    pub fn finished(best_epoch: usize, best: Vec<Vec<u8>>) -> Self {
+        let member = |best| MemberState { weights: Vec::new(), optimizer: Vec::new(), average: Vec::new(), best };
+        let members = best.into_iter().map(member).collect();
+        Self { epoch: best_epoch + 1, best_epoch, is_finished: true, members, ..Self::default() }
+    }
+
+    /// The same with only that which is needed once training has finished.
+    pub fn without_optimizer(self) -> Self {
+        let members = self.members.into_iter();
+        let best = |member: MemberState| MemberState {
+            weights: Vec::new(),
+            optimizer: Vec::new(),
+            average: Vec::new(),
+            best: member.best,
+        };
+        Self { members: members.map(best).collect(), ..self }
+    }
+
+    /// Advances to the start of the next epoch.
+    pub(super) fn start_next_epoch(&mut self) {
+        let Self { position, rows, train_loss, .. } = Self::default();
+        (self.epoch, self.position, self.rows, self.train_loss) = (self.epoch + 1, position, rows, train_loss);
+    }
+
     /// The epoch in which training resumes; `None` if it has finished.
     pub fn resume_epoch(&self) -> Option<usize> {
         Some(self.epoch).filter(|_| !self.is_finished)

@@ -9,7 +9,7 @@ use domain::identity::Split;
 use onnx_model::signature::RunSummary;
 use onnx_model::{Model, Signature};
 use serde_json::json;
-use storage::{NewModel, Snapshot, retry_while_unavailable};
+use storage::{Lease, NewModel, Snapshot, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
 use crate::Error;
@@ -17,7 +17,7 @@ use crate::accuracy::MIN_SEGMENT_ROWS;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
 use crate::config::{Family, TrainConfig};
 use crate::evaluate::{MAX_ROWS, later_outcomes, trend};
-use crate::learner::{EpochMetrics, FittedModel, StoppingRule};
+use crate::learner::{EpochMetrics, FittedModel, LearnerState, StoppingRule};
 use crate::level::{Level, OriginOutcomes, Trend};
 use crate::model::LevelEffect;
 use crate::stream::ListingStream;
@@ -25,7 +25,7 @@ use crate::stream::ListingStream;
 /// The minimum number of listings to train on.
 const MIN_ROWS: u64 = 100;
 /// The shares of the newest dated listings that the backtest holds out, each from a cut day.
-const HELD_OUT_SHARES: [f64; 4] = [0.05, 0.25, 0.5, 0.7];
+pub(super) const HELD_OUT_SHARES: [f64; 4] = [0.05, 0.25, 0.5, 0.7];
 /// The maximum number of members of a backtest model: a few are accurate enough, and much faster.
 const BACKTEST_MEMBERS: usize = 2;
 /// The part of the epochs for which a backtest model is trained.
@@ -42,10 +42,28 @@ pub(super) struct TrainingRun<'a> {
     pub(super) id: i64,
     pub(super) summary: RunSummary,
     pub(super) folder: &'a RunFolder,
+    /// The right to register the version, if the run is split among processes.
+    pub(super) lease: Option<Lease>,
+}
+
+/// A stage with its preprocessing.
+pub(super) struct PreparedStage {
+    pub(super) stage: Stage,
+    pub(super) prepared: PreparedData,
+    /// The state from which its training is resumed.
+    pub(super) saved: Option<LearnerState>,
+}
+
+/// The training on both splits.
+pub(super) struct Refit {
+    pub(super) stage: PreparedStage,
+    pub(super) config: TrainConfig,
+    pub(super) rule: StoppingRule,
+    pub(super) rows: u64,
 }
 
 impl<'a> TrainingRun<'a> {
-    /// Opens the listings, as of an earlier attempt if there was one, and counts them.
+    /// Opens the listings as of the start of the run, or as of now, and completes the configuration with what suits them.
     pub(super) fn open_stream(&mut self, manifest: Option<RunManifest>) -> Result<ListingStream<'a>, Error> {
         let context = self.context;
         let RunContext { task, database, handle, retry_for, today, stop, .. } = context;
@@ -79,7 +97,6 @@ impl<'a> TrainingRun<'a> {
         let report = context.report;
         let mut stream = self.open_stream(manifest)?;
         let rows = self.summary.rows;
-
         let stage = self.prepare_stage(Stage::Training, &self.config, &mut stream)?;
         let floor = match self.config.family {
             Family::Network => Some(self.floor(&stage.prepared, &mut stream)?),
@@ -131,7 +148,7 @@ impl<'a> TrainingRun<'a> {
     }
 
     /// The accuracy of the linear model on the test split. A resumed run does not fit it again.
-    fn floor(&self, prepared: &PreparedData, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
+    pub(super) fn floor(&self, prepared: &PreparedData, stream: &mut ListingStream<'_>) -> Result<Accuracy, Error> {
         let floor = if let Some(floor) = self.folder.read_floor()? {
             floor
         } else {
@@ -166,7 +183,10 @@ impl<'a> TrainingRun<'a> {
         let version =
             retry_while_unavailable(retry_for, async || match runs.get(id).await?.and_then(|run| run.model_version) {
                 Some(version) => Ok(version),
-                None => models.register(&model).await,
+                None => match &self.lease {
+                    Some(lease) => models.register_leased(&model, lease).await,
+                    None => models.register(&model).await,
+                },
             });
         self.context.block_on(version)
     }
@@ -174,13 +194,19 @@ impl<'a> TrainingRun<'a> {
     /// Trains on the training and validation splits, after the latter has determined the number of epochs and the calibration.
     /// The seed is another one, so that a comparison of both networks shows how far prices depend on it.
     fn refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<(PreparedData, FittedModel), Error> {
+        let Refit { stage, config, rule, rows } = self.prepare_refit(epochs, stream)?;
+        self.train_stage(stage, (&config, rule), rows, stream, &mut |_, _| Ok(()))
+    }
+
+    /// Switches the stream to both splits and fits the preprocessing.
+    pub(super) fn prepare_refit(&self, epochs: usize, stream: &mut ListingStream<'_>) -> Result<Refit, Error> {
         (self.context.report)(Progress::Refitting(epochs));
         stream.train_on_validation();
         let rows = self.summary.rows.train + self.summary.rows.validation;
         let config = TrainConfig { seed: self.config.seed.wrapping_add(1), ..self.config.clone() };
         let rule = StoppingRule::Epochs { epochs, annealed_over: self.config.epochs.unwrap_or(epochs) };
         let stage = self.prepare_stage(Stage::Refit, &config, stream)?;
-        self.train_stage(stage, (&config, rule), rows, stream, &mut |_, _| Ok(()))
+        Ok(Refit { stage, config, rule, rows })
     }
 
     /// Trains smaller models on the listings before each of several cut days, and evaluates them on those since.
@@ -203,20 +229,9 @@ impl<'a> TrainingRun<'a> {
         number: usize,
         stream: &mut ListingStream<'_>,
     ) -> Result<Option<OriginOutcomes>, Error> {
-        let rows = match count_rows(stream) {
-            Err(Error::TooFewListings { .. }) => return Ok(None),
-            rows => rows?,
+        let Some((prepared, FittedModel { regressor, .. })) = self.train_origin(since, number, stream)? else {
+            return Ok(None);
         };
-        (self.context.report)(Progress::Backtesting(since));
-        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
-        let stage = self.prepare_stage(Stage::Origin(number), &config, stream)?;
-        let (prepared, FittedModel { regressor, .. }) = self.train_stage(
-            stage,
-            (&config, self.early_stopping(BACKTEST_EPOCHS)),
-            rows.train,
-            stream,
-            &mut |_, _| Ok(()),
-        )?;
         let Some(dates) = prepared.statistics.dates else { return Ok(None) };
         let model = self.calibrated_model(&regressor, &self.signature(prepared), stream)?;
         let trend = self.trend(&model, Some(dates), stream)?;
@@ -227,6 +242,24 @@ impl<'a> TrainingRun<'a> {
             Ok(rows.len() < MAX_ROWS)
         })?;
         Ok((rows.len() >= MIN_SEGMENT_ROWS).then_some(OriginOutcomes { since, market_as_of, trend, rows }))
+    }
+
+    /// Trains the model on the listings before a cut day; `None` if there are too few.
+    pub(super) fn train_origin(
+        &self,
+        since: NaiveDate,
+        number: usize,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<Option<(PreparedData, FittedModel)>, Error> {
+        let rows = match count_rows(stream) {
+            Err(Error::TooFewListings { .. }) => return Ok(None),
+            rows => rows?,
+        };
+        (self.context.report)(Progress::Backtesting(since));
+        let config = TrainConfig { k: self.config.k.min(BACKTEST_MEMBERS), ..self.config.clone() };
+        let stage = self.prepare_stage(Stage::Origin(number), &config, stream)?;
+        let rule = self.early_stopping(BACKTEST_EPOCHS);
+        self.train_stage(stage, (&config, rule), rows.train, stream, &mut |_, _| Ok(())).map(Some)
     }
 
     /// The trend of the market according to a model, on a sample of the validation split.

@@ -8,11 +8,11 @@ use onnx_model::Encoder;
 use storage::retry_while_unavailable;
 
 use super::context::{Progress, RunContext};
-use super::run::TrainingRun;
+use super::run::{PreparedStage, TrainingRun};
 use crate::Error;
 use crate::checkpoint::{PreparedData, Stage};
 use crate::config::{Family, TrainConfig};
-use crate::learner::{self, Callbacks, EpochMetrics, FittedModel, LearnerState, StoppingRule, TrainingTask};
+use crate::learner::{self, Callbacks, EpochMetrics, FittedModel, LearnerState, OnMember, StoppingRule, TrainingTask};
 use crate::linear::{self, LinearFit};
 use crate::model::TabularRegressor;
 use crate::statistics;
@@ -20,14 +20,6 @@ use crate::stream::ListingStream;
 
 /// Called with the metrics of an epoch.
 type OnEpoch<'a> = dyn FnMut(usize, EpochMetrics) -> Result<(), Error> + 'a;
-
-/// A stage with its preprocessing.
-pub(super) struct PreparedStage {
-    stage: Stage,
-    pub(super) prepared: PreparedData,
-    /// The state from which its training is resumed.
-    saved: Option<LearnerState>,
-}
 
 impl PreparedStage {
     /// The best validation loss so far; infinite before the first epoch.
@@ -89,11 +81,42 @@ impl TrainingRun<'_> {
             step: &|step| report(Progress::Step(step)),
             epoch: on_epoch,
             checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
+            apart: None,
         };
         let fitted = learner::fit(task, stream, saved, callbacks).inspect_err(remove_damaged_spool)?;
         stream.close_spools();
         self.folder.remove_spools(stage);
         Ok((prepared, fitted))
+    }
+
+    /// Trains one member of a stage, from the start or from its checkpoint, apart from the others. Returns its weights after the
+    /// last epoch; with early stopping, `on_member` receives those of each epoch.
+    pub(super) fn train_member(
+        &self,
+        PreparedStage { stage, prepared, saved }: PreparedStage,
+        (config, stopping_rule): (&TrainConfig, StoppingRule),
+        (number, rows): (usize, u64),
+        stream: &mut ListingStream<'_>,
+        on_member: &mut OnMember<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let RunContext { report, stop, .. } = self.context;
+        let encoder = Encoder::new(&prepared.schema)?;
+        let resume_epoch = saved.as_ref().map_or(Some(1), LearnerState::resume_epoch);
+        if let Some(epoch) = resume_epoch {
+            self.open_spools(stage, stopping_rule, stream, &encoder)?;
+            if saved.is_some() {
+                report(Progress::ResumedEpoch(epoch));
+            }
+        }
+        let task =
+            TrainingTask { config, statistics: &prepared.statistics, encoder: &encoder, rows, stopping_rule, stop };
+        let callbacks = Callbacks {
+            step: &|step| report(Progress::Step(step)),
+            epoch: &mut |_, _| Ok(()),
+            checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
+            apart: Some(on_member),
+        };
+        learner::fit_member(task, number, stream, saved, callbacks).inspect_err(remove_damaged_spool)
     }
 
     /// Fits the linear model to the listings of a stage.

@@ -4,7 +4,7 @@ use serde_json::json;
 use storage::NewRun;
 
 use super::context::{Progress, RunContext};
-use super::execute_run;
+use super::execution::execute_run;
 use super::run::TrainingRun;
 use crate::Error;
 use crate::checkpoint::{RunFolder, RunManifest, Stage};

@@ -1,0 +1,179 @@
+//! Executes training runs for the commands that train: settings, reports, promotion.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use bytesize::ByteSize;
+use clap::Args;
+use domain::Task;
+use domain::accuracy::{Accuracy, AccuracyCard};
+use serde_json::json;
+use training::TrainConfig;
+use training::train::{Progress, RunContext, RunResult};
+
+use crate::context::{Context, today};
+use crate::output::{err, out};
+use crate::progress::TrainingProgress;
+use crate::variables;
+
+/// What to train, and how.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// The task to train for; see `probeg tasks list` [default: price]
+    #[arg(long)]
+    pub task: Option<String>,
+    /// A TOML file with hyperparameters that override the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A hyperparameter that overrides the file; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The memory budget of the process [default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Read the database in every epoch instead of caching encoded listings on the local disk
+    #[arg(long)]
+    no_spool: bool,
+}
+
+/// How long to wait for the database.
+#[derive(Debug, Args)]
+pub struct Retries {
+    /// How long to retry while the database is unavailable
+    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
+    retry_for: u64,
+}
+
+/// The default time for retries: long enough for a database server to restart after a crash.
+pub const RETRY_FOR: Duration = Duration::from_mins(2);
+
+/// What to do about a run besides training.
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub promote: bool,
+    pub retry_for: Duration,
+}
+
+impl Settings {
+    /// The configuration of a run.
+    pub fn read(&self) -> Result<TrainConfig> {
+        read_config(self.config.as_deref(), &self.set, self.memory, self.no_spool)
+    }
+}
+
+/// Reads a configuration from a file and settings, which override it.
+pub fn read_config(
+    file: Option<&Path>,
+    settings: &[String],
+    memory: Option<ByteSize>,
+    no_spool: bool,
+) -> Result<TrainConfig> {
+    let file =
+        file.map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
+    let mut settings = settings.to_vec();
+    settings.extend(memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
+    settings.extend(no_spool.then(|| "spool=false".to_owned()));
+    Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
+}
+
+impl Retries {
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.retry_for)
+    }
+}
+
+/// Trains a model of a task, reports the result and promotes it.
+pub fn train_champion(context: &Context, task: &Task, config: &TrainConfig) -> Result<RunResult> {
+    let options = Options { promote: true, retry_for: RETRY_FOR };
+    run_and_report(context, task, options, |run_context| training::train::train(config, run_context))
+}
+
+/// Executes a run, reports the result and promotes it if asked to.
+pub fn run_and_report(
+    context: &Context,
+    task: &Task,
+    options: Options,
+    train: impl FnOnce(RunContext<'_>) -> Result<RunResult, training::Error>,
+) -> Result<RunResult> {
+    let trained = with_run_context(context, task, options.retry_for, train)?;
+    report_result(context, task, &trained, options.promote)?;
+    Ok(trained)
+}
+
+/// Executes a run or a part of one, and shows its progress.
+pub fn with_run_context<T>(
+    context: &Context,
+    task: &Task,
+    retry_for: Duration,
+    work: impl FnOnce(RunContext<'_>) -> Result<T, training::Error>,
+) -> Result<T> {
+    let progress = TrainingProgress::new();
+    let database = context.database_of(task)?;
+    let report = |event: Progress| progress.show(event);
+    let run_context = RunContext {
+        task,
+        database: &database,
+        handle: &context.tokio,
+        runtime: context.inference()?,
+        home: &context.home,
+        retry_for,
+        today: today(),
+        stop: context.stop.flag(),
+        report: &report,
+    };
+    Ok(work(run_context)?)
+}
+
+/// Reports the result of a run, and promotes it if asked to.
+pub fn report_result(context: &Context, task: &Task, trained: &RunResult, promote: bool) -> Result<()> {
+    err!("registered model version {}", trained.version);
+    if let Some(card) = &trained.card {
+        report_accuracy(&card.overall);
+        report_floor(card);
+    }
+    if promote {
+        context.block_on(context.database.models().promote(trained.version, &actor()))?;
+        err!("version {} is now the champion of the task {}", trained.version, task.name);
+    }
+    Ok(())
+}
+
+/// Prints the result of a run.
+pub fn print_result(task: &Task, trained: &RunResult, is_promoted: bool, as_json: bool) -> Result<()> {
+    if as_json {
+        let RunResult { run, version, card } = trained;
+        out!("{:#}", json!({ "task": task.name, "run": run, "version": version, "accuracy": card }))?;
+    } else if !is_promoted {
+        out!("promote it with `probeg models promote {}`", trained.version)?;
+    }
+    Ok(())
+}
+
+/// Reports the main figures of an accuracy card.
+pub fn report_accuracy(accuracy: &Accuracy) {
+    err!(
+        "on {} held-out listings: MAPE {:.2} %, median error {:.2} %, 80 % interval covers {:.1} %",
+        accuracy.rows,
+        100.0 * accuracy.mape,
+        100.0 * accuracy.median_ape,
+        100.0 * accuracy.coverage_80,
+    );
+}
+
+/// Warns if a model is not more accurate than the linear one.
+pub fn report_floor(card: &AccuracyCard) {
+    if let Some(floor) = card.floor.as_ref().filter(|_| !card.beats_floor()) {
+        err!(
+            "warning: it does not beat the floor: a linear model, which `probeg train --set family='\"linear\"'` trains in seconds, \
+             has a MAPE of {:.2} %",
+            100.0 * floor.mape
+        );
+    }
+}
+
+/// The actor for the history of promotions.
+pub fn actor() -> String {
+    let user = variables::USER.value().ok().flatten();
+    format!("command line ({})", user.as_deref().unwrap_or("unknown user"))
+}
