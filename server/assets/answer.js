@@ -4,7 +4,7 @@ import { day, exactly, money, month, number, percent, roundToTotal, shown, stepO
 import { drawCurves, drawDistribution } from "./charts.js";
 import { focusField } from "./form.js";
 import { byId, element, message, nameOf, page, words } from "./page.js";
-import { capital, proper, translated } from "./values.js";
+import { capital, translated } from "./values.js";
 import { assumedFields } from "./versions.js";
 
 // What is shown: the price, what explains it, or what says in the language of the page why there is none.
@@ -146,7 +146,7 @@ export function draw() {
 
 function titleOf(car) {
   return ["brand", "model", "vehicle_generation"].filter((field) => car[field])
-    .map((field) => proper(field, String(car[field]).toLowerCase())).join(" ");
+    .map((field) => translated(field, String(car[field]).toLowerCase(), page.language)).join(" ");
 }
 
 /** The car in a line: a printed page has no form. */

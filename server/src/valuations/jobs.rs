@@ -11,7 +11,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::Column;
+use domain::{Column, Language};
 use serde::Serialize;
 use tables::Header;
 use utoipa::ToSchema;
@@ -21,6 +21,7 @@ use super::query::UnknownQuery;
 use super::workbook::{WorkbookFile, WorkbookValuation, attachment, media_type, result_name, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
+use crate::http::language::PreferredLanguage;
 use crate::http::problem::openapi::{JobProblems, ResultProblems, WorkbookProblems};
 use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::upload::{WorkbookForm, receive_file};
@@ -82,11 +83,11 @@ fn table_columns(header: &Header) -> Vec<TableColumn> {
 }
 
 impl Job {
-    fn new(id: Uuid, entry: &JobEntry) -> Self {
+    fn new(id: Uuid, entry: &JobEntry, language: Language) -> Self {
         let (state, result, error) = match &*entry.outcome() {
             None => ("running", None, None),
             Some(Ok(_)) => ("done", Some(format!("/v1/valuations/jobs/{id}/result")), None),
-            Some(Err(problem)) => ("failed", None, Some(problem.details())),
+            Some(Err(problem)) => ("failed", None, Some(problem.details_in(language))),
         };
         let valued = entry.valued.load(Ordering::Relaxed);
         let (file, created_at) = (entry.file_name.clone(), entry.created_at);
@@ -140,7 +141,7 @@ pub(crate) async fn start_job(
         outcome: Mutex::new(None),
     });
     let id = state.jobs().add(Arc::clone(&entry))?;
-    let job = Job::new(id, &entry);
+    let job = Job::new(id, &entry, Language::English);
     tokio::spawn(async move {
         let jobs = state.clone();
         let quota =
@@ -165,10 +166,11 @@ pub(crate) async fn start_job(
 )]
 pub(crate) async fn get_job(
     Extracted(state): Extracted<State>,
+    PreferredLanguage(language): PreferredLanguage,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Job>, Problem> {
     let (id, entry) = find(&state, id)?;
-    Ok(Json(Job::new(id, &entry)))
+    Ok(Json(Job::new(id, &entry, language)))
 }
 
 /// Deletes a job
