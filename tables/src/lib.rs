@@ -33,6 +33,6 @@ pub use rejects::RejectsFile;
 pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
-pub use template::template;
+pub use template::{Vocabulary, template};
 pub use value::{Language, Presentation, RowResult, ValueError, ValuedCounts, ValuedTable, Valuer, value_table};
 pub use workbook::inflated_size;

@@ -41,6 +41,8 @@ const lenient = await ok("value_one_leniently", client.POST("/v1/valuations/leni
 assert(lenient.price > 0);
 const batch = await ok("value_batch", client.POST("/v1/valuations/batch", { body: [car, car] }));
 assert.equal(batch.length, 2);
+const checked = await ok("check_workbook", client.POST("/v1/valuations/check", upload));
+assert.equal(checked.valuable, 1);
 await ok("value_workbook", client.POST("/v1/valuations/xlsx", { ...upload, ...binary }));
 await ok("get_template", client.GET("/v1/valuations/template.xlsx", binary));
 

@@ -1,5 +1,7 @@
 //! The pages in a real browser.
 
+mod bulk;
+
 use std::fmt::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

@@ -53,18 +53,19 @@ pub(crate) struct ColumnCheck {
     #[schema(example = 4)]
     number: usize,
     /// Its header as written; empty if it has none.
-    #[schema(example = "Пробек, тыс. км")]
+    #[schema(example = "Пробег, тыс. км")]
     header: String,
     /// What it was understood as; null if it is not used.
-    #[schema(value_type = Option<String>, example = json!(null))]
+    #[schema(value_type = Option<String>, example = "mileage")]
     column: Option<Column>,
     /// The unit in its header.
     #[schema(example = "тыс. км")]
     unit: Option<String>,
     /// Whether `mapping` says what it is.
+    #[schema(example = false)]
     chosen: bool,
     /// What a column that is not used may be.
-    #[schema(value_type = Option<String>, example = "mileage")]
+    #[schema(value_type = Option<String>, example = "price")]
     suggestion: Option<Column>,
     /// Some of its values.
     #[schema(example = json!(["83", "41,5"]))]

@@ -6,6 +6,7 @@ use domain::{Cell, Column, Reading, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use serde::Serialize;
+use tables::Language;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
@@ -101,6 +102,67 @@ pub(crate) struct UnknownQuery {
     /// `xlsx` for a workbook whatever the file is; by default the result has the format of the file.
     #[param(required = false, nullable = false, inline, example = "xlsx")]
     pub(crate) format: Option<ResultFormat>,
+}
+
+/// The parameters of the template.
+#[derive(Clone, Debug, PartialEq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TemplateQuery {
+    /// The same as for one car.
+    #[param(required = false, nullable = false, example = "price")]
+    pub(crate) task: Option<String>,
+    /// The language of headers and messages; by default headers are the names of the columns.
+    #[param(required = false, nullable = false, inline, example = "ru")]
+    pub(crate) language: Option<TemplateLanguage>,
+}
+
+/// A language of the template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TemplateLanguage {
+    /// Russian.
+    Ru,
+    /// English.
+    En,
+}
+
+impl From<TemplateLanguage> for Language {
+    fn from(language: TemplateLanguage) -> Self {
+        match language {
+            TemplateLanguage::Ru => Self::Russian,
+            TemplateLanguage::En => Self::English,
+        }
+    }
+}
+
+impl TemplateQuery {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// All parameters that are unknown, repeated or invalid.
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
+        let mut query = Self { task: None, language: None };
+        read_pairs(pairs, |name, value| match (name, value) {
+            (TASK, _) => {
+                query.task = Some(value.to_owned());
+                Ok(())
+            }
+            ("language", "ru") => {
+                query.language = Some(TemplateLanguage::Ru);
+                Ok(())
+            }
+            ("language", "en") => {
+                query.language = Some(TemplateLanguage::En);
+                Ok(())
+            }
+            ("language", _) => {
+                let msg = format!("language must be ru or en (got {:?})", shorten(value));
+                Err(FieldError::in_query(name, msg, "unknown_language"))
+            }
+            _ => Err(FieldError::unknown_parameter(name)),
+        })?;
+        Ok(query)
+    }
 }
 
 /// The format of results.

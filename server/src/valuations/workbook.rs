@@ -16,14 +16,13 @@ use tables::{
 };
 
 use super::make::find_unknown;
-use super::query::{ResultFormat, ResultLanguage, UnknownQuery};
+use super::query::{ResultFormat, ResultLanguage, TemplateQuery, UnknownQuery};
 use crate::config::Config;
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
 use crate::http::file::{FileWriter, Quota, StoredFile, write_error};
 use crate::http::problem::Problem;
 use crate::http::problem::openapi::{TemplateProblems, WorkbookProblems};
-use crate::http::query::TaskQuery;
 use crate::http::upload::{Upload, WorkbookForm, limited_name, receive_file};
 use crate::serving::bulk::{BULK_THREADS, CancelOnDrop};
 use crate::serving::models::Served;
@@ -73,9 +72,10 @@ pub(crate) async fn value_workbook(
 
 /// Downloads an empty workbook to fill in
 ///
-/// It has headers with notes, an example row, and drop-downs of the values that the model in service knows.
+/// It has headers with notes, an example row, and drop-downs of the values that the model in service knows; that of models has
+/// the models of the make in the same row.
 #[utoipa::path(
-    get, path = "/v1/valuations/template.xlsx", operation_id = "get_template", tag = "valuations", params(TaskQuery),
+    get, path = "/v1/valuations/template.xlsx", operation_id = "get_template", tag = "valuations", params(TemplateQuery),
     responses(
         (
             status = 200, description = "The template", body = inline(WorkbookFile), content_type = XLSX,
@@ -88,13 +88,13 @@ pub(crate) async fn get_template(
     Extracted(state): Extracted<State>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let task = TaskQuery::read(&pairs).map_err(Problem::Invalid)?.task;
+    let TemplateQuery { task, language } = TemplateQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = match state.served(task.as_deref()).await {
         Ok(served) => Some(served),
         Err(Problem::NoModel) => None,
         Err(problem) => return Err(problem),
     };
-    let bytes = state.templates().get(served, state.today()).await?;
+    let bytes = state.templates().get(served, state.today(), language.map(Language::from)).await?;
     let headers = [(CONTENT_TYPE, XLSX.to_owned()), (CONTENT_DISPOSITION, disposition("template.xlsx"))];
     Ok((headers, bytes).into_response())
 }
