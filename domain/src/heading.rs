@@ -17,6 +17,9 @@ pub struct Heading {
     pub unit: Option<String>,
 }
 
+/// The maximum length of a header in bytes: a longer text is not a header, and comparing it would take long.
+pub const MAX_HEADER_BYTES: usize = 200;
+
 impl Heading {
     /// The meaning of a header in a market: in any case, spacing and punctuation, with or without a unit, and with words such as
     /// "автомобиля" or "of the car".
@@ -51,6 +54,9 @@ impl Heading {
     /// The column that an unrecognized header may mean: one with a header that is spelled alike, or whose words it has.
     #[must_use]
     pub fn suggest(header: &str, market: &Market) -> Option<Column> {
+        if header.len() > MAX_HEADER_BYTES {
+            return None;
+        }
         let words = plain_header(&fold_header(header));
         let known: Vec<(String, Column)> = Column::ALL
             .into_iter()
@@ -142,7 +148,7 @@ mod tests {
     const DEALERS: [(&str, &str); 24] = [
         (
             "ru",
-            "№ п/п; Марка ТС=brand; Модель ТС=model; Г.в.=year; Пр-г=mileage; Об. дв.=engine_volume; КПП (тип)=transmission; VIN",
+            "№ п/п; Кузов №; Модель №; Марка ТС=brand; Модель ТС=model; Г.в.=year; Пр-г=mileage; Об. дв.=engine_volume; КПП (тип)=transmission; VIN",
         ),
         (
             "ru",

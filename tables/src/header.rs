@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use domain::fold::fold_header;
-use domain::heading::Heading;
+use domain::heading::{Heading, MAX_HEADER_BYTES};
 use domain::{Column, Market};
 
 use crate::error::Fault;
@@ -245,15 +245,15 @@ pub(crate) fn recognized<'a>(
 }
 
 fn meaning(header: &str, headings: Headings<'_>) -> Meaning {
+    if headings.mapping.choice(header).is_some() {
+        return headings.mapping.heading(header, headings.market).map_or(Meaning::Unknown, Meaning::Column);
+    }
     // A long text is not a header, and folding it is slow.
-    if header.len() > 200 || header.trim().is_empty() {
+    if header.len() > MAX_HEADER_BYTES || header.trim().is_empty() {
         return Meaning::Unknown;
     }
     let folded = fold_header(header);
-    let chosen = headings.mapping.choice(header).is_some();
-    if chosen {
-        headings.mapping.heading(header, headings.market).map_or(Meaning::Unknown, Meaning::Column)
-    } else if folded == fold_header(CAR_GROUP) {
+    if folded == fold_header(CAR_GROUP) {
         Meaning::CarGroup
     } else if folded == SOURCE {
         Meaning::Source
