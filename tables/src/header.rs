@@ -250,8 +250,7 @@ fn meaning(header: &str, headings: Headings<'_>) -> Meaning {
         return Meaning::Unknown;
     }
     let folded = fold_header(header);
-    let chosen = headings.mapping.choice(header).is_some();
-    if chosen {
+    if headings.mapping.has_choice(header) {
         headings.mapping.heading(header, headings.market).map_or(Meaning::Unknown, Meaning::Column)
     } else if folded == fold_header(CAR_GROUP) {
         Meaning::CarGroup
