@@ -245,7 +245,7 @@ pub(crate) fn recognized<'a>(
 }
 
 fn meaning(header: &str, headings: Headings<'_>) -> Meaning {
-    if headings.mapping.choice(header).is_some() {
+    if headings.mapping.has_choice(header) {
         return headings.mapping.heading(header, headings.market).map_or(Meaning::Unknown, Meaning::Column);
     }
     // A long text is not a header, and folding it is slow.

@@ -6,9 +6,16 @@ use domain::fold::fold_header;
 use domain::heading::Heading;
 use domain::{Column, Market};
 
-/// The headers whose meaning somebody has chosen, by their folded form; `None` is a column that is not to be used.
+/// The headers whose meaning somebody has chosen, by their folded form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mapping(BTreeMap<String, Option<Column>>);
+pub struct Mapping(BTreeMap<String, Choice>);
+
+/// What somebody has chosen for a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Column(Column),
+    Ignore,
+}
 
 /// The word for a column that is not to be used.
 pub const IGNORE: &str = "ignore";
@@ -34,11 +41,12 @@ impl Mapping {
     /// A choice is neither.
     pub fn new<'a>(choices: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, UnknownColumn> {
         let read = |(header, choice): (&str, &str)| {
-            let column = Column::from_name(choice);
-            if column.is_none() && choice != IGNORE {
-                return Err(UnknownColumn { header: header.to_owned(), choice: choice.to_owned() });
-            }
-            Ok((fold_header(header), column))
+            let meaning = match Column::from_name(choice) {
+                Some(column) => Choice::Column(column),
+                None if choice == IGNORE => Choice::Ignore,
+                None => return Err(UnknownColumn { header: header.to_owned(), choice: choice.to_owned() }),
+            };
+            Ok((fold_header(header), meaning))
         };
         choices.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
@@ -46,13 +54,18 @@ impl Mapping {
     /// The meaning of a header: the chosen one, or else that in the market. A chosen column keeps the unit of its header.
     pub(crate) fn heading(&self, header: &str, market: &Market) -> Option<Heading> {
         match self.choice(header) {
-            Some(chosen) => chosen.map(|column| Heading::chosen(header, column, market)),
+            Some(Choice::Column(column)) => Some(Heading::chosen(header, column, market)),
+            Some(Choice::Ignore) => None,
             None => Heading::of(header, market),
         }
     }
 
-    /// The choice for a header: a column, `Some(None)` to ignore it, or `None` if there is none.
-    pub(crate) fn choice(&self, header: &str) -> Option<Option<Column>> {
+    /// Whether somebody has chosen what a header means.
+    pub(crate) fn has_choice(&self, header: &str) -> bool {
+        self.choice(header).is_some()
+    }
+
+    fn choice(&self, header: &str) -> Option<Choice> {
         if self.0.is_empty() { None } else { self.0.get(&fold_header(header)).copied() }
     }
 }

@@ -45,7 +45,7 @@ fn a_dealer_corrects_a_column_and_gets_the_list_with_prices() {
     write_list(&list);
     block_on(async {
         let browser = driver.open_browser().await;
-        for (width, height) in [(390, 844), (1280, 800)] {
+        for (width, height) in [(320, 640), (390, 844), (1280, 800)] {
             driver.set_viewport(&browser, width, height).await;
             browser.goto(&server.url("/")).await.unwrap();
             browser.find(Locator::Css("nav a[href=\"/bulk\"]")).await.unwrap().click().await.unwrap();

@@ -15,7 +15,10 @@ use crate::serving::models::Served;
 
 /// The templates by task and language, generated once per model version and year.
 #[derive(Debug, Default)]
-pub(crate) struct Templates(Mutex<BTreeMap<(String, Option<Language>), (TemplateKey, Bytes)>>);
+pub(crate) struct Templates(Mutex<BTreeMap<Name, (TemplateKey, Bytes)>>);
+
+/// The task and the language.
+type Name = (String, Option<Language>);
 
 /// The model version, and the year that limits the year of manufacture.
 type TemplateKey = (Option<i64>, i32);

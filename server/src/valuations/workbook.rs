@@ -46,13 +46,14 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 /// Returns the workbook with the columns `predict_value`, `predict_low`, `predict_high` (the 80 % interval) and
 /// `predict_status` appended; sheets, columns, rows, formats and formulas stay as they are. If a row cannot be valued, for
 /// example because the model does not know its make, `predict_status` says why. With `language`, the result is for people. Columns are recognized by their names, in
-/// English or Russian, on the first visible sheet that has the required ones in its first 100 rows.
+/// English or Russian, on the first visible sheet that has the required ones in its first 100 rows. `mapping`
+/// says what others are; `/v1/valuations/check` tells which those are.
 #[utoipa::path(
     post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(UnknownQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
-            status = 200, description = "The workbook with prices", body = inline(WorkbookFile), content_type = XLSX,
+            status = 200, description = "The workbook with prices; a CSV (`text/csv`) for a CSV, unless `format` is `xlsx`", body = inline(WorkbookFile), content_type = XLSX,
             headers(("Content-Disposition" = String, description = "The file name"))
         ),
         WorkbookProblems
