@@ -85,3 +85,36 @@ async fn every_kind_of_refusal_has_a_text_in_both_languages() {
     assert!(no_model.json()["detail"].as_str().unwrap().contains("probeg train --promote"));
     assert_eq!(no_model.header("retry-after"), "5");
 }
+
+#[tokio::test]
+async fn every_documented_problem_is_in_the_catalogue() {
+    let document = serde_json::to_value(crate::document(2026)).unwrap();
+    let mut problems = Vec::new();
+    collect_problems(&document, &mut problems);
+    assert!(problems.len() > 50, "{}", problems.len());
+    for problem in problems {
+        let texts = [&problem["title"], &problem["detail"], &problem["code"]];
+        assert!(texts.iter().all(|text| text.as_str().is_some_and(|text| !text.is_empty())), "{problem}");
+        for error in problem["errors"].as_array().into_iter().flatten() {
+            let code = error["type"].as_str().unwrap();
+            let known = domain::message::template(domain::message::Topic::Field, code, domain::Language::Russian);
+            let other = domain::message::template(domain::message::Topic::Field, "other", domain::Language::Russian);
+            assert!(known != other, "{code} is not in the catalogue");
+        }
+    }
+}
+
+/// The examples of problems, wherever they are in the document.
+fn collect_problems(value: &Value, problems: &mut Vec<Value>) {
+    match value {
+        Value::Object(fields) => {
+            let kind = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+            if kind.starts_with("urn:probeg:problem:") {
+                problems.push(value.clone());
+            }
+            fields.values().for_each(|value| collect_problems(value, problems));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_problems(item, problems)),
+        _ => {}
+    }
+}
