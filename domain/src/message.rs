@@ -120,6 +120,15 @@ impl Texts {
 }
 
 impl Language {
+    /// One of two texts, in Russian and in English.
+    #[must_use]
+    pub fn of_both<'t>(self, (russian, english): (&'t str, &'t str)) -> &'t str {
+        match self {
+            Self::English => english,
+            Self::Russian => russian,
+        }
+    }
+
     /// The language that a client prefers, by its `Accept-Language` header; English unless it prefers Russian.
     #[must_use]
     pub fn preferred(accept_language: &str) -> Self {

@@ -75,7 +75,9 @@ impl Reason {
         message::text(Topic::Field, self.code(), &self.arguments(), language)
     }
 
-    fn arguments(&self) -> Arguments {
+    /// The arguments of its message.
+    #[must_use]
+    pub fn arguments(&self) -> Arguments {
         match *self {
             Self::OutOfRange { min, max } => vec![("min", Argument::Number(min)), ("max", Argument::Number(max))],
             Self::Ambiguous { first, second } => {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
-use domain::Listing;
+use domain::{Column, Listing};
 use files::AtomicFile;
 use onnx_model::model::DEFAULT_LEVEL;
-use tables::{Encoding, Limits, Options, Source, Valuer, value_table};
+use tables::{Encoding, Limits, Options, Rejection, Source, Valuer, value_table};
 
 use crate::context::{Context, today};
 use crate::output::{err, line_on_file};
@@ -52,7 +52,8 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         let day = today();
         let refuse = |listing: &Listing| {
             let unknown = if allow_unknown { None } else { model.unknown_make(listing) };
-            unknown.map(|make| make.to_string())
+            let stated = listing.text(Column::Brand).unwrap_or_default();
+            unknown.map(|make| Rejection::unknown_make(stated, &make.to_string(), make.nearest))
         };
         let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
         let valuer = Valuer {

@@ -178,12 +178,7 @@ mod tests {
         let today = NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
         let refuse = |listing: &Listing| {
             let brand = listing.text(Column::Brand)?;
-            (brand != "Kia").then(|| Rejection {
-                column: "brand",
-                value: brand.to_owned(),
-                code: "unknown_brand",
-                reason: "is not known".to_owned(),
-            })
+            (brand != "Kia").then(|| Rejection::unknown_make(brand, "brand is not known", None))
         };
         check_table(Source::bytes("cars.csv", text.as_bytes()), options, today, refuse).unwrap()
     }

@@ -34,5 +34,5 @@ pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
 pub use template::{Vocabulary, template};
-pub use value::{Language, Presentation, RowResult, ValueError, ValuedCounts, ValuedTable, Valuer, value_table};
+pub use value::{Presentation, RowResult, ValueError, ValuedCounts, ValuedTable, Valuer, value_table};
 pub use workbook::inflated_size;

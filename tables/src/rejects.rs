@@ -109,6 +109,7 @@ mod tests {
             value: value.to_owned(),
             code: "bad",
             reason: "is bad".to_owned(),
+            arguments: Vec::new(),
         };
         rejects.write("a.csv", 7, &[rejection("year", "-5"), rejection("mileage", "=cmd()")]).unwrap();
         assert_eq!(rejects.publish().unwrap(), 1);
@@ -124,9 +125,7 @@ mod tests {
         let write = |row| {
             let mut rejects = RejectsFile::new(&path);
             for row in [row, row + 1] {
-                let rejection =
-                    Rejection { column: "", value: String::new(), code: "bad", reason: "is bad".to_owned() };
-                rejects.write("a.csv", row, &[rejection]).unwrap();
+                rejects.write("a.csv", row, &[Rejection::unknown_make("x", "is bad", None)]).unwrap();
             }
             rejects.publish().unwrap();
             let written = std::fs::read_to_string(rejects.path()).unwrap();

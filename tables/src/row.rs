@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use chrono::{Datelike, NaiveDate};
 use csv::StringRecord;
 use domain::column::MAX_TEXT_CHARS;
+use domain::message::{self, Argument, Arguments, Language, Topic};
 use domain::{Cell, Column, Listing, Market, PricedListing, Problem, Reading, Reason, Targets, Value, cell};
 
 use crate::header::{Header, may_differ};
@@ -34,8 +35,39 @@ pub struct Rejection {
     pub value: String,
     /// A stable identifier of the reason for programs.
     pub code: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with it, in English.
     pub reason: String,
+    /// What its message is made of.
+    pub arguments: Arguments,
+}
+
+impl Rejection {
+    /// A make that the model does not know; `reason` says so in English.
+    #[must_use]
+    pub fn unknown_make(make: &str, reason: &str, nearest: Option<String>) -> Self {
+        let column = Column::Brand.name();
+        // The description begins with the name of the column, as does that of a rejection.
+        let reason = reason.strip_prefix(column).unwrap_or(reason).trim_start().to_owned();
+        let arguments = nearest.map(|nearest| ("nearest", Argument::Quoted(nearest))).into_iter().collect();
+        Self { column, value: make.to_owned(), code: "unknown_brand", reason, arguments }
+    }
+
+    /// The rejection in a language.
+    #[must_use]
+    pub fn text(&self, language: Language) -> String {
+        if language == Language::English {
+            return self.to_string();
+        }
+        // In a table nobody can add a parameter to a request.
+        let code = if self.code == "unknown_brand" { "unknown_make" } else { self.code };
+        let reason = message::text(Topic::Field, code, &self.arguments, language);
+        let label = Column::from_name(self.column).map_or(self.column, |column| language.of_both(column.label()));
+        match (label, self.value.as_str()) {
+            ("", _) => reason,
+            (label, "") => format!("{label}: {reason}"),
+            (label, value) => format!("{label} «{value}»: {reason}"),
+        }
+    }
 }
 
 impl Row {
@@ -195,6 +227,10 @@ impl Row {
             Some(other) => Err(Rejection {
                 column: column.name(),
                 code: "contradictory",
+                arguments: vec![
+                    ("first", Argument::Quoted(header.headers[*first].clone())),
+                    ("second", Argument::Quoted(header.headers[*other].clone())),
+                ],
                 value: format!("{} / {}", self.cell(*first).display(), self.cell(*other).display()),
                 reason: format!(
                     "differs between the columns {:?} and {:?}",
@@ -224,6 +260,7 @@ impl Row {
             value: text.chars().take(60).collect(),
             code: reason.code(),
             reason: reason.to_string(),
+            arguments: reason.arguments(),
         })
     }
 
@@ -236,14 +273,19 @@ impl Row {
             return Ok(());
         }
         let reason = format!("the row has {} fields, the header has {}", fields.len(), width.end());
-        Err(Rejection { column: "", value: String::new(), code: "field_count", reason })
+        let arguments = vec![
+            ("found", Argument::Plain(fields.len().to_string())),
+            ("expected", Argument::Plain(width.end().to_string())),
+        ];
+        Err(Rejection { column: "", value: String::new(), code: "field_count", reason, arguments })
     }
 }
 
 impl From<Problem> for Rejection {
     fn from(problem: Problem) -> Self {
-        let code = problem.reason.code();
-        Self { column: problem.column.name(), value: problem.value, code, reason: problem.reason.to_string() }
+        let Problem { column, value, reason } = problem;
+        let (code, arguments) = (reason.code(), reason.arguments());
+        Self { column: column.name(), value, code, reason: reason.to_string(), arguments }
     }
 }
 
@@ -253,7 +295,9 @@ impl std::fmt::Display for Rejection {
             write!(f, "{} ", self.column)?;
         }
         f.write_str(&self.reason)?;
-        if self.value.is_empty() { Ok(()) } else { write!(f, " (got {:?})", self.value) }
+        // Some reasons begin with the value.
+        let is_named = self.value.is_empty() || self.reason.starts_with(&format!("{:?}", self.value));
+        if is_named { Ok(()) } else { write!(f, " (got {:?})", self.value) }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The template: an empty workbook to fill in.
 
 use chrono::{Datelike, NaiveDate};
+use domain::message::Language;
 use domain::{Column, Kind, Market, Reading};
 use rust_xlsxwriter::{
     DataValidation, DataValidationErrorStyle, DataValidationRule, Format, Formula, Note, Workbook, Worksheet, XlsxError,
 };
 
 use crate::error::{Fault, TableError};
-use crate::value::Language;
 use crate::workbook::column_letters;
 
 /// The template: headers with explanatory notes, an example row, drop-downs of the known values, and limits on numbers

@@ -11,6 +11,8 @@ mod summary;
 
 use std::io::{Seek, Write};
 
+use domain::message::Language;
+
 use crate::error::Fault;
 use crate::header::Header;
 use crate::source::Source;
@@ -19,7 +21,7 @@ use crate::workbook::Workbook;
 use outcome::WorkbookError;
 pub use outcome::{RowResult, ValueError, ValuedCounts, ValuedTable, Valuer};
 use pipeline::ValuedSheet;
-pub use presentation::{Language, Presentation};
+pub use presentation::Presentation;
 use splice::Additions;
 
 /// Writes the table of `source` to `output` in the same format (CSV.gz as CSV) with the columns
@@ -64,7 +66,7 @@ fn value_workbook<E: Send>(
     let source = table.source().clone();
     let limits = table.options().limits.clone();
     let Content::Workbook { workbook, sheet } = &mut table.content else { return Ok(ValuedCounts::default()) };
-    let presentation = valuer.presentation.map(|it| (it, it.language.unwrap_or_else(|| Language::of(&header))));
+    let presentation = valuer.presentation.map(|it| (it, it.language_of(&header)));
     let additions = plan_additions(workbook, *sheet, &header, presentation);
     let additions = additions.map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
     let sheet = ValuedSheet { workbook, sheet: *sheet, header: &header, additions };

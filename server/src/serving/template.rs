@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use chrono::{Datelike, NaiveDate};
 use domain::feature::FeatureSchema;
-use domain::{Column, Task};
-use tables::{Language, Vocabulary};
+use domain::{Column, Language, Task};
+use tables::Vocabulary;
 use tokio::sync::Mutex;
 
 use crate::http::problem::Problem;

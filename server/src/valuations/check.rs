@@ -7,6 +7,7 @@ use serde::Serialize;
 use tables::{CheckedColumn, Format, Rejection, RowProblem, TableCheck};
 use utoipa::ToSchema;
 
+use super::make::unknown_make;
 use super::query::UnknownQuery;
 use super::workbook::{read_options, table_problem};
 use crate::http::body::Admitted;
@@ -135,21 +136,12 @@ pub(crate) async fn check_workbook(
         let options = read_options(state.config(), &served, &source, &upload)?;
         let refuse = |listing: &Listing| {
             let make = if query.allow_unknown { None } else { served.model.unknown_make(listing) };
-            make.map(|make| unknown_make(listing, &make.to_string()))
+            make.map(|make| unknown_make(listing, make))
         };
         let check = tables::check_table(source, options, today, refuse).map_err(|error| table_problem(&error))?;
         Ok(describe(upload.name.clone(), check))
     });
     Ok(Json(check.await?))
-}
-
-/// The rejection of a car whose make the model does not know.
-fn unknown_make(listing: &Listing, reason: &str) -> Rejection {
-    let value = listing.text(Column::Brand).unwrap_or_default().to_owned();
-    let name = Column::Brand.name();
-    // The description begins with the name of the column, as does that of a rejection.
-    let reason = reason.strip_prefix(name).unwrap_or(reason).trim_start().to_owned();
-    Rejection { column: name, value, code: "unknown_brand", reason }
 }
 
 fn describe(file: String, check: TableCheck) -> WorkbookCheck {

@@ -2,6 +2,7 @@
 
 use domain::{Column, Listing};
 use onnx_model::UnknownMake;
+use tables::Rejection;
 
 use super::query::ALLOW_UNKNOWN;
 use crate::http::problem::{FieldError, Location};
@@ -13,6 +14,11 @@ pub(crate) fn find_unknown(metrics: &Metrics, served: &Served, listing: &Listing
     let make = served.model.unknown_make(listing)?;
     metrics.record_unknown_value(Column::Brand.name());
     Some(make)
+}
+
+/// The rejection of a row of a table.
+pub(crate) fn unknown_make(listing: &Listing, make: UnknownMake) -> Rejection {
+    Rejection::unknown_make(listing.text(Column::Brand).unwrap_or_default(), &make.to_string(), make.nearest)
 }
 
 /// Refuses a car of an unknown make. The path is that of the car in the body.

@@ -2,11 +2,10 @@
 
 use domain::cell::{parse_cell, shorten};
 use domain::column::MAX_PRICE;
-use domain::{Cell, Column, Reading, Value};
+use domain::{Cell, Column, Language, Reading, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use serde::Serialize;
-use tables::Language;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 

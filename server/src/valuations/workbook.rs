@@ -8,14 +8,14 @@ use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use chrono::NaiveDate;
-use domain::{Listing, Valuation};
+use domain::{Language, Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
 use tables::{
-    Fault, Format, Header, Language, Limits, Options, Presentation, RowResult, Source, TableError, ValueError,
+    Fault, Format, Header, Limits, Options, Presentation, Rejection, RowResult, Source, TableError, ValueError,
     ValuedCounts, ValuedTable, Valuer,
 };
 
-use super::make::find_unknown;
+use super::make::{find_unknown, unknown_make};
 use super::query::{ResultFormat, ResultLanguage, TemplateQuery, UnknownQuery};
 use crate::config::Config;
 use crate::http::body::Admitted;
@@ -242,11 +242,11 @@ impl WorkbookValuation {
     }
 
     /// Why a car is not valued, if its make is unknown and those are not allowed.
-    fn refuse(&self, listing: &Listing) -> Option<String> {
+    fn refuse(&self, listing: &Listing) -> Option<Rejection> {
         if self.query.allow_unknown {
             return None;
         }
-        find_unknown(self.state.metrics(), &self.served, listing).map(|make| make.to_string())
+        find_unknown(self.state.metrics(), &self.served, listing).map(|make| unknown_make(listing, make))
     }
 
     fn price(&self, listings: &[Listing]) -> Result<Vec<Valuation>, Problem> {

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 
 use chrono::NaiveDate;
 use domain::fold::fold;
+use domain::message::Language;
 use domain::{Column, Listing, Valuation};
 
 use super::presentation::{Presentation, rounded};
@@ -64,7 +65,7 @@ pub struct Valuer<'v, E> {
     /// The number of threads that value the rows of a workbook, besides the reading thread.
     pub threads: usize,
     /// Returns the reason why a listing is not to be valued, if there is one. It becomes the status of the row.
-    pub refuse: &'v (dyn Fn(&Listing) -> Option<String> + Sync),
+    pub refuse: &'v (dyn Fn(&Listing) -> Option<Rejection> + Sync),
     /// How results are written for people; by default for programs.
     pub presentation: Option<&'v Presentation>,
     /// Returns a valuation for each listing, in order.
@@ -92,6 +93,7 @@ pub(super) struct RowOutcome {
 impl<E> Valuer<'_, E> {
     /// Values rows. Returns their outcomes in order, and the numbers of rows.
     pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
+        let language = self.presentation.map_or(Language::English, |presentation| presentation.language_of(header));
         let mut listings = Vec::with_capacity(rows.len());
         let mut rejected: Vec<Result<Option<f64>, RowOutcome>> = Vec::with_capacity(rows.len());
         let mut cars = Vec::new();
@@ -99,7 +101,7 @@ impl<E> Valuer<'_, E> {
             if self.observe.is_some() {
                 cars.push((row.number(), car_name(header, row)));
             }
-            rejected.push(self.read_row(header, row).map(|listing| {
+            rejected.push(self.read_row(header, row, language).map(|listing| {
                 listings.push(listing);
                 let target = self.presentation.map(|presentation| presentation.target);
                 target.and_then(|target| row.target(header, target, false, self.today).ok().flatten())
@@ -110,7 +112,9 @@ impl<E> Valuer<'_, E> {
         assert_eq!(values.len(), expected, "one valuation per listing");
         let mut values = values.into_iter();
         let outcomes = rejected.into_iter().filter_map(|rejected| match rejected {
-            Ok(listed) => values.next().map(|value| RowOutcome::valued(&value, listed, self.presentation)),
+            Ok(listed) => {
+                values.next().map(|value| RowOutcome::valued(value, listed, self.presentation.is_some(), language))
+            }
             Err(rejected) => Some(rejected),
         });
         let outcomes: Vec<RowOutcome> = outcomes.collect();
@@ -125,14 +129,15 @@ impl<E> Valuer<'_, E> {
     }
 
     /// The listing to value, or the outcome of a row that is not valued.
-    fn read_row(&self, header: &Header, row: &Row) -> Result<Listing, RowOutcome> {
-        let listing = row.listing(header, self.today).map_err(|rejections| {
-            let reasons: Vec<String> = rejections.iter().map(Rejection::to_string).collect();
+    fn read_row(&self, header: &Header, row: &Row, language: Language) -> Result<Listing, RowOutcome> {
+        let rejected = |rejections: &[Rejection]| {
+            let reasons: Vec<String> = rejections.iter().map(|rejection| rejection.text(language)).collect();
             RowOutcome::rejected(reasons.join("; "))
-        })?;
+        };
+        let listing = row.listing(header, self.today).map_err(|rejections| rejected(&rejections))?;
         match (self.refuse)(&listing) {
             None => Ok(listing),
-            Some(reason) => Err(RowOutcome::rejected(reason)),
+            Some(rejection) => Err(rejected(&[rejection])),
         }
     }
 }
@@ -145,15 +150,17 @@ impl AddAssign for ValuedCounts {
 }
 
 impl RowOutcome {
-    fn valued(valuation: &Valuation, listed: Option<f64>, presentation: Option<&Presentation>) -> Self {
-        let notes: Vec<&str> = valuation.warnings.iter().map(|warning| warning.message.as_str()).collect();
-        let status = if notes.is_empty() {
-            Cow::Borrowed("ok")
-        } else {
-            Cow::Owned(truncate_status(format!("ok: {}", notes.join("; "))))
-        };
+    fn valued(valuation: Valuation, listed: Option<f64>, is_for_people: bool, language: Language) -> Self {
         let prices = [valuation.price, valuation.low, valuation.high];
-        let prices = if presentation.is_some() { rounded(prices) } else { prices.map(f64::round) };
+        let ok = language.of_both(("ок", "ok"));
+        let notes: Vec<String> =
+            valuation.warnings.into_iter().map(|warning| warning.in_language(language).message).collect();
+        let status = if notes.is_empty() {
+            Cow::Borrowed(ok)
+        } else {
+            Cow::Owned(truncate_status(format!("{ok}: {}", notes.join("; "))))
+        };
+        let prices = if is_for_people { rounded(prices) } else { prices.map(f64::round) };
         Self { prices: Some(prices), listed, status }
     }
 

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, BufWriter, Read as _, Seek, Write};
 
 use crossbeam_channel::Sender;
+use domain::message::Language;
 use quick_xml::escape::escape;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -13,7 +14,7 @@ use zip::write::SimpleFileOptions;
 use super::edits;
 use super::outcome::{ValuedCounts, Valuer, WorkbookError};
 use super::pipeline::{ValuedSheet, value_sheet};
-use super::presentation::{Language, Presentation};
+use super::presentation::Presentation;
 use super::summary::{self, Figures};
 use crate::error::Fault;
 use crate::limits::Limits;

@@ -1,6 +1,7 @@
 //! How results are written for people, in the language of the sheet.
 
 use domain::Column;
+use domain::message::Language;
 
 use crate::header::Header;
 
@@ -18,38 +19,17 @@ pub struct Presentation {
     pub model: String,
 }
 
-/// A language of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Language {
-    /// English.
-    English,
-    /// Russian.
-    Russian,
-}
-
-impl Language {
-    /// The language of a header.
-    #[must_use]
-    pub fn of(header: &Header) -> Self {
-        let is_cyrillic = |c: char| ('\u{400}'..='\u{4ff}').contains(&c);
-        let (mut cyrillic, mut recognized) = (0, 0);
-        for index in header.columns().flat_map(|(_, indices)| indices) {
-            recognized += 1;
-            cyrillic += usize::from(header.headers[*index].contains(is_cyrillic));
-        }
-        if 2 * cyrillic > recognized { Self::Russian } else { Self::English }
-    }
-
-    /// One of two texts, in Russian and in English.
-    pub(crate) fn of_both<'t>(self, (russian, english): (&'t str, &'t str)) -> &'t str {
-        match self {
-            Self::English => english,
-            Self::Russian => russian,
-        }
-    }
-}
-
 impl Presentation {
+    /// The language of the results of a table; by default that of most of its recognized headers.
+    pub(super) fn language_of(&self, header: &Header) -> Language {
+        let is_cyrillic = |c: char| ('\u{400}'..='\u{4ff}').contains(&c);
+        let recognized: Vec<&str> =
+            header.columns().flat_map(|(_, indices)| indices).map(|index| header.headers[*index].as_str()).collect();
+        let cyrillic = recognized.iter().filter(|header| header.contains(is_cyrillic)).count();
+        let of_headers = if 2 * cyrillic > recognized.len() { Language::Russian } else { Language::English };
+        self.language.unwrap_or(of_headers)
+    }
+
     /// The headers of the results, and the width of their columns: the price and its range, the status, and the difference of
     /// the listed price if the table has one.
     pub(super) fn headers(&self, language: Language, has_listed: bool) -> Vec<(String, u32)> {

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::ops::Range as ByteRange;
 
+use domain::message::Language;
 use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
@@ -10,7 +11,7 @@ use quick_xml::name::QName;
 
 use super::edits::Range;
 use super::outcome::{RowOutcome, appended_headers, free_header};
-use super::presentation::{Language, Presentation};
+use super::presentation::Presentation;
 use crate::error::Fault;
 use crate::header::Header;
 use crate::workbook::{EXCEL_COLUMNS, Extent, SheetEvent, attribute, attributes, column_letters, is_xml_character};

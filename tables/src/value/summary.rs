@@ -1,10 +1,11 @@
 //! The sheet with the summary of a valued table.
 
+use domain::message::Language;
 use domain::quantile;
 use quick_xml::escape::escape;
 
 use super::outcome::RowOutcome;
-use super::presentation::{Language, Presentation};
+use super::presentation::Presentation;
 use crate::header::Header;
 use crate::workbook::is_xml_character;
 

@@ -4,8 +4,9 @@ use std::io::{Cursor, Read};
 
 use calamine::{Data, Reader, Xlsx};
 use domain::Column;
+use domain::message::Language;
 use rust_xlsxwriter::{Format, Table, TableColumn, Workbook};
-use tables::{Language, Options, Presentation, Source, ValuedTable, Valuer, value_table};
+use tables::{Options, Presentation, Source, ValuedTable, Valuer, value_table};
 
 use crate::fixtures::row;
 use crate::value::{price, valuer};
@@ -65,7 +66,8 @@ fn results_are_in_the_language_of_the_sheet_with_a_summary() {
     let headers: Vec<String> = cells[0][6..].iter().map(ToString::to_string).collect();
     assert_eq!(headers, ["Оценка, ₽", "Оценка от, ₽", "Оценка до, ₽", "Статус оценки", "Цена минус оценка, ₽"]);
     assert_eq!(cells[1][6..9], [830_000.0, 829_999.0, 830_001.0].map(Data::Float));
-    assert_eq!((&cells[1][9], &cells[1][10]), (&Data::String("ok".into()), &Data::Float(70_000.0)));
+    assert_eq!((&cells[1][9], &cells[1][10]), (&Data::String("ок".into()), &Data::Float(70_000.0)));
+    assert_eq!(cells[2][9].to_string(), "марка «Kiaa»: нет среди известных (может быть, «kia»?)");
     assert_eq!((&cells[2][6], &cells[2][10]), (&Data::Empty, &Data::Empty));
     let summary = rows(&output, "Итоги оценки");
     let value =

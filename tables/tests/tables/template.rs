@@ -3,8 +3,9 @@
 use std::io::{Cursor, Read};
 
 use calamine::{Reader, Xlsx};
+use domain::message::Language;
 use domain::{Column, Market};
-use tables::{Language, Options, Source, Table, Vocabulary, template};
+use tables::{Options, Source, Table, Vocabulary, template};
 
 use crate::fixtures::{open, today};
 

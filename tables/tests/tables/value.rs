@@ -8,7 +8,7 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
 use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{Limits, Options, Source, ValueError, ValuedCounts, Valuer, value_table};
+use tables::{Limits, Options, Rejection, Source, ValueError, ValuedCounts, Valuer, value_table};
 
 use crate::fixtures::{read_sheet, row, today, with_part, workbook};
 
@@ -37,8 +37,9 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
 }
 
 /// The refusal of one make.
-fn refuse(listing: &Listing) -> Option<String> {
-    (listing.text(Column::Brand) == Some("Kiaa")).then(|| "brand \"Kiaa\" is not known".to_owned())
+fn refuse(listing: &Listing) -> Option<Rejection> {
+    let unknown = || Rejection::unknown_make("Kiaa", "brand \"Kiaa\" is not known", Some("kia".to_owned()));
+    (listing.text(Column::Brand) == Some("Kiaa")).then(unknown)
 }
 
 pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
