@@ -28,5 +28,7 @@ pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
 pub use template::template;
-pub use value::{Language, Presentation, ValueError, ValuedCounts, ValuedTable, Valuer, value_table};
+pub use value::{
+    Language, Presentation, Stripe, ValueError, ValuedCounts, ValuedTable, Valuer, value_stripe, value_table,
+};
 pub use workbook::inflated_size;

@@ -68,7 +68,8 @@ fn results_are_in_the_language_of_the_sheet_with_a_summary() {
     assert_eq!((&cells[1][9], &cells[1][10]), (&Data::String("ok".into()), &Data::Float(70_000.0)));
     assert_eq!((&cells[2][6], &cells[2][10]), (&Data::Empty, &Data::Empty));
     let summary = rows(&output, "Итоги оценки");
-    let value = |label: &str| summary.iter().find(|row| row[0] == Data::String(label.to_owned())).map(|row| row[1].to_string());
+    let value =
+        |label: &str| summary.iter().find(|row| row[0] == Data::String(label.to_owned())).map(|row| row[1].to_string());
     for (label, expected) in [
         ("Модель", "price 7"),
         ("Строк", "3"),
