@@ -10,7 +10,7 @@ install = echo "installing $(1)"; \
 # $(call need,TEST COMMAND,PACKAGES): installs Debian packages unless the test command succeeds.
 need = @{ $(1); } >/dev/null 2>&1 || { $(call install,$(2)); }
 
-.PHONY: help up test lint fuzz compiler postgres browser slurm haproxy python venv
+.PHONY: help up test lint fuzz compiler postgres browser slurm haproxy python node venv
 
 help:
 	@echo "make up [DATA=listings.csv.gz] [BIND=127.0.0.1:8000]   import, train, serve"
@@ -22,7 +22,7 @@ up: compiler postgres
 	cargo build --release --locked
 	./target/release/probeg up $(foreach file,$(DATA),--data $(file)) $(if $(BIND),--bind $(BIND))
 
-test: compiler postgres browser slurm haproxy python
+test: compiler postgres browser slurm haproxy python node
 	cargo fmt --all --check
 	PROBEG_TEST_PYTHON=$(CURDIR)/target/python/bin/python cargo test --workspace --locked
 
@@ -71,6 +71,15 @@ haproxy:
 python: venv
 	@target/python/bin/python -c 'import lightgbm, numpy, onnx, onnxruntime' 2>/dev/null || \
 		target/python/bin/python -m pip install -q -r examples/bring-your-own/requirements.txt
+	@[ -x target/python/bin/openapi-python-client ] || \
+		target/python/bin/python -m pip install -q --require-hashes -r tests/clients/requirements.txt
+
+# Generators of clients in TypeScript, and checks of accessibility.
+node:
+	$(call need,command -v node && command -v npm,nodejs npm)
+	@cmp -s tests/clients/package-lock.json tests/clients/node_modules/installed.json || { \
+		npm ci --ignore-scripts --no-audit --no-fund --silent --prefix tests/clients && \
+		cp tests/clients/package-lock.json tests/clients/node_modules/installed.json; }
 
 venv:
 	$(call need,python3 -c 'import ensurepip',python3-venv)

@@ -8,6 +8,8 @@ mod architecture;
 mod bad_input;
 #[path = "integration/browser.rs"]
 mod browser;
+#[path = "integration/clients.rs"]
+mod clients;
 #[path = "integration/cycles.rs"]
 mod cycles;
 #[path = "integration/explore.rs"]

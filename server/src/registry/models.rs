@@ -43,7 +43,7 @@ pub(crate) struct ModelList {
 /// The version to make champion.
 #[derive(serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "version": 3 }))]
+#[schema(example = json!({ "version": 1 }))]
 #[expect(dead_code, reason = "the body is parsed by hand; this type documents it")]
 pub(crate) struct Promotion {
     /// The version.

@@ -24,7 +24,7 @@ pub(crate) async fn list_runs(Extracted(state): Extracted<State>) -> Result<Json
 /// Shows a run
 #[utoipa::path(
     get, path = "/v1/runs/{id}", operation_id = "get_run", tag = "runs",
-    params(("id" = i64, Path, description = "Run number", example = 12)),
+    params(("id" = i64, Path, description = "Run number", example = 1)),
     responses((status = 200, description = "The run", body = Run), ItemProblems)
 )]
 pub(crate) async fn get_run(
@@ -39,7 +39,7 @@ pub(crate) async fn get_run(
 /// The metrics of each epoch, in order.
 #[utoipa::path(
     get, path = "/v1/runs/{id}/metrics", operation_id = "get_run_metrics", tag = "runs",
-    params(("id" = i64, Path, description = "Run number", example = 12)),
+    params(("id" = i64, Path, description = "Run number", example = 1)),
     responses((status = 200, description = "The epochs", body = Vec<EpochMetrics>), ItemProblems)
 )]
 pub(crate) async fn get_run_metrics(

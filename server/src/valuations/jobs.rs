@@ -154,7 +154,7 @@ pub(crate) async fn start_job(
 /// Poll about once a second while its state is `running`.
 #[utoipa::path(
     get, path = "/v1/valuations/jobs/{id}", operation_id = "get_job", tag = "valuations",
-    params(("id" = String, Path, description = "The job", example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")),
+    params(("id" = String, Path, description = "The job")),
     responses((status = 200, description = "The job", body = Job), JobProblems)
 )]
 pub(crate) async fn get_job(
@@ -170,7 +170,7 @@ pub(crate) async fn get_job(
 /// A running job is cancelled; the result of a finished one is deleted.
 #[utoipa::path(
     delete, path = "/v1/valuations/jobs/{id}", operation_id = "end_job", tag = "valuations",
-    params(("id" = String, Path, description = "The job", example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")),
+    params(("id" = String, Path, description = "The job")),
     responses((status = 204, description = "The job is deleted"), JobProblems)
 )]
 pub(crate) async fn delete_job(
@@ -187,7 +187,7 @@ pub(crate) async fn delete_job(
 /// It may be downloaded again until the job is deleted.
 #[utoipa::path(
     get, path = "/v1/valuations/jobs/{id}/result", operation_id = "get_result", tag = "valuations",
-    params(("id" = String, Path, description = "The job", example = "0198c0de-1b7f-4c55-9f3e-0a8f5a1c2d3e")),
+    params(("id" = String, Path, description = "The job")),
     responses(
         (
             status = 200, description = "The workbook with prices", body = inline(WorkbookFile),

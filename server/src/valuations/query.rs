@@ -124,10 +124,11 @@ pub(crate) const ASKING_PRICE: &str = "asking_price";
 /// The name of the parameter that all valuations have.
 pub(crate) const ALLOW_UNKNOWN: &str = "allow_unknown";
 
-/// The default levels of a model.
+/// A level of a model. Those of most models are 0.5, 0.8 and 0.9, but a list of numbers that a client may choose from is more than
+/// generators of clients understand.
 fn level() -> Object {
-    let levels = [0.5, 0.8, 0.9];
-    ObjectBuilder::new().schema_type(Type::Number).enum_values(Some(levels)).default(Some(DEFAULT_LEVEL.into())).build()
+    let level = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0.5)).maximum(Some(0.9));
+    level.default(Some(DEFAULT_LEVEL.into())).build()
 }
 
 impl Default for OneQuery {
