@@ -1,6 +1,7 @@
 //! Valuing tables.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io::{Cursor, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -62,7 +63,7 @@ fn shares_of_a_table_make_up_the_whole() {
     for mileage in 0..5000 {
         // Blank lines and rows of several lines, also where batches begin and end.
         let (blank, note) = (if mileage % 7 == 0 { "\n" } else { "" }, if mileage % 5 == 0 { "\"a\nb\"" } else { "a" });
-        text += &format!("{blank}Kia,2018,{mileage},{note}\n");
+        writeln!(text, "{blank}Kia,2018,{mileage},{note}").unwrap();
     }
     let (whole, counts) = valued("cars.csv", text.as_bytes());
     for count in [1, 2, 3, 8] {
