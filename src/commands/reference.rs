@@ -64,7 +64,8 @@ fn write_command(page: &mut String, command: &mut Command, heading: &str) -> fmt
     let example =
         example.map(|example| format!("\n# {example}")).unwrap_or_default().replace("Example: ", "Example:\n");
     writeln!(page, "```sh\n{usage}{example}\n```\n")?;
-    let arguments: Vec<_> = command.get_arguments().filter(|argument| !is_standard(argument)).collect();
+    let is_shown = |argument: &&Arg| !is_standard(argument) && !argument.is_hide_set();
+    let arguments: Vec<_> = command.get_arguments().filter(is_shown).collect();
     for argument in &arguments {
         write_argument(page, argument)?;
     }

@@ -14,7 +14,8 @@ use training::train::{RunContext, RunResult};
 use crate::context::Context;
 use crate::output::{err, out};
 use crate::process::Process;
-use cluster::{Cluster, Start};
+use crate::slurm::ClusterOptions;
+use cluster::Start;
 use execution::{Options, Retries, Settings, print_result, run_and_report};
 pub use execution::{RETRY_FOR, actor, read_config, report_accuracy, report_floor, train_champion};
 use parts::Part;
@@ -30,13 +31,13 @@ pub struct Arguments {
     #[command(flatten)]
     settings: Settings,
     /// Train every task that got listings since its champion was trained, one after the other
-    #[arg(long, conflicts_with_all = ["task", "resume"])]
+    #[arg(long, conflicts_with_all = ["task", "resume", "on"])]
     all: bool,
     /// Resume an interrupted run with its original configuration
     #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "config", "set", "memory", "no_spool"])]
     resume: Option<i64>,
     #[command(flatten)]
-    cluster: Cluster,
+    cluster: ClusterOptions,
     #[command(flatten)]
     retries: Retries,
     /// Promote the new version
@@ -82,7 +83,7 @@ fn train_on_cluster(process: &Process, arguments: &Arguments, options: Options) 
         Some(run) => (context.task_of_run(run)?, Start::Resume(run)),
         None => (context.task(arguments.settings.task.as_deref())?, Start::New(&config)),
     };
-    let trained = cluster::train(&context, &task, &start, &arguments.cluster, options)?;
+    let trained = cluster::train(&context, &task, &start, &arguments.cluster.sbatch, options)?;
     print_result(&task, &trained, arguments.promote, arguments.json)
 }
 

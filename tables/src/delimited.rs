@@ -19,6 +19,13 @@ pub(crate) struct Record {
     pub(crate) fields: StringRecord,
 }
 
+/// The lines of a row.
+struct Lines {
+    first: u64,
+    /// The line after the last one.
+    end: u64,
+}
+
 /// The rows of a CSV file in order. Empty lines are skipped.
 pub(crate) struct Delimited<'a> {
     reader: csv::Reader<Text<'a>>,
@@ -44,6 +51,18 @@ impl<'a> Delimited<'a> {
     }
 
     pub(crate) fn next_record(&mut self) -> Result<Option<Record>, Fault> {
+        let Some(Lines { first: line, .. }) = self.read_record()? else { return Ok(None) };
+        let fields = self.decode(line)?;
+        self.check_size(line, &fields)?;
+        Ok(Some(Record { line, fields }))
+    }
+
+    /// Skips a row without checking it, and returns the number of the line after it.
+    pub(crate) fn skip_record(&mut self) -> Result<Option<u64>, Fault> {
+        Ok(self.read_record()?.map(|lines| lines.end))
+    }
+
+    fn read_record(&mut self) -> Result<Option<Lines>, Fault> {
         if !self.reader.read_byte_record(&mut self.bytes).map_err(from_csv)? {
             return Ok(None);
         }
@@ -51,10 +70,8 @@ impl<'a> Delimited<'a> {
         // Every line ends with a line feed here, so a row spans one line more than it has line feeds. The position of the
         // reader before the row would be that of any blank lines above.
         let lines = self.bytes.as_slice().split(|byte| *byte == b'\n').count() as u64;
-        let line = self.reader.position().line().saturating_sub(lines);
-        let fields = self.decode(line)?;
-        self.check_size(line, &fields)?;
-        Ok(Some(Record { line, fields }))
+        let first = self.reader.position().line().saturating_sub(lines);
+        Ok(Some(Lines { first, end: first + lines }))
     }
 
     fn decode(&mut self, line: u64) -> Result<StringRecord, Fault> {

@@ -34,5 +34,7 @@ pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
 pub use template::{Vocabulary, template};
-pub use value::{Presentation, RowResult, ValueError, ValuedCounts, ValuedTable, Valuer, value_table};
+pub use value::{
+    Presentation, RowResult, Stripe, ValueError, ValuedCounts, ValuedTable, Valuer, value_stripe, value_table,
+};
 pub use workbook::inflated_size;

@@ -18,6 +18,7 @@ use crate::header::Header;
 use crate::source::Source;
 use crate::table::{Content, Options, Table};
 use crate::workbook::Workbook;
+pub use delimited::Stripe;
 use outcome::WorkbookError;
 pub use outcome::{RowResult, ValueError, ValuedCounts, ValuedTable, Valuer};
 use pipeline::ValuedSheet;
@@ -48,11 +49,32 @@ pub fn value_table<E: Send>(
 ) -> Result<ValuedTable, ValueError<E>> {
     let mut table = Table::open(source, options)?;
     let counts = if let Content::Delimited { format, delimiter } = table.content {
-        delimited::value(&table, format, delimiter, &mut output, valuer)?
+        delimited::value(&table, (format, delimiter), &mut output, valuer, None)?.0
     } else {
         value_workbook(&mut table, &mut output, valuer)?
     };
     Ok(ValuedTable { counts, header: table.header().clone() })
+}
+
+/// Writes a share of the batches of a CSV file as [`value_table`] writes all of them, with the size of each, so that the shares of
+/// several processes can be put together.
+///
+/// # Errors
+/// Those of [`value_table`]; also for a workbook.
+pub fn value_stripe<E: Send>(
+    source: Source<'_>,
+    mut output: impl Write + Send,
+    options: Options,
+    valuer: &Valuer<'_, E>,
+    stripe: Stripe,
+) -> Result<(ValuedTable, Vec<u64>), ValueError<E>> {
+    let table = Table::open(source, options)?;
+    let Content::Delimited { format, delimiter } = table.content else {
+        let fault = Fault::NotATable { found: "a workbook", advice: "only CSV files can be cut into parts" };
+        return Err(ValueError::Table(fault.in_file(table.source().name())));
+    };
+    let (counts, sizes) = delimited::value(&table, (format, delimiter), &mut output, valuer, Some(stripe))?;
+    Ok((ValuedTable { counts, header: table.header().clone() }, sizes))
 }
 
 /// Values the sheet of a workbook. After validation, its XML is copied row by row with the results added, so that

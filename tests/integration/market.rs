@@ -127,6 +127,11 @@ impl Server {
         assert!(status.is_ok());
     }
 
+    /// Waits until the server has stopped after [`Self::request_stop`].
+    pub fn wait_until_exit(&mut self) {
+        assert!(self.process.wait().unwrap().success());
+    }
+
     /// Waits until the server has stopped and returns its exit code.
     pub fn wait(mut self) -> Option<i32> {
         self.process.wait().unwrap().code()

@@ -216,6 +216,35 @@ fn a_run_on_two_nodes_survives_the_crash_of_one() {
 }
 
 #[test]
+fn a_file_is_valued_by_two_nodes_as_by_one_process() {
+    let machines = Machines::new();
+    machines.ok("home", &[&["train", "--promote"], SMALL.as_slice()].concat());
+    let [cars, whole, together] = ["cars.csv", "whole.csv", "together.csv"].map(|name| machines.home.path(name));
+    let [cars, whole, together] = [&cars, &whole, &together].map(|path| path.to_str().unwrap());
+    machines.ok("home", &["listings", "--split", "train", "-o", cars]);
+    let expected = machines.ok("home", &["predict", cars, "-o", whole]);
+
+    let cluster = Cluster::start();
+    let mut predict = machines.command("a", &["predict", cars, "-o", together, "--on", "slurm", "--parts", "3"]);
+    cluster.connect(&mut predict);
+    let output = predict.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("3 of 3 parts valued"), "{log}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected.replace("whole.csv", "together.csv"));
+    assert!(std::fs::read(together).unwrap() == std::fs::read(whole).unwrap(), "the files differ");
+    assert!(!machines.home.path("together.csv.parts").exists());
+
+    let text = machines.home.write("broken.csv", "brand,year\nKia,2018\n");
+    let mut predict = machines.command("a", &["predict", &text, "-o", together, "--on", "slurm", "--parts", "2"]);
+    cluster.connect(&mut predict);
+    let output = predict.output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("mileage"), "{log}");
+}
+
+#[test]
 fn without_slurm_it_says_what_to_install() {
     let machines = Machines::new();
     let output = machines.command("a", &["train", "--on", "slurm"]).env("PATH", "/nowhere").output().unwrap();

@@ -1,14 +1,12 @@
 //! `probeg train --on slurm`: submits the parts of a run to a cluster and follows them to the registered version.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use domain::Task;
 use domain::identity::Split;
-use storage::{PartState, Run, RunOutcome, RunStatus, retry_while_unavailable};
+use storage::{RunOutcome, RunStatus, retry_while_unavailable};
 use training::TrainConfig;
 use training::train::{PlannedParts, RunContext, RunResult};
 
@@ -16,25 +14,7 @@ use super::execution::{Options, report_result, with_run_context};
 use crate::context::Context;
 use crate::output::err;
 use crate::progress::ClusterProgress;
-use crate::slurm::{Job, JobId, Jobs, State, TASK};
-
-/// Where to execute a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// The nodes of a Slurm cluster
-    Slurm,
-}
-
-/// The cluster to train on.
-#[derive(Debug, Args)]
-pub struct Cluster {
-    /// Train on a cluster, each member as a job of its own; `DATABASE_URL` must be reachable from its nodes
-    #[arg(long, value_name = "ENGINE", conflicts_with = "all")]
-    pub on: Option<Engine>,
-    /// An option of `sbatch` for all jobs, such as `--partition=short`; may be repeated
-    #[arg(long, value_name = "OPTION", requires = "on", allow_hyphen_values = true)]
-    sbatch: Vec<String>,
-}
+use crate::slurm::{Job, JobId, Jobs, TASK, describe};
 
 /// What to train on a cluster.
 pub enum Start<'a> {
@@ -46,18 +26,16 @@ pub enum Start<'a> {
 
 /// The time between looks at the queue.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// How long the queue may not know the jobs, as between a node's failure and their return to the queue.
-const MISSING_FOR: Duration = Duration::from_mins(1);
 
 /// Trains a run on a cluster, reports the result and promotes it if asked to.
 pub fn train(
     context: &Context,
     task: &Task,
     start: &Start<'_>,
-    cluster: &Cluster,
+    sbatch: &[String],
     options: Options,
 ) -> Result<RunResult> {
-    let jobs = Jobs::new(&context.home.join("slurm"), cluster.sbatch.clone())?;
+    let jobs = Jobs::new(&context.home.join("slurm"), sbatch.to_vec())?;
     let (run, config) = match start {
         Start::New(config) => {
             let create = |run_context: RunContext<'_>| training::train::create_run(config, run_context);
@@ -115,6 +93,13 @@ struct ClusterRun<'a> {
     progress: ClusterProgress,
 }
 
+/// What the database says of a run.
+struct Look {
+    is_complete: bool,
+    /// Why a part failed, unless it has been started again since.
+    error: Option<String>,
+}
+
 impl ClusterRun<'_> {
     /// Submits the parts of the run, each of which waits for those that it needs.
     fn submit(&mut self, task: &Task, config: &TrainConfig) -> Result<()> {
@@ -170,31 +155,19 @@ impl ClusterRun<'_> {
 
     /// Waits until the version is registered.
     fn follow(&mut self) -> Result<()> {
-        let mut known_at = Instant::now();
         loop {
-            let (run, parts) = self.look()?;
-            match run.status {
-                RunStatus::Completed => return Ok(()),
-                RunStatus::Failed => bail!(run.error.unwrap_or_default()),
-                RunStatus::Running | RunStatus::Interrupted => {}
+            if self.look()?.is_complete {
+                return Ok(());
             }
-            self.progress.show_parts(&parts);
-            match self.jobs.tasks() {
-                Ok(tasks) if tasks.iter().any(|task| matches!(task.state, State::Waiting(_) | State::Running(_))) => {
-                    known_at = Instant::now();
-                    let states: BTreeSet<String> = tasks.iter().filter_map(|task| describe(&task.state)).collect();
-                    self.progress.show_queue(&states.into_iter().collect::<Vec<_>>().join(", "));
-                    self.check(&tasks, &parts)?;
-                }
-                Ok(tasks) => {
-                    self.check(&tasks, &parts)?;
-                    if known_at.elapsed() > MISSING_FOR {
-                        bail!("the jobs have left the queue without a result; see {}", self.jobs.logs().display());
-                    }
-                }
-                // The controller may be starting again.
-                Err(error) if known_at.elapsed() > self.options.retry_for => return Err(error),
-                Err(error) => tracing::warn!("{error:#}; trying again."),
+            let tasks = self.jobs.tasks(self.options.retry_for)?;
+            self.progress.show_queue(&describe(&tasks));
+            if let Some(failure) = self.jobs.failure(&tasks) {
+                // The database has the reason, unless the process was killed.
+                return match self.look()? {
+                    Look { is_complete: true, .. } => Ok(()),
+                    Look { error: Some(error), .. } => Err(anyhow!(error)),
+                    Look { error: None, .. } => Err(failure),
+                };
             }
             self.context.block_on(async {
                 tokio::time::sleep(POLL_INTERVAL).await;
@@ -203,9 +176,9 @@ impl ClusterRun<'_> {
         }
     }
 
-    /// The run and its parts in the database, where each part notes its progress. Counts as a heartbeat, since the jobs may be
-    /// waiting in the queue.
-    fn look(&self) -> Result<(Run, Vec<PartState>)> {
+    /// Looks at what the parts have noted in the database, and shows it. Counts as a heartbeat, since the jobs may be waiting in the
+    /// queue.
+    fn look(&self) -> Result<Look> {
         let (runs, parts, id) = (self.context.database.runs(), self.context.database.run_parts(), self.run);
         let looked = retry_while_unavailable(self.options.retry_for, async || {
             runs.heartbeat(id).await?;
@@ -214,36 +187,11 @@ impl ClusterRun<'_> {
         });
         let (run, parts, epochs) = self.context.block_on(looked)?;
         self.progress.show_epochs(&epochs);
-        Ok((run, parts))
-    }
-
-    /// Fails if a task has failed.
-    fn check(&self, tasks: &[crate::slurm::Task], parts: &[PartState]) -> Result<()> {
-        let failed = |task: &crate::slurm::Task| match &task.state {
-            State::Failed(state) => Some((task.number, state.clone())),
-            _ => None,
-        };
-        let mut failed: Vec<_> = tasks.iter().filter_map(failed).collect();
-        // A job is also cancelled because one that it needs has failed.
-        failed.sort_by_key(|(_, state)| state == "CANCELLED");
-        let Some((_, state)) = failed.into_iter().next() else { return Ok(()) };
-        if let Some(error) = parts.iter().find_map(|part| part.error.as_ref()) {
+        self.progress.show_parts(&parts);
+        if let Some(error) = run.error {
             bail!("{error}");
         }
-        let hint = match state.as_str() {
-            "OUT_OF_MEMORY" => "; use a larger --memory",
-            "TIMEOUT" => "; allow more with --sbatch=--time=HOURS:00:00, and resume the run",
-            _ => "",
-        };
-        bail!("a job ended as {state}{hint}; see {}", self.jobs.logs().display())
-    }
-}
-
-/// A state as part of a sentence about the queue.
-fn describe(state: &State) -> Option<String> {
-    match state {
-        State::Running(node) => Some(format!("running on {node}")),
-        State::Waiting(reason) if reason != "Dependency" => Some(format!("waiting: {reason}")),
-        _ => None,
+        let error = parts.into_iter().find_map(|part| part.error);
+        Ok(Look { is_complete: run.status == RunStatus::Completed, error })
     }
 }

@@ -12,38 +12,87 @@ use crate::table::Table;
 /// The number of rows to value together: enough for several threads.
 const BATCH_ROWS: usize = 1024;
 
-/// Writes the table with its outcomes as UTF-8, with a byte order mark if the table had one or another encoding, so that
-/// Excel recognizes it.
+/// A share of the batches of a table: those whose number leaves this remainder. The shares of several processes can be put
+/// together in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stripe {
+    /// The remainder, starting at 0.
+    pub index: usize,
+    /// The number of shares.
+    pub count: usize,
+}
+
+/// Writes a share of the table with its outcomes as UTF-8, with a byte order mark if the table had one or another encoding, so
+/// that Excel recognizes it. Of a share, also returns the size of each batch in the output.
 pub(super) fn value<E>(
     table: &Table<'_>,
-    format: Format,
-    delimiter: u8,
+    (format, delimiter): (Format, u8),
     output: &mut impl Write,
     valuer: &Valuer<'_, E>,
-) -> Result<ValuedCounts, ValueError<E>> {
+    stripe: Option<Stripe>,
+) -> Result<(ValuedCounts, Vec<u64>), ValueError<E>> {
+    let has_sizes = stripe.is_some();
+    let stripe = stripe.unwrap_or(Stripe { index: 0, count: 1 });
     let failed = |fault: Fault| ValueError::Table(fault.in_file(table.source().name()));
     let options = table.options();
     let opened = Delimited::open(table.source(), format, delimiter, options.encoding, &options.limits);
     let mut records = opened.map_err(failed)?;
-    if records.needs_byte_order_mark() {
+    let mut output = Counted { output, bytes: 0 };
+    if records.needs_byte_order_mark() && stripe.index == 0 {
         output.write_all("\u{feff}".as_bytes()).map_err(|error| failed(Fault::Write(error)))?;
     }
-    let mut writer = Writer::new(table, delimiter, output);
+    let mut writer = Writer::new(table, delimiter, &mut output);
     let mut batch = Vec::with_capacity(BATCH_ROWS);
     let mut counts = ValuedCounts::default();
-    loop {
-        let record = records.next_record().map_err(failed)?;
-        let ended = record.is_none();
-        batch.extend(record);
-        if batch.len() == BATCH_ROWS || ended {
+    let mut sizes = Vec::new();
+    let mut written = 0;
+    let mut has_ended = false;
+    for number in 0.. {
+        if number % stripe.count == stripe.index {
+            while batch.len() < BATCH_ROWS && !has_ended {
+                let record = records.next_record().map_err(failed)?;
+                has_ended = record.is_none();
+                batch.extend(record);
+            }
             counts += writer.write_batch(&mut batch, valuer)?;
+            if has_sizes {
+                writer.csv.flush().map_err(|error| failed(Fault::Write(error)))?;
+                let end = writer.csv.get_ref().bytes;
+                sizes.push(end - written);
+                written = end;
+            }
+        } else {
+            for _ in 0..BATCH_ROWS {
+                match records.skip_record().map_err(failed)? {
+                    Some(line) => writer.next_line = line,
+                    None => has_ended = true,
+                }
+            }
         }
-        if ended {
+        if has_ended {
             break;
         }
     }
     writer.csv.flush().map_err(|error| failed(Fault::Write(error)))?;
-    Ok(counts)
+    Ok((counts, sizes))
+}
+
+/// Counts the bytes that are written.
+struct Counted<W> {
+    output: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.output.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.output.flush()
+    }
 }
 
 struct Writer<'t, 'a, W: Write> {

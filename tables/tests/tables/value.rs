@@ -1,6 +1,7 @@
 //! Valuing tables.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io::{Cursor, Seek, SeekFrom, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -8,7 +9,9 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
 use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{Limits, Options, Rejection, Source, ValueError, ValuedCounts, Valuer, value_table};
+use tables::{
+    Limits, Options, Rejection, Source, Stripe, ValueError, ValuedCounts, Valuer, value_stripe, value_table,
+};
 
 use crate::fixtures::{read_sheet, row, today, with_part, workbook};
 
@@ -51,6 +54,47 @@ pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {
     let source = Source::bytes(name, bytes);
     let summary = value_table(source, &mut output, Options::default(), &valuer(&price)).unwrap();
     (output.into_inner(), summary.counts)
+}
+
+#[test]
+fn shares_of_a_table_make_up_the_whole() {
+    let mut text = "\u{feff}brand,year,mileage,note\n".to_owned();
+    for mileage in 0..5000 {
+        // Blank lines and rows of several lines, also where batches begin and end.
+        let (blank, note) = (if mileage % 7 == 0 { "\n" } else { "" }, if mileage % 5 == 0 { "\"a\nb\"" } else { "a" });
+        writeln!(text, "{blank}Kia,2018,{mileage},{note}").unwrap();
+    }
+    let (whole, counts) = valued("cars.csv", text.as_bytes());
+    for count in [1, 2, 3, 8] {
+        let shares: Vec<_> = (0..count)
+            .map(|index| {
+                let (source, stripe) = (Source::bytes("cars.csv", text.as_bytes()), Stripe { index, count });
+                let mut output = Vec::new();
+                let valued = value_stripe(source, &mut output, Options::default(), &valuer(&price), stripe);
+                let (table, sizes) = valued.unwrap();
+                (output, sizes, table.counts)
+            })
+            .collect();
+        let total = shares.iter().map(|(_, _, counts)| counts.valued).sum::<u64>();
+        assert_eq!(total, counts.valued);
+        let (mut together, mut positions) = (Vec::<u8>::new(), vec![0; count]);
+        for batch in 0.. {
+            let (output, sizes, _) = &shares[batch % count];
+            let Some(size) = sizes.get(batch / count).copied() else { break };
+            let start = positions[batch % count];
+            positions[batch % count] += usize::try_from(size).unwrap();
+            together.extend(&output[start..positions[batch % count]]);
+        }
+        assert!(together == whole, "{count} shares differ from the whole");
+    }
+    let error = value_stripe(
+        Source::bytes("cars.xlsx", &dealers_workbook()),
+        Vec::new(),
+        Options::default(),
+        &valuer(&price),
+        Stripe { index: 0, count: 2 },
+    );
+    assert!(error.unwrap_err().to_string().contains("only CSV files"));
 }
 
 fn dealers_workbook() -> Vec<u8> {

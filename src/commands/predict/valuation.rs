@@ -1,0 +1,97 @@
+//! The arguments of `probeg predict`, and what its ways to value a table have in common.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use chrono::NaiveDate;
+use clap::Args;
+use domain::{Column, Listing};
+use onnx_model::Model;
+use onnx_model::model::DEFAULT_LEVEL;
+use tables::{Encoding, Limits, Options, Rejection, Source, Valuer};
+
+use crate::context::Context;
+use crate::output::{err, line_on_file};
+use crate::slurm::ClusterOptions;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example: probeg predict cars.xlsx -o valued.xlsx")]
+pub struct Arguments {
+    /// An XLSX or CSV file of cars
+    pub file: PathBuf,
+    /// Where to write the table with prices
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// A version or an alias [default: the champion]
+    #[arg(long, value_name = "VERSION")]
+    pub model: Option<String>,
+    /// The task, whose champion is the default [default: price]
+    #[arg(long)]
+    pub task: Option<String>,
+    /// The encoding of a CSV file that is not UTF-8, such as windows-1251
+    #[arg(long)]
+    pub encoding: Option<String>,
+    /// Also value cars whose make the model does not know; their intervals are wide
+    #[arg(long)]
+    pub allow_unknown: bool,
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
+    /// The number of parts into which a cluster cuts a CSV file
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN.saturating_add(7))]
+    pub parts: NonZeroUsize,
+    /// Value one part, and write it to the folder of the output; a cluster does this
+    #[arg(long, value_name = "NUMBER", hide = true, conflicts_with = "on")]
+    pub part: Option<usize>,
+    /// The day of valuations without a date
+    #[arg(long, value_name = "DATE", hide = true)]
+    pub day: Option<NaiveDate>,
+}
+
+impl Arguments {
+    pub fn encoding(&self) -> Result<Option<Encoding>> {
+        Ok(self.encoding.as_deref().map(str::parse).transpose()?)
+    }
+
+    pub fn source(&self, context: &Context) -> Source<'static> {
+        Source::file(&self.file).cancelled_by(Arc::clone(context.stop.flag()))
+    }
+
+    pub fn options(&self, model: &Model) -> Result<Options> {
+        let market = model.signature().task.market.clone();
+        Ok(Options { limits: Limits::trusted(), encoding: self.encoding()?, market, ..Options::default() })
+    }
+}
+
+/// Lets `work` value listings as of a day.
+pub fn with_valuer<T>(
+    model: &Model,
+    day: NaiveDate,
+    allow_unknown: bool,
+    work: impl FnOnce(&Valuer<'_, onnx_model::Error>) -> Result<T>,
+) -> Result<T> {
+    let refuse = |listing: &Listing| {
+        let unknown = if allow_unknown { None } else { model.unknown_make(listing) };
+        let stated = listing.text(Column::Brand).unwrap_or_default();
+        unknown.map(|make| Rejection::unknown_make(stated, &make.to_string(), make.nearest))
+    };
+    let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
+    let threads = model.threads();
+    work(&Valuer { today: day, threads, refuse: &refuse, presentation: None, observe: None, value: &value })
+}
+
+pub fn report(output: &Path, valued: u64, rows: u64, version: i64) -> Result<()> {
+    line_on_file(
+        output,
+        format_args!("{}: {valued} of {rows} rows valued by model version {version}", output.display()),
+    )?;
+    Ok(())
+}
+
+pub fn report_unused(columns: &[impl AsRef<str>]) {
+    if !columns.is_empty() {
+        let columns: Vec<&str> = columns.iter().map(AsRef::as_ref).collect();
+        err!("columns that were not used: {}", columns.join(", "));
+    }
+}
