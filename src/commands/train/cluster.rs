@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use domain::Task;
 use domain::identity::Split;
-use storage::{PartState, Run, RunOutcome, RunStatus, retry_while_unavailable};
+use storage::{PartState, Run, RunDescription, RunOutcome, RunStatus, retry_while_unavailable};
 use training::TrainConfig;
 use training::train::{PlannedParts, RunContext, RunResult};
 
@@ -39,7 +39,7 @@ pub struct Cluster {
 /// What to train on a cluster.
 pub enum Start<'a> {
     /// A new run.
-    New(&'a TrainConfig),
+    New(&'a TrainConfig, RunDescription),
     /// What is left of a run.
     Resume(i64),
 }
@@ -59,8 +59,8 @@ pub fn train(
 ) -> Result<RunResult> {
     let jobs = Jobs::new(&context.home.join("slurm"), cluster.sbatch.clone())?;
     let (run, config) = match start {
-        Start::New(config) => {
-            let create = |run_context: RunContext<'_>| training::train::create_run(config, run_context);
+        Start::New(config, description) => {
+            let create = |run_context: RunContext<'_>| training::train::create_run(config, description, run_context);
             (with_run_context(context, task, options.retry_for, create)?, (*config).clone())
         }
         Start::Resume(run) => {
