@@ -231,6 +231,16 @@ impl Runs {
         self.update(id, query.bind(id).bind(schema_fingerprint).bind(Json(rows)).bind(config)).await
     }
 
+    /// Records the listings of a run, once.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn set_data(&self, id: i64, data: &RunData) -> Result<()> {
+        let query = sqlx::query("UPDATE runs SET data = $2 WHERE id = $1 AND data IS NULL");
+        query.bind(id).bind(Json(data)).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Changes what people say about a run.
     ///
     /// # Errors

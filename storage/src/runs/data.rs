@@ -2,14 +2,13 @@
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use sqlx::types::Json;
 use utoipa::ToSchema;
-
-use super::Runs;
-use crate::error::Result;
 
 /// The listings of a market at the start of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "rows": 72420, "first_date": "2023-01-02", "last_date": "2026-11-19", "imports": [1, 2], "fingerprint": "8c1f0a52be9d3371"
+}))]
 pub struct RunData {
     /// Their number, whether or not they are of the task.
     pub rows: u64,
@@ -21,16 +20,4 @@ pub struct RunData {
     pub imports: Vec<i64>,
     /// A fingerprint of their content, equal for equal listings in the same database server.
     pub fingerprint: String,
-}
-
-impl Runs {
-    /// Records the listings of a run, once.
-    ///
-    /// # Errors
-    /// The database is unavailable.
-    pub async fn set_data(&self, id: i64, data: &RunData) -> Result<()> {
-        let query = sqlx::query("UPDATE runs SET data = $2 WHERE id = $1 AND data IS NULL");
-        query.bind(id).bind(Json(data)).execute(&self.pool).await?;
-        Ok(())
-    }
 }

@@ -72,7 +72,8 @@ impl Recorder {
                 state.step = step.number;
                 let Some(prefix) = state.prefix else { return };
                 let share = Some(step.rows.saturating_mul(MAX_POINTS) / step.max_rows.max(1));
-                if share != state.share {
+                // The loss is 0 until the members have reported the first one of an epoch.
+                if share != state.share && step.loss > 0.0 {
                     state.share = share;
                     self.point(prefix, "train_loss", step.number, step.loss);
                 }
