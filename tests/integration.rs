@@ -12,6 +12,8 @@ mod browser;
 mod clients;
 #[path = "integration/cycles.rs"]
 mod cycles;
+#[path = "integration/experiments.rs"]
+mod experiments;
 #[path = "integration/explore.rs"]
 mod explore;
 #[path = "integration/foreign.rs"]

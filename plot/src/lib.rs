@@ -11,6 +11,7 @@
 
 mod area;
 mod axis;
+mod curves;
 mod fan;
 mod frame;
 mod histogram;
@@ -18,6 +19,7 @@ mod line;
 mod text;
 
 pub use axis::Scale;
+pub use curves::{Curves, Series};
 pub use fan::{Fan, FanBin};
 pub use histogram::Histogram;
 pub use line::Line;

@@ -1,5 +1,7 @@
 //! The web pages: the form and Swagger UI, served from the binary.
 
+pub(crate) mod experiments;
+
 use std::sync::LazyLock;
 
 use axum::Router;
@@ -21,11 +23,12 @@ const BULK: &str = include_str!("../assets/bulk.html");
 const BULK_STYLE: &str = include_str!("../assets/bulk.css");
 const STYLE: &str = include_str!("../assets/probeg.css");
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 15] = [
+const SCRIPTS: [(&str, &str); 16] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/bulk.js", include_str!("../assets/bulk.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
+    ("/assets/experiments.js", include_str!("../assets/experiments.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
     ("/assets/combobox.js", include_str!("../assets/combobox.js")),
     ("/assets/follow.js", include_str!("../assets/follow.js")),
@@ -38,6 +41,8 @@ const SCRIPTS: [(&str, &str); 15] = [
     ("/assets/versions.js", include_str!("../assets/versions.js")),
     ("/assets/words.js", include_str!("../assets/words.js")),
 ];
+const EXPERIMENTS: &str = include_str!("../assets/experiments.html");
+const EXPERIMENTS_STYLE: &str = include_str!("../assets/experiments.css");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// The module with the fields of the form.
@@ -69,7 +74,12 @@ pub(crate) fn routes(document: OpenApi) -> Router {
     let script = |content| text("text/javascript; charset=utf-8", content);
     let scripts =
         SCRIPTS.into_iter().fold(Router::new(), |router, (path, content)| router.route(path, script(content)));
+    let scripts = experiments::PATHS
+        .into_iter()
+        .fold(scripts, |router, path| router.route(path, text("text/html; charset=utf-8", EXPERIMENTS)));
     let pages = scripts
+        .route("/assets/experiments.css", text("text/css; charset=utf-8", EXPERIMENTS_STYLE))
+        .route("/assets/plot.css", text("text/css; charset=utf-8", plot::STYLE))
         .route("/", text("text/html; charset=utf-8", INDEX))
         .route("/bulk", text("text/html; charset=utf-8", BULK))
         .route("/assets/bulk.css", text("text/css; charset=utf-8", BULK_STYLE))

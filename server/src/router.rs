@@ -71,6 +71,7 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::get_run))
         .routes(routes!(runs::get_run_metrics))
+        .routes(routes!(runs::get_run_figures))
 }
 
 /// Valuations of many cars: large bodies, long timeouts.
@@ -134,6 +135,7 @@ pub fn build(state: &State) -> Router {
     let (short, long) = (config.request_timeout, config.upload_timeout);
     let service = Router::from(single().route_layer(gate(Access::Key, small, short)))
         .merge(lookups().route_layer(gate(Access::Key, small, short)))
+        .merge(pages::experiments::fragments().route_layer(gate(Access::Key, small, short)))
         .merge(bulk().route_layer(gate(Access::Key, large, long)))
         .merge(admin().route_layer(gate(Access::Admin, small, short)))
         .merge(open().route_layer(gate(Access::Open, small, short)))

@@ -1,5 +1,7 @@
 //! `probeg models`: the model registry.
 
+mod served;
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use domain::accuracy::AccuracyCard;
 use domain::{Task, quantile};
@@ -16,6 +19,7 @@ use storage::{MAX_MODEL_BYTES, ModelRecord, NewModel, champion_of};
 use training::stream::ListingStream;
 use training::synth::Market;
 
+use self::served::parse_time;
 use super::evaluate::print_card;
 use super::records::Records;
 use super::train::{actor, report_accuracy, report_floor};
@@ -67,6 +71,16 @@ pub enum Action {
     },
     /// Show the history of champions
     History,
+    /// Show which version was served at a time, and its run, settings and data
+    #[command(after_help = "Example: probeg models served --at '2026-11-24 14:05'")]
+    Served {
+        /// The time, in UTC unless it has an offset (RFC 3339) [default: now]
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        at: Option<DateTime<Utc>>,
+        /// The task
+        #[arg(long, default_value = "price")]
+        task: String,
+    },
 }
 
 /// The batch sizes to time, ascending: those for single cars, and that for workbooks.
@@ -96,6 +110,7 @@ pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
         Action::Import { file, task } => import(&context, file, &context.task(Some(task))?)?,
         Action::Cost { version } => cost(&context, version, arguments.json)?,
         Action::History => history(&context, arguments.json)?,
+        Action::Served { at, task } => served::show(&context, task, *at, arguments.json)?,
     }
     Ok(())
 }

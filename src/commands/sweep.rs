@@ -13,7 +13,7 @@ use training::TrainConfig;
 use training::sweep::{self, Space, SweepProgress, SweepRequest, importance, observations};
 use training::train::{Progress, RunContext};
 
-use super::train::{RETRY_FOR, read_config};
+use super::train::{PROGRAM, RETRY_FOR, read_config};
 use crate::context::{Context, today};
 use crate::output::{err, out};
 use crate::process::Process;
@@ -118,6 +118,7 @@ fn work(process: &Process, arguments: &Work) -> Result<()> {
         task: &task,
         database: &database,
         handle: &context.tokio,
+        program: PROGRAM,
         runtime: context.inference()?,
         home: &context.home,
         retry_for: Duration::from_secs(*retry_for),

@@ -17,7 +17,7 @@ use crate::process::Process;
 use crate::slurm::ClusterOptions;
 use cluster::Start;
 use execution::{Options, Retries, Settings, print_result, run_and_report};
-pub use execution::{RETRY_FOR, actor, read_config, report_accuracy, report_floor, train_champion};
+pub use execution::{PROGRAM, RETRY_FOR, actor, read_config, report_accuracy, report_floor, train_champion};
 use parts::Part;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["task", "resume", "on"])]
     all: bool,
     /// Resume an interrupted run with its original configuration
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "config", "set", "memory", "no_spool"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "config", "set", "memory", "no_spool", "name", "tag", "note", "parent"])]
     resume: Option<i64>,
     #[command(flatten)]
     cluster: ClusterOptions,
@@ -66,10 +66,11 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
         let config = arguments.settings.read()?;
         let context = Context::open(process)?;
         if arguments.all {
-            return train_all(&context, &config, options, arguments.json);
+            return train_all(&context, arguments, &config, options);
         }
         let task = context.task(arguments.settings.task.as_deref())?;
-        let train = |run_context: RunContext<'_>| training::train::train(&config, run_context);
+        let description = arguments.settings.description(&context)?;
+        let train = |run_context: RunContext<'_>| training::train::train(&config, &description, run_context);
         let trained = run_and_report(&context, &task, options, train)?;
         (task, trained)
     };
@@ -81,7 +82,10 @@ fn train_on_cluster(process: &Process, arguments: &Arguments, options: Options) 
     let context = parts::open_shared(process)?;
     let (task, start) = match arguments.resume {
         Some(run) => (context.task_of_run(run)?, Start::Resume(run)),
-        None => (context.task(arguments.settings.task.as_deref())?, Start::New(&config)),
+        None => (
+            context.task(arguments.settings.task.as_deref())?,
+            Start::New(&config, arguments.settings.description(&context)?),
+        ),
     };
     let trained = cluster::train(&context, &task, &start, &arguments.cluster.sbatch, options)?;
     print_result(&task, &trained, arguments.promote, arguments.json)
@@ -96,7 +100,8 @@ enum Outcome {
 
 /// Trains every task that got listings since its champion was trained, and prints a table. A task that fails does not stop the
 /// others.
-fn train_all(context: &Context, config: &TrainConfig, options: Options, as_json: bool) -> Result<()> {
+fn train_all(context: &Context, arguments: &Arguments, config: &TrainConfig, options: Options) -> Result<()> {
+    let description = arguments.settings.description(context)?;
     let tasks = context.block_on(context.database.tasks().list())?;
     let mut outcomes = Vec::new();
     for task in &tasks {
@@ -104,7 +109,7 @@ fn train_all(context: &Context, config: &TrainConfig, options: Options, as_json:
             Outcome::Skipped(reason)
         } else {
             err!("task {}", task.name);
-            let train = |run_context: RunContext<'_>| training::train::train(config, run_context);
+            let train = |run_context: RunContext<'_>| training::train::train(config, &description, run_context);
             match run_and_report(context, task, options, train) {
                 Ok(trained) => Outcome::Trained(Box::new(trained)),
                 Err(error) if context.stop.is_requested() => return Err(error),
@@ -113,7 +118,7 @@ fn train_all(context: &Context, config: &TrainConfig, options: Options, as_json:
         };
         outcomes.push((task, outcome));
     }
-    if as_json {
+    if arguments.json {
         out!("{:#}", json!(outcomes.iter().map(|(task, outcome)| to_json(task, outcome)).collect::<Vec<_>>()))?;
     } else {
         print_outcomes(&outcomes)?;

@@ -39,7 +39,10 @@ pub use retry::retry_while_unavailable;
 pub use run_parts::{
     Acquired, EnsembleComparison, LEASE_SECONDS, Lease, Part, PartState, PredictedChunk, RunParts, RunPlan,
 };
-pub use runs::{EpochMetrics, NewRun, Run, RunOutcome, RunStatus, Runs};
+pub use runs::{
+    EpochMetrics, Figure, FigurePoint, LogLine, NewRun, Run, RunData, RunDescription, RunEdit, RunOutcome, RunQuery,
+    RunSort, RunStatus, Runs,
+};
 pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};

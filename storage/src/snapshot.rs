@@ -56,6 +56,14 @@ pub struct Extent {
     revision: i64,
 }
 
+impl Extent {
+    /// The highest id of a listing.
+    #[must_use]
+    pub fn last_id(self) -> i64 {
+        self.last_id
+    }
+}
+
 /// The time limit for reading a block, after which the database counts as unavailable.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Begins a snapshot transaction.

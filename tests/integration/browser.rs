@@ -700,3 +700,30 @@ fn the_data_report_works_offline_in_both_languages() {
         browser.close().await.unwrap();
     });
 }
+
+#[test]
+fn the_pages_of_runs_show_what_the_server_renders() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/experiments")).await.unwrap();
+        wait_for(&browser, "return document.querySelectorAll('tbody tr').length > 0").await;
+        driver.set_viewport(&browser, 390, 844).await;
+        let overflow = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth";
+        assert_eq!(browser.execute(overflow, Vec::new()).await.unwrap(), json!(true));
+        browser.execute("document.querySelector('tbody a').click()", Vec::new()).await.unwrap();
+        wait_for(&browser, "return document.querySelectorAll('path[data-points]').length > 3").await;
+        assert_eq!(browser.execute(overflow, Vec::new()).await.unwrap(), json!(true));
+        let hover = "const plot = document.querySelector('.plot'); const box = plot.getBoundingClientRect();
+            plot.dispatchEvent(new PointerEvent('pointermove', { clientX: box.left + box.width / 2 }));
+            return plot.parentElement.querySelector('.value').textContent";
+        assert!(browser.execute(hover, Vec::new()).await.unwrap().as_str().unwrap().contains('→'));
+        browser.execute("document.getElementById('language').click()", Vec::new()).await.unwrap();
+        wait_for(&browser, "return document.querySelector('#content h1').textContent.startsWith('Run ')").await;
+        browser.goto(&server.url("/experiments/999999")).await.unwrap();
+        wait_for(&browser, "return document.getElementById('problem').textContent.includes('999999')").await;
+        assert_no_external_requests(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}

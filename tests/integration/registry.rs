@@ -49,6 +49,35 @@ fn versions_are_trained_promoted_and_rolled_back() {
     assert_eq!(runs[0]["model_version"], 2);
     let compared = home.ok(&["runs", "compare", "1", "2"]);
     assert!(compared.contains("seed: 0 | 1"), "{compared}");
+    assert!(compared.contains("  mape: "), "{compared}");
+
+    assert!(runs[0]["metrics"]["mape"].is_f64() && runs[0]["metrics"]["validation_loss"].is_f64(), "{}", runs[0]);
+    assert!(runs[0]["program"].as_str().unwrap().starts_with(env!("CARGO_PKG_VERSION")));
+    assert_eq!(runs[0]["data"], runs[1]["data"], "both learned from the same listings");
+    assert!(runs[0]["data"]["rows"].as_u64().unwrap() > 0);
+    home.ok(&["runs", "edit", "1", "--name", "first", "--tag", "keep", "--tag", "draft", "--note", "a note"]);
+    home.ok(&["runs", "edit", "1", "--untag", "draft"]);
+    let tagged: serde_json::Value =
+        serde_json::from_str(&home.ok(&["runs", "list", "--tag", "keep", "--sort", "mape", "--json"])).unwrap();
+    assert_eq!(
+        (&tagged[0]["run"], &tagged[0]["name"], &tagged[0]["notes"]),
+        (&1.into(), &"first".into(), &"a note".into())
+    );
+    assert_eq!((tagged.as_array().unwrap().len(), &tagged[0]["tags"]), (1, &serde_json::json!(["keep"])));
+    assert!(home.fails(1, &["runs", "edit", "99", "--tag", "keep"]).contains("no run 99"));
+    assert!(home.fails(2, &["runs", "list", "--sort", "beauty"]).contains("validation_loss"));
+
+    let served: serde_json::Value = serde_json::from_str(&home.ok(&["models", "served", "--json"])).unwrap();
+    assert_eq!((&served["model"]["version"], &served["run"]["name"]), (&1.into(), &"first".into()));
+    let changes = history.as_array().unwrap();
+    let at = changes[1]["at"].as_str().unwrap();
+    let before = home.ok(&["models", "served", "--at", at]);
+    assert!(
+        before.contains("version 2") && before.contains("trained by run 2") && before.contains("settings: "),
+        "{before}"
+    );
+    assert!(home.fails(1, &["models", "served", "--at", "2020-01-01 00:00"]).contains("no version"));
+    assert!(home.fails(2, &["models", "served", "--at", "Tuesday"]).contains("UTC"));
 }
 
 #[test]

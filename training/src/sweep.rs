@@ -242,7 +242,7 @@ fn train(
     let SharedData { today, extent, rows } = data;
     let sweeps = database.sweeps();
     let trial_run = TrialRun {
-        label: format!("{}/{}", sweep.name, trial.number),
+        name: format!("{}/{}", sweep.name, trial.number),
         run: trial.run_id,
         manifest: RunManifest { config, today, extent, rows },
         on_start: &|run| {

@@ -6,12 +6,13 @@ mod evaluation;
 mod execution;
 mod lease;
 mod parts;
+mod recorder;
 mod run;
 mod stage;
 mod trial;
 
 use serde_json::json;
-use storage::{NewRun, RunStatus};
+use storage::{NewRun, RunDescription, RunStatus};
 
 pub use crate::budget::time_limit;
 pub use context::{Progress, RunContext, RunResult};
@@ -31,10 +32,10 @@ pub use crate::learner::{EpochMetrics, Step};
 /// # Errors
 /// There are too few listings, training diverges, the exported file disagrees with the network, or the database fails. The
 /// run is then marked as failed and nothing is registered. [`Error::Resumable`] if [`resume`] can continue it.
-pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult, Error> {
+pub fn train(config: &TrainConfig, description: &RunDescription, context: RunContext<'_>) -> Result<RunResult, Error> {
     let RunContext { database, home, report, .. } = context;
     RunFolder::prepare(home)?;
-    let id = create_run(config, context)?;
+    let id = create_run(config, description, context)?;
     let run = context.block_on(database.runs().get(id))?.ok_or(storage::Error::NoRun(id))?;
     let folder = RunFolder::open(home, &run)?;
     report(Progress::Started(id));
@@ -45,9 +46,10 @@ pub fn train(config: &TrainConfig, context: RunContext<'_>) -> Result<RunResult,
 ///
 /// # Errors
 /// The database is unavailable.
-pub fn create_run(config: &TrainConfig, context: RunContext<'_>) -> Result<i64, Error> {
-    let RunContext { task, database, .. } = context;
-    let new_run = NewRun { task: task.name.clone(), label: None, seed: config.seed, config: json!(config) };
+pub fn create_run(config: &TrainConfig, description: &RunDescription, context: RunContext<'_>) -> Result<i64, Error> {
+    let RunContext { task, database, program, .. } = context;
+    let description = RunDescription { program: Some(program.to_owned()), ..description.clone() };
+    let new_run = NewRun { task: task.name.clone(), description, seed: config.seed, config: json!(config) };
     context.block_on(database.runs().create(&new_run))
 }
 

@@ -46,6 +46,7 @@ fn the_paths_are_complete() {
             "get /v1/models/{version}",
             "get /v1/runs",
             "get /v1/runs/{id}",
+            "get /v1/runs/{id}/figures",
             "get /v1/runs/{id}/metrics",
             "get /v1/suggestions",
             "get /v1/tasks",

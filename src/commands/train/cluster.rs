@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use domain::Task;
 use domain::identity::Split;
-use storage::{RunOutcome, RunStatus, retry_while_unavailable};
+use storage::{RunDescription, RunOutcome, RunStatus, retry_while_unavailable};
 use training::TrainConfig;
 use training::train::{PlannedParts, RunContext, RunResult};
 
@@ -19,7 +19,7 @@ use crate::slurm::{Job, JobId, Jobs, TASK, describe};
 /// What to train on a cluster.
 pub enum Start<'a> {
     /// A new run.
-    New(&'a TrainConfig),
+    New(&'a TrainConfig, RunDescription),
     /// What is left of a run.
     Resume(i64),
 }
@@ -37,8 +37,8 @@ pub fn train(
 ) -> Result<RunResult> {
     let jobs = Jobs::new(&context.home.join("slurm"), sbatch.to_vec())?;
     let (run, config) = match start {
-        Start::New(config) => {
-            let create = |run_context: RunContext<'_>| training::train::create_run(config, run_context);
+        Start::New(config, description) => {
+            let create = |run_context: RunContext<'_>| training::train::create_run(config, description, run_context);
             (with_run_context(context, task, options.retry_for, create)?, (*config).clone())
         }
         Start::Resume(run) => {

@@ -9,6 +9,7 @@ use clap::Args;
 use domain::Task;
 use domain::accuracy::{Accuracy, AccuracyCard};
 use serde_json::json;
+use storage::RunDescription;
 use training::TrainConfig;
 use training::train::{Progress, RunContext, RunResult};
 
@@ -35,6 +36,18 @@ pub struct Settings {
     /// Read the database in every epoch instead of caching encoded listings on the local disk
     #[arg(long)]
     no_spool: bool,
+    /// The name of the run
+    #[arg(long)]
+    name: Option<String>,
+    /// A tag of the run; may be repeated
+    #[arg(long)]
+    tag: Vec<String>,
+    /// Notes on the run
+    #[arg(long)]
+    note: Option<String>,
+    /// The run from which this one is derived
+    #[arg(long, value_name = "RUN")]
+    parent: Option<i64>,
 }
 
 /// How long to wait for the database.
@@ -44,6 +57,9 @@ pub struct Retries {
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
     retry_for: u64,
 }
+
+/// The version of the program, with the git revision if it was built from a checkout.
+pub const PROGRAM: &str = concat!(env!("CARGO_PKG_VERSION"), env!("PROBEG_REVISION"));
 
 /// The default time for retries: long enough for a database server to restart after a crash.
 pub const RETRY_FOR: Duration = Duration::from_mins(2);
@@ -59,6 +75,19 @@ impl Settings {
     /// The configuration of a run.
     pub fn read(&self) -> Result<TrainConfig> {
         read_config(self.config.as_deref(), &self.set, self.memory, self.no_spool)
+    }
+
+    /// What is said about the run.
+    pub fn description(&self, context: &Context) -> Result<RunDescription> {
+        if let Some(parent) = self.parent {
+            let found = context.block_on(context.database.runs().get(parent))?;
+            found.with_context(|| format!("there is no run {parent} for --parent; see `probeg runs list`"))?;
+        }
+        let mut tags = self.tag.clone();
+        tags.sort();
+        tags.dedup();
+        let (name, notes) = (self.name.clone(), self.note.clone());
+        Ok(RunDescription { name, tags, notes, parent: self.parent, program: None })
     }
 }
 
@@ -86,7 +115,9 @@ impl Retries {
 /// Trains a model of a task, reports the result and promotes it.
 pub fn train_champion(context: &Context, task: &Task, config: &TrainConfig) -> Result<RunResult> {
     let options = Options { promote: true, retry_for: RETRY_FOR };
-    run_and_report(context, task, options, |run_context| training::train::train(config, run_context))
+    run_and_report(context, task, options, |run_context| {
+        training::train::train(config, &RunDescription::default(), run_context)
+    })
 }
 
 /// Executes a run, reports the result and promotes it if asked to.
@@ -115,6 +146,7 @@ pub fn with_run_context<T>(
         task,
         database: &database,
         handle: &context.tokio,
+        program: PROGRAM,
         runtime: context.inference()?,
         home: &context.home,
         retry_for,

@@ -98,7 +98,8 @@ fn plan(context: &Context, arguments: &PlanArguments) -> Result<()> {
     } else {
         let config = arguments.settings.read()?;
         let task = context.task(arguments.settings.task.as_deref())?;
-        let create = |run_context: RunContext<'_>| training::train::create_run(&config, run_context);
+        let description = arguments.settings.description(context)?;
+        let create = |run_context: RunContext<'_>| training::train::create_run(&config, &description, run_context);
         let run = with_run_context(context, &task, retry_for, create)?;
         err!("run {run} started");
         (task, run)

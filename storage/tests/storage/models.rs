@@ -20,8 +20,10 @@ async fn register(models: &Models, content: u8) -> i64 {
 async fn registered_models_round_trip() {
     let (database, _) = database().await;
     let (models, runs) = (database.models(), database.runs());
-    let run_id =
-        runs.create(&NewRun { task: "price".to_owned(), label: None, seed: 1, config: json!({}) }).await.unwrap();
+    let run_id = runs
+        .create(&NewRun { task: "price".to_owned(), description: Default::default(), seed: 1, config: json!({}) })
+        .await
+        .unwrap();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
     let model = NewModel {
         task: "price".to_owned(),

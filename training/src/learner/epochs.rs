@@ -219,6 +219,7 @@ impl EpochLoop<'_, '_> {
         let rows = self.task.rows;
         (self.callbacks.step)(Step {
             epoch: state.epoch,
+            number: state.steps,
             rows: rows * (state.epoch as u64 - 1) + state.rows,
             max_rows: rows * self.task.max_epochs() as u64,
             loss: state.train_loss.value(),

@@ -62,6 +62,8 @@ pub struct EpochMetrics {
 pub struct Step {
     /// The epoch, starting at 1.
     pub epoch: usize,
+    /// The number of steps so far, over all epochs.
+    pub number: u64,
     /// The number of listings processed so far, over all epochs.
     pub rows: u64,
     /// The maximum number of listings to process.

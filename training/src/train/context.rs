@@ -73,6 +73,8 @@ pub struct RunContext<'a> {
     pub database: &'a Database,
     /// The async runtime of the database client.
     pub handle: &'a Handle,
+    /// The version of the program, with the git revision if it was built from a checkout.
+    pub program: &'a str,
     /// The ONNX runtime for the exported file.
     pub runtime: &'a Runtime,
     /// The folder for checkpoints and spools.

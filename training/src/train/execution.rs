@@ -9,7 +9,8 @@ use onnx_model::signature::RunSummary;
 use serde_json::json;
 use storage::{RunOutcome, retry_while_unavailable};
 
-use super::context::RunContext;
+use super::context::{Progress, RunContext};
+use super::recorder::Recorder;
 use super::run::TrainingRun;
 use crate::Error;
 use crate::checkpoint::RunFolder;
@@ -59,9 +60,16 @@ pub(super) fn execute_run<T>(
             let _ = runs.heartbeat(id).await;
         }
     });
-    let run = training_run(run, config, &folder, context);
-    // A panic counts as a failure, so that the run does not appear to be still running.
-    let result = catch_unwind(AssertUnwindSafe(|| work(run))).unwrap_or(Err(Error::ThreadStopped));
+    let recorder = Recorder::start(id, context);
+    let result = {
+        let report = |event: Progress| {
+            recorder.note(&event);
+            (context.report)(event);
+        };
+        let run = training_run(run, config, &folder, RunContext { report: &report, ..context });
+        // A panic counts as a failure, so that the run does not appear to be still running.
+        catch_unwind(AssertUnwindSafe(|| work(run))).unwrap_or(Err(Error::ThreadStopped))
+    };
     heartbeat.abort();
     let outcome = match &result {
         Ok(_) => RunOutcome::Completed,
@@ -71,6 +79,7 @@ pub(super) fn execute_run<T>(
     // If the database is unavailable, there is no second wait: without heartbeats the run counts as interrupted.
     let is_unavailable = matches!(result, Err(Error::Storage(storage::Error::UnavailableTooLong { .. })));
     let retry_for = if is_unavailable { Duration::ZERO } else { retry_for };
+    recorder.finish(&outcome, context, retry_for);
     let runs = database.runs();
     let finished = handle.block_on(async {
         tokio::select! {

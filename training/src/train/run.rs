@@ -1,5 +1,7 @@
 //! The stages of a run, up to the registered version.
 
+use std::time::Duration;
+
 use burn::prelude::*;
 use chrono::NaiveDate;
 use domain::SplitCounts;
@@ -9,7 +11,7 @@ use domain::identity::Split;
 use onnx_model::signature::RunSummary;
 use onnx_model::{Model, Signature};
 use serde_json::json;
-use storage::{Lease, NewModel, Snapshot, retry_while_unavailable};
+use storage::{Extent, Lease, NewModel, Snapshot, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
 use crate::Error;
@@ -22,6 +24,8 @@ use crate::level::{Level, OriginOutcomes, Trend};
 use crate::model::LevelEffect;
 use crate::stream::ListingStream;
 
+/// The time between attempts to record the listings of a run.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// The minimum number of listings to train on.
 const MIN_ROWS: u64 = 100;
 /// The shares of the newest dated listings that the backtest holds out, each from a cut day.
@@ -76,6 +80,7 @@ impl<'a> TrainingRun<'a> {
         };
         let snapshot = snapshot.for_task(task)?.with_retry_limit(retry_for);
         let extent = snapshot.extent();
+        self.record_extent(extent);
         let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop)?;
         let rows = count_rows(&mut stream)?;
         match manifest {
@@ -89,6 +94,25 @@ impl<'a> TrainingRun<'a> {
         self.config = self.config.clone().for_rows(rows.train);
         self.summary.config = json!(self.config);
         Ok(stream)
+    }
+
+    /// Records which listings those are, beside training. A failure is only logged.
+    fn record_extent(&self, extent: Extent) {
+        let RunContext { database, handle, .. } = self.context;
+        let (id, runs, listings) = (self.id, database.runs(), database.listings());
+        handle.spawn(async move {
+            loop {
+                let recorded = async { runs.set_data(id, &listings.data_up_to(extent.last_id()).await?).await };
+                match recorded.await {
+                    Ok(()) => return,
+                    Err(error) if error.is_unavailable() => tokio::time::sleep(RETRY_INTERVAL).await,
+                    Err(error) => {
+                        tracing::warn!("The listings of run {id} were not recorded: {error}.");
+                        return;
+                    }
+                }
+            }
+        });
     }
 
     /// Executes all stages and registers the version.

@@ -1,7 +1,7 @@
 //! The run of a trial: it ends with its validation loss, and registers no version.
 
 use serde_json::json;
-use storage::NewRun;
+use storage::{NewRun, RunDescription};
 
 use super::context::{Progress, RunContext};
 use super::execution::execute_run;
@@ -13,7 +13,7 @@ use crate::learner::FittedModel;
 /// A trial to train.
 pub(crate) struct TrialRun<'a> {
     /// What the run is called.
-    pub(crate) label: String,
+    pub(crate) name: String,
     /// The run of an earlier attempt.
     pub(crate) run: Option<i64>,
     /// The configuration, the listings and the date.
@@ -47,7 +47,11 @@ impl TrialRun<'_> {
             Some(id) => id,
             None => context.block_on(runs.create(&NewRun {
                 task: task.name.clone(),
-                label: Some(self.label.clone()),
+                description: RunDescription {
+                    name: Some(self.name.clone()),
+                    program: Some(context.program.to_owned()),
+                    ..RunDescription::default()
+                },
                 seed: config.seed,
                 config: json!(config),
             }))?,

@@ -29,10 +29,12 @@ pub(crate) struct SuggestionProblems;
 pub(crate) struct VersionProblems;
 /// The problems of the template.
 pub(crate) struct TemplateProblems;
-/// The problems of a list read from the database.
-pub(crate) struct ListProblems;
 /// The problems of a list of one task.
 pub(crate) struct TaskProblems;
+/// The problems of the list of runs.
+pub(crate) struct RunListProblems;
+/// The problems of the figures of a run.
+pub(crate) struct FigureProblems;
 /// The problems of the tasks, which are in memory.
 pub(crate) struct LookupProblems;
 /// The problems of the champion of a task.
@@ -115,9 +117,19 @@ impl IntoResponses for TemplateProblems {
     }
 }
 
-impl IntoResponses for ListProblems {
+impl IntoResponses for RunListProblems {
     fn responses() -> Responses {
-        describe(&[Problem::DatabaseAway], &[API])
+        let msg = "limit must be a number between 1 and 10000".to_owned();
+        describe(&[Problem::invalid(FieldError::in_query("limit", msg, "out_of_range")), Problem::DatabaseAway], &[API])
+    }
+}
+
+impl IntoResponses for FigureProblems {
+    fn responses() -> Responses {
+        let missing = Problem::NotFound { detail: "there is no run 7: see /v1/runs".to_owned() };
+        let msg = "points must be a number between 1 and 10000".to_owned();
+        let points = Problem::invalid(FieldError::in_query("points", msg, "out_of_range"));
+        describe(&[missing, points, Problem::DatabaseAway], &[API])
     }
 }
 
