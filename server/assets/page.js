@@ -71,7 +71,7 @@ export async function call(path, options = {}) {
   if (response.status === 401) {
     byId("key").hidden = false;
     // Whoever is typing goes on.
-    if (!byId("car").contains(document.activeElement)) {
+    if (!byId("car")?.contains(document.activeElement)) {
       byId("api-key").focus();
     }
   } else if (key) {

@@ -16,18 +16,36 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::problem::Problem;
 
-const INDEX: &str = include_str!("../assets/index.html");
-const STYLE: &str = include_str!("../assets/probeg.css");
+/// The pages by path. Pages of makes and models are that of the market, whose script reads the address.
+const PAGES: [(&str, &str); 5] = [
+    ("/", include_str!("../assets/index.html")),
+    ("/data", include_str!("../assets/data.html")),
+    ("/market", include_str!("../assets/market.html")),
+    ("/market/{make}", include_str!("../assets/market.html")),
+    ("/market/{make}/{model}", include_str!("../assets/market.html")),
+];
+/// The head of every page, with the links between them.
+const HEADER: &str = include_str!("../assets/header.html");
+/// Where a page has the header.
+const HEADER_PLACE: &str = "<!-- header -->\n";
+const STYLES: [(&str, &str); 2] = [
+    ("/assets/market.css", include_str!("../assets/market.css")),
+    ("/assets/probeg.css", include_str!("../assets/probeg.css")),
+];
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 12] = [
+const SCRIPTS: [(&str, &str); 16] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
+    ("/assets/data.js", include_str!("../assets/data.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
     ("/assets/combobox.js", include_str!("../assets/combobox.js")),
     ("/assets/follow.js", include_str!("../assets/follow.js")),
+    ("/assets/market.js", include_str!("../assets/market.js")),
     ("/assets/page.js", include_str!("../assets/page.js")),
     ("/assets/probeg.js", include_str!("../assets/probeg.js")),
+    ("/assets/site.js", include_str!("../assets/site.js")),
+    ("/assets/tasks.js", include_str!("../assets/tasks.js")),
     ("/assets/values.js", include_str!("../assets/values.js")),
     ("/assets/workbook.js", include_str!("../assets/workbook.js")),
     ("/assets/versions.js", include_str!("../assets/versions.js")),
@@ -60,9 +78,16 @@ pub(crate) fn routes(document: OpenApi) -> Router {
     let script = |content| text("text/javascript; charset=utf-8", content);
     let scripts =
         SCRIPTS.into_iter().fold(Router::new(), |router, (path, content)| router.route(path, script(content)));
-    let pages = scripts
-        .route("/", text("text/html; charset=utf-8", INDEX))
-        .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
+    let style = |content| text("text/css; charset=utf-8", content);
+    let styles = STYLES.into_iter().fold(scripts, |router, (path, content)| router.route(path, style(content)));
+    let html = |path, content| {
+        let page = with_header(path, content);
+        get(async move || ([(CONTENT_TYPE, "text/html; charset=utf-8")], page.clone()).into_response())
+    };
+    let pages = PAGES
+        .into_iter()
+        .fold(styles, |router, (path, content)| router.route(path, html(path, content)))
+        .route("/assets/report.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], report::style())))
         .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &COLUMNS)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
@@ -101,6 +126,13 @@ fn describe(column: Column) -> serde_json::Value {
         "min": bounds.map(|(min, _)| min), "max": bounds.map(|(_, max)| max),
         "label": { "ru": capitalized(ru), "en": capitalized(en) }, "unit": { "ru": ru_unit, "en": en_unit },
     })
+}
+
+/// A page with the header, in which its own link is marked.
+fn with_header(path: &str, page: &str) -> String {
+    let place = path.split("/{").next().unwrap_or(path);
+    let link = format!("<a href=\"{place}\"");
+    page.replace(HEADER_PLACE, &HEADER.replace(&link, &format!("{link} aria-current=\"page\"")))
 }
 
 fn file(content_type: &'static str, content: &'static str) -> Response {

@@ -8,5 +8,7 @@ pub(crate) mod jobs;
 mod loader;
 pub(crate) mod models;
 pub(crate) mod names;
+pub(crate) mod prices;
 pub(crate) mod reload;
+pub(crate) mod reports;
 pub(crate) mod template;
