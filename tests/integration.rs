@@ -32,6 +32,8 @@ mod market;
 mod model_file;
 #[path = "integration/operations.rs"]
 mod operations;
+#[path = "integration/pages.rs"]
+mod pages;
 #[path = "integration/parts.rs"]
 mod parts;
 #[path = "integration/references.rs"]

@@ -26,5 +26,5 @@ pub use line::Line;
 pub use text::{FormatNumber, Text};
 
 /// The style sheet of all plots. Its colours are variables that the page defines: `--ink`, `--soft`, `--accent` and
-/// `--mark`.
+/// `--mark`, and where they are not light, `--card`, `--line`, `--field` and `--bar`.
 pub const STYLE: &str = include_str!("plot.css");

@@ -16,7 +16,7 @@ use domain::column::Kind;
 use domain::{Column, Task};
 use serde::Serialize;
 use storage::Snapshot;
-use storage::profile::{MonthRows, Overview, Period, Repeats, SourceRows, Suspicion};
+use storage::profile::{MonthRows, Overview, Period, Repeats, Scope, SourceRows, Suspicion};
 
 use crate::error::Error;
 use crate::words::{Language, RU};
@@ -99,7 +99,10 @@ impl Figures {
         let repeats = snapshot.repeats().await?;
         let suspicions = snapshot.suspicions().await?;
         on_stage(Stage::Market);
-        let market = market::market_index(&snapshot.cell_levels(choose_period(&overview)).await?);
+        let market = market::market_index(
+            &snapshot.cell_levels(&Scope::default(), choose_period(&overview)).await?,
+            market::MIN_PERIOD_ROWS,
+        );
         Ok(Self {
             task: task.clone(),
             created_on: today,

@@ -26,7 +26,9 @@ use storage::Snapshot;
 pub use error::Error;
 use figures::Figures;
 pub use figures::Stage;
+pub use figures::market::{MarketIndex, MarketPoint, market_index};
 pub use findings::{Finding, Severity};
+pub use page::POLICY;
 pub use section::Section;
 pub use words::{Language, LocalizedText};
 
@@ -70,4 +72,10 @@ impl Report {
     pub fn page(&self) -> String {
         page::render(&self.figures, &self.findings)
     }
+}
+
+/// The style sheet of the report without that of a page of its own, for a page that shows the report among other things.
+#[must_use]
+pub fn style() -> String {
+    [plot::STYLE, page::STYLE].concat()
 }

@@ -21,7 +21,11 @@ use crate::findings::Finding;
 use crate::section::Section;
 use crate::words::{EN, LocalizedText, RU};
 
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+/// The content security policy of the page: it loads nothing.
+pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
+
+/// The style sheet of the report itself.
+pub(crate) const STYLE: &str = include_str!("page/report.css");
 
 /// The table of contents.
 const CONTENTS: [(Section, &str, &str); 11] = [
@@ -50,10 +54,10 @@ pub(crate) fn render(figures: &Figures, found: &[Finding]) -> String {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 link rel="icon" href="data:,";
                 title { "Probeg · " (title.ru) " / " (title.en) }
-                style { (PreEscaped(plot::STYLE)) (PreEscaped(include_str!("page/report.css"))) }
+                style { (PreEscaped(plot::STYLE)) (PreEscaped(include_str!("page/page.css"))) (PreEscaped(STYLE)) }
             }
             body {
-                header {
+                header.head {
                     div.languages role="group" aria-label="Язык / Language" {
                         button type="button" data-language="ru" { "Русский" }
                         button type="button" data-language="en" { "English" }
@@ -63,7 +67,7 @@ pub(crate) fn render(figures: &Figures, found: &[Finding]) -> String {
                     p.lead { (lead(figures)) }
                 }
                 (contents())
-                main { (sections(figures, found)) }
+                main.sections { (sections(figures, found)) }
                 script { (PreEscaped(include_str!("page/report.js"))) }
             }
         }
@@ -125,7 +129,7 @@ fn lead(figures: &Figures) -> LocalizedText {
 
 fn contents() -> Markup {
     html! {
-        nav {
+        nav.contents aria-label="Содержание / Contents" {
             @for (section, ru, en) in CONTENTS {
                 a href=(format!("#{}", section.id())) { (LocalizedText::new(ru, en)) }
             }

@@ -3,8 +3,8 @@ import { COLUMNS } from "./columns.js";
 import { day, exactly, money, month, number, percent, roundToTotal, shown, stepOf } from "./amounts.js";
 import { drawCurves, drawDistribution } from "./charts.js";
 import { focusField } from "./form.js";
-import { byId, element, message, nameOf, page, words } from "./page.js";
-import { capital, translated } from "./values.js";
+import { byId, element, inTask, message, nameOf, page, words } from "./page.js";
+import { capital, proper, translated } from "./values.js";
 import { assumedFields } from "./versions.js";
 
 // What is shown: the price, what explains it, or what says in the language of the page why there is none.
@@ -125,6 +125,7 @@ export function show(valuation) {
   showQuestions(valuation);
   showFactors(valuation);
   showSimilar(valuation);
+  showMarketLink(valuation.listing);
   byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
   drawCurves(byId("charts"), valuation);
 }
@@ -244,6 +245,15 @@ function showSimilar(valuation) {
 }
 
 /** A similar car: what it is, its price, the price adjusted to this car, and what differs. */
+/** Leads from a car to the prices of its model. */
+function showMarketLink(listing) {
+  const names = listing ? [listing.brand, listing.model].filter(Boolean) : [];
+  const link = () => element("a", {
+    href: inTask(`/market/${names.map(encodeURIComponent).join("/")}`), textContent: words().toMarket(titleOf(listing)),
+  });
+  byId("market").replaceChildren(...(names.length ? [link()] : []));
+}
+
 function cardOf(car, valuation) {
   const target = page.task ? page.task.target : "price";
   const fields = ["mileage", "engine_volume", "engine_power", "transmission", "drive", "region", "listing_date"];

@@ -102,7 +102,7 @@ export function drawCurves(container, valuation) {
   });
 }
 
-function lineChart(container, title, points, valuation) {
+export function lineChart(container, title, points, valuation) {
   const [first, last] = [points[0].x, points[points.length - 1].x];
   const [ticks, most] = ticksOf(Math.min(...points.map(({ low }) => low)), Math.max(...points.map(({ high }) => high)));
   const least = ticks[0];

@@ -1,4 +1,6 @@
 // The pages of runs: each is rendered by the server and fetched here with the API key, again while a run trains.
+import { WORDS } from "./words.js";
+
 const byId = (id) => document.getElementById(id);
 let language = localStorage.getItem("language") === "en" ? "en" : "ru";
 let timer = null;
@@ -82,6 +84,9 @@ function translate() {
   document.documentElement.lang = language;
   for (const place of document.querySelectorAll("[data-ru]")) {
     place.textContent = place.dataset[language];
+  }
+  for (const place of document.querySelectorAll("[data-word]")) {
+    place.textContent = WORDS[language][place.dataset.word];
   }
   byId("language").textContent = language === "ru" ? "English" : "Русский";
   byId("language").lang = language === "ru" ? "en" : "ru";

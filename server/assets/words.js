@@ -239,3 +239,47 @@ export const BULK = {
     unusedColumns: (names) => `Columns that were not used: ${names}.`, notAMapping: "This file has no kept choices of columns.",
   },
 };
+
+// The links between the pages, and the pages of the market and of the data.
+Object.assign(WORDS.ru, {
+  navValuation: "Оценка", navMany: "Список машин", navMarket: "Рынок", navData: "Данные", navRuns: "Обучение",
+  skipToContent: "К содержанию", tryAgain: "Попробовать ещё раз", loading: "Загружаем…", path: "Путь",
+  marketTitle: "Рынок подержанных машин", dataTitle: "Отчёт об объявлениях",
+  marketLead: (count, shown, first, last, median) =>
+    `${shown} ${plural(count, "объявление", "объявления", "объявлений")}${first ? `, ${first === last ? first : `${first} – ${last}`}` : ""} · медиана: ${median}`,
+  overTime: "Уровень цен", period: "Период с", level: "Уровень", median: "Медиана", listingCount: "Объявлений",
+  change: (first, last, times) => `${first} → ${last}: цены одинаковых машин изменились в ${times} раза.`,
+  levelMeans: "Сколько стоила бы раньше обычная машина последнего периода. Сравниваются машины одной марки, модели и возраста, поэтому состав объявлений на уровень не влияет.",
+  noDates: "У этих объявлений нет дат, поэтому цены по времени не показать.",
+  noLevel: "Слишком мало сравнимых объявлений за разное время, чтобы посчитать уровень цен.",
+  byAge: "Цена по возрасту", byAgeMeans: "По объявлениям последних двух лет: медиана и половина цен вокруг неё.", ageTitle: "Возраст",
+  age: (years) => (years === 0 ? "новая" : `${years} ${plural(years, "год", "года", "лет")}`),
+  makes: "Марки", models: "Модели", make: "Марка", modelTitle: "Модель",
+  recent: "Последние объявления", newer: "← Новее", older: "Старше →", pagesLabel: "Страницы объявлений",
+  pageOf: (at, all) => `Страница ${at} из ${all}`,
+  notListed: "Таких машин в объявлениях нет. Выберите другую на странице рынка.",
+  noListings: "Объявлений пока нет. Загрузите их командой probeg import.",
+  reportComing: "Сервер готовит отчёт: это занимает несколько секунд…",
+  toMarket: (name) => `Цены на ${name} по времени и возрасту`,
+});
+Object.assign(WORDS.en, {
+  navValuation: "Valuation", navMany: "Many cars", navMarket: "Market", navData: "Data", navRuns: "Runs",
+  skipToContent: "To the content", tryAgain: "Try again", loading: "Loading…", path: "Path",
+  marketTitle: "The market of used cars", dataTitle: "Listings data report",
+  marketLead: (count, shown, first, last, median) =>
+    `${shown} ${count === 1 ? "listing" : "listings"}${first ? `, ${first === last ? first : `${first} – ${last}`}` : ""} · median: ${median}`,
+  overTime: "Price level", period: "Period from", level: "Level", median: "Median", listingCount: "Listings",
+  change: (first, last, times) => `${first} → ${last}: the same cars cost ${times} times what they did.`,
+  levelMeans: "What the usual car of the last period would have cost before. Cars of the same make, model and age are compared, so the mix of listed cars does not matter.",
+  noDates: "These listings have no dates, so there are no prices over time.",
+  noLevel: "There are too few comparable listings of different times for a price level.",
+  byAge: "Price by age", byAgeMeans: "Of the listings of the last two years: the median, and the half of the prices around it.", ageTitle: "Age",
+  age: (years) => (years === 0 ? "new" : `${years} ${years === 1 ? "year" : "years"}`),
+  makes: "Makes", models: "Models", make: "Make", modelTitle: "Model",
+  recent: "Newest listings", newer: "← Newer", older: "Older →", pagesLabel: "Pages of listings",
+  pageOf: (at, all) => `Page ${at} of ${all}`,
+  notListed: "No such cars are listed. Choose others on the page of the market.",
+  noListings: "There are no listings yet. Import some with probeg import.",
+  reportComing: "The server is preparing the report, which takes a few seconds…",
+  toMarket: (name) => `Prices of ${name} over time and by age`,
+});

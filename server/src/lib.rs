@@ -5,6 +5,7 @@
 
 mod config;
 mod http;
+mod market;
 mod observability;
 mod operations;
 mod pages;

@@ -18,31 +18,52 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::http::problem::Problem;
 
-const INDEX: &str = include_str!("../assets/index.html");
-const BULK: &str = include_str!("../assets/bulk.html");
-const BULK_STYLE: &str = include_str!("../assets/bulk.css");
-const STYLE: &str = include_str!("../assets/probeg.css");
+/// The pages by path. Pages of makes and models are that of the market, and those of runs have one shell: their scripts read the
+/// address.
+const PAGES: [(&str, &str); 9] = [
+    ("/", include_str!("../assets/index.html")),
+    ("/bulk", include_str!("../assets/bulk.html")),
+    ("/data", include_str!("../assets/data.html")),
+    ("/market", include_str!("../assets/market.html")),
+    ("/market/{make}", include_str!("../assets/market.html")),
+    ("/market/{make}/{model}", include_str!("../assets/market.html")),
+    ("/experiments", include_str!("../assets/experiments.html")),
+    ("/experiments/compare", include_str!("../assets/experiments.html")),
+    ("/experiments/{id}", include_str!("../assets/experiments.html")),
+];
+/// The head of every page, with the links between them.
+const HEADER: &str = include_str!("../assets/header.html");
+/// Where a page has the header.
+const HEADER_PLACE: &str = "<!-- header -->\n";
+const STYLES: [(&str, &str); 5] = [
+    ("/assets/bulk.css", include_str!("../assets/bulk.css")),
+    ("/assets/experiments.css", include_str!("../assets/experiments.css")),
+    ("/assets/market.css", include_str!("../assets/market.css")),
+    ("/assets/plot.css", plot::STYLE),
+    ("/assets/probeg.css", include_str!("../assets/probeg.css")),
+];
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 16] = [
+const SCRIPTS: [(&str, &str); 19] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/bulk.js", include_str!("../assets/bulk.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
+    ("/assets/data.js", include_str!("../assets/data.js")),
     ("/assets/experiments.js", include_str!("../assets/experiments.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
     ("/assets/combobox.js", include_str!("../assets/combobox.js")),
     ("/assets/follow.js", include_str!("../assets/follow.js")),
+    ("/assets/market.js", include_str!("../assets/market.js")),
     ("/assets/page.js", include_str!("../assets/page.js")),
     ("/assets/portfolio.js", include_str!("../assets/portfolio.js")),
     ("/assets/probeg.js", include_str!("../assets/probeg.js")),
+    ("/assets/site.js", include_str!("../assets/site.js")),
     ("/assets/tasks.js", include_str!("../assets/tasks.js")),
     ("/assets/values.js", include_str!("../assets/values.js")),
     ("/assets/workbook.js", include_str!("../assets/workbook.js")),
     ("/assets/versions.js", include_str!("../assets/versions.js")),
     ("/assets/words.js", include_str!("../assets/words.js")),
 ];
-const EXPERIMENTS: &str = include_str!("../assets/experiments.html");
-const EXPERIMENTS_STYLE: &str = include_str!("../assets/experiments.css");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// The module with the fields of the form.
@@ -74,16 +95,16 @@ pub(crate) fn routes(document: OpenApi) -> Router {
     let script = |content| text("text/javascript; charset=utf-8", content);
     let scripts =
         SCRIPTS.into_iter().fold(Router::new(), |router, (path, content)| router.route(path, script(content)));
-    let scripts = experiments::PATHS
+    let style = |content| text("text/css; charset=utf-8", content);
+    let styles = STYLES.into_iter().fold(scripts, |router, (path, content)| router.route(path, style(content)));
+    let html = |path, content| {
+        let page = with_header(path, content);
+        get(async move || ([(CONTENT_TYPE, "text/html; charset=utf-8")], page.clone()).into_response())
+    };
+    let pages = PAGES
         .into_iter()
-        .fold(scripts, |router, path| router.route(path, text("text/html; charset=utf-8", EXPERIMENTS)));
-    let pages = scripts
-        .route("/assets/experiments.css", text("text/css; charset=utf-8", EXPERIMENTS_STYLE))
-        .route("/assets/plot.css", text("text/css; charset=utf-8", plot::STYLE))
-        .route("/", text("text/html; charset=utf-8", INDEX))
-        .route("/bulk", text("text/html; charset=utf-8", BULK))
-        .route("/assets/bulk.css", text("text/css; charset=utf-8", BULK_STYLE))
-        .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
+        .fold(styles, |router, (path, content)| router.route(path, html(path, content)))
+        .route("/assets/report.css", get(async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], report::style())))
         .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &COLUMNS)))
         .route("/assets/messages.js", get(async || file("text/javascript; charset=utf-8", &MESSAGES)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
@@ -123,6 +144,17 @@ fn describe(column: Column) -> serde_json::Value {
         "min": bounds.map(|(min, _)| min), "max": bounds.map(|(_, max)| max),
         "label": { "ru": capitalized(ru), "en": capitalized(en) }, "unit": { "ru": ru_unit, "en": en_unit },
     })
+}
+
+/// A page with the header, in which its own link is marked.
+fn with_header(path: &str, page: &str) -> String {
+    // Pages below another one are marked by its link.
+    let place = match path.find('/').and_then(|start| path[start + 1..].find('/').map(|end| start + 1 + end)) {
+        Some(end) => &path[..end],
+        None => path,
+    };
+    let link = format!("<a href=\"{place}\"");
+    page.replace(HEADER_PLACE, &HEADER.replace(&link, &format!("{link} aria-current=\"page\"")))
 }
 
 fn file(content_type: &'static str, content: &'static str) -> Response {

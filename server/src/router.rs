@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use crate::http::gate::{Access, Gate, admit};
 use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::request_log::{RequestLog, handle_panic, log_request};
+use crate::market::{prices, report};
 use crate::operations::{exposition, health};
 use crate::pages;
 use crate::registry::{models, runs, tasks};
@@ -36,6 +37,7 @@ use crate::valuations::{batch, check, jobs, listing, one, predecessor, suggestio
     servers((url = "/", description = "This server")),
     tags(
         (name = "valuations", description = "What a car is worth"),
+        (name = "market", description = "What the listings say about prices, without a car to value"),
         (name = "models", description = "The model registry; changes require the admin token"),
         (name = "runs", description = "The runs of training"),
         (name = "predecessor", description = "The paths of the service that Probeg replaces"),
@@ -63,6 +65,8 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(vocabulary::get_vocabulary))
         .routes(routes!(suggestions::get_suggestions))
         .routes(routes!(versions::get_versions))
+        .routes(routes!(prices::get_market))
+        .routes(routes!(report::get_report))
         .routes(routes!(tasks::list_tasks))
         .routes(routes!(models::list_models))
         .routes(routes!(models::get_model))

@@ -9,5 +9,7 @@ mod loader;
 pub(crate) mod models;
 pub(crate) mod names;
 pub(crate) mod portfolio;
+pub(crate) mod prices;
 pub(crate) mod reload;
+pub(crate) mod reports;
 pub(crate) mod template;

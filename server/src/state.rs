@@ -19,7 +19,9 @@ use crate::observability::metrics::Metrics;
 use crate::serving::engine::Engine;
 use crate::serving::jobs::Jobs;
 use crate::serving::models::Served;
+use crate::serving::prices::Prices;
 use crate::serving::reload::Reloader;
+use crate::serving::reports::Reports;
 use crate::serving::template::Templates;
 
 /// The state of the server; clones share it.
@@ -36,6 +38,8 @@ struct Shared {
     buffers: Arc<Buffers>,
     jobs: Jobs,
     templates: Templates,
+    prices: Prices,
+    reports: Reports,
     shutdown: Arc<Shutdown>,
     /// The database by market, each with connections of its own.
     markets: Mutex<BTreeMap<String, Database>>,
@@ -63,6 +67,8 @@ impl State {
             buffers: Arc::new(Buffers::new(&config)),
             jobs: Jobs::default(),
             templates: Templates::default(),
+            prices: Prices::default(),
+            reports: Reports::default(),
             markets: Mutex::default(),
             shutdown: Arc::default(),
             config,
@@ -136,6 +142,14 @@ impl State {
 
     pub(crate) fn templates(&self) -> &Templates {
         &self.shared.templates
+    }
+
+    pub(crate) fn prices(&self) -> &Prices {
+        &self.shared.prices
+    }
+
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.shared.reports
     }
 
     pub(crate) fn shutdown(&self) -> &Arc<Shutdown> {

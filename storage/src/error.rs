@@ -174,6 +174,12 @@ impl Error {
         }
     }
 
+    /// Whether a statement took longer than its limit.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(error)) if error.code().as_deref() == Some("57014"))
+    }
+
     /// The database did not respond in time.
     pub(crate) fn no_response(limit: std::time::Duration) -> Self {
         let cause = std::io::Error::new(

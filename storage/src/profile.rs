@@ -6,6 +6,7 @@
 mod columns;
 mod market;
 mod repeats;
+mod scope;
 mod suspicions;
 
 use chrono::NaiveDate;
@@ -16,6 +17,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 pub use columns::{NumberCount, NumberProfile, QUANTILE_LEVELS, TextProfile, Value};
 pub use market::{CellLevel, Period};
 pub use repeats::Repeats;
+pub use scope::{AgePrices, NamedPrices, PeriodPrices, RecentListing, Scope, ScopeOverview};
 pub use suspicions::{Check, Suspicion};
 
 use crate::chunk::ListingChunk;

@@ -272,8 +272,8 @@ fn read_candidates(rows: &[PgRow]) -> sqlx::Result<Vec<Candidate>> {
     rows.iter().map(candidate).collect()
 }
 
-/// Reads a row that starts with [`Search::columns`].
-fn read_listing(row: &PgRow) -> sqlx::Result<Listing> {
+/// Reads a row that starts with the columns of a listing.
+pub(crate) fn read_listing(row: &PgRow) -> sqlx::Result<Listing> {
     let mut listing = Listing::default();
     for column in Column::descriptive() {
         let index = *column as usize;

@@ -75,6 +75,12 @@ call("models", "rollback_model", client=admin)
 call("models", "promote_model", client=admin, body=Promotion(version=version))
 assert len(call("models", "list_changes").parsed) >= 3
 
+market = call("market", "get_market", brand="kia").parsed
+assert market.listings > 0 and market.recent and market.names, market
+while (report := call("market", "get_report")).status_code == 202:
+    time.sleep(0.05)
+assert report.content.startswith(b"<!DOCTYPE html>")
+
 run = call("runs", "list_runs").parsed[0].id
 call("runs", "get_run", run)
 assert call("runs", "get_run_metrics", run).parsed is not None

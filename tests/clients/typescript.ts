@@ -76,6 +76,10 @@ await ok("rollback_model", admin.POST("/v1/models/rollback"));
 await ok("promote_model", admin.PUT("/v1/models/champion", { body: { version } }));
 await ok("list_changes", client.GET("/v1/models/history"));
 
+const market = await ok("get_market", client.GET("/v1/market", { params: { query: { brand: "kia" } } }));
+assert(market.listings > 0 && market.recent.length > 0, JSON.stringify(market));
+await ok("get_report", client.GET("/v1/report", { parseAs: "text" }));
+
 const [run] = await ok("list_runs", client.GET("/v1/runs"));
 assert(run);
 const one = { params: { path: { id: run.id } } };

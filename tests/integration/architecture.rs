@@ -53,7 +53,10 @@ fn workspace_dependencies_are_as_documented() {
     assert_eq!(workspace_dependencies("onnx-model"), set(&["domain"]));
     assert_eq!(workspace_dependencies("plot"), set(&[]));
     assert_eq!(workspace_dependencies("report"), set(&["domain", "files", "plot", "storage"]));
-    assert_eq!(workspace_dependencies("server"), set(&["domain", "files", "onnx-model", "plot", "storage", "tables"]));
+    assert_eq!(
+        workspace_dependencies("server"),
+        set(&["domain", "files", "onnx-model", "plot", "report", "storage", "tables"])
+    );
     assert_eq!(
         workspace_dependencies("training"),
         set(&["domain", "files", "onnx-export", "onnx-model", "storage", "tables"])

@@ -15,14 +15,14 @@ use crate::market::{Home, Server, block_on, server};
 use crate::tasks;
 
 /// A chromedriver process.
-struct Driver {
+pub struct Driver {
     process: Child,
     port: u16,
     profile: TempDir,
 }
 
 impl Driver {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -33,7 +33,7 @@ impl Driver {
         Self { process, port, profile: TempDir::new().unwrap() }
     }
 
-    async fn open_browser(&self) -> Client {
+    pub async fn open_browser(&self) -> Client {
         let mut arguments = vec![format!("--user-data-dir={}", self.profile.path().display())];
         arguments.extend(
             [
@@ -52,7 +52,7 @@ impl Driver {
         );
         let capabilities = json!({
             "goog:chromeOptions": { "args": arguments },
-            "goog:loggingPrefs": { "performance": "ALL" },
+            "goog:loggingPrefs": { "performance": "ALL", "browser": "ALL" },
         });
         let serde_json::Value::Object(capabilities) = capabilities else { unreachable!() };
         for _ in 0..100 {
@@ -68,12 +68,29 @@ impl Driver {
     }
 
     /// Sets the size of the window as a device has it: headless windows are at least 500 pixels wide.
-    async fn set_viewport(&self, browser: &Client, width: u32, height: u32) {
-        let session = browser.session_id().await.unwrap().unwrap();
+    pub async fn set_viewport(&self, browser: &Client, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
-        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
-        let url = format!("http://127.0.0.1:{}/session/{session}/goog/cdp/execute", self.port);
-        reqwest::Client::new().post(url).json(&command).send().await.unwrap().error_for_status().unwrap();
+        self.command(browser, "Emulation.setDeviceMetricsOverride", metrics).await;
+    }
+
+    /// The result of a command of the DevTools protocol.
+    pub async fn command(&self, browser: &Client, name: &str, parameters: serde_json::Value) -> serde_json::Value {
+        self.post(browser, "goog/cdp/execute", json!({ "cmd": name, "params": parameters })).await
+    }
+
+    /// The errors in the console of the browser.
+    pub async fn console_errors(&self, browser: &Client) -> Vec<String> {
+        let entries = self.post(browser, "se/log", json!({ "type": "browser" })).await;
+        let severe = entries.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE");
+        severe.map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Sends a command of chromedriver.
+    async fn post(&self, browser: &Client, path: &str, body: serde_json::Value) -> serde_json::Value {
+        let session = browser.session_id().await.unwrap().unwrap();
+        let url = format!("http://127.0.0.1:{}/session/{session}/{path}", self.port);
+        let response = reqwest::Client::new().post(url).json(&body).send().await.unwrap().error_for_status().unwrap();
+        response.json::<serde_json::Value>().await.unwrap()["value"].take()
     }
 }
 
@@ -85,7 +102,7 @@ impl Drop for Driver {
 }
 
 /// Waits until a script returns a value other than null, false and the empty string.
-async fn wait_for(browser: &Client, script: &str) -> serde_json::Value {
+pub async fn wait_for(browser: &Client, script: &str) -> serde_json::Value {
     for _ in 0..150 {
         let value = browser.execute(script, Vec::new()).await.unwrap();
         if !(value.is_null() || value == json!(false) || value == json!("")) {
@@ -97,7 +114,7 @@ async fn wait_for(browser: &Client, script: &str) -> serde_json::Value {
 }
 
 /// Asserts that the page has only loaded resources from the server.
-async fn assert_no_external_requests(browser: &Client, address: &str) {
+pub async fn assert_no_external_requests(browser: &Client, address: &str) {
     let script = "return performance.getEntriesByType('resource').map(entry => entry.name)";
     let loaded = browser.execute(script, Vec::new()).await.unwrap();
     for url in loaded.as_array().unwrap() {

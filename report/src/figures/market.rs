@@ -12,24 +12,24 @@ use storage::profile::CellLevel;
 
 /// The market index.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct MarketIndex {
+pub struct MarketIndex {
     /// The periods in order; the first has level 1.
-    pub(crate) points: Vec<MarketPoint>,
+    pub points: Vec<MarketPoint>,
     /// Number of cells compared.
-    pub(crate) cells: usize,
+    pub cells: usize,
     /// Number of listings in these cells.
-    pub(crate) rows: i64,
+    pub rows: i64,
 }
 
 /// The index of a period.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct MarketPoint {
+pub struct MarketPoint {
     /// First day of the period.
-    pub(crate) period: NaiveDate,
+    pub period: NaiveDate,
     /// Number of listings compared.
-    pub(crate) rows: i64,
+    pub rows: i64,
     /// Price level relative to the first period.
-    pub(crate) level: f64,
+    pub level: f64,
 }
 
 impl MarketIndex {
@@ -40,13 +40,14 @@ impl MarketIndex {
 }
 
 /// Minimum number of comparable listings per period.
-const MIN_PERIOD_ROWS: i64 = 30;
+pub(crate) const MIN_PERIOD_ROWS: i64 = 30;
 const MAX_ITERATIONS: usize = 500;
 const TOLERANCE: f64 = 1e-7;
 
-/// Computes the index; `None` where no two periods can be compared.
-pub(crate) fn market_index(levels: &[CellLevel]) -> Option<MarketIndex> {
-    let levels = connected_levels(levels)?;
+/// Computes the index of the periods with at least `min_rows` comparable listings; `None` where no two periods can be compared.
+#[must_use]
+pub fn market_index(levels: &[CellLevel], min_rows: i64) -> Option<MarketIndex> {
+    let levels = connected_levels(levels, min_rows)?;
     let mut periods: BTreeMap<NaiveDate, f64> = levels.iter().map(|level| (level.period, 0.0)).collect();
     for _ in 0..MAX_ITERATIONS {
         let cells = weighted_means(&levels, |level| level.cell, |level| level.level - periods[&level.period]);
@@ -91,12 +92,12 @@ fn weighted_means<K: Ord + Copy>(
 
 /// The largest connected component of the periods with enough listings, where periods are connected if they share a
 /// cell.
-fn connected_levels(levels: &[CellLevel]) -> Option<Vec<&CellLevel>> {
+fn connected_levels(levels: &[CellLevel], min_rows: i64) -> Option<Vec<&CellLevel>> {
     let mut rows: BTreeMap<NaiveDate, i64> = BTreeMap::new();
     for level in levels {
         *rows.entry(level.period).or_default() += level.rows;
     }
-    let mut kept: Vec<&CellLevel> = levels.iter().filter(|level| rows[&level.period] >= MIN_PERIOD_ROWS).collect();
+    let mut kept: Vec<&CellLevel> = levels.iter().filter(|level| rows[&level.period] >= min_rows).collect();
     // The first period of the component that each period or cell belongs to.
     let mut of_period: BTreeMap<NaiveDate, NaiveDate> = kept.iter().map(|level| (level.period, level.period)).collect();
     loop {
@@ -145,7 +146,7 @@ mod tests {
             level(2, 2022, 40, 1500.0),
             level(2, 2024, 90, 2000.0),
         ];
-        let index = market_index(&levels).unwrap();
+        let index = market_index(&levels, MIN_PERIOD_ROWS).unwrap();
         let levels: Vec<f64> = index.points.iter().map(|point| (point.level * 1000.0).round() / 1000.0).collect();
         assert_eq!(levels, [1.0, 1.5, 2.0]);
         assert_eq!((index.cells, index.rows), (2, 260));
@@ -161,10 +162,10 @@ mod tests {
             level(2, 2023, 40, 90.0),
             level(1, 2024, 3, 900.0),
         ];
-        let index = market_index(&levels).unwrap();
+        let index = market_index(&levels, MIN_PERIOD_ROWS).unwrap();
         assert_eq!(index.points.len(), 2);
         assert!((index.total_change() - 1.1).abs() < 1e-4);
-        assert!(market_index(&[]).is_none());
-        assert!(market_index(&levels[..1]).is_none());
+        assert!(market_index(&[], MIN_PERIOD_ROWS).is_none());
+        assert!(market_index(&levels[..1], MIN_PERIOD_ROWS).is_none());
     }
 }

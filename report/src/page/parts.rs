@@ -89,7 +89,9 @@ pub(super) fn bars(bars: &[Bar]) -> Markup {
 fn track(width: f64) -> Markup {
     html! {
         @if width > 0.0 {
-            span.track { i style=(format!("width:{width:.1}%")) {} }
+            svg.track viewBox="0 0 100 1" preserveAspectRatio="none" aria-hidden="true" {
+                rect.length width=(format!("{width:.1}")) height="1" {}
+            }
         } @else {
             span.bare {}
         }
@@ -108,7 +110,7 @@ pub(super) type HeatRow = (LocalizedText, Vec<Cell>);
 /// A heat map with labelled cells and vertical column headings.
 pub(super) fn heat_map(heads: &[LocalizedText], rows: &[HeatRow]) -> Markup {
     html! {
-        div.wide {
+        div.wide tabindex="0" role="group" aria-label="Таблица / Table" {
             table.heat {
                 thead { tr { td {} @for head in heads { th scope="col" { span { (head) } } } } }
                 tbody {
@@ -121,17 +123,19 @@ pub(super) fn heat_map(heads: &[LocalizedText], rows: &[HeatRow]) -> Markup {
     }
 }
 
+/// The number of shades of a color in the style sheet.
+const SHADES: f64 = 10.0;
+
 fn heat_cell(cell: &Cell) -> Markup {
-    let hue = if cell.intensity < 0.0 { "33, 113, 181" } else { "200, 80, 30" };
-    let strength = cell.intensity.abs().clamp(0.0, 1.0);
-    // White text on a dark background.
-    let ink = if strength > 0.72 { ";color:#fff" } else { "" };
-    html! { td style=(format!("background:rgba({hue}, {strength:.2}){ink}")) { (cell.label) } }
+    let sign = if cell.intensity < 0.0 { "below" } else { "above" };
+    // The style sheet has the shades: a page with a strict policy allows no styles of elements.
+    let shade = (cell.intensity.abs().clamp(0.0, 1.0) * SHADES).round();
+    html! { td class=(format!("{sign} shade-{shade}")) { (cell.label) } }
 }
 
 pub(super) fn table(class: &str, heads: &[LocalizedText], rows: &[Vec<Markup>]) -> Markup {
     html! {
-        div.wide {
+        div.wide tabindex="0" role="group" aria-label="Таблица / Table" {
             table class=(class) {
                 thead { tr { @for head in heads { th scope="col" { (head) } } } }
                 tbody { @for cells in rows { tr { @for cell in cells { td { (cell) } } } } }

@@ -9,9 +9,6 @@ use axum::routing::get;
 
 use crate::state::State;
 
-/// The paths of the pages, which all have the same shell.
-pub(crate) const PATHS: [&str; 3] = ["/experiments", "/experiments/compare", "/experiments/{id}"];
-
 /// The content of the pages.
 pub(crate) fn fragments() -> Router<State> {
     Router::new()

@@ -40,10 +40,12 @@ fn the_paths_are_complete() {
             "get /health/live",
             "get /health/ready",
             "get /metrics",
+            "get /v1/market",
             "get /v1/models",
             "get /v1/models/champion",
             "get /v1/models/history",
             "get /v1/models/{version}",
+            "get /v1/report",
             "get /v1/runs",
             "get /v1/runs/{id}",
             "get /v1/runs/{id}/figures",
@@ -124,4 +126,38 @@ async fn the_viewer_and_the_document_are_served_from_the_binary() {
     let settings = get(&service, "/docs/swagger-initializer.js").await;
     let settings = String::from_utf8(settings.body).unwrap();
     assert!(settings.contains("\"validatorUrl\": \"none\"") && settings.contains("/openapi.json"), "{settings}");
+}
+
+#[tokio::test]
+async fn every_page_links_to_the_others_and_marks_its_own_link() {
+    let service = service();
+    for (path, own) in [
+        ("/", "/"),
+        ("/market", "/market"),
+        ("/market/kia", "/market"),
+        ("/market/kia/rio", "/market"),
+        ("/data", "/data"),
+    ] {
+        let page = get(&service, path).await;
+        let policy = page.header("content-security-policy").to_owned();
+        assert!(policy.contains("script-src 'self'") && !policy.contains("unsafe"), "{path}: {policy}");
+        let page = String::from_utf8(page.body).unwrap();
+        assert!(!page.contains("<!-- header -->"), "{path}");
+        for link in ["/", "/market", "/data", "/docs"] {
+            let (plain, marked) =
+                (format!("<a href=\"{link}\" data"), format!("<a href=\"{link}\" aria-current=\"page\""));
+            assert_eq!((page.contains(&plain), page.contains(&marked)), (link != own, link == own), "{path}: {link}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_market_and_the_report_need_the_database() {
+    let service = service();
+    for path in ["/v1/market", "/v1/market?brand=kia&model=rio", "/v1/report"] {
+        assert_eq!(get(&service, path).await.problem(), (503, "database-away".to_owned()), "{path}");
+    }
+    for path in ["/v1/market?model=rio", "/v1/market?page=0", "/v1/market?brand=", "/v1/report?brand=kia"] {
+        assert_eq!(get(&service, path).await.problem(), (422, "invalid-fields".to_owned()), "{path}");
+    }
 }

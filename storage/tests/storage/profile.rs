@@ -1,7 +1,7 @@
 //! Figures of the data report, on a few rows.
 
 use domain::{Cell, Column, Listing, Market, PricedListing, Targets};
-use storage::profile::{Check, Period, Sample};
+use storage::profile::{Check, NamedPrices, Period, Sample, Scope};
 use storage::{Database, Import, Snapshot};
 
 use crate::sandbox::{database, day};
@@ -138,16 +138,16 @@ async fn duplicates_and_contradictions_are_found() {
 async fn only_cells_in_several_periods_are_compared() {
     let (database, pool) = database().await;
     let mut snapshot = snapshot(&database, &five_cars()).await;
-    assert!(snapshot.cell_levels(Period::Month).await.unwrap().is_empty());
+    assert!(snapshot.cell_levels(&Scope::default(), Period::Month).await.unwrap().is_empty());
     sqlx::query("UPDATE listings SET listing_date = '2026-07-05' WHERE price = 600000").execute(&pool).await.unwrap();
     let mut snapshot = Snapshot::begin(&database).await.unwrap();
     for period in [Period::Month, Period::Quarter] {
-        let levels = snapshot.cell_levels(period).await.unwrap();
+        let levels = snapshot.cell_levels(&Scope::default(), period).await.unwrap();
         assert_eq!(levels.len(), 2);
         assert_eq!(levels[0].cell, levels[1].cell);
         assert!((levels[0].level - levels[1].level - 1.5_f64.ln()).abs() < 1e-9);
     }
-    assert!(snapshot.cell_levels(Period::Year).await.unwrap().is_empty());
+    assert!(snapshot.cell_levels(&Scope::default(), Period::Year).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -174,4 +174,41 @@ async fn an_empty_table_has_empty_figures() {
     assert!(snapshot.sample(5).await.unwrap().listings.is_empty());
     assert_eq!(snapshot.repeats().await.unwrap().most, 0);
     assert!(snapshot.suspicions().await.unwrap().iter().all(|suspicion| suspicion.rows == 0));
+}
+
+#[tokio::test]
+async fn prices_of_a_market_a_make_and_a_model() {
+    let (database, _) = database().await;
+    let mut snapshot = snapshot(&database, &five_cars()).await;
+    snapshot.limit_statements(10_000).await.unwrap();
+    let named = |brand: Option<&str>, model: Option<&str>| Scope {
+        brand: brand.map(str::to_owned),
+        model: model.map(str::to_owned),
+    };
+    let (market, make, model) = (named(None, None), named(Some("kia"), None), named(Some("kia"), Some("rio")));
+    let rows = async |snapshot: &mut Snapshot, scope: &Scope| snapshot.scope_overview(scope).await.unwrap().rows;
+    assert_eq!(rows(&mut snapshot, &market).await, 4, "an exact repetition counts once");
+    assert_eq!(rows(&mut snapshot, &model).await, 3);
+    assert_eq!(rows(&mut snapshot, &named(Some("lada"), None)).await, 0);
+
+    let overview = snapshot.scope_overview(&model).await.unwrap();
+    assert_eq!((overview.first_day, overview.last_day, overview.months), (Some(day(1)), Some(day(11)), 1));
+    assert_eq!(overview.median_price, Some(600_000.0));
+    let names = |names: Vec<NamedPrices>| names.into_iter().map(|named| (named.name, named.rows)).collect::<Vec<_>>();
+    assert_eq!(names(snapshot.scope_names(&market, 9).await.unwrap()), [("kia".to_owned(), 4)]);
+    assert_eq!(names(snapshot.scope_names(&make, 9).await.unwrap()), [("rio".to_owned(), 3), ("soul".to_owned(), 1)]);
+    assert!(snapshot.scope_names(&model, 9).await.unwrap().is_empty());
+
+    let ages = snapshot.scope_ages(&model, day(11)).await.unwrap();
+    let ages: Vec<_> = ages.iter().map(|age| (age.rows, age.median_price)).collect();
+    assert_eq!(ages, [(2, 750_000.0), (1, 100_000.0)]);
+    let periods = snapshot.scope_periods(&make, Period::Month).await.unwrap();
+    assert_eq!((periods.len(), periods[0].rows, periods[0].period), (1, 3, day(1)), "without those of no date");
+
+    let prices = async |snapshot: &mut Snapshot, offset: i64| {
+        let recent = snapshot.recent_listings(&make, offset, 2).await.unwrap();
+        recent.iter().map(|recent| recent.price).collect::<Vec<_>>()
+    };
+    assert_eq!(prices(&mut snapshot, 0).await, [600_000.0, 100_000.0]);
+    assert_eq!(prices(&mut snapshot, 2).await, [900_000.0, 2_000_000.0], "those without a date come last");
 }

@@ -9,9 +9,7 @@ use calamine::{Data, Reader, Xlsx};
 use chrono::NaiveDate;
 use domain::{Column, Listing, Valuation, Warning};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use tables::{
-    Limits, Options, Rejection, Source, Stripe, ValueError, ValuedCounts, Valuer, value_stripe, value_table,
-};
+use tables::{Limits, Options, Rejection, Source, Stripe, ValueError, ValuedCounts, Valuer, value_stripe, value_table};
 
 use crate::fixtures::{read_sheet, row, today, with_part, workbook};
 

@@ -27,6 +27,10 @@ pub(crate) struct VocabularyProblems;
 pub(crate) struct SuggestionProblems;
 /// The problems of versions.
 pub(crate) struct VersionProblems;
+/// The problems of the prices of a market.
+pub(crate) struct MarketProblems;
+/// The problems of the data report.
+pub(crate) struct ReportProblems;
 /// The problems of the template.
 pub(crate) struct TemplateProblems;
 /// The problems of a list of one task.
@@ -108,6 +112,25 @@ impl IntoResponses for VersionProblems {
     fn responses() -> Responses {
         let msg = "model is required and is missing".to_owned();
         describe(&[Problem::invalid(FieldError::in_query("model", msg, "missing"))], &[API, &[Problem::NoModel]])
+    }
+}
+
+impl IntoResponses for MarketProblems {
+    fn responses() -> Responses {
+        let missing = Problem::NotFound { detail: "there are no listings of kai; see /v1/market".to_owned() };
+        let page = "page must be a whole number from 1 to 50 (got \"0\")".to_owned();
+        let page = Problem::invalid(FieldError::in_query("page", page, "out_of_range"));
+        describe(&[missing, page, Problem::DatabaseAway], &[API, &[Problem::NoModel]])
+    }
+}
+
+impl IntoResponses for ReportProblems {
+    fn responses() -> Responses {
+        let missing = "there are no listings to explore: import some with `probeg import FILE`".to_owned();
+        describe(
+            &[Problem::NotFound { detail: missing }, unknown_task(), Problem::DatabaseAway],
+            &[API, &[Problem::NoModel]],
+        )
     }
 }
 
