@@ -64,11 +64,12 @@ const FILLERS: [&str; 25] = [
 pub fn plain_header(folded: &str) -> String {
     let is_filler = |word: &str| FILLERS.contains(&word.trim_matches(|c: char| !c.is_alphanumeric()));
     let kept = folded.split(' ').filter(|word| !is_filler(word)).flat_map(|word| {
-        word.split(|c: char| !c.is_alphanumeric() && !matches!(c, '₽' | '$' | '€' | '£'))
+        word.split(|c: char| !c.is_alphanumeric() && !matches!(c, '₽' | '$' | '€' | '£' | '№' | '#'))
             .filter(|part| !part.is_empty())
     });
     let kept: Vec<&str> = kept.filter(|word| !FILLERS.contains(word)).collect();
-    let is_number = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    // At its start it is the number of the column; at its end, the column has numbers: "Кузов №" is no type of body.
+    let is_number = |word: &&&str| word.chars().all(|c| c.is_ascii_digit() || matches!(c, '№' | '#'));
     let numbers = if kept.len() > 1 { kept.iter().take_while(is_number).count() } else { 0 };
     kept[numbers..].join(" ")
 }
@@ -94,7 +95,9 @@ mod tests {
             ("Цена, ₽:", "цена ₽"),
             ("Марка ТС", "марка"),
             ("Make of the car", "make"),
-            ("№", ""),
+            ("№", "№"),
+            ("№ 3 Год", "год"),
+            ("Кузов №", "кузов №"),
             ("Автомобиль", ""),
             ("2018", "2018"),
         ] {

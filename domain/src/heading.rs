@@ -4,6 +4,7 @@ use crate::cell::is_unit;
 use crate::column::Column;
 use crate::fold::{fold_header, plain_header};
 use crate::market::Market;
+use crate::vocabulary::nearest;
 
 /// What a header of a table means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,9 @@ pub struct Heading {
     /// The unit in the header, which applies to cells without one: `тыс. км` of `Пробег, тыс. км`.
     pub unit: Option<String>,
 }
+
+/// The maximum length of a header in bytes: a longer text is not a header, and comparing it would take long.
+pub const MAX_HEADER_BYTES: usize = 200;
 
 impl Heading {
     /// The meaning of a header in a market: in any case, spacing and punctuation, with or without a unit, and with words such as
@@ -30,6 +34,47 @@ impl Heading {
             .or_else(|| with_unit(&folded, market, |start| market.column_of(start)))
             .or_else(|| market.column_of_words(&words).map(named))
             .or_else(|| with_unit(&words, market, |start| market.column_of_words(start)))
+    }
+}
+
+impl Heading {
+    /// A header of a column that somebody has chosen, with the unit at its end if it has one.
+    #[must_use]
+    pub fn chosen(header: &str, column: Column, market: &Market) -> Self {
+        let folded = fold_header(header);
+        let is_mark = |c: char| matches!(c, ' ' | ',' | '(' | ')' | '[' | ']');
+        // The longest end that is a unit: "тыс. км" rather than "км".
+        let unit = folded.match_indices([' ', ',', '(', '[']).find_map(|(start, _)| {
+            let unit = folded[start..].trim_matches(is_mark);
+            is_unit(column, unit, market).then(|| unit.to_owned())
+        });
+        Self { column, rank: 0, unit }
+    }
+
+    /// The column that an unrecognized header may mean: one with a header that is spelled alike, or whose words it has.
+    #[must_use]
+    pub fn suggest(header: &str, market: &Market) -> Option<Column> {
+        if header.len() > MAX_HEADER_BYTES {
+            return None;
+        }
+        let words = plain_header(&fold_header(header));
+        let known: Vec<(String, Column)> = Column::ALL
+            .into_iter()
+            .flat_map(|column| {
+                let headers = market.headers(column).iter().map(String::as_str);
+                let (russian, english) = column.label();
+                let all = headers.chain([column.name(), russian, english]);
+                all.map(move |header| (plain_header(&fold_header(header)), column))
+            })
+            .filter(|(known, _)| !known.is_empty())
+            .collect();
+        let column_of = |text: &str| known.iter().find(|(known, _)| known == text).map(|(_, column)| *column);
+        // Short words are alike by chance: "п п" is not a misspelled "птс".
+        let typed = if words.chars().count() < 4 { "" } else { &words };
+        let alike = nearest(typed, known.iter().map(|(known, _)| known.as_str())).and_then(column_of);
+        let has_all = |known: &str| known.split(' ').all(|word| words.split(' ').any(|other| other == word));
+        let contained = known.iter().filter(|(known, _)| has_all(known)).max_by_key(|(known, _)| known.len());
+        alike.or(contained.map(|(_, column)| *column))
     }
 }
 
@@ -84,12 +129,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn unrecognized_headers_get_a_suggestion() {
+        for (header, expected) in [
+            ("Пробек", Some(Column::Mileage)),
+            ("Пробег по одометру на дату", Some(Column::Mileage)),
+            ("Цена закупки", Some(Column::Price)),
+            ("Ответственный", None),
+            ("№ п/п", None),
+            ("", None),
+        ] {
+            assert_eq!(Heading::suggest(header, market("ru")), expected, "{header}");
+        }
+    }
+
     /// Headers of dealers' lists as people write them, each with the columns that it must be recognized as; those after `|` are
     /// not columns of a listing.
     const DEALERS: [(&str, &str); 24] = [
         (
             "ru",
-            "№ п/п; Марка ТС=brand; Модель ТС=model; Г.в.=year; Пр-г=mileage; Об. дв.=engine_volume; КПП (тип)=transmission; VIN",
+            "№ п/п; Кузов №; Модель №; Марка ТС=brand; Модель ТС=model; Г.в.=year; Пр-г=mileage; Об. дв.=engine_volume; КПП (тип)=transmission; VIN",
         ),
         (
             "ru",

@@ -1,6 +1,7 @@
 //! Validation errors of a cell, worded so that its author can fix it.
 
 use crate::column::Column;
+use crate::message::{self, Argument, Arguments, Language, Topic};
 
 /// An invalid cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,22 +68,27 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// The reason in a language, to follow the name of the column.
+    #[must_use]
+    pub fn text(&self, language: Language) -> String {
+        message::text(Topic::Field, self.code(), &self.arguments(), language)
+    }
+
+    fn arguments(&self) -> Arguments {
+        match *self {
+            Self::OutOfRange { min, max } => vec![("min", Argument::Number(min)), ("max", Argument::Number(max))],
+            Self::Ambiguous { first, second } => {
+                vec![("first", Argument::Number(first)), ("second", Argument::Number(second))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Missing => f.write_str("is required and is missing"),
-            Self::NotANumber => f.write_str("must be a number"),
-            Self::NotAnInteger => f.write_str("must be a whole number"),
-            Self::Ambiguous { first, second } => {
-                write!(f, "is ambiguous: write it without separators, as {first} or {second}")
-            }
-            Self::OutOfRange { min, max } => write!(f, "must be between {min} and {max}"),
-            Self::NotADate => f.write_str("must be a date such as 2026-03-17 or 17.03.2026"),
-            Self::DateOutOfRange => f.write_str("must be a date between 1990-01-01 and 2099-12-31"),
-            Self::TooLong => write!(f, "must be at most {} characters long", crate::column::MAX_TEXT_CHARS),
-            Self::NotAText => f.write_str("must be text"),
-            Self::NoValue => f.write_str("contains an error instead of a value"),
-        }
+        f.write_str(&self.text(Language::English))
     }
 }
 

@@ -4,6 +4,9 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::column::Column;
+use crate::message::{self, Argument, Arguments, Language, Topic};
+
 /// The valuation of a car.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valuation {
@@ -26,7 +29,7 @@ pub struct Valuation {
 }
 
 /// Something that the model does not know about the car.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Warning {
     /// The kind of warning, for programs.
     #[schema(example = "unknown_value")]
@@ -41,4 +44,32 @@ pub struct Warning {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "rio")]
     pub nearest: Option<String>,
+    /// What the message is made of.
+    #[serde(skip)]
+    arguments: Arguments,
+}
+
+impl Warning {
+    /// A warning about a field of the listing, or about none, in English.
+    #[must_use]
+    pub fn new(code: &'static str, field: Option<Column>, arguments: Arguments) -> Self {
+        let message = message::text(Topic::Warning, code, &arguments, Language::English);
+        let field = field.map_or("", Column::name).to_owned();
+        let nearest = arguments.iter().find_map(|(name, argument)| match argument {
+            Argument::Quoted(text) if *name == "nearest" => Some(text.clone()),
+            _ => None,
+        });
+        Self { code, field, message, nearest, arguments }
+    }
+
+    /// The same in another language.
+    #[must_use]
+    pub fn in_language(self, language: Language) -> Self {
+        match language {
+            Language::English => self,
+            Language::Russian => {
+                Self { message: message::text(Topic::Warning, self.code, &self.arguments, language), ..self }
+            }
+        }
+    }
 }

@@ -3,8 +3,8 @@ import { COLUMNS } from "./columns.js";
 import { day, exactly, money, month, number, percent, roundToTotal, shown, stepOf } from "./amounts.js";
 import { drawCurves, drawDistribution } from "./charts.js";
 import { focusField } from "./form.js";
-import { byId, element, nameOf, page, words } from "./page.js";
-import { proper, translated } from "./values.js";
+import { byId, element, message, nameOf, page, words } from "./page.js";
+import { capital, translated } from "./values.js";
 import { assumedFields } from "./versions.js";
 
 // What is shown: the price, what explains it, or what says in the language of the page why there is none.
@@ -146,7 +146,7 @@ export function draw() {
 
 function titleOf(car) {
   return ["brand", "model", "vehicle_generation"].filter((field) => car[field])
-    .map((field) => proper(field, String(car[field]).toLowerCase())).join(" ");
+    .map((field) => translated(field, String(car[field]).toLowerCase(), page.language)).join(" ");
 }
 
 /** The car in a line: a printed page has no form. */
@@ -178,9 +178,9 @@ function ratingText({ price, rating, code, share_below: below, spread }, valuati
 function remark(warning, valuation) {
   switch (warning.code) {
     case "unknown_value": {
-      const { nearest } = warning;
-      const value = valuation.listing[warning.field];
-      return words().unknown(nameOf(warning.field), value, nearest && translated(warning.field, nearest, page.language));
+      const { field, nearest } = warning;
+      const shownNearest = nearest && words().quoted(translated(field, nearest, page.language));
+      return capital(message("warning", warning.code, { field: nameOf(field), value: words().quoted(valuation.listing[field]), nearest: shownNearest }));
     }
     case "outdated_market":
       return words().outdated(day(valuation.market_as_of), day(valuation.as_of));

@@ -18,12 +18,15 @@ export function addSuggestions(input, { suggest, choose }) {
   let options = [];
   let active = -1;
   let request = null;
+  // The keys that were pressed before the suggestions for the text had come.
+  let queued = [];
 
   function close() {
     if (request) {
       request.abort();
       request = null;
     }
+    queued = [];
     list.hidden = true;
     input.setAttribute("aria-expanded", "false");
     activate(-1);
@@ -58,6 +61,19 @@ export function addSuggestions(input, { suggest, choose }) {
     const isUseless = found.length === 0 || (found.length === 1 && found[0].label === input.value);
     list.hidden = isUseless;
     input.setAttribute("aria-expanded", String(!isUseless));
+    const keys = isUseless ? [] : queued;
+    queued = [];
+    keys.forEach(press);
+  }
+
+  /** Moves to another suggestion, or takes the active one. */
+  function press(key) {
+    if (key !== "Enter") {
+      const places = options.length + 1;
+      activate((active + 1 + (key === "ArrowDown" ? 1 : -1) + places) % places - 1);
+    } else if (active >= 0) {
+      take(options[active]);
+    }
   }
 
   function itemOf(option, at) {
@@ -78,7 +94,10 @@ export function addSuggestions(input, { suggest, choose }) {
     choose(option);
   }
 
-  input.addEventListener("input", () => open(input.value.trim()));
+  input.addEventListener("input", () => {
+    queued = [];
+    open(input.value.trim());
+  });
   input.addEventListener("focus", () => open(""));
   input.addEventListener("click", () => {
     if (list.hidden) {
@@ -92,17 +111,21 @@ export function addSuggestions(input, { suggest, choose }) {
       event.preventDefault();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
-      if (list.hidden) {
+      if (request) {
+        queued.push(event.key);
+      } else if (list.hidden) {
         open("");
-        return;
+      } else {
+        press(event.key);
       }
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      const places = options.length + 1;
-      activate((active + 1 + step + places) % places - 1);
-    } else if (event.key === "Enter" && active >= 0) {
+    } else if (event.key === "Enter" && (active >= 0 || queued.length > 0)) {
       // The form is not submitted.
       event.preventDefault();
-      take(options[active]);
+      if (request) {
+        queued.push(event.key);
+      } else {
+        press(event.key);
+      }
     } else if (event.key === "Tab" && active >= 0) {
       take(options[active]);
     }

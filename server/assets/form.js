@@ -2,7 +2,7 @@
 import { COLUMNS } from "./columns.js";
 import { number } from "./amounts.js";
 import { addSuggestions } from "./combobox.js";
-import { byId, call, element, inTask, labelOf, page, words } from "./page.js";
+import { byId, call, element, inTask, labelOf, message, page, words } from "./page.js";
 import { capital, known, translated } from "./values.js";
 import { assumedFields, forgetVersions, generationOptions, isVersionField, setAssumed, state, versionOptions } from "./versions.js";
 
@@ -161,28 +161,23 @@ export function isUnfinished() {
 
 let asked = 0;
 
-/** Loads the known values; models and generations are those of the make and model. */
+/** Loads the known values; models and generations are those of the make and model, if these are known. */
 export async function loadKnown() {
   const turn = ++asked;
-  const [brand, model] = [textOf("brand"), textOf("model")];
-  const queries = [];
-  if (brand && model) {
-    queries.push(`?${new URLSearchParams({ brand, model })}`);
-  }
-  if (brand) {
-    queries.push(`?${new URLSearchParams({ brand })}`);
-  }
-  queries.push("");
-  for (const query of queries) {
-    const response = await call(inTask(`/v1/vocabulary${query}`));
-    if (response.status === 404) {
-      continue;
+  const car = {};
+  for (const name of ["", "brand", "model"]) {
+    if (name && !isKnown(name)) {
+      return;
     }
-    if (response.ok && turn === asked) {
-      vocabulary = (await response.json()).values;
-      hideUseless();
+    if (name) {
+      car[name] = known(name, textOf(name), vocabulary[name]);
     }
-    return;
+    const response = await call(inTask(`/v1/vocabulary?${new URLSearchParams(car)}`));
+    if (!response.ok || turn !== asked) {
+      return;
+    }
+    vocabulary = (await response.json()).values;
+    hideUseless();
   }
 }
 
@@ -307,11 +302,13 @@ export function markErrors(errors, allowUnknown) {
 function explanation(name, error) {
   if (error.choices) {
     const options = error.choices.map((choice) => ({ label: number(choice, { maximumFractionDigits: 3 }), values: { [name]: String(choice) } }));
-    return [words().which, ...options.map(buttonOf)];
+    return [words().which, ...options.flatMap((option) => [" ", buttonOf(option)])];
   }
-  const text = words().errors[error.type] || words().errors.other;
-  const bound = (value) => (name === "year" ? String(value) : number(value));
-  return [typeof text === "string" ? text : text(bound(error.min), bound(error.max))];
+  if (error.type === "missing") {
+    return [words().fillIn];
+  }
+  const bound = (value) => (value === undefined ? undefined : name === "year" ? String(value) : number(value));
+  return [capital(message("field", error.type, { min: bound(error.min), max: bound(error.max) }))];
 }
 
 function buttonOf({ label, values }) {
@@ -327,7 +324,7 @@ async function askWhatIsMeant(name, nearest, allowUnknown) {
   const explain = () => {
     const anyway = allowUnknown ? [element("button", { type: "button", textContent: words().anyway })] : [];
     anyway.forEach((button) => button.addEventListener("click", allowUnknown));
-    return [words().unknownName(name, text, options.length > 0), ...options.map(buttonOf), ...anyway];
+    return [words().unknownName(name, text, options.length > 0), ...[...options.map(buttonOf), ...anyway].flatMap((button) => [" ", button])];
   };
   mark(name, explain, Boolean(allowUnknown));
   const found = await searchNames(name, text, undefined, 3).catch(() => []);

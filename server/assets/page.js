@@ -1,5 +1,6 @@
 // What all parts of the page share: its language, the chosen task, elements, units and requests.
 import { COLUMNS } from "./columns.js";
+import { MESSAGES } from "./messages.js";
 import { WORDS } from "./words.js";
 
 export const byId = (id) => document.getElementById(id);
@@ -63,7 +64,7 @@ export function labelOf(field) {
 /** Calls the server, with the key if one was entered. */
 export async function call(path, options = {}) {
   const key = byId("api-key").value || sessionStorage.getItem("key") || "";
-  const headers = { ...options.headers };
+  const headers = { "Accept-Language": page.language, ...options.headers };
   if (key) {
     headers["X-API-Key"] = key;
   }
@@ -71,7 +72,7 @@ export async function call(path, options = {}) {
   if (response.status === 401) {
     byId("key").hidden = false;
     // Whoever is typing goes on.
-    if (!byId("car").contains(document.activeElement)) {
+    if (!byId("car")?.contains(document.activeElement)) {
       byId("api-key").focus();
     }
   } else if (key) {
@@ -88,8 +89,27 @@ export function inTask(path) {
   return `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams({ task: page.task.name })}`;
 }
 
-/** A problem of the server in the language of the page. */
+/**
+ * A message of the catalogue of the server in the language of the page, about `field`, `warning` or `title` and `detail` of a problem.
+ * As on the server, a part in brackets is left out if an argument is missing.
+ */
+export function message(topic, code, values = {}) {
+  const texts = MESSAGES[topic][code] || MESSAGES[topic].other;
+  if (!texts) {
+    return "";
+  }
+  const isKnown = (part) => [...part.matchAll(/\{(\w+)\}/g)].every(([, name]) => values[name] !== undefined);
+  return texts[page.language].replace(/\[([^\]]*)\]/g, (whole, part) => (isKnown(part) ? part : ""))
+    .replace(/\{(\w+)\}/g, (whole, name) => (values[name] === undefined ? "" : values[name]));
+}
+
+/** A problem of the server in the language of the page. What to do about it is only known in the language of the request. */
 export function problemText(problem) {
-  const kind = (problem.type || "").split(":").pop();
-  return words().problems[kind] || (problem.type ? words().problems.other : words().offline);
+  if (!problem.code) {
+    return words().offline;
+  }
+  const title = `${message("title", problem.code)}.`;
+  const isRussian = /[а-яё]/.test(problem.detail);
+  const detail = isRussian === (page.language === "ru") ? problem.detail : "";
+  return detail ? `${title} ${detail.charAt(0).toUpperCase()}${detail.slice(1)}.` : title;
 }

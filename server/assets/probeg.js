@@ -4,7 +4,8 @@ import { follow, fieldLeft, followPage, reset, value, valueRestored } from "./fo
 import {
   addressOf, assume, buildFields, clearErrors, emptied, isComplete, isUnfinished, loadKnown, restore, textOf, translateFields, typed,
 } from "./form.js";
-import { byId, call, element, page, words } from "./page.js";
+import { byId, page, words } from "./page.js";
+import { chooseTask, loadTasks, translateTasks } from "./tasks.js";
 import { isVersionField, likeliest, loadVersions } from "./versions.js";
 import { say, template, translateState, upload } from "./workbook.js";
 
@@ -21,50 +22,13 @@ function translate() {
     node.textContent = words()[node.dataset.word];
   }
   byId("honest").hidden = page.task !== null && page.task.target !== "price";
-  byId("task").replaceChildren(...page.tasks.map((task) =>
-    element("option", { value: task.name, selected: task === page.task, textContent: taskLabel(task) })));
+  translateTasks();
   const other = page.language === "ru" ? "en" : "ru";
   byId("language").textContent = other === "en" ? "English" : "Русский";
   byId("language").lang = other;
   translateFields();
   showAgain();
   translateState();
-}
-
-/** A task by its market and target; also by its name if several have the same. */
-function taskLabel({ name, market, target, symbol }) {
-  const alike = page.tasks.filter((task) => task.market === market && task.target === target);
-  const label = `${marketName(market)}: ${words().targets[target]}${target === "days_listed" ? "" : `, ${symbol}`}`;
-  return alike.length > 1 ? `${label} (${name})` : label;
-}
-
-/** The country of a market; a market that is not named by one keeps its name. */
-function marketName(market) {
-  if (!/^[a-z]{2}$/.test(market)) {
-    return market;
-  }
-  const region = market.toUpperCase();
-  return new Intl.DisplayNames([page.language], { type: "region" }).of(region) || region;
-}
-
-/** Finds out which tasks there are, and lets the user choose if there are several. Returns whether the key, if needed, is right. */
-async function loadTasks() {
-  const response = await call("/v1/tasks");
-  if (response.ok) {
-    const list = await response.json();
-    page.tasks = list.tasks.filter(({ champion }) => champion);
-    page.default = list.default;
-  }
-  chooseTask();
-  byId("choice").hidden = page.tasks.length < 2;
-  return response.status !== 401;
-}
-
-/** The task that the address names, or else the default. */
-function chooseTask() {
-  const named = new URLSearchParams(location.search).get("task");
-  const byName = (wanted) => page.tasks.find(({ name }) => name === wanted);
-  page.task = byName(named) || byName(page.default) || page.tasks[0] || null;
 }
 
 /**

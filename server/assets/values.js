@@ -40,8 +40,13 @@ const SPELLINGS = {
     ["желтый", "yellow"], ["оранжевый", "orange"], ["фиолетовый", "purple"], ["золотой", "gold"],
   ],
 };
-// Names that are written in capitals.
-const CAPITALS = new Set(["bmw", "газ", "уаз", "ваз", "заз", "зил", "lada", "gmc", "byd", "gac", "jac", "faw", "mini", "ds", "mg", "uaz", "gaz"]);
+// Words of names that are not written with one capital.
+const SPELLED = Object.fromEntries([
+  "BMW", "ГАЗ", "УАЗ", "ВАЗ", "ЗАЗ", "ЗИЛ", "ТагАЗ", "ЛуАЗ", "ИЖ", "ГАЗель", "LADA", "GMC", "BYD", "GAC", "JAC", "FAW", "MINI", "DS", "MG", "UAZ", "GAZ",
+  "SsangYong", "EXEED", "OMODA", "SEAT", "JAECOO", "RAM", "DongFeng", "McLaren", "AC", "XRAY", "ProCeed", "HiAce", "ISis", "EcoSport", "TrailBlazer",
+  "FunCargo", "CLA", "ASX", "AMG", "GTI", "MAX", "USA", "Fe", "Up", "Mk", "allroad", "on-DO", "mi-DO", "серии", "область", "край", "район", "округ",
+  "городское", "поселение", "имени", "совхоза", "административный",
+].map((word) => [word.toLowerCase(), word]));
 const LOWER = new Set(["на", "де", "ла", "on", "de", "и", "and"]);
 
 const fold = (text) => text.trim().replace(/\s+/g, " ").toLowerCase().replaceAll("ё", "е");
@@ -51,25 +56,61 @@ const isName = (field) => field === "brand" || field === "model" || field === "r
 /** A value in its usual capitals: only names have them. */
 export function proper(field, value) {
   if (field === "vehicle_generation") {
-    // III, XV50, G2x, X-Line.
-    return value.replace(/\b[ivx]+\b/g, (numeral) => numeral.toUpperCase())
-      .replace(/\b[a-z]+(?=\d)/g, (letters) => letters.toUpperCase()).replace(/(^|[ (/-])([a-z])/g, (whole, before, letter) => before + letter.toUpperCase());
+    return value.replace(/[a-z\d-]+/g, properCode);
   }
   if (!isName(field)) {
     return value;
   }
   return value.replace(/[\p{L}\d]+(?:-[\p{L}\d]+)*/gu, (word, at) => {
-    if (/^\d+x\d+$/.test(word)) {
+    if (/^\d+x\d+$/.test(word) || (field === "model" && /^ix?\d/.test(word))) {
       return word;
     }
-    // RAV4, CX-5, CR-V, RX, GLE.
-    const isCode = field === "model" && (/^[a-z]{1,3}-?\d{1,2}$|^[a-z]\d{1,3}$|^[a-z]{1,2}(-[a-z])?$|^gl[a-z]$/.test(word));
-    if (isCode || CAPITALS.has(word)) {
-      return word.toUpperCase();
+    if (SPELLED[word]) {
+      return field === "model" || at > 0 || !LOWER_WORDS.test(word) ? SPELLED[word] : capital(word);
+    }
+    if (field === "model" && isModelCode(word)) {
+      return word.replace(/^[a-z-]+/, (letters) => letters.toUpperCase()).replace(/^([^\d]+\d[a-z]?)$/, (code) => code.toUpperCase());
     }
     const parts = word.split("-");
-    return parts.map((part, place) => (place + at > 0 && LOWER.has(part)) || part === "класс" ? part : capital(part)).join("-");
+    const isClass = parts.includes("класс");
+    return parts.map((part, place) => {
+      if (place + at > 0 && LOWER.has(part)) {
+        return part;
+      }
+      return SPELLED[part] || (isClass && part !== "класс" ? part.toUpperCase() : capital(part));
+    }).join("-");
   });
+}
+
+const LOWER_WORDS = /^(серии|область|край|район|округ|городское|поселение|имени|совхоза|административный)$/;
+
+/** RAV4, CX-5, CR-V, RX, GLE, RX450h, WRX. */
+function isModelCode(word) {
+  return /^[a-z]{1,3}-?\d{1,3}[a-z]?$|^[a-z]{1,2}(-[a-z]{1,2})?$|^gl[a-z]$|^[bcdfghjklmnpqrstvwxz]{3,4}$/.test(word);
+}
+
+/** III, XV50, G2x, GJ, Mk5, X-Line. */
+function properCode(word) {
+  if (/^[ivx]+$/.test(word) || /^[a-z]{2}$/.test(word)) {
+    return word.toUpperCase();
+  }
+  if (/^mk\d/.test(word)) {
+    return capital(word);
+  }
+  if (/\d/.test(word)) {
+    return word.replace(/[a-wyz]|x(?=\d|[a-z]+\d)/g, (letter) => letter.toUpperCase());
+  }
+  return word.split("-").map(capital).join("-");
+}
+
+// Words within names, which English pages write in English.
+const WITHIN_NAMES = { model: [["Класс", "Class"], ["серии", "Series"]], vehicle_generation: [["рестайлинг", "restyling"], ["н. в.", "today"]] };
+
+/** A name with its words in English, or back in Russian. */
+function inEnglish(field, text, isEnglish) {
+  const words = WITHIN_NAMES[field] || [];
+  return words.reduce((name, [russian, english]) =>
+    (isEnglish ? name.replace(russian, english) : name.replace(new RegExp(english, "i"), russian.toLowerCase())), text);
 }
 
 /** A value in a language of the page. */
@@ -77,7 +118,7 @@ export function translated(field, value, language) {
   const text = String(value);
   const spellings = spellingsOf(field, text);
   if (!spellings) {
-    return proper(field, text);
+    return inEnglish(field, proper(field, text), language === "en");
   }
   return proper(field, language === "en" ? spellings[1] : spellings[0]);
 }
@@ -85,7 +126,7 @@ export function translated(field, value, language) {
 /** The spelling of a typed value that the model knows, which may be that of the other language. */
 export function known(field, text, values) {
   const spellings = spellingsOf(field, text) || [];
-  const spelling = spellings.find((other) => values.includes(fold(other)));
+  const spelling = [...spellings, inEnglish(field, text, false)].find((other) => values.includes(fold(other)));
   return spelling && !values.includes(fold(text)) ? spelling : text;
 }
 

@@ -13,7 +13,7 @@ export function say(text) {
 export const translateState = () => say(saying);
 
 /** Saves an answer under the name that the server gave it. */
-async function save(response, fallback) {
+export async function save(response, fallback) {
   const disposition = response.headers.get("Content-Disposition") || "";
   const full = /filename\*=UTF-8''([^;]+)/.exec(disposition);
   const plain = /filename="([^"]+)"/.exec(disposition);

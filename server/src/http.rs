@@ -8,6 +8,7 @@ pub(crate) mod connections;
 pub(crate) mod file;
 pub(crate) mod gate;
 pub(crate) mod json;
+pub(crate) mod language;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod request_log;

@@ -17,17 +17,22 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::http::problem::Problem;
 
 const INDEX: &str = include_str!("../assets/index.html");
+const BULK: &str = include_str!("../assets/bulk.html");
+const BULK_STYLE: &str = include_str!("../assets/bulk.css");
 const STYLE: &str = include_str!("../assets/probeg.css");
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 12] = [
+const SCRIPTS: [(&str, &str); 15] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
+    ("/assets/bulk.js", include_str!("../assets/bulk.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
     ("/assets/combobox.js", include_str!("../assets/combobox.js")),
     ("/assets/follow.js", include_str!("../assets/follow.js")),
     ("/assets/page.js", include_str!("../assets/page.js")),
+    ("/assets/portfolio.js", include_str!("../assets/portfolio.js")),
     ("/assets/probeg.js", include_str!("../assets/probeg.js")),
+    ("/assets/tasks.js", include_str!("../assets/tasks.js")),
     ("/assets/values.js", include_str!("../assets/values.js")),
     ("/assets/workbook.js", include_str!("../assets/workbook.js")),
     ("/assets/versions.js", include_str!("../assets/versions.js")),
@@ -40,6 +45,10 @@ static COLUMNS: LazyLock<String> = LazyLock::new(|| {
     let columns: Vec<_> = Column::descriptive().iter().map(|column| describe(*column)).collect();
     format!("export const COLUMNS = {};\n", serde_json::Value::from(columns))
 });
+
+/// The module with what the server says, in both languages.
+static MESSAGES: LazyLock<String> =
+    LazyLock::new(|| format!("export const MESSAGES = {};\n", json!(domain::message::catalogue())));
 
 /// The content security policy of the form: same origin only, nothing inline.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
@@ -62,8 +71,11 @@ pub(crate) fn routes(document: OpenApi) -> Router {
         SCRIPTS.into_iter().fold(Router::new(), |router, (path, content)| router.route(path, script(content)));
     let pages = scripts
         .route("/", text("text/html; charset=utf-8", INDEX))
+        .route("/bulk", text("text/html; charset=utf-8", BULK))
+        .route("/assets/bulk.css", text("text/css; charset=utf-8", BULK_STYLE))
         .route("/assets/probeg.css", text("text/css; charset=utf-8", STYLE))
         .route("/assets/columns.js", get(async || file("text/javascript; charset=utf-8", &COLUMNS)))
+        .route("/assets/messages.js", get(async || file("text/javascript; charset=utf-8", &MESSAGES)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
     // "none" disables the badge that would send the URL of the document to an external validator.

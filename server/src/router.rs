@@ -23,7 +23,7 @@ use crate::operations::{exposition, health};
 use crate::pages;
 use crate::registry::{models, runs, tasks};
 use crate::state::State;
-use crate::valuations::{batch, jobs, listing, one, predecessor, suggestions, versions, vocabulary, workbook};
+use crate::valuations::{batch, check, jobs, listing, one, predecessor, suggestions, versions, vocabulary, workbook};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -77,6 +77,7 @@ fn lookups() -> OpenApiRouter<State> {
 fn bulk() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(batch::value_batch))
+        .routes(routes!(check::check_workbook))
         .routes(routes!(workbook::value_workbook))
         .routes(routes!(jobs::start_job))
         .routes(routes!(predecessor::value_many))

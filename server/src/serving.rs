@@ -8,5 +8,6 @@ pub(crate) mod jobs;
 mod loader;
 pub(crate) mod models;
 pub(crate) mod names;
+pub(crate) mod portfolio;
 pub(crate) mod reload;
 pub(crate) mod template;

@@ -5,6 +5,7 @@ mod bodies;
 mod connections;
 mod document;
 pub(crate) mod fixture;
+mod languages;
 mod lenient;
 mod model_file;
 mod operations;

@@ -4,6 +4,7 @@ mod asking_price;
 pub(crate) mod batch;
 mod capacity;
 mod cents;
+pub(crate) mod check;
 mod comparables;
 mod confidence;
 mod curves;

@@ -3,12 +3,11 @@
 use std::io::{Cursor, Read};
 
 use csv::{ByteRecord, ReaderBuilder, StringRecord, Terminator};
-use domain::Market;
 
 use crate::encoding::{Encoding, looks_like_windows_1251};
 use crate::error::Fault;
 use crate::format::Format;
-use crate::header::recognized;
+use crate::header::{Headings, recognized};
 use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::source::Source;
 use crate::text::Text;
@@ -104,7 +103,7 @@ pub(crate) fn detect_delimiter(
     format: Format,
     encoding: Option<Encoding>,
     limits: &Limits,
-    market: &Market,
+    headings: Headings<'_>,
 ) -> Result<u8, Fault> {
     const SAMPLE: u64 = 1 << 18;
     let mut sample = Vec::new();
@@ -112,7 +111,7 @@ pub(crate) fn detect_delimiter(
     text.take(SAMPLE).read_to_end(&mut sample).map_err(Fault::from_read)?;
     let mut best = (0, 0, b',');
     for delimiter in *b",;\t" {
-        let (columns, fields) = score_delimiter(&sample, delimiter, market);
+        let (columns, fields) = score_delimiter(&sample, delimiter, headings);
         if (columns, fields) > (best.0, best.1) {
             best = (columns, fields, delimiter);
         }
@@ -121,13 +120,13 @@ pub(crate) fn detect_delimiter(
 }
 
 /// The numbers of recognized columns and of fields in the best of the first rows with a delimiter.
-fn score_delimiter(sample: &[u8], delimiter: u8, market: &Market) -> (usize, usize) {
+fn score_delimiter(sample: &[u8], delimiter: u8, headings: Headings<'_>) -> (usize, usize) {
     let mut reader = reader(Cursor::new(sample), delimiter);
     let max_rows = usize::try_from(MAX_HEADER_ROW).unwrap_or(usize::MAX);
     let rows = reader.byte_records().take(max_rows).filter_map(Result::ok);
     let counts = rows.map(|row| {
         let row = StringRecord::from_byte_record_lossy(row);
-        (recognized(row.iter(), market).count(), row.len())
+        (recognized(row.iter(), headings).count(), row.len())
     });
     counts.max().unwrap_or_default()
 }
@@ -163,6 +162,7 @@ fn from_csv(error: csv::Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::Options;
 
     fn rows(text: &str) -> Vec<(u64, Vec<String>)> {
         let source = Source::bytes("t", text.as_bytes());
@@ -195,7 +195,8 @@ mod tests {
             ("a;b;c", b';'),
         ] {
             let source = Source::bytes("t", text.as_bytes());
-            let detected = detect_delimiter(&source, Format::Csv, None, &Limits::default(), Market::russia());
+            let options = Options::default();
+            let detected = detect_delimiter(&source, Format::Csv, None, &options.limits, options.headings());
             assert_eq!(detected.unwrap(), delimiter, "{text}");
         }
     }

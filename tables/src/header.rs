@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 
 use domain::fold::fold_header;
-use domain::heading::Heading;
+use domain::heading::{Heading, MAX_HEADER_BYTES};
 use domain::{Column, Market};
 
 use crate::error::Fault;
+use crate::mapping::Mapping;
 
 /// The header of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,22 +91,31 @@ impl Header {
         named.map_or(0, |last| last + 1)..=self.headers.len()
     }
 
-    /// Interprets a candidate row as the header. `target` is a column that is required besides those of a listing.
-    pub(crate) fn new(
-        candidate: Candidate,
-        sheet: Option<String>,
-        target: Option<Column>,
-        market: &Market,
-    ) -> Result<Self, Fault> {
-        let meanings: Vec<Meaning> = candidate.headers.iter().map(|header| meaning(header, market)).collect();
+    /// Rejects a header without a required column. `target` is required besides those of a listing.
+    pub(crate) fn check(&self, target: Option<Column>) -> Result<(), Fault> {
+        self.check_missing(target)?;
+        if target.is_some() { self.check_duplicates() } else { Ok(()) }
+    }
+    /// Interprets a candidate row as the header.
+    pub(crate) fn new(candidate: Candidate, sheet: Option<String>, headings: Headings<'_>) -> Self {
+        let meanings: Vec<Meaning> = candidate.headers.iter().map(|header| meaning(header, headings)).collect();
         let columns = column_indices(&meanings);
-        let market = market.clone();
-        let header = Self { sheet, row: candidate.row, headers: candidate.headers, market, meanings, columns };
-        header.check_missing(target)?;
-        if target.is_some() {
-            header.check_duplicates()?;
+        let market = headings.market.clone();
+        Self { sheet, row: candidate.row, headers: candidate.headers, market, meanings, columns }
+    }
+
+    /// The column of a listing that a header denotes.
+    pub(crate) fn column(&self, index: usize) -> Option<Column> {
+        match self.meanings.get(index) {
+            Some(Meaning::Column(heading)) => Some(heading.column),
+            _ => None,
         }
-        Ok(header)
+    }
+
+    /// The required columns that the table lacks.
+    pub(crate) fn missing(&self) -> Vec<Column> {
+        let is_missing = |required: &Column| !self.columns().any(|(column, _)| column == *required);
+        Column::REQUIRED.into_iter().filter(is_missing).collect()
     }
 
     fn check_missing(&self, target: Option<Column>) -> Result<(), Fault> {
@@ -176,22 +186,29 @@ pub(crate) struct Candidate {
     pub(crate) headers: Vec<String>,
 }
 
+/// What headers mean: in a market, unless somebody has chosen otherwise.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headings<'m> {
+    pub(crate) market: &'m Market,
+    pub(crate) mapping: &'m Mapping,
+}
+
 /// A top-down search for the header.
 #[derive(Debug)]
 pub(crate) struct Search<'m> {
-    market: &'m Market,
+    headings: Headings<'m>,
     best: Candidate,
     recognized: usize,
 }
 
 impl<'m> Search<'m> {
-    pub(crate) fn new(market: &'m Market) -> Self {
-        Self { market, best: Candidate::default(), recognized: 0 }
+    pub(crate) fn new(headings: Headings<'m>) -> Self {
+        Self { headings, best: Candidate::default(), recognized: 0 }
     }
 
     /// Inspects a row; true if it has the required columns, which ends the search.
     pub(crate) fn inspect<'a>(&mut self, row: u64, headers: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
-        let columns: Vec<Column> = recognized(headers.clone(), self.market).collect();
+        let columns: Vec<Column> = recognized(headers.clone(), self.headings).collect();
         let count = columns.len();
         if count > self.recognized || self.best.headers.is_empty() {
             self.recognized = count;
@@ -217,16 +234,22 @@ impl<'m> Search<'m> {
 }
 
 /// The columns that the recognized headers denote.
-pub(crate) fn recognized<'a>(headers: impl Iterator<Item = &'a str>, market: &Market) -> impl Iterator<Item = Column> {
-    headers.filter_map(|header| match meaning(header, market) {
+pub(crate) fn recognized<'a>(
+    headers: impl Iterator<Item = &'a str>,
+    headings: Headings<'_>,
+) -> impl Iterator<Item = Column> {
+    headers.filter_map(move |header| match meaning(header, headings) {
         Meaning::Column(heading) => Some(heading.column),
         _ => None,
     })
 }
 
-fn meaning(header: &str, market: &Market) -> Meaning {
+fn meaning(header: &str, headings: Headings<'_>) -> Meaning {
+    if headings.mapping.has_choice(header) {
+        return headings.mapping.heading(header, headings.market).map_or(Meaning::Unknown, Meaning::Column);
+    }
     // A long text is not a header, and folding it is slow.
-    if header.len() > 200 || header.trim().is_empty() {
+    if header.len() > MAX_HEADER_BYTES || header.trim().is_empty() {
         return Meaning::Unknown;
     }
     let folded = fold_header(header);
@@ -235,7 +258,7 @@ fn meaning(header: &str, market: &Market) -> Meaning {
     } else if folded == SOURCE {
         Meaning::Source
     } else {
-        Heading::of(header, market).map_or(Meaning::Unknown, Meaning::Column)
+        Heading::of(header, headings.market).map_or(Meaning::Unknown, Meaning::Column)
     }
 }
 
@@ -246,7 +269,9 @@ mod tests {
     fn header(headers: &[&str], price_required: bool) -> Result<Header, Fault> {
         let headers = headers.iter().map(|header| (*header).to_owned()).collect();
         let target = price_required.then_some(Column::Price);
-        Header::new(Candidate { row: 1, headers }, None, target, Market::russia())
+        let headings = Headings { market: Market::russia(), mapping: &Mapping::default() };
+        let header = Header::new(Candidate { row: 1, headers }, None, headings);
+        header.check(target).map(|()| header)
     }
 
     #[test]

@@ -3,12 +3,15 @@
 //! Serves the import, the prediction of files and the server. Knows no database and no model; all
 //! of it is synchronous.
 
+mod check;
+mod convert;
 mod delimited;
 mod encoding;
 mod error;
 mod format;
 mod header;
 mod limits;
+mod mapping;
 mod rejects;
 mod row;
 mod source;
@@ -18,17 +21,20 @@ mod text;
 mod value;
 mod workbook;
 
-pub use encoding::{Encoding, UnknownEncoding};
+pub use check::{CheckedColumn, RowProblem, TableCheck, check_table};
+pub use convert::convert_to_workbook;
+pub use encoding::{Encoding, UnknownEncoding, guess_encoding};
 pub use error::{Fault, TableError};
 pub use format::Format;
 pub use header::Header;
 pub use limits::Limits;
+pub use mapping::{IGNORE, Mapping, UnknownColumn};
 pub use rejects::RejectsFile;
 pub use row::{Rejection, Row};
 pub use source::Source;
 pub use table::{Options, Rows, Table};
-pub use template::template;
+pub use template::{Vocabulary, template};
 pub use value::{
-    Language, Presentation, Stripe, ValueError, ValuedCounts, ValuedTable, Valuer, value_stripe, value_table,
+    Language, Presentation, RowResult, Stripe, ValueError, ValuedCounts, ValuedTable, Valuer, value_stripe, value_table,
 };
 pub use workbook::inflated_size;

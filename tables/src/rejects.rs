@@ -104,8 +104,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rejects.csv");
         let mut rejects = RejectsFile::new(&path);
-        let rejection =
-            |column, value: &str| Rejection { column, value: value.to_owned(), reason: "is bad".to_owned() };
+        let rejection = |column, value: &str| Rejection {
+            column,
+            value: value.to_owned(),
+            code: "bad",
+            reason: "is bad".to_owned(),
+        };
         rejects.write("a.csv", 7, &[rejection("year", "-5"), rejection("mileage", "=cmd()")]).unwrap();
         assert_eq!(rejects.publish().unwrap(), 1);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -120,7 +124,8 @@ mod tests {
         let write = |row| {
             let mut rejects = RejectsFile::new(&path);
             for row in [row, row + 1] {
-                let rejection = Rejection { column: "", value: String::new(), reason: "is bad".to_owned() };
+                let rejection =
+                    Rejection { column: "", value: String::new(), code: "bad", reason: "is bad".to_owned() };
                 rejects.write("a.csv", row, &[rejection]).unwrap();
             }
             rejects.publish().unwrap();

@@ -32,6 +32,8 @@ pub struct Rejection {
     pub column: &'static str,
     /// The value as written.
     pub value: String,
+    /// A stable identifier of the reason for programs.
+    pub code: &'static str,
     /// What is wrong with it.
     pub reason: String,
 }
@@ -60,6 +62,14 @@ impl Row {
                 let cell = cells.iter().find(|(column, _)| *column as usize == index);
                 cell.map_or(Cell::Empty, |(_, cell)| cell.as_cell())
             }
+        }
+    }
+
+    /// The number of columns up to the last cell.
+    pub(crate) fn width(&self) -> usize {
+        match &self.cells {
+            Cells::Line(fields, _) => fields.len(),
+            Cells::Sheet(cells) => cells.last().map_or(0, |(column, _)| *column as usize + 1),
         }
     }
 
@@ -184,6 +194,7 @@ impl Row {
             None => Ok(Ok(value)),
             Some(other) => Err(Rejection {
                 column: column.name(),
+                code: "contradictory",
                 value: format!("{} / {}", self.cell(*first).display(), self.cell(*other).display()),
                 reason: format!(
                     "differs between the columns {:?} and {:?}",
@@ -208,7 +219,12 @@ impl Row {
         } else {
             return Ok((!text.is_empty()).then(|| text.to_owned()));
         };
-        Err(Rejection { column, value: text.chars().take(60).collect(), reason: reason.to_string() })
+        Err(Rejection {
+            column,
+            value: text.chars().take(60).collect(),
+            code: reason.code(),
+            reason: reason.to_string(),
+        })
     }
 
     /// Rejects a line with more or fewer fields than the header, since they may be in the wrong columns. Empty fields after
@@ -220,13 +236,14 @@ impl Row {
             return Ok(());
         }
         let reason = format!("the row has {} fields, the header has {}", fields.len(), width.end());
-        Err(Rejection { column: "", value: String::new(), reason })
+        Err(Rejection { column: "", value: String::new(), code: "field_count", reason })
     }
 }
 
 impl From<Problem> for Rejection {
     fn from(problem: Problem) -> Self {
-        Self { column: problem.column.name(), value: problem.value, reason: problem.reason.to_string() }
+        let code = problem.reason.code();
+        Self { column: problem.column.name(), value: problem.value, code, reason: problem.reason.to_string() }
     }
 }
 

@@ -6,8 +6,9 @@ use crate::delimited::{Delimited, detect_delimiter};
 use crate::encoding::Encoding;
 use crate::error::{Fault, TableError};
 use crate::format::Format;
-use crate::header::{Candidate, Header, Search};
+use crate::header::{Candidate, Header, Headings, Search};
 use crate::limits::{Limits, MAX_HEADER_ROW};
+use crate::mapping::Mapping;
 use crate::row::Row;
 use crate::source::Source;
 use crate::workbook::{SheetRows, Workbook, too_many_rows};
@@ -23,11 +24,25 @@ pub struct Options {
     pub target: Option<Column>,
     /// The market, which determines headers, units and spellings.
     pub market: Market,
+    /// Headers whose meaning somebody has chosen.
+    pub mapping: Mapping,
+}
+
+impl Options {
+    pub(crate) fn headings(&self) -> Headings<'_> {
+        Headings { market: &self.market, mapping: &self.mapping }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), encoding: None, target: None, market: Market::russia().clone() }
+        Self {
+            limits: Limits::default(),
+            encoding: None,
+            target: None,
+            market: Market::russia().clone(),
+            mapping: Mapping::default(),
+        }
     }
 }
 
@@ -50,6 +65,13 @@ impl<'a> Table<'a> {
     /// # Errors
     /// The file is not a table, is damaged or too large, lacks a required column or has a duplicate one, or cannot be read.
     pub fn open(source: Source<'a>, options: Options) -> Result<Self, TableError> {
+        let table = Self::open_any(source, options)?;
+        table.header.check(table.options.target).map_err(|fault| fault.in_file(table.source.name()))?;
+        Ok(table)
+    }
+
+    /// The same for a table that may lack required columns.
+    pub(crate) fn open_any(source: Source<'a>, options: Options) -> Result<Self, TableError> {
         let opened = open(&source, &options);
         let (header, content) = opened.map_err(|fault| fault.in_file(source.name()))?;
         Ok(Self { source, options, header, content })
@@ -85,6 +107,12 @@ impl<'a> Table<'a> {
     /// # Errors
     /// The same as for [`Table::open`].
     pub fn rows(&mut self) -> Result<Rows<'_, 'a>, TableError> {
+        let selected = self.header.selected();
+        self.rows_with(selected)
+    }
+
+    /// The same with the cells of the selected columns.
+    pub(crate) fn rows_with(&mut self, selected: Vec<bool>) -> Result<Rows<'_, 'a>, TableError> {
         let file = self.source.name().to_owned();
         let opened = match &mut self.content {
             Content::Delimited { format, delimiter } => {
@@ -93,7 +121,7 @@ impl<'a> Table<'a> {
                     .map(|rows| RowSource::Delimited(Box::new(rows)))
             }
             Content::Workbook { workbook, sheet } => {
-                workbook.rows(*sheet, self.header.selected()).map(|rows| RowSource::Sheet(Box::new(rows)))
+                workbook.rows(*sheet, selected).map(|rows| RowSource::Sheet(Box::new(rows)))
             }
         };
         let content = opened.map_err(|fault| fault.in_file(&file))?;
@@ -163,22 +191,22 @@ fn open<'a>(source: &Source<'a>, options: &Options) -> Result<(Header, Content<'
     let format = Format::detect_content(source)?;
     if format == Format::Xlsx {
         let mut workbook = Workbook::open(source, &options.limits)?;
-        let (sheet, candidate) = workbook.find_header(&options.market)?;
+        let (sheet, candidate) = workbook.find_header(options.headings())?;
         let name = sheet.map(|sheet| workbook.name(sheet).to_owned());
-        let header = Header::new(candidate, name, options.target, &options.market)?;
+        let header = Header::new(candidate, name, options.headings());
         let sheet = sheet.unwrap_or_default();
         workbook.check_others(sheet)?;
         return Ok((header, Content::Workbook { workbook: Box::new(workbook), sheet }));
     }
-    let Options { encoding, limits, market, .. } = options;
-    let delimiter = detect_delimiter(source, format, *encoding, limits, market)?;
-    let candidate = find_header(Delimited::open(source, format, delimiter, *encoding, limits)?, market)?;
-    let header = Header::new(candidate, None, options.target, &options.market)?;
+    let Options { encoding, limits, .. } = options;
+    let delimiter = detect_delimiter(source, format, *encoding, limits, options.headings())?;
+    let candidate = find_header(Delimited::open(source, format, delimiter, *encoding, limits)?, options.headings())?;
+    let header = Header::new(candidate, None, options.headings());
     Ok((header, Content::Delimited { format, delimiter }))
 }
 
-fn find_header(mut rows: Delimited<'_>, market: &Market) -> Result<Candidate, Fault> {
-    let mut search = Search::new(market);
+fn find_header(mut rows: Delimited<'_>, headings: Headings<'_>) -> Result<Candidate, Fault> {
+    let mut search = Search::new(headings);
     for _ in 0..MAX_HEADER_ROW {
         let Some(record) = rows.next_record()? else { break };
         if search.inspect(record.line, &record.fields.iter()) {

@@ -18,7 +18,7 @@ use crate::table::{Content, Options, Table};
 use crate::workbook::Workbook;
 pub use delimited::Stripe;
 use outcome::WorkbookError;
-pub use outcome::{ValueError, ValuedCounts, ValuedTable, Valuer};
+pub use outcome::{RowResult, ValueError, ValuedCounts, ValuedTable, Valuer};
 use pipeline::ValuedSheet;
 pub use presentation::{Language, Presentation};
 use splice::Additions;

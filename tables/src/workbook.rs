@@ -16,11 +16,10 @@ pub(crate) use package::Package;
 pub(crate) use sheet::{EXCEL_COLUMNS, SheetEvent, SheetReader, cell_reference, column_letters};
 pub(crate) use xml::{attribute, attributes, is_xml_character};
 
-use domain::Market;
 use quick_xml::events::Event;
 
 use crate::error::Fault;
-use crate::header::{Candidate, Search};
+use crate::header::{Candidate, Headings, Search};
 use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::source::Source;
 use count::{MIN_ROW_BYTES, has_more_rows};
@@ -71,13 +70,14 @@ impl<'a> Workbook<'a> {
     }
 
     /// The index of the first visible sheet with the required columns and its header; otherwise the best candidate.
-    pub(crate) fn find_header(&mut self, market: &Market) -> Result<(Option<usize>, Candidate), Fault> {
-        let mut best = Search::new(market);
+    pub(crate) fn find_header(&mut self, headings: Headings<'_>) -> Result<(Option<usize>, Candidate), Fault> {
+        let mut best = Search::new(headings);
+        let mut best_sheet = None;
         let mut cells = 0;
         let (hidden, visible): (Vec<usize>, Vec<usize>) =
             (0..self.package.sheets.len()).partition(|sheet| self.package.sheets[*sheet].is_hidden);
         for sheet in visible.into_iter().chain(hidden) {
-            let mut search = Search::new(market);
+            let mut search = Search::new(headings);
             let found = self.search_sheet(sheet, &mut search, &mut cells)?;
             let is_hidden = self.package.sheets[sheet].is_hidden;
             if found && is_hidden {
@@ -90,10 +90,10 @@ impl<'a> Workbook<'a> {
                 break;
             }
             if !is_hidden && (search.recognized() > best.recognized() || best.is_empty()) {
-                best = search;
+                (best, best_sheet) = (search, Some(sheet));
             }
         }
-        Ok((None, best.into_candidate()))
+        Ok((best_sheet, best.into_candidate()))
     }
 
     fn search_sheet(&mut self, sheet: usize, search: &mut Search<'_>, cells_before: &mut u64) -> Result<bool, Fault> {

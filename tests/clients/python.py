@@ -48,7 +48,10 @@ assert valued.low < valued.price < valued.high and valued.factors, valued
 assert call("valuations", "value_one_leniently", body=LenientListing.from_dict(loose)).parsed.price > 0
 batch = call("valuations", "value_batch", body=[car, car]).parsed
 assert len(batch) == 2 and batch[0].price == batch[1].price, batch
+assert call("valuations", "check_workbook", body=file()).parsed.valuable == 1
 assert call("valuations", "value_workbook", body=file()).content.startswith(b"PK")
+checked = call("valuations", "check_workbook", body=file()).parsed
+assert checked.valuable == 1 and checked.columns[0].column == "brand", checked
 assert call("valuations", "get_template").content.startswith(b"PK")
 
 job = call("valuations", "start_job", body=file()).parsed

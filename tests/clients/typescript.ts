@@ -41,7 +41,11 @@ const lenient = await ok("value_one_leniently", client.POST("/v1/valuations/leni
 assert(lenient.price > 0);
 const batch = await ok("value_batch", client.POST("/v1/valuations/batch", { body: [car, car] }));
 assert.equal(batch.length, 2);
+const checked = await ok("check_workbook", client.POST("/v1/valuations/check", upload));
+assert.equal(checked.valuable, 1);
 await ok("value_workbook", client.POST("/v1/valuations/xlsx", { ...upload, ...binary }));
+const checked = await ok("check_workbook", client.POST("/v1/valuations/check", upload));
+assert(checked.valuable === 1 && checked.columns[0]?.column === "brand", JSON.stringify(checked));
 await ok("get_template", client.GET("/v1/valuations/template.xlsx", binary));
 
 const { id } = await ok("start_job", client.POST("/v1/valuations/jobs", upload));

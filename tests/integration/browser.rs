@@ -1,5 +1,8 @@
 //! The pages in a real browser.
 
+mod bulk;
+
+use std::fmt::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -316,7 +319,7 @@ fn versions_of_rio() -> String {
         let (power, gearbox) = if car % 5 < 3 { (123, "АКПП") } else { (100, "МКПП") };
         let (year, mileage) = (2016 + car % 4, 20_000 + 217 * car);
         let price = 900_000 + 50_000 * (year - 2016) - mileage + 1000 * power;
-        file += &format!("Kia,Rio,{generation},{year},{mileage},1.6,{power},{gearbox},передний,Бензин,{price}\n");
+        writeln!(file, "Kia,Rio,{generation},{year},{mileage},1.6,{power},{gearbox},передний,Бензин,{price}").unwrap();
     }
     file
 }
@@ -415,6 +418,46 @@ fn the_address_restores_a_car_whose_factors_add_up() {
         let is_back = format!("return document.getElementById('price').innerText === {price}");
         wait_for(&browser, &is_back).await;
         assert_no_external_requests(&browser, &server.address).await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_english_page_is_english() {
+    let driver = Driver::start();
+    let server = server();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/")).await.unwrap();
+        browser.find(Locator::Id("language")).await.unwrap().click().await.unwrap();
+        let cyrillic = "document.getElementById('language').remove();
+            return (document.body.innerText + [...document.querySelectorAll('#car input')].map(input => input.value).join(' ')
+                + document.title).match(/[^\\n]*[А-Яа-яё][^\\n]*/g)";
+        let is_valued = "return !!document.querySelector('#factors li')";
+        let is_refused = "return document.getElementById('problem').innerText";
+        for (car, is_answered) in [
+            ("model=Rio&year=2018&mileage=83000&asking_price=1500000&color=whitey&transmission=automatic", is_valued),
+            ("model=Rioo&year=2018&mileage=83000&region=Atlantis", is_valued),
+            ("year=1500&mileage=150.000&engine_volume=much&owners_count=1.5&listing_date=1900-01-01", is_refused),
+        ] {
+            browser.goto(&server.url(&format!("/?brand=Kia&{car}"))).await.unwrap();
+            wait_for(&browser, is_answered).await;
+            let found = browser.execute(cyrillic, Vec::new()).await.unwrap();
+            assert_eq!(found, json!(null), "{car}");
+        }
+        browser.goto(&server.url("/?brand=Kiaa&year=2018&mileage=83000")).await.unwrap();
+        wait_for(&browser, is_refused).await;
+        assert_eq!(browser.execute(cyrillic, Vec::new()).await.unwrap(), json!(null));
+
+        // Suggestions are in the language of the page too.
+        browser.goto(&server.url("/?brand=Kia&model=Rio&year=2018")).await.unwrap();
+        wait_for(&browser, "return document.getElementById('field-transmission').value").await;
+        browser.execute("document.getElementById('field-transmission').focus()", Vec::new()).await.unwrap();
+        let options = wait_for(&browser, "return document.getElementById('list-transmission').innerText").await;
+        assert!(
+            options.as_str().unwrap().contains("Automatic") || options.as_str().unwrap().contains("Manual"),
+            "{options}"
+        );
         browser.close().await.unwrap();
     });
 }

@@ -61,7 +61,13 @@ pub async fn import_file(
     on_rows: &(dyn Fn(u64) + Sync),
 ) -> Result<Imported, Error> {
     let ImportOptions { limits, encoding, is_checked } = options;
-    let options = Options { limits, encoding, target: Some(Column::Price), market: database.market().clone() };
+    let options = Options {
+        limits,
+        encoding,
+        target: Some(Column::Price),
+        market: database.market().clone(),
+        ..Options::default()
+    };
     let mut sample = is_checked.then(FileSample::new);
     let (batches, mut received) = mpsc::channel(4);
     let source = path.to_owned();
@@ -152,7 +158,7 @@ pub fn describe(rejected: Option<&(u64, Vec<Rejection>)>) -> String {
     let Some((row, rejections)) = rejected else { return "it has no rows below its header".to_owned() };
     let reasons: Vec<String> = rejections
         .iter()
-        .map(|Rejection { column, value, reason }| {
+        .map(|Rejection { column, value, reason, .. }| {
             let got = if value.is_empty() { String::new() } else { format!(" (got {value:?})") };
             format!("{column} {reason}{got}").trim_start().to_owned()
         })

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::NaiveDate;
 use domain::cell::shorten;
 use domain::feature::{CategoricalFeature, FeatureSchema};
+use domain::message::Argument;
 use domain::vocabulary::{Spellings, write_key};
 use domain::{Column, Listing, Warning};
 use rustc_hash::FxHashMap;
@@ -65,13 +66,9 @@ impl Suggestions {
                 continue;
             }
             let nearest = siblings.and_then(|siblings| nearest(feature, siblings, value));
-            let unknown = describe(*last, value, nearest);
-            warnings.push(Warning {
-                code: "unknown_value",
-                field: last.name().to_owned(),
-                message: format!("{unknown}; the car was valued without it"),
-                nearest: nearest.map(str::to_owned),
-            });
+            let mut arguments = vec![("field", Argument::Column(*last)), ("value", Argument::Quoted(shorten(value)))];
+            arguments.extend(nearest.map(|nearest| ("nearest", Argument::Quoted(nearest.to_owned()))));
+            warnings.push(Warning::new("unknown_value", Some(*last), arguments));
         }
         warnings
     }
@@ -130,13 +127,9 @@ const OUTDATED_AFTER_DAYS: i64 = 120;
 /// A warning if a price is as of a day long after the newest listing of the model.
 pub(crate) fn outdated_market(newest: NaiveDate, as_of: NaiveDate) -> Option<Warning> {
     let days = as_of.signed_duration_since(newest).num_days();
-    (days > OUTDATED_AFTER_DAYS).then(|| Warning {
-        code: "outdated_market",
-        field: Column::ListingDate.name().to_owned(),
-        message: format!(
-            "the newest listing behind this price is of {newest}, {days} days before {as_of}; prices may have changed since, so \
-             the range is wider"
-        ),
-        nearest: None,
+    (days > OUTDATED_AFTER_DAYS).then(|| {
+        let plain = |text: &dyn fmt::Display| Argument::Plain(text.to_string());
+        let arguments = vec![("newest", plain(&newest)), ("days", plain(&days)), ("as_of", plain(&as_of))];
+        Warning::new("outdated_market", Some(Column::ListingDate), arguments)
     })
 }

@@ -8,6 +8,7 @@ use axum::extract::{Request, State as Extracted};
 use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::Language;
 
 use crate::http::access::keys::Keys;
 use crate::http::body::{Admitted, content_length};
@@ -77,7 +78,7 @@ impl Gate {
             if matches!(problem, Problem::TooManyAttempts { .. }) {
                 return;
             }
-            let reason = problem.kind().1;
+            let reason = problem.title(Language::English);
             let client = tracing::field::display(address);
             tracing::warn!(
                 target: AUDIT,

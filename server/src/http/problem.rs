@@ -3,14 +3,18 @@
 pub(crate) mod fields;
 pub(crate) mod openapi;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::Language;
+use domain::message::{self, Argument, Topic};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use fields::FieldErrorSchema;
 pub(crate) use fields::{FieldError, FieldErrors, Location, MAX_ERRORS, both};
 
 /// The media type of a problem.
@@ -75,7 +79,10 @@ pub(crate) struct ProblemDetails {
     /// A stable identifier of the kind of problem.
     #[schema(example = "urn:probeg:problem:invalid-fields")]
     pub(crate) r#type: String,
-    /// A short summary of the kind of problem.
+    /// The last part of it.
+    #[schema(example = "invalid-fields")]
+    pub(crate) code: &'static str,
+    /// A short summary of the kind of problem, in the language of `Accept-Language`: English or Russian.
     #[schema(example = "Some fields are invalid")]
     pub(crate) title: &'static str,
     /// The HTTP status.
@@ -86,7 +93,7 @@ pub(crate) struct ProblemDetails {
     pub(crate) detail: String,
     /// The errors by field, at most 50.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
+    #[schema(value_type = Vec<FieldErrorSchema>, required = false)]
     pub(crate) errors: Vec<FieldError>,
     /// How many more errors there are; absent if `errors` lists all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,77 +168,77 @@ impl Problem {
         }
     }
 
-    /// The last part of `type`, and the title.
-    pub(crate) fn kind(&self) -> (&'static str, &'static str) {
+    /// The last part of `type`.
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::BadRequest { .. } => ("bad-request", "The request is not valid HTTP"),
-            Self::MalformedJson { .. } => ("malformed-json", "The body is not JSON"),
-            Self::MalformedForm { .. } => ("malformed-form", "The body is not a valid form"),
-            Self::Unauthorized { admin: false } => ("unauthorized", "An API key is required"),
-            Self::Unauthorized { admin: true } => ("unauthorized", "The admin token is required"),
-            Self::AdminOff => ("admin-off", "Changes are disabled"),
-            Self::NotFound { .. } => ("not-found", "Not found"),
-            Self::MethodNotAllowed => ("method-not-allowed", "Method not allowed"),
-            Self::Conflict { .. } => ("conflict", "Conflict with the current state"),
-            Self::TooLarge { .. } => ("too-large", "The body is too large"),
-            Self::TableTooLarge { .. } => ("table-too-large", "The table is too large"),
-            Self::UnsupportedMediaType { .. } => ("unsupported-media-type", "The media type is not supported"),
-            Self::Invalid(_) => ("invalid-fields", "Some fields are invalid"),
-            Self::UnreadableTable { .. } => ("unreadable-table", "The table cannot be valued"),
-            Self::Internal => ("internal", "Internal error"),
-            Self::NoModel => ("no-model", "No model is available yet"),
-            Self::TooManyRequests { .. } => ("too-many-requests", "The rate limit of the key is exceeded"),
-            Self::TooManyAttempts { .. } => ("too-many-attempts", "Too many wrong keys or tokens"),
-            Self::Overloaded => ("overloaded", "Too many requests are waiting"),
-            Self::NoRoom => ("no-room", "Uploads and results are using all available space"),
-            Self::Stuck => ("stuck", "The server is stuck"),
-            Self::Draining => ("draining", "The server is shutting down"),
-            Self::TooSlow { .. } => ("too-slow", "The body was sent too slowly"),
-            Self::TimedOut { .. } => ("timed-out", "The request timed out"),
-            Self::DatabaseAway => ("database-away", "The database is unavailable"),
+            Self::BadRequest { .. } => "bad-request",
+            Self::MalformedJson { .. } => "malformed-json",
+            Self::MalformedForm { .. } => "malformed-form",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::AdminOff => "admin-off",
+            Self::NotFound { .. } => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::Conflict { .. } => "conflict",
+            Self::TooLarge { .. } => "too-large",
+            Self::TableTooLarge { .. } => "table-too-large",
+            Self::UnsupportedMediaType { .. } => "unsupported-media-type",
+            Self::Invalid(_) => "invalid-fields",
+            Self::UnreadableTable { .. } => "unreadable-table",
+            Self::Internal => "internal",
+            Self::NoModel => "no-model",
+            Self::TooManyRequests { .. } => "too-many-requests",
+            Self::TooManyAttempts { .. } => "too-many-attempts",
+            Self::Overloaded => "overloaded",
+            Self::NoRoom => "no-room",
+            Self::Stuck => "stuck",
+            Self::Draining => "draining",
+            Self::TooSlow { .. } => "too-slow",
+            Self::TimedOut { .. } => "timed-out",
+            Self::DatabaseAway => "database-away",
         }
     }
 
-    fn detail(&self) -> String {
+    /// The code of its messages.
+    fn code(&self) -> &'static str {
         match self {
+            Self::Unauthorized { admin: true } => "unauthorized-admin",
+            problem => problem.kind(),
+        }
+    }
+
+    /// A short summary of the kind of problem.
+    pub(crate) fn title(&self, language: Language) -> &'static str {
+        message::template(Topic::Title, self.code(), language)
+    }
+
+    fn detail(&self, language: Language) -> String {
+        let plain = |text: &str| Argument::Plain(text.to_owned());
+        let seconds = |seconds: u64| vec![("seconds", Argument::Plain(seconds.to_string()))];
+        let arguments = match self {
             Self::BadRequest { detail }
             | Self::MalformedJson { detail }
             | Self::MalformedForm { detail }
             | Self::NotFound { detail }
             | Self::Conflict { detail }
             | Self::TableTooLarge { detail }
-            | Self::UnreadableTable { detail } => detail.clone(),
-            Self::Unauthorized { admin: false } => {
-                "send one of the API keys as `X-API-Key: KEY` or `Authorization: Bearer KEY`".to_owned()
-            }
-            Self::Unauthorized { admin: true } => "send the admin token as `Authorization: Bearer TOKEN`".to_owned(),
-            Self::AdminOff => {
-                "the server has no PROBEG_ADMIN_TOKEN, so only the command `probeg models promote` can change the champion"
-                    .to_owned()
-            }
-            Self::MethodNotAllowed => "see the Allow header or /docs".to_owned(),
-            Self::TooLarge { limit } => format!("this path accepts at most {limit} bytes"),
-            Self::UnsupportedMediaType { expected } => format!("send it with `Content-Type: {expected}`"),
-            Self::Invalid(errors) => errors.detail(),
-            Self::Internal => "the cause is in the server's log under the x-request-id of this response".to_owned(),
-            Self::NoModel => "train one with `probeg train --promote`; the server will load it automatically".to_owned(),
-            Self::TooManyRequests { wait } => format!("try again in {} s", whole_seconds(*wait)),
-            Self::TooManyAttempts { wait } => {
-                format!("too many wrong keys or tokens were sent from your address; try again in {} s", whole_seconds(*wait))
-            }
-            Self::Overloaded => "try again in a second".to_owned(),
-            Self::NoRoom => {
-                "the space for uploads and results is used up; send fewer requests at a time, or try again later"
-                    .to_owned()
-            }
-            Self::Stuck => "an inference thread hangs; restart the server".to_owned(),
-            Self::Draining => "use another server; this one is finishing its last requests".to_owned(),
-            Self::TooSlow { seconds } => {
-                format!("the body stalled for {seconds} seconds or was slower than 1 KiB/s")
-            }
-            Self::TimedOut { seconds } => format!("there was no response within {seconds} seconds"),
-            Self::DatabaseAway => "try again later; valuations still work".to_owned(),
-        }
+            | Self::UnreadableTable { detail } => vec![("detail", plain(detail))],
+            Self::Invalid(errors) => vec![("detail", Argument::Plain(errors.detail(language)))],
+            Self::TooLarge { limit } => vec![("limit", Argument::Plain(limit.to_string()))],
+            Self::UnsupportedMediaType { expected } => vec![("expected", plain(expected))],
+            Self::TooManyRequests { wait } | Self::TooManyAttempts { wait } => seconds(whole_seconds(*wait)),
+            Self::TooSlow { seconds: limit } | Self::TimedOut { seconds: limit } => seconds(*limit),
+            Self::Unauthorized { .. }
+            | Self::AdminOff
+            | Self::MethodNotAllowed
+            | Self::Internal
+            | Self::NoModel
+            | Self::Overloaded
+            | Self::NoRoom
+            | Self::Stuck
+            | Self::Draining
+            | Self::DatabaseAway => Vec::new(),
+        };
+        message::text(Topic::Detail, self.code(), &arguments, language)
     }
 
     /// The `Retry-After` header in seconds, where retrying may help.
@@ -249,20 +256,47 @@ impl Problem {
         }
     }
 
-    /// The body of the response.
+    /// The body of the response, in English.
     pub(crate) fn details(&self) -> ProblemDetails {
-        let (kind, title) = self.kind();
-        let errors = if let Self::Invalid(errors) = self { errors.clone() } else { FieldErrors::default() };
+        self.details_in(Language::English)
+    }
+
+    /// The body of the response.
+    pub(crate) fn details_in(&self, language: Language) -> ProblemDetails {
+        let problem = match self {
+            Self::Invalid(errors) => &Self::Invalid(errors.clone().in_language(language)),
+            problem => problem,
+        };
+        let errors = if let Self::Invalid(errors) = problem { errors.clone() } else { FieldErrors::default() };
         ProblemDetails {
-            r#type: format!("urn:probeg:problem:{kind}"),
-            title,
-            status: self.status().as_u16(),
-            detail: self.detail(),
+            r#type: format!("urn:probeg:problem:{}", problem.kind()),
+            code: problem.kind(),
+            title: problem.title(language),
+            status: problem.status().as_u16(),
+            detail: problem.detail(language),
             errors_omitted: Some(errors.omitted()).filter(|omitted| *omitted > 0),
             errors: errors.as_slice().to_vec(),
         }
     }
 }
+
+/// Writes a refusal in the language that the client prefers, if that is not English.
+pub(crate) fn translate(response: Response, language: Language) -> Response {
+    let Some(Refusal(problem)) = response.extensions().get::<Refusal>() else { return response };
+    if language == Language::English {
+        return response;
+    }
+    let details = axum::Json(problem.details_in(language)).into_response();
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
+    parts.headers.append(VARY, HeaderValue::from_static("accept-language"));
+    Response::from_parts(parts, details.into_body())
+}
+
+/// The problem behind a response.
+#[derive(Clone, Debug)]
+struct Refusal(Arc<Problem>);
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -279,7 +313,8 @@ impl IntoResponse for Problem {
             self,
             Self::Overloaded | Self::NoRoom | Self::TooManyRequests { .. } | Self::TooManyAttempts { .. }
         );
-        response.extensions_mut().insert(Refused { kind: self.kind().0, is_overload });
+        response.extensions_mut().insert(Refused { kind: self.kind(), is_overload });
+        response.extensions_mut().insert(Refusal(Arc::new(self)));
         response
     }
 }

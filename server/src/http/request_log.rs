@@ -16,7 +16,8 @@ use uuid::Uuid;
 
 use crate::http::body::IncomingBody;
 use crate::http::connections::Connection;
-use crate::http::problem::{Problem, Refused};
+use crate::http::language::PreferredLanguage;
+use crate::http::problem::{Problem, Refused, translate};
 use crate::http::shutdown::Shutdown;
 use crate::observability::metrics::Metrics;
 
@@ -45,11 +46,12 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
     // Formatted once for all records of the request, so it holds only what identifies it.
     let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let start = Instant::now();
+    let PreferredLanguage(language) = PreferredLanguage::of(request.headers());
     // Requests that do not come from a connection have no Host header.
     let connection = request.extensions().get::<Arc<Connection>>().cloned();
     let checked = if connection.is_some() { check_host(&request) } else { Ok(()) };
     let request = request.map(|body| IncomingBody::watch(body, connection, log.idle_timeout));
-    let mut response = match checked {
+    let response = match checked {
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(problem) => problem.into_response(),
     };
@@ -82,6 +84,7 @@ pub(crate) async fn log_request(Extracted(log): Extracted<RequestLog>, mut reque
             );
         }
     });
+    let mut response = translate(response, language);
     let headers = response.headers_mut();
     secure(headers);
     headers.insert(REQUEST_ID, id);

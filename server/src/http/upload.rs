@@ -1,5 +1,6 @@
-//! A file uploaded in a form (`multipart/form-data`, field `file`).
+//! A file uploaded in a form (`multipart/form-data`, field `file`), with the meaning of its headers (field `mapping`).
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +10,10 @@ use axum::body::{BodyDataStream, Bytes};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use domain::cell::shorten;
 use futures_util::Stream;
 use multer::{Field, Multipart};
-use tables::Source;
+use tables::{Mapping, Source};
 use utoipa::ToSchema;
 
 use crate::http::body::{Admitted, too_slow};
@@ -24,9 +26,12 @@ use crate::http::problem::{FieldError, Problem};
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only a schema; the form is read in parts")]
 pub(crate) struct WorkbookForm {
-    /// The workbook (.xlsx), with at least the columns brand, year and mileage.
+    /// The workbook (.xlsx) or CSV, with at least the columns brand, year and mileage.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     file: Vec<u8>,
+    /// What columns mean, chosen by hand: a JSON object from headers to names of columns, or to `ignore`.
+    #[schema(nullable = false, example = json!(r#"{"Пробек": "mileage", "Цена закупки": "ignore"}"#))]
+    mapping: Option<String>,
 }
 
 /// An uploaded file.
@@ -35,13 +40,20 @@ pub(crate) struct Upload {
     /// Its name, without folders.
     pub(crate) name: String,
     file: StoredFile,
-    /// Its inflated size in bytes, as declared in its ZIP directory.
+    /// The meaning of its headers, where the form says it.
+    pub(crate) mapping: Mapping,
+    /// The work that it takes, as the inflated size of a workbook in bytes: that declared in its ZIP directory.
     pub(crate) inflated_bytes: u64,
 }
 
 /// The name of a file without one.
 const DEFAULT_NAME: &str = "cars.xlsx";
 const FIELD: &str = "file";
+/// The number of inflated workbook bytes that take as much work as a byte of CSV.
+const BYTES_PER_CSV_BYTE: u64 = 4;
+const MAPPING: &str = "mapping";
+/// The maximum size of a mapping in bytes: a table has at most a few hundred columns.
+const MAX_MAPPING_BYTES: usize = 64 << 10;
 /// The maximum length of a file name in characters.
 const MAX_NAME_CHARS: usize = 255;
 /// The maximum length of an extension that is preserved when a name is truncated, in characters.
@@ -72,17 +84,18 @@ pub(crate) async fn receive_file(buffers: &Arc<Buffers>, request: Request) -> Re
         has_yielded: false,
     };
     let mut form = Multipart::new(chunks, boundary);
-    let mut file = None;
+    let (mut file, mut mapping) = (None, None);
     while let Some(part) = next_part(&mut form, &head).await? {
         match part.name() {
             Some(FIELD) if file.is_none() => file = Some(store(Quota::for_upload(buffers, caller), part).await?),
+            Some(MAPPING) if mapping.is_none() => mapping = Some(read_mapping(part).await?),
             name => return Err(unexpected_part(name.unwrap_or_default())),
         }
     }
-    let (name, file) = file.ok_or_else(Problem::missing_file)?;
+    let (name, file, size) = file.ok_or_else(Problem::missing_file)?;
     let measured = tokio::task::spawn_blocking(move || {
-        let inflated_bytes = tables::inflated_size(&file.source(&name));
-        Upload { name, file, inflated_bytes }
+        let inflated_bytes = tables::inflated_size(&file.source(&name)).max(size.saturating_mul(BYTES_PER_CSV_BYTE));
+        Upload { name, file, mapping: mapping.unwrap_or_default(), inflated_bytes }
     });
     measured.await.map_err(|error| Problem::internal(&error))
 }
@@ -111,13 +124,39 @@ async fn next_part<'f>(form: &mut Multipart<'f>, head: &HeadLimit) -> Result<Opt
 }
 
 /// Reads a part to its end.
-async fn store(quota: Quota, mut part: Field<'_>) -> Result<(String, StoredFile), Problem> {
+async fn store(quota: Quota, mut part: Field<'_>) -> Result<(String, StoredFile, u64), Problem> {
     let name = part.file_name().map_or_else(|| DEFAULT_NAME.to_owned(), file_name);
     let mut writer = FileWriter::new(quota);
+    let mut size = 0;
     while let Some(chunk) = part.chunk().await.map_err(|error| form_error(&error))? {
+        size += chunk.len() as u64;
         writer = writer.append(chunk).await.map_err(|error| write_error(&error))?;
     }
-    Ok((name, writer.finish()))
+    Ok((name, writer.finish(), size))
+}
+
+/// Reads the meaning of headers that somebody has chosen.
+async fn read_mapping(mut part: Field<'_>) -> Result<Mapping, Problem> {
+    let mut text = Vec::new();
+    while let Some(chunk) = part.chunk().await.map_err(|error| form_error(&error))? {
+        text.extend_from_slice(&chunk);
+        if text.len() > MAX_MAPPING_BYTES {
+            return Err(invalid_mapping(format!("mapping must be at most {MAX_MAPPING_BYTES} bytes"), "too_long"));
+        }
+    }
+    let choices: BTreeMap<String, String> = serde_json::from_slice(&text).map_err(|error| {
+        let msg = format!("mapping must be a JSON object from headers to names of columns or \"ignore\": {error}");
+        invalid_mapping(msg, "not_an_object")
+    })?;
+    let choices = choices.iter().map(|(header, choice)| (header.as_str(), choice.as_str()));
+    Mapping::new(choices).map_err(|error| {
+        let msg = format!("mapping of {:?}: {:?} is not a column", shorten(&error.header), shorten(&error.choice));
+        invalid_mapping(msg, "unknown_column")
+    })
+}
+
+fn invalid_mapping(msg: String, code: &'static str) -> Problem {
+    Problem::invalid(FieldError::in_body(&[MAPPING.into()], msg, code))
 }
 
 /// The problem for an unknown part or a second file.
@@ -125,8 +164,10 @@ fn unexpected_part(name: &str) -> Problem {
     let name: String = name.chars().take(60).collect();
     let (msg, code) = if name == FIELD {
         ("the form has more than one file; send them one by one".to_owned(), "duplicate_field")
+    } else if name == MAPPING {
+        ("the form has more than one mapping".to_owned(), "duplicate_field")
     } else {
-        (format!("{name:?} is not a field of this form, which has the one field `file`"), "unknown_field")
+        (format!("{name:?} is not a field of this form, which has the fields `file` and `mapping`"), "unknown_field")
     };
     Problem::invalid(FieldError::in_body(&[name.as_str().into()], msg, code))
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::http::budget::{Budget, Caller, Share};
 use crate::http::file::StoredFile;
 use crate::http::problem::Problem;
+use crate::serving::portfolio::Collector;
 
 /// The maximum number of jobs; a single caller may have half of them. A new job replaces the caller's oldest finished one.
 const MAX_JOBS: u64 = 128;
@@ -35,6 +36,8 @@ pub(crate) struct JobEntry {
     pub(crate) cancelled: Arc<AtomicBool>,
     /// The header of the table, once it is valued.
     pub(crate) header: Arc<OnceLock<Header>>,
+    /// What the prices add up to, so far.
+    pub(crate) portfolio: Arc<Collector>,
     /// `None` while it runs.
     pub(crate) outcome: Mutex<Option<Result<Arc<StoredFile>, Problem>>>,
 }

@@ -59,6 +59,7 @@ fn the_paths_are_complete() {
             "post /v1/models/rollback",
             "post /v1/valuations",
             "post /v1/valuations/batch",
+            "post /v1/valuations/check",
             "post /v1/valuations/jobs",
             "post /v1/valuations/lenient",
             "post /v1/valuations/xlsx",

@@ -132,7 +132,7 @@ async fn invalid_workbooks_are_explained() {
     assert_eq!(missing.json()["errors"][0]["loc"], serde_json::json!(["body", "workbook"]));
     let none = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body("--b--\r\n".into());
     assert_eq!(super::fixture::send(&service, none.unwrap()).await.json()["errors"][0]["loc"][1], "file");
-    for (name, content) in [("cars.xlsx", b"".as_slice()), ("cars.csv", b"brand,year,mileage\nKia,2018,1\n")] {
+    for (name, content) in [("cars.xlsx", b"".as_slice()), ("cars.doc", b"brand,year,mileage\nKia,2018,1\n")] {
         let response = upload(&service, path, "file", name, content).await;
         assert_eq!(response.problem(), (422, "unreadable-table".to_owned()));
         assert!(response.json()["detail"].as_str().unwrap().starts_with(name));
@@ -292,4 +292,84 @@ async fn each_row_of_a_workbook_counts_towards_the_rate_limit() {
         let response = super::fixture::send(&service, upload_request(key, "/v1/valuations/xlsx")).await;
         assert_eq!(response.status, status, "{key}");
     }
+}
+
+/// A form with a file and a mapping.
+async fn upload_mapped(path: &str, name: &str, content: &str, mapping: &str) -> TestResponse {
+    let body = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"mapping\"\r\n\r\n{mapping}\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{content}\r\n--b--\r\n"
+    );
+    let request = Request::post(path).header("content-type", "multipart/form-data; boundary=b").body(body.into());
+    super::fixture::send(&service(), request.unwrap()).await
+}
+
+const DEALER: &str = "№ п/п;Марка;Год;Пробек;Цена закупки\n1;Kia;2018;83 тыс;900000\n2;Kiaa;2018;5;1\n3;Kia;1500;5;1\n";
+
+#[tokio::test]
+async fn a_table_is_checked_before_it_is_valued() {
+    let check = upload(&service(), "/v1/valuations/check", "file", "cars.csv", DEALER.as_bytes()).await.json();
+    assert_eq!((&check["format"], &check["missing"]), (&"csv".into(), &serde_json::json!(["mileage"])));
+    assert_eq!((&check["rows"], &check["valuable"]), (&3.into(), &0.into()));
+    let columns: Vec<_> =
+        check["columns"].as_array().unwrap().iter().map(|it| (&it["column"], &it["suggestion"])).collect();
+    let null = &serde_json::Value::Null;
+    let [brand, year, mileage, price] = ["brand", "year", "mileage", "price"].map(serde_json::Value::from);
+    assert_eq!(columns, [(null, null), (&brand, null), (&year, null), (null, &mileage), (null, &price)]);
+
+    let mapping = r#"{"Пробек": "mileage", "Цена закупки": "ignore"}"#;
+    let check = upload_mapped("/v1/valuations/check", "cars.csv", DEALER, mapping).await.json();
+    assert_eq!((&check["missing"], &check["valuable"]), (&serde_json::json!([]), &1.into()));
+    let problems: Vec<_> = check["problems"].as_array().unwrap().iter().map(|it| (&it["row"], &it["type"])).collect();
+    assert_eq!(problems, [(&3.into(), &"unknown_brand".into()), (&4.into(), &"out_of_range".into())]);
+    let message = check["problems"][0]["msg"].as_str().unwrap();
+    assert!(message.starts_with("brand \"Kiaa\" is not known"), "{message}");
+
+    let valued = upload_mapped("/v1/valuations/xlsx", "cars.csv", DEALER, mapping).await;
+    assert_eq!((valued.status.as_u16(), valued.header("content-type")), (200, "text/csv; charset=utf-8"));
+    let text = String::from_utf8(valued.body).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("Цена закупки;predict_value;predict_low;predict_high;predict_status"), "{text}");
+    assert!(lines[1].ends_with(";ok") && lines[2].contains("is not known"), "{text}");
+}
+
+#[tokio::test]
+async fn wrong_mappings_are_refused() {
+    for (mapping, code) in [("[]", "not_an_object"), (r#"{"Пробек": "km"}"#, "unknown_column")] {
+        let response = upload_mapped("/v1/valuations/check", "cars.csv", DEALER, mapping).await;
+        assert_eq!((response.status.as_u16(), &response.json()["errors"][0]["type"]), (422, &code.into()));
+        assert_eq!(response.json()["errors"][0]["loc"], serde_json::json!(["body", "mapping"]));
+    }
+}
+
+#[tokio::test]
+async fn a_csv_becomes_a_workbook_and_a_job_says_what_it_adds_up_to() {
+    let service = service();
+    let csv = "Марка;Год;Пробег;Цена;Заметка\nKia;2018;50000;1300000;=1+1\nKia;2018;50000;;\nKiaa;2018;1;1;\n";
+    let path = "/v1/valuations/jobs?language=sheet&format=xlsx";
+    let response = upload(&service, path, "file", "склад.csv", csv.as_bytes()).await;
+    let job = finished_job(&service, response.header("location")).await;
+    assert_eq!(job["state"], "done", "{job}");
+    let portfolio = &job["portfolio"];
+    assert_eq!((&portfolio["rows"], &portfolio["valued"]), (&3.into(), &2.into()), "{portfolio}");
+    assert_eq!(portfolio["first"][0]["car"], "Kia 2018");
+    assert_eq!((&portfolio["furthest"][0]["row"], &portfolio["furthest"][1]), (&2.into(), &serde_json::Value::Null));
+    assert!(portfolio["first"][2]["price"].is_null());
+    let result = get(&service, job["result"].as_str().unwrap()).await;
+    assert_eq!(result.header("content-type"), XLSX);
+    assert!(result.header("content-disposition").contains("-valued.xlsx"));
+    let rows = cells(&result);
+    assert_eq!(rows[0][5], Data::String("Оценка, ₽".into()));
+    assert_eq!(rows[1][4], Data::String("=1+1".into()));
+    assert!(matches!(rows[1][5], Data::Float(_)) && rows[3][5] == Data::Empty, "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_csv_in_windows_1251_is_read() {
+    // "Марка;Год;Пробег" and a car.
+    let header =
+        [0xCC, 0xE0, 0xF0, 0xEA, 0xE0, b';', 0xC3, 0xEE, 0xE4, b';', 0xCF, 0xF0, 0xEE, 0xE1, 0xE5, 0xE3, b'\n'];
+    let table = [header.as_slice(), b"Kia;2018;5\n"].concat();
+    let check = upload(&service(), "/v1/valuations/check", "file", "cars.csv", &table).await.json();
+    assert_eq!((&check["columns"][0]["header"], &check["valuable"]), (&"Марка".into(), &1.into()));
 }

@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Query, Request, State as Extracted};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chrono::{Datelike, NaiveDate};
-use domain::{Listing, Reading};
+use domain::{Language, Listing, Reading};
 use serde::Serialize;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ArrayItems, Object as SchemaObject, SchemaType};
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -19,6 +19,7 @@ use super::query::{BatchQuery, check_level};
 use super::valuation::Valuation;
 use crate::http::body::{Admitted, JsonBody};
 use crate::http::json::MAX_ITEMS;
+use crate::http::language::PreferredLanguage;
 use crate::http::problem::openapi::ListingProblems;
 use crate::http::problem::{FieldError, FieldErrors, Location, Problem, ProblemDetails};
 use crate::serving::bulk::{BYTES_PER_JSON_BYTE, CancelOnDrop};
@@ -73,6 +74,7 @@ pub(crate) async fn value_batch(
     let query = BatchQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = state.served(query.task.as_deref()).await?;
     let caller = Admitted::of(&request)?.caller;
+    let PreferredLanguage(language) = PreferredLanguage::of(request.headers());
     state.engine().bulk.check_capacity(caller)?;
     let JsonBody(body) = JsonBody::from_request(request, &state).await?;
     let slot = state.engine().bulk.enter(caller)?;
@@ -86,7 +88,7 @@ pub(crate) async fn value_batch(
         // The first car was charged on admission.
         state.keys().charge(caller, items.len() as u64 - 1);
         check_level(&served.model, query.level).map_err(Problem::invalid)?;
-        let batch = Batch { state: &state, served: &served, query, today, cancelled: &cancelled };
+        let batch = Batch { state: &state, served: &served, query, today, language, cancelled: &cancelled };
         batch.respond(items)
     });
     Ok(([(CONTENT_TYPE, "application/json")], items.await?).into_response())
@@ -125,6 +127,8 @@ struct Batch<'b> {
     served: &'b Served,
     query: BatchQuery,
     today: NaiveDate,
+    /// That of messages.
+    language: Language,
     cancelled: &'b AtomicBool,
 }
 
@@ -165,9 +169,12 @@ impl Batch<'_> {
         self.state.metrics().record_valuations(&self.served.task().name, self.served.version, &valuations);
         let mut valuations = valuations.into_iter();
         let items = chunk.into_iter().map(|item| match item {
-            Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details() }),
+            Err(errors) => Ok(BatchItem::Error { error: Problem::Invalid(errors).details_in(self.language) }),
             Ok(_) => match valuations.next() {
-                Some(valuation) => Ok(BatchItem::Valuation(Box::new(Valuation::new(self.served, valuation)))),
+                Some(valuation) => {
+                    let valuation = Valuation::new(self.served, valuation).in_language(self.language);
+                    Ok(BatchItem::Valuation(Box::new(valuation)))
+                }
                 None => Err(Problem::internal(&"the model returned too few valuations")),
             },
         });
@@ -190,7 +197,8 @@ mod tests {
         let respond = |is_cancelled: bool| {
             let cancelled = &AtomicBool::new(is_cancelled);
             let query = BatchQuery { task: None, level: DEFAULT_LEVEL, allow_unknown: false };
-            let batch = Batch { state: &state, served: &served, query, today: today(), cancelled };
+            let batch =
+                Batch { state: &state, served: &served, query, today: today(), language: Language::English, cancelled };
             batch.respond(vec![Ok(Listing::default()); CHUNK + 1])
         };
         assert_eq!(respond(true), Err(Problem::Internal));

@@ -11,20 +11,22 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use domain::Column;
+use domain::{Column, Language};
 use serde::Serialize;
 use tables::Header;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::query::UnknownQuery;
-use super::workbook::{WorkbookFile, WorkbookValuation, attachment, valued_disposition};
+use super::workbook::{WorkbookFile, WorkbookValuation, attachment, media_type, result_name, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
+use crate::http::language::PreferredLanguage;
 use crate::http::problem::openapi::{JobProblems, ResultProblems, WorkbookProblems};
 use crate::http::problem::{Problem, ProblemDetails};
 use crate::http::upload::{WorkbookForm, receive_file};
 use crate::serving::jobs::JobEntry;
+use crate::serving::portfolio::Portfolio;
 use crate::state::State;
 
 /// How long a result is available.
@@ -54,6 +56,8 @@ pub(crate) struct Job {
     error: Option<ProblemDetails>,
     /// What became of the columns of the table; null until the job is done.
     columns: Option<Vec<TableColumn>>,
+    /// What the prices add up to, and the cars to look at first; null until the job is done.
+    portfolio: Option<Portfolio>,
 }
 
 /// A column of a table.
@@ -79,16 +83,17 @@ fn table_columns(header: &Header) -> Vec<TableColumn> {
 }
 
 impl Job {
-    fn new(id: Uuid, entry: &JobEntry) -> Self {
+    fn new(id: Uuid, entry: &JobEntry, language: Language) -> Self {
         let (state, result, error) = match &*entry.outcome() {
             None => ("running", None, None),
             Some(Ok(_)) => ("done", Some(format!("/v1/valuations/jobs/{id}/result")), None),
-            Some(Err(problem)) => ("failed", None, Some(problem.details())),
+            Some(Err(problem)) => ("failed", None, Some(problem.details_in(language))),
         };
         let valued = entry.valued.load(Ordering::Relaxed);
         let (file, created_at) = (entry.file_name.clone(), entry.created_at);
         let columns = entry.header.get().map(table_columns);
-        Self { id: id.to_string(), state, file, valued, created_at, result, error, columns }
+        let portfolio = (state == "done").then(|| entry.portfolio.portfolio()).flatten();
+        Self { id: id.to_string(), state, file, valued, created_at, result, error, columns, portfolio }
     }
 }
 
@@ -122,19 +127,21 @@ pub(crate) async fn start_job(
         state.jobs().remove_oldest_finished(caller);
     }
     let upload = receive_file(state.buffers(), request).await?;
+    let format = query.format;
     let cancelled = Arc::new(AtomicBool::new(false));
     let valuation = WorkbookValuation::new(&state, caller, query, served, Arc::clone(&cancelled));
     let entry = Arc::new(JobEntry {
         caller,
-        file_name: upload.name.clone(),
+        file_name: result_name(upload.name.clone(), format),
         created_at: Utc::now(),
         valued: Arc::clone(&valuation.valued),
         cancelled,
         header: Arc::clone(&valuation.header),
+        portfolio: Arc::clone(&valuation.portfolio),
         outcome: Mutex::new(None),
     });
     let id = state.jobs().add(Arc::clone(&entry))?;
-    let job = Job::new(id, &entry);
+    let job = Job::new(id, &entry, Language::English);
     tokio::spawn(async move {
         let jobs = state.clone();
         let quota =
@@ -159,10 +166,11 @@ pub(crate) async fn start_job(
 )]
 pub(crate) async fn get_job(
     Extracted(state): Extracted<State>,
+    PreferredLanguage(language): PreferredLanguage,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Job>, Problem> {
     let (id, entry) = find(&state, id)?;
-    Ok(Json(Job::new(id, &entry)))
+    Ok(Json(Job::new(id, &entry, language)))
 }
 
 /// Deletes a job
@@ -210,7 +218,7 @@ pub(crate) async fn get_result(
         }
         None => return Err(Problem::Conflict { detail: "the job is still running".to_owned() }),
     };
-    attachment(&valued_disposition(&entry.file_name), file).await
+    attachment(&valued_disposition(&entry.file_name), media_type(&entry.file_name), file).await
 }
 
 fn find(state: &State, id: Result<Path<String>, PathRejection>) -> Result<(Uuid, Arc<JobEntry>), Problem> {

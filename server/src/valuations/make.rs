@@ -25,5 +25,5 @@ pub(crate) fn check_known(
     let Some(make) = find_unknown(metrics, served, listing) else { return Ok(()) };
     let msg = format!("{make}; correct it, or add {ALLOW_UNKNOWN}=true to value the car without it");
     let error = FieldError::in_body(&[path, &[Column::Brand.name().into()]].concat(), msg, "unknown_brand");
-    Err(FieldError { nearest: make.nearest, ..error })
+    Err(error.with_nearest(make.nearest))
 }

@@ -21,6 +21,7 @@ use super::similar;
 use super::valuation::{self, Valuation};
 use crate::http::body::{Admitted, JsonBody};
 use crate::http::budget::Caller;
+use crate::http::language::PreferredLanguage;
 use crate::http::problem::openapi::ListingProblems;
 use crate::http::problem::{FieldError, FieldErrors, Problem, both};
 use crate::serving::inference::ValuationRequest;
@@ -58,6 +59,7 @@ pub(crate) async fn value_one(
     _: Capacity,
     Extracted(state): Extracted<State>,
     Extension(Admitted { caller, .. }): Extension<Admitted>,
+    PreferredLanguage(language): PreferredLanguage,
     Query(pairs): Query<Vec<(String, String)>>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Valuation>, Problem> {
@@ -72,7 +74,8 @@ pub(crate) async fn value_one(
     let listing = listing::read(&item, Reading { market, year: today.year() });
     let (query, listing) = both(query, listing).map_err(Problem::Invalid)?;
     let served = served.ok_or(Problem::NoModel)?;
-    Ok(Json(value_listing(&state, caller, &served, &query, listing).await?))
+    let valuation = value_listing(&state, caller, &served, &query, listing).await?;
+    Ok(Json(valuation.in_language(language)))
 }
 
 /// Values one car as people describe it
@@ -91,6 +94,7 @@ pub(crate) async fn value_one_leniently(
     _: Capacity,
     Extracted(state): Extracted<State>,
     Extension(Admitted { caller, .. }): Extension<Admitted>,
+    PreferredLanguage(language): PreferredLanguage,
     Query(mut pairs): Query<Vec<(String, String)>>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Valuation>, Problem> {
@@ -106,7 +110,7 @@ pub(crate) async fn value_one_leniently(
     let query = OneQuery { asking_price, ..query };
     let understood = listing::to_json(&canonical_listing(&listing, served.market()).in_units_of(served.market()));
     let valuation = value_listing(&state, caller, &served, &query, listing).await?;
-    Ok(Json(valuation.with_listing(understood)))
+    Ok(Json(valuation.in_language(language).with_listing(understood)))
 }
 
 /// Values a listing, with what the query adds.

@@ -13,7 +13,7 @@ use super::capacity::Capacity;
 use super::listing::{self, OtherFields};
 use super::make::check_known;
 use super::query::UnknownQuery;
-use super::workbook::{WorkbookFile, attachment, value_upload};
+use super::workbook::{CSV, WorkbookFile, attachment, media_type, value_upload};
 use crate::http::body::JsonBody;
 use crate::http::problem::openapi::{ListingProblems, WorkbookProblems};
 use crate::http::problem::{Problem, both};
@@ -100,8 +100,12 @@ pub(crate) async fn value_many(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = UnknownQuery::read_leniently(pairs).map_err(Problem::Invalid)?;
-    let (_, workbook) = value_upload(&state, query, request).await?;
-    attachment("attachment;filename=predictions.xlsx", workbook).await
+    let (name, workbook) = value_upload(&state, query, request).await?;
+    let disposition = match media_type(&name) {
+        CSV => "attachment;filename=predictions.csv",
+        _ => "attachment;filename=predictions.xlsx",
+    };
+    attachment(disposition, media_type(&name), workbook).await
 }
 
 fn example() -> serde_json::Value {

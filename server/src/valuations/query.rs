@@ -6,6 +6,7 @@ use domain::{Cell, Column, Reading, Value};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use serde::Serialize;
+use tables::Language;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
@@ -98,6 +99,78 @@ pub(crate) struct UnknownQuery {
     /// programs: fixed names, whole units, and nothing else changed.
     #[param(required = false, nullable = false, inline, example = "sheet")]
     pub(crate) language: Option<ResultLanguage>,
+    /// `xlsx` for a workbook whatever the file is; by default the result has the format of the file.
+    #[param(required = false, nullable = false, inline, example = "xlsx")]
+    pub(crate) format: Option<ResultFormat>,
+}
+
+/// The parameters of the template.
+#[derive(Clone, Debug, PartialEq, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TemplateQuery {
+    /// The same as for one car.
+    #[param(required = false, nullable = false, example = "price")]
+    pub(crate) task: Option<String>,
+    /// The language of headers and messages; by default headers are the names of the columns.
+    #[param(required = false, nullable = false, inline, example = "ru")]
+    pub(crate) language: Option<TemplateLanguage>,
+}
+
+/// A language of the template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TemplateLanguage {
+    /// Russian.
+    Ru,
+    /// English.
+    En,
+}
+
+impl From<TemplateLanguage> for Language {
+    fn from(language: TemplateLanguage) -> Self {
+        match language {
+            TemplateLanguage::Ru => Self::Russian,
+            TemplateLanguage::En => Self::English,
+        }
+    }
+}
+
+impl TemplateQuery {
+    /// Reads the parameters.
+    ///
+    /// # Errors
+    /// All parameters that are unknown, repeated or invalid.
+    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
+        let mut query = Self { task: None, language: None };
+        read_pairs(pairs, |name, value| match (name, value) {
+            (TASK, _) => {
+                query.task = Some(value.to_owned());
+                Ok(())
+            }
+            ("language", "ru") => {
+                query.language = Some(TemplateLanguage::Ru);
+                Ok(())
+            }
+            ("language", "en") => {
+                query.language = Some(TemplateLanguage::En);
+                Ok(())
+            }
+            ("language", _) => {
+                let msg = format!("language must be ru or en (got {:?})", shorten(value));
+                Err(FieldError::in_query(name, msg, "unknown_language"))
+            }
+            _ => Err(FieldError::unknown_parameter(name)),
+        })?;
+        Ok(query)
+    }
+}
+
+/// The format of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ResultFormat {
+    /// A workbook.
+    Xlsx,
 }
 
 /// The language of results for people.
@@ -199,7 +272,7 @@ impl UnknownQuery {
     /// # Errors
     /// All parameters that are unknown, repeated or invalid.
     pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, FieldErrors> {
-        let mut query = Self { task: None, allow_unknown: false, language: None };
+        let mut query = Self { task: None, allow_unknown: false, language: None, format: None };
         let take = |name: &str, value: &str| match name {
             TASK => {
                 query.task = Some(value.to_owned());
@@ -207,6 +280,7 @@ impl UnknownQuery {
             }
             ALLOW_UNKNOWN => read_flag(name, value).map(|allowed| query.allow_unknown = allowed),
             "language" => read_language(name, value).map(|language| query.language = Some(language)),
+            "format" => read_format(name, value).map(|format| query.format = Some(format)),
             _ => Err(FieldError::unknown_parameter(name)),
         };
         read_pairs(pairs, take)?;
@@ -232,6 +306,14 @@ pub(crate) fn check_level(model: &Model, level: f64) -> Result<(), FieldError> {
     let known: Vec<String> = levels.iter().map(ToString::to_string).collect();
     let msg = format!("level must be one of {} (got {level})", known.join(", "));
     Err(FieldError::in_query("level", msg, "unknown_level"))
+}
+
+fn read_format(name: &str, value: &str) -> Result<ResultFormat, FieldError> {
+    if value == "xlsx" {
+        return Ok(ResultFormat::Xlsx);
+    }
+    let msg = format!("{name} must be xlsx (got {:?})", shorten(value));
+    Err(FieldError::in_query(name, msg, "unknown_format"))
 }
 
 fn read_language(name: &str, value: &str) -> Result<ResultLanguage, FieldError> {
@@ -335,7 +417,7 @@ mod tests {
         let query = [("allow_unknown", "true"), ("verbose", "1"), ("verbose", "2")];
         assert_eq!(
             UnknownQuery::read_leniently(pairs(&query)),
-            Ok(UnknownQuery { task: None, allow_unknown: true, language: None })
+            Ok(UnknownQuery { task: None, allow_unknown: true, language: None, format: None })
         );
         assert!(UnknownQuery::read(&pairs(&query)).is_err());
         let errors = UnknownQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();

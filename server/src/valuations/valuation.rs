@@ -1,7 +1,7 @@
 //! A valuation as JSON.
 
 use chrono::NaiveDate;
-use domain::Warning;
+use domain::{Language, Warning};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -143,17 +143,17 @@ impl Valuation {
         Self { listing: Some(listing), ..self }
     }
 
+    /// The same with its warnings in a language.
+    pub(super) fn in_language(self, language: Language) -> Self {
+        let warnings = self.warnings.into_iter().map(|warning| warning.in_language(language)).collect();
+        Self { warnings, ..self }
+    }
+
     /// Adds what was asked for besides the price.
     pub(super) fn with_extras(mut self, extras: Extras) -> Self {
         let (baseline, factors) = extras.explanation.unzip();
         if extras.comparables_are_unavailable {
-            self.warnings.push(Warning {
-                code: "comparables_unavailable",
-                field: String::new(),
-                message: "comparable listings are not available at the moment; the price does not depend on them"
-                    .to_owned(),
-                nearest: None,
-            });
+            self.warnings.push(Warning::new("comparables_unavailable", None, Vec::new()));
         }
         Self {
             confidence: Some(extras.confidence),

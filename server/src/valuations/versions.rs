@@ -50,14 +50,14 @@ pub(crate) struct VersionsQuery {
 
 /// In which generations and versions a model is listed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Versions {
+pub(crate) struct VersionList {
     /// Where this is from.
     source: VersionSource,
     /// The number of listings that it is from: of cars of the year, or of the years around if there are few.
     #[schema(example = 412)]
     listings: u64,
     /// The generations, the most frequent first, each once.
-    generations: Vec<Generation>,
+    generations: Vec<GenerationShare>,
     /// The versions, the most frequent first, at most 50.
     versions: Vec<Version>,
 }
@@ -74,7 +74,7 @@ pub(crate) enum VersionSource {
 
 /// A generation of a model.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub(crate) struct Generation {
+pub(crate) struct GenerationShare {
     /// Its most frequent spelling that the model knows.
     #[schema(example = "iv (2017—н. в.)")]
     vehicle_generation: String,
@@ -116,12 +116,12 @@ pub(crate) struct Version {
 /// generations that the model knows.
 #[utoipa::path(
     get, path = "/v1/versions", operation_id = "get_versions", tag = "valuations", params(VersionsQuery),
-    responses((status = 200, description = "The generations and versions", body = Versions), VersionProblems)
+    responses((status = 200, description = "The generations and versions", body = VersionList), VersionProblems)
 )]
 pub(crate) async fn get_versions(
     Extracted(state): Extracted<State>,
     Query(pairs): Query<Vec<(String, String)>>,
-) -> Result<Json<Versions>, Problem> {
+) -> Result<Json<VersionList>, Problem> {
     let query = VersionsQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = state.served(query.task.as_deref()).await?;
     let make = served.names.make(&query.brand, served.market());
@@ -131,7 +131,7 @@ pub(crate) async fn get_versions(
     let listed = find(&state, &served, &brand, &model, query.year).await.unwrap_or_default();
     let known = known_generations(&served, &brand, &model);
     let generation = query.vehicle_generation.map(|text| served.market().canonical(Column::VehicleGeneration, &text));
-    Ok(Json(Versions::new(&listed, &known, generation.as_deref())))
+    Ok(Json(VersionList::new(&listed, &known, generation.as_deref())))
 }
 
 /// The versions among the listings; `None` if the database is unavailable or slow.
@@ -188,15 +188,15 @@ fn read_year(value: &str) -> Result<i32, FieldError> {
     })
 }
 
-impl Versions {
+impl VersionList {
     /// From what is listed, the most frequent first, and the generations that the model knows.
     fn new(listed: &[ListedVersion], known: &[Vec<String>], generation: Option<&str>) -> Self {
         if listed.is_empty() {
             let generation = |group: &Vec<String>| {
                 let vehicle_generation = group.first()?.clone();
-                Some(Generation { vehicle_generation, share: 0.0, years: None })
+                Some(GenerationShare { vehicle_generation, share: 0.0, years: None })
             };
-            let generations: Vec<Generation> = known.iter().filter_map(generation).collect();
+            let generations: Vec<GenerationShare> = known.iter().filter_map(generation).collect();
             return Self { source: VersionSource::Model, listings: 0, generations, versions: Vec::new() };
         }
         Self {
@@ -208,7 +208,7 @@ impl Versions {
     }
 }
 
-fn generations(listed: &[ListedVersion], known: &[Vec<String>]) -> Vec<Generation> {
+fn generations(listed: &[ListedVersion], known: &[Vec<String>]) -> Vec<GenerationShare> {
     let mut counts: HashMap<&str, (u64, (i16, i16))> = HashMap::new();
     for version in listed {
         let Some(text) = &version.vehicle_generation else { continue };
@@ -229,14 +229,14 @@ fn generations(listed: &[ListedVersion], known: &[Vec<String>]) -> Vec<Generatio
         let best = group.iter().find(|index| is_known(texts[**index])).or(group.first())?;
         Some((
             count,
-            Generation {
+            GenerationShare {
                 vehicle_generation: texts[*best].to_owned(),
                 share: share(count, total),
                 years: Some([first, last]),
             },
         ))
     };
-    let mut groups: Vec<(u64, Generation)> = group_generations(&texts).into_iter().filter_map(group).collect();
+    let mut groups: Vec<(u64, GenerationShare)> = group_generations(&texts).into_iter().filter_map(group).collect();
     groups.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     groups.into_iter().map(|(_, generation)| generation).collect()
 }
@@ -310,7 +310,7 @@ mod tests {
             listed(Some("iv"), Some(100.0), "", 9),
         ];
         let known = [vec!["iv".to_owned()], vec!["iii рестайлинг".to_owned()]];
-        let all = Versions::new(&listed, &known, None);
+        let all = VersionList::new(&listed, &known, None);
         let generations: Vec<_> =
             all.generations.iter().map(|found| (found.vehicle_generation.as_str(), found.share)).collect();
         assert_eq!(generations, [("iv", 0.7778), ("iii рестайлинг", 0.2222)]);
@@ -320,14 +320,14 @@ mod tests {
             (Some(123.0), Some("автоматическая"), 0.5)
         );
         assert_eq!(all.versions.len(), 3);
-        let of_one = Versions::new(&listed, &known, Some("iv (2017—н. в.)"));
+        let of_one = VersionList::new(&listed, &known, Some("iv (2017—н. в.)"));
         assert_eq!(of_one.versions.iter().map(|version| version.share).collect::<Vec<_>>(), [0.75, 0.25]);
         assert_eq!((of_one.generations.len(), of_one.listings), (2, 21));
     }
 
     #[test]
     fn without_listings_there_are_the_known_generations() {
-        let versions = Versions::new(&[], &[vec!["iii".to_owned(), "iii (2011—2015)".to_owned()]], None);
+        let versions = VersionList::new(&[], &[vec!["iii".to_owned(), "iii (2011—2015)".to_owned()]], None);
         assert_eq!((versions.source, versions.listings), (VersionSource::Model, 0));
         assert_eq!(versions.generations.len(), 1);
     }

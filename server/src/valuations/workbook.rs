@@ -11,25 +11,29 @@ use chrono::NaiveDate;
 use domain::{Listing, Valuation};
 use onnx_model::model::DEFAULT_LEVEL;
 use tables::{
-    Fault, Format, Header, Language, Limits, Options, Presentation, TableError, ValueError, ValuedCounts, ValuedTable,
-    Valuer,
+    Fault, Format, Header, Language, Limits, Options, Presentation, RowResult, Source, TableError, ValueError,
+    ValuedCounts, ValuedTable, Valuer,
 };
 
 use super::make::find_unknown;
-use super::query::{ResultLanguage, UnknownQuery};
+use super::query::{ResultFormat, ResultLanguage, TemplateQuery, UnknownQuery};
+use crate::config::Config;
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
 use crate::http::file::{FileWriter, Quota, StoredFile, write_error};
 use crate::http::problem::Problem;
 use crate::http::problem::openapi::{TemplateProblems, WorkbookProblems};
-use crate::http::query::TaskQuery;
 use crate::http::upload::{Upload, WorkbookForm, limited_name, receive_file};
 use crate::serving::bulk::{BULK_THREADS, CancelOnDrop};
 use crate::serving::models::Served;
+use crate::serving::portfolio::Collector;
 use crate::state::State;
 
 /// The media type of a workbook.
 const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
+/// The media type of a CSV.
+pub(crate) const CSV: &str = "text/csv; charset=utf-8";
 
 /// The bytes of a workbook.
 #[derive(utoipa::ToSchema)]
@@ -42,13 +46,14 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 /// Returns the workbook with the columns `predict_value`, `predict_low`, `predict_high` (the 80 % interval) and
 /// `predict_status` appended; sheets, columns, rows, formats and formulas stay as they are. If a row cannot be valued, for
 /// example because the model does not know its make, `predict_status` says why. With `language`, the result is for people. Columns are recognized by their names, in
-/// English or Russian, on the first visible sheet that has the required ones in its first 100 rows.
+/// English or Russian, on the first visible sheet that has the required ones in its first 100 rows. `mapping`
+/// says what others are; `/v1/valuations/check` tells which those are.
 #[utoipa::path(
     post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(UnknownQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
-            status = 200, description = "The workbook with prices", body = inline(WorkbookFile), content_type = XLSX,
+            status = 200, description = "The workbook with prices; a CSV (`text/csv`) for a CSV, unless `format` is `xlsx`", body = inline(WorkbookFile), content_type = XLSX,
             headers(("Content-Disposition" = String, description = "The file name"))
         ),
         WorkbookProblems
@@ -60,15 +65,18 @@ pub(crate) async fn value_workbook(
     request: Request,
 ) -> Result<Response, Problem> {
     let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let format = query.format;
     let (name, workbook) = value_upload(&state, query, request).await?;
-    attachment(&valued_disposition(&name), workbook).await
+    let name = result_name(name, format);
+    attachment(&valued_disposition(&name), media_type(&name), workbook).await
 }
 
 /// Downloads an empty workbook to fill in
 ///
-/// It has headers with notes, an example row, and drop-downs of the values that the model in service knows.
+/// It has headers with notes, an example row, and drop-downs of the values that the model in service knows; that of models has
+/// the models of the make in the same row.
 #[utoipa::path(
-    get, path = "/v1/valuations/template.xlsx", operation_id = "get_template", tag = "valuations", params(TaskQuery),
+    get, path = "/v1/valuations/template.xlsx", operation_id = "get_template", tag = "valuations", params(TemplateQuery),
     responses(
         (
             status = 200, description = "The template", body = inline(WorkbookFile), content_type = XLSX,
@@ -81,13 +89,13 @@ pub(crate) async fn get_template(
     Extracted(state): Extracted<State>,
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let task = TaskQuery::read(&pairs).map_err(Problem::Invalid)?.task;
+    let TemplateQuery { task, language } = TemplateQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = match state.served(task.as_deref()).await {
         Ok(served) => Some(served),
         Err(Problem::NoModel) => None,
         Err(problem) => return Err(problem),
     };
-    let bytes = state.templates().get(served, state.today()).await?;
+    let bytes = state.templates().get(served, state.today(), language.map(Language::from)).await?;
     let headers = [(CONTENT_TYPE, XLSX.to_owned()), (CONTENT_DISPOSITION, disposition("template.xlsx"))];
     Ok((headers, bytes).into_response())
 }
@@ -112,9 +120,13 @@ pub(crate) async fn value_upload(
 }
 
 /// A response that clients save as a file.
-pub(crate) async fn attachment(disposition: &str, file: Arc<StoredFile>) -> Result<Response, Problem> {
+pub(crate) async fn attachment(
+    disposition: &str,
+    media_type: &'static str,
+    file: Arc<StoredFile>,
+) -> Result<Response, Problem> {
     let (length, body) = file.into_body().await.map_err(|error| Problem::internal(&error))?;
-    let mut response = ([(CONTENT_TYPE, XLSX)], body).into_response();
+    let mut response = ([(CONTENT_TYPE, media_type)], body).into_response();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     if let Ok(disposition) = HeaderValue::from_str(disposition) {
         response.headers_mut().insert(CONTENT_DISPOSITION, disposition);
@@ -134,6 +146,8 @@ pub(crate) struct WorkbookValuation {
     pub(crate) valued: Arc<AtomicU64>,
     /// The header of the table, once it is valued.
     pub(crate) header: Arc<OnceLock<Header>>,
+    /// What the prices add up to, so far.
+    pub(crate) portfolio: Arc<Collector>,
 }
 
 impl WorkbookValuation {
@@ -145,27 +159,42 @@ impl WorkbookValuation {
         cancelled: Arc<AtomicBool>,
     ) -> Self {
         let (state, today) = (state.clone(), state.today());
-        Self { today, state, caller, query, served, cancelled, valued: Arc::default(), header: Arc::default() }
+        Self {
+            today,
+            state,
+            caller,
+            query,
+            served,
+            cancelled,
+            valued: Arc::default(),
+            header: Arc::default(),
+            portfolio: Arc::default(),
+        }
     }
 
     /// Values the rows of the workbook.
     pub(crate) fn run(&self, upload: &Upload, quota: Quota) -> Result<StoredFile, Problem> {
         let source = upload.source().cancelled_by(Arc::clone(&self.cancelled));
-        if Format::detect(&source).map_err(|error| table_problem(&error))? != Format::Xlsx {
-            let detail = format!(
-                "{}: this is not an Excel workbook; save it as .xlsx, or use `probeg predict` for CSV",
-                upload.name
-            );
-            return Err(Problem::UnreadableTable { detail });
-        }
-        let config = self.state.config();
-        let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
-        let options = Options { limits, market: self.served.market().clone(), ..Options::default() };
+        let options = read_options(self.state.config(), &self.served, &source, upload)?;
+        let converted = self.convert(&source, &options)?;
+        let name = csv_stem(&upload.name).map_or_else(String::new, |stem| limited_name(stem, ".xlsx"));
+        let source = match &converted {
+            Some(workbook) => workbook.source(&name).cancelled_by(Arc::clone(&self.cancelled)),
+            None => source,
+        };
         let refuse = |listing: &Listing| self.refuse(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
         let presentation = self.query.language.map(|language| self.presentation(language));
         let presentation = presentation.as_ref();
-        let valuer = Valuer { today: self.today, threads: BULK_THREADS, refuse: &refuse, presentation, value: &value };
+        let observe = |rows: Vec<RowResult>| self.portfolio.add(rows);
+        let valuer = Valuer {
+            today: self.today,
+            threads: BULK_THREADS,
+            refuse: &refuse,
+            presentation,
+            value: &value,
+            observe: Some(&observe),
+        };
         let mut output = FileWriter::new(quota);
         match tables::value_table(source, &mut output, options, &valuer) {
             Ok(ValuedTable { counts: ValuedCounts { rows, valued: priced }, header }) => {
@@ -184,6 +213,17 @@ impl WorkbookValuation {
             Err(ValueError::Table(error)) => Err(table_problem(&error)),
             Err(ValueError::Value(problem)) => Err(problem),
         }
+    }
+
+    /// The CSV as a workbook, if a workbook is asked for.
+    fn convert(&self, source: &Source<'_>, options: &Options) -> Result<Option<StoredFile>, Problem> {
+        let format = Format::detect(source).map_err(|error| table_problem(&error))?;
+        if format == Format::Xlsx || self.query.format != Some(ResultFormat::Xlsx) {
+            return Ok(None);
+        }
+        let mut output = FileWriter::new(Quota::for_result(self.state.buffers(), self.caller));
+        tables::convert_to_workbook(source, options, &mut output).map_err(|error| table_problem(&error))?;
+        Ok(Some(output.finish()))
     }
 
     /// How results are written for people.
@@ -223,7 +263,29 @@ impl WorkbookValuation {
     }
 }
 
-fn table_problem(error: &TableError) -> Problem {
+/// How a table is read: within the limits of this server, in the market of the model. A CSV that is not UTF-8 but looks like
+/// Windows-1251, in which Excel saves it in Russian, is read as that.
+pub(crate) fn read_options(
+    config: &Config,
+    served: &Served,
+    source: &Source<'_>,
+    upload: &Upload,
+) -> Result<Options, Problem> {
+    let limits = Limits { max_rows: config.max_rows as u64, ..Limits::default() };
+    let format = Format::detect(source).map_err(|error| table_problem(&error))?;
+    if format == Format::CsvGz || (format == Format::Csv && csv_stem(&upload.name).is_none()) {
+        let detail = format!(
+            "{}: this is neither an Excel workbook (.xlsx) nor a CSV file (.csv, .tsv or .txt); save it as one of these",
+            upload.name
+        );
+        return Err(Problem::UnreadableTable { detail });
+    }
+    let encoding = tables::guess_encoding(source).map_err(|error| table_problem(&error))?;
+    let (market, mapping) = (served.market().clone(), upload.mapping.clone());
+    Ok(Options { limits, encoding, market, mapping, ..Options::default() })
+}
+
+pub(crate) fn table_problem(error: &TableError) -> Problem {
     if error.is_too_large() {
         Problem::TableTooLarge { detail: error.to_string() }
     } else if error.is_invalid_file() {
@@ -235,9 +297,35 @@ fn table_problem(error: &TableError) -> Problem {
     }
 }
 
-/// The `Content-Disposition` header of a valued workbook.
+/// The extensions of CSV files, whose result is CSV.
+const CSV_EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];
+
+fn csv_stem(name: &str) -> Option<&str> {
+    let ends = |extension: &&str| name.to_lowercase().ends_with(*extension);
+    let extension = CSV_EXTENSIONS.into_iter().find(ends)?;
+    // The extension is ASCII, so its length is the same in any case.
+    name.get(..name.len() - extension.len())
+}
+
+/// The `Content-Disposition` header of a valued workbook or CSV.
 pub(crate) fn valued_disposition(name: &str) -> String {
-    disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx"))
+    match csv_stem(name) {
+        Some(stem) => disposition(&limited_name(stem, "-valued.csv")),
+        None => disposition(&limited_name(name.strip_suffix(".xlsx").unwrap_or(name), "-valued.xlsx")),
+    }
+}
+
+/// The name of the file whose format the result has: that of a CSV of which a workbook was made ends in `.xlsx`.
+pub(crate) fn result_name(name: String, format: Option<ResultFormat>) -> String {
+    match (csv_stem(&name), format) {
+        (Some(stem), Some(ResultFormat::Xlsx)) => limited_name(stem, ".xlsx"),
+        _ => name,
+    }
+}
+
+/// The media type of the result for a file of this name.
+pub(crate) fn media_type(name: &str) -> &'static str {
+    if csv_stem(name).is_some() { CSV } else { XLSX }
 }
 
 /// The `Content-Disposition` header (RFC 6266), with the full name for clients that support RFC 5987.

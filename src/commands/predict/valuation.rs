@@ -60,7 +60,7 @@ impl Arguments {
 
     pub fn options(&self, model: &Model) -> Result<Options> {
         let market = model.signature().task.market.clone();
-        Ok(Options { limits: Limits::trusted(), encoding: self.encoding()?, target: None, market })
+        Ok(Options { limits: Limits::trusted(), encoding: self.encoding()?, market, ..Options::default() })
     }
 }
 
@@ -76,7 +76,14 @@ pub fn with_valuer<T>(
         unknown.map(|make| make.to_string())
     };
     let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
-    work(&Valuer { today: day, threads: model.threads(), refuse: &refuse, presentation: None, value: &value })
+    work(&Valuer {
+        today: day,
+        threads: model.threads(),
+        refuse: &refuse,
+        presentation: None,
+        observe: None,
+        value: &value,
+    })
 }
 
 pub fn report(output: &Path, valued: u64, rows: u64, version: i64) -> Result<()> {

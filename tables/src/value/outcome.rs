@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use chrono::NaiveDate;
 use domain::fold::fold;
-use domain::{Listing, Valuation};
+use domain::{Column, Listing, Valuation};
 
 use super::presentation::{Presentation, rounded};
 
@@ -42,6 +42,21 @@ pub enum ValueError<E> {
     Value(E),
 }
 
+/// The result of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowResult {
+    /// The number of the row or line.
+    pub row: u64,
+    /// The make, model and year of the car, as written.
+    pub car: String,
+    /// The price and the lower and upper end of its interval; `None` if the row was not valued.
+    pub prices: Option<[f64; 3]>,
+    /// The listed value of the target, if it is to be compared.
+    pub listed: Option<f64>,
+    /// What is written as the status of the row.
+    pub status: String,
+}
+
 /// Values the rows of a table.
 pub struct Valuer<'v, E> {
     /// The date of listings without one.
@@ -54,11 +69,15 @@ pub struct Valuer<'v, E> {
     pub presentation: Option<&'v Presentation>,
     /// Returns a valuation for each listing, in order.
     pub value: &'v (dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync),
+    /// Receives the results of rows, in no order.
+    pub observe: Option<&'v (dyn Fn(Vec<RowResult>) + Sync)>,
 }
 
 const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
 /// The maximum length of a status in characters.
 const MAX_STATUS_CHARS: usize = 500;
+/// The maximum length of each part of the name of a car in characters.
+const MAX_NAME_CHARS: usize = 40;
 
 /// The outcome of a row, written to the appended columns.
 #[derive(Debug, PartialEq)]
@@ -75,7 +94,11 @@ impl<E> Valuer<'_, E> {
     pub(super) fn value_rows(&self, header: &Header, rows: &[Row]) -> Result<(Vec<RowOutcome>, ValuedCounts), E> {
         let mut listings = Vec::with_capacity(rows.len());
         let mut rejected: Vec<Result<Option<f64>, RowOutcome>> = Vec::with_capacity(rows.len());
+        let mut cars = Vec::new();
         for row in rows {
+            if self.observe.is_some() {
+                cars.push((row.number(), car_name(header, row)));
+            }
             rejected.push(self.read_row(header, row).map(|listing| {
                 listings.push(listing);
                 let target = self.presentation.map(|presentation| presentation.target);
@@ -90,7 +113,15 @@ impl<E> Valuer<'_, E> {
             Ok(listed) => values.next().map(|value| RowOutcome::valued(&value, listed, self.presentation)),
             Err(rejected) => Some(rejected),
         });
-        Ok((outcomes.collect(), ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
+        let outcomes: Vec<RowOutcome> = outcomes.collect();
+        if let Some(observe) = self.observe {
+            let result = |((row, car), outcome): ((u64, String), &RowOutcome)| {
+                let (prices, listed, status) = (outcome.prices, outcome.listed, outcome.status.clone().into_owned());
+                RowResult { row, car, prices, listed, status }
+            };
+            observe(cars.into_iter().zip(&outcomes).map(result).collect());
+        }
+        Ok((outcomes, ValuedCounts { rows: rows.len() as u64, valued: expected as u64 }))
     }
 
     /// The listing to value, or the outcome of a row that is not valued.
@@ -129,6 +160,16 @@ impl RowOutcome {
     fn rejected(reason: String) -> Self {
         Self { prices: None, listed: None, status: Cow::Owned(truncate_status(reason)) }
     }
+}
+
+/// The make, model and year of a row as written, for people to find it.
+fn car_name(header: &Header, row: &Row) -> String {
+    let part = |wanted: Column| {
+        let (_, indices) = header.columns().find(|(column, _)| *column == wanted)?;
+        let text = row.cell(*indices.first()?).display().trim().chars().take(MAX_NAME_CHARS).collect::<String>();
+        (!text.is_empty()).then_some(text)
+    };
+    [Column::Brand, Column::Model, Column::Year].into_iter().filter_map(part).collect::<Vec<_>>().join(" ")
 }
 
 fn truncate_status(status: String) -> String {

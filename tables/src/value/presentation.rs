@@ -19,7 +19,7 @@ pub struct Presentation {
 }
 
 /// A language of results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Language {
     /// English.
     English,
@@ -41,7 +41,7 @@ impl Language {
     }
 
     /// One of two texts, in Russian and in English.
-    pub(super) fn of_both<'t>(self, (russian, english): (&'t str, &'t str)) -> &'t str {
+    pub(crate) fn of_both<'t>(self, (russian, english): (&'t str, &'t str)) -> &'t str {
         match self {
             Self::English => english,
             Self::Russian => russian,

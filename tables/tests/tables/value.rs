@@ -19,12 +19,8 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
     assert!(listings.len() <= 1024);
     let value = |listing: Listing| {
         let price = listing.number(Column::Mileage).unwrap() * 10.0 + 0.4;
-        let warning = Warning {
-            code: "unknown_value",
-            field: "brand".to_owned(),
-            message: "unknown brand".to_owned(),
-            nearest: None,
-        };
+        let mut warning = Warning::new("unknown_value", Some(Column::Brand), Vec::new());
+        "unknown brand".clone_into(&mut warning.message);
         let warnings = if listing.text(Column::Brand) == Some("Kia") { vec![] } else { vec![warning] };
         let (low, high) = (price - 1.0, price + 1.0);
         Valuation {
@@ -47,7 +43,7 @@ fn refuse(listing: &Listing) -> Option<String> {
 }
 
 pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
-    Valuer { today: today(), threads: 3, refuse: &refuse, presentation: None, value }
+    Valuer { today: today(), threads: 3, refuse: &refuse, presentation: None, observe: None, value }
 }
 
 pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {

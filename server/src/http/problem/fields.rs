@@ -1,7 +1,9 @@
 //! Errors in the fields of a request.
 
 use domain::cell::shorten;
+use domain::message::{self, Argument, Arguments, Topic};
 use domain::problem::Reason;
+use domain::{Column, Language};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -20,37 +22,60 @@ pub(crate) const MAX_ERRORS: usize = 50;
 const MAX_IN_DETAIL: usize = 5;
 
 /// One wrong field.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FieldError {
-    /// The field, as a JSON pointer (RFC 6901) with long names truncated; absent for query parameters.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "/mileage", nullable = false)]
     pub(crate) pointer: Option<String>,
+    pub(crate) loc: Vec<Location>,
+    pub(crate) msg: String,
+    pub(crate) r#type: &'static str,
+    /// Boxed, since errors are returned by value.
+    #[serde(flatten)]
+    hints: Option<Box<Hints>>,
+}
+
+/// What helps a program to correct a field.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Hints {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choices: Option<[f64; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nearest: Option<String>,
+}
+
+/// One wrong field.
+#[derive(ToSchema)]
+#[schema(as = FieldError)]
+#[expect(dead_code, reason = "the schema of an error, which is flat")]
+pub(crate) struct FieldErrorSchema {
+    /// The field, as a JSON pointer (RFC 6901) with long names truncated; absent for query parameters.
+    #[schema(example = "/mileage", nullable = false, required = false)]
+    pointer: Option<String>,
     /// The same as a list: `body` or `query`, then field names and indices.
     #[schema(example = json!(["body", "mileage"]))]
-    pub(crate) loc: Vec<Location>,
-    /// A description of the error for humans.
+    loc: Vec<Location>,
+    /// A description of the error for humans, in the language of `Accept-Language`: English or Russian.
     #[schema(example = "mileage must be between 0 and 2000000 (got -5)")]
-    pub(crate) msg: String,
+    msg: String,
     /// An error code for programs.
     #[schema(example = "out_of_range")]
-    pub(crate) r#type: &'static str,
+    r#type: String,
     /// The smallest accepted number, where one is out of range.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = 0)]
-    pub(crate) min: Option<f64>,
+    #[schema(nullable = false, required = false, example = 0)]
+    min: Option<f64>,
     /// The largest accepted number, where one is out of range.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = 2_000_000)]
-    pub(crate) max: Option<f64>,
+    #[schema(nullable = false, required = false, example = 2_000_000)]
+    max: Option<f64>,
     /// What a number with two meanings may mean.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = json!([150, 150_000]))]
-    pub(crate) choices: Option<[f64; 2]>,
+    #[schema(nullable = false, required = false, example = json!([150, 150_000]))]
+    choices: Option<[f64; 2]>,
     /// The nearest known value of an unknown one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "kia")]
-    pub(crate) nearest: Option<String>,
+    #[schema(nullable = false, required = false, example = "kia")]
+    nearest: Option<String>,
 }
 
 /// A step in the path to a field.
@@ -100,6 +125,12 @@ impl FieldErrors {
         &self.kept
     }
 
+    /// The same in another language.
+    pub(super) fn in_language(self, language: Language) -> Self {
+        let kept = self.kept.into_iter().map(|error| error.in_language(language)).collect();
+        Self { kept, ..self }
+    }
+
     /// How many more errors there are.
     pub(super) fn omitted(&self) -> usize {
         self.omitted
@@ -110,11 +141,12 @@ impl FieldErrors {
     }
 
     /// The first errors in one sentence, and how many more there are.
-    pub(super) fn detail(&self) -> String {
+    pub(super) fn detail(&self, language: Language) -> String {
         let messages: Vec<&str> = self.kept.iter().take(MAX_IN_DETAIL).map(|error| error.msg.as_str()).collect();
         let detail = messages.join("; ");
         match self.kept.len() - messages.len() + self.omitted {
             0 => detail,
+            more if language == Language::Russian => format!("{detail}; и ещё {more}"),
             more => format!("{detail}; and {more} more"),
         }
     }
@@ -176,18 +208,56 @@ impl FieldError {
     pub(crate) fn because(self, reason: &Reason) -> Self {
         match *reason {
             Reason::OutOfRange { min, max } => self.within(min, max),
-            Reason::Ambiguous { first, second } => Self { choices: Some([first, second]), ..self },
+            Reason::Ambiguous { first, second } => self.hint(|hints| hints.choices = Some([first, second])),
             _ => self,
         }
     }
 
     /// Adds the bounds of a number.
     pub(crate) fn within(self, min: f64, max: f64) -> Self {
-        Self { min: Some(min), max: Some(max), ..self }
+        self.hint(|hints| (hints.min, hints.max) = (Some(min), Some(max)))
+    }
+
+    /// Adds the nearest known value, if any.
+    pub(crate) fn with_nearest(self, nearest: Option<String>) -> Self {
+        if nearest.is_none() { self } else { self.hint(|hints| hints.nearest = nearest) }
+    }
+
+    /// The same in another language.
+    pub(super) fn in_language(self, language: Language) -> Self {
+        if language == Language::English {
+            return self;
+        }
+        let number = |name, number: Option<f64>| Some((name, Argument::Number(number?)));
+        let hints = self.hints.as_deref().cloned().unwrap_or_default();
+        let choice = |index: usize| hints.choices.map(|choices| choices[index]);
+        let numbers = [
+            number("min", hints.min),
+            number("max", hints.max),
+            number("first", choice(0)),
+            number("second", choice(1)),
+        ];
+        let nearest = hints.nearest.map(|nearest| ("nearest", Argument::Quoted(nearest)));
+        let arguments: Arguments = numbers.into_iter().flatten().chain(nearest).collect();
+        // A list that is too long is an error of the whole body.
+        let is_list = self.pointer.as_deref() == Some("") && self.r#type == "too_long";
+        let code = if is_list { "too_many_items" } else { self.r#type };
+        let text = message::text(Topic::Field, code, &arguments, language);
+        let field = self.loc.iter().skip(1).rev().find_map(|step| match step {
+            Location::Name(name) => Some(Column::from_name(name).map_or(name.as_str(), |column| column.label().0)),
+            Location::Index(_) => None,
+        });
+        let msg = field.map_or_else(|| text.clone(), |field| format!("{field}: {text}"));
+        Self { msg, ..self }
+    }
+
+    fn hint(mut self, change: impl FnOnce(&mut Hints)) -> Self {
+        change(self.hints.get_or_insert_default());
+        self
     }
 
     fn new(pointer: Option<String>, loc: Vec<Location>, msg: String, r#type: &'static str) -> Self {
-        Self { pointer, loc, msg, r#type, min: None, max: None, choices: None, nearest: None }
+        Self { pointer, loc, msg, r#type, hints: None }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::Language;
 use utoipa::IntoResponses;
 use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::header::HeaderBuilder;
@@ -222,8 +223,8 @@ fn describe(own: &[Problem], shared: &[&[Problem]]) -> Responses {
 }
 
 fn response(problems: &[&Problem]) -> Response {
-    let titles: Vec<&str> = problems.iter().map(|problem| problem.kind().1).collect();
-    let examples = problems.iter().map(|problem| (problem.kind().0, example(problem)));
+    let titles: Vec<&str> = problems.iter().map(|problem| problem.title(Language::English)).collect();
+    let examples = problems.iter().map(|problem| (problem.kind(), example(problem)));
     let content = ContentBuilder::new()
         .schema(Some(Ref::from_schema_name("ProblemDetails")))
         .examples_from_iter(examples)
@@ -244,5 +245,5 @@ fn response(problems: &[&Problem]) -> Response {
 fn example(problem: &Problem) -> Example {
     // Plain structs of texts and numbers always serialize.
     let value = serde_json::to_value(problem.details()).ok();
-    ExampleBuilder::new().summary(problem.kind().1).value(value).build()
+    ExampleBuilder::new().summary(problem.title(Language::English)).value(value).build()
 }
