@@ -50,7 +50,7 @@ pub enum Command {
     /// Write a data report on the listings
     Explore(explore::Arguments),
     /// Train and register a model
-    Train(train::Arguments),
+    Train(Box<train::Arguments>),
     /// Search for better hyperparameters; the same command in other processes and on other machines joins the search
     Sweep(sweep::Arguments),
     /// Show the accuracy of a model on the test split or evaluate it on a labeled file

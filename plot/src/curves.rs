@@ -52,6 +52,12 @@ impl Curves<'_> {
         let points = || self.series.iter().flat_map(|series| &series.points);
         let mut values: Vec<f64> = points().map(|point| point.1).collect();
         values.sort_unstable_by(f64::total_cmp);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an index in memory"
+        )]
         let skipped = (OUTLIERS * values.len() as f64) as usize;
         let (low, high) = (*values.get(skipped)?, values[values.len() - 1 - skipped]);
         let first = points().map(|point| point.0).fold(f64::MAX, f64::min);
@@ -92,7 +98,7 @@ mod tests {
             format_horizontal: &format,
             format_vertical: &format,
         };
-        curves.draw().map(|markup| markup.into_string())
+        curves.draw().map(Markup::into_string)
     }
 
     #[test]

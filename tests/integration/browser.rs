@@ -73,7 +73,7 @@ impl Driver {
         self.command(browser, "Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
-    /// The result of a command of the DevTools protocol.
+    /// The result of a command of the `DevTools` protocol.
     pub async fn command(&self, browser: &Client, name: &str, parameters: serde_json::Value) -> serde_json::Value {
         self.post(browser, "goog/cdp/execute", json!({ "cmd": name, "params": parameters })).await
     }

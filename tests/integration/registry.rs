@@ -69,8 +69,8 @@ fn versions_are_trained_promoted_and_rolled_back() {
 
     let served: serde_json::Value = serde_json::from_str(&home.ok(&["models", "served", "--json"])).unwrap();
     assert_eq!((&served["model"]["version"], &served["run"]["name"]), (&1.into(), &"first".into()));
-    let changes = history.as_array().unwrap();
-    let at = changes[1]["at"].as_str().unwrap();
+    let entries = history.as_array().unwrap();
+    let at = entries[1]["at"].as_str().unwrap();
     let before = home.ok(&["models", "served", "--at", at]);
     assert!(
         before.contains("version 2") && before.contains("trained by run 2") && before.contains("settings: "),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use storage::{Action, CHAMPION, Error, MAX_MODEL_BYTES, ModelFile, Models, NewModel, NewRun};
+use storage::{Action, CHAMPION, Error, MAX_MODEL_BYTES, ModelFile, Models, NewModel, NewRun, RunDescription};
 
 use crate::sandbox::database;
 
@@ -21,7 +21,12 @@ async fn registered_models_round_trip() {
     let (database, _) = database().await;
     let (models, runs) = (database.models(), database.runs());
     let run_id = runs
-        .create(&NewRun { task: "price".to_owned(), description: Default::default(), seed: 1, config: json!({}) })
+        .create(&NewRun {
+            task: "price".to_owned(),
+            description: RunDescription::default(),
+            seed: 1,
+            config: json!({}),
+        })
         .await
         .unwrap();
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();

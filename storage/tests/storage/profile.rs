@@ -194,9 +194,9 @@ async fn prices_of_a_market_a_make_and_a_model() {
     let overview = snapshot.scope_overview(&model).await.unwrap();
     assert_eq!((overview.first_day, overview.last_day, overview.months), (Some(day(1)), Some(day(11)), 1));
     assert_eq!(overview.median_price, Some(600_000.0));
-    let names = |names: Vec<NamedPrices>| names.into_iter().map(|named| (named.name, named.rows)).collect::<Vec<_>>();
-    assert_eq!(names(snapshot.scope_names(&market, 9).await.unwrap()), [("kia".to_owned(), 4)]);
-    assert_eq!(names(snapshot.scope_names(&make, 9).await.unwrap()), [("rio".to_owned(), 3), ("soul".to_owned(), 1)]);
+    let counts = |names: Vec<NamedPrices>| names.into_iter().map(|named| (named.name, named.rows)).collect::<Vec<_>>();
+    assert_eq!(counts(snapshot.scope_names(&market, 9).await.unwrap()), [("kia".to_owned(), 4)]);
+    assert_eq!(counts(snapshot.scope_names(&make, 9).await.unwrap()), [("rio".to_owned(), 3), ("soul".to_owned(), 1)]);
     assert!(snapshot.scope_names(&model, 9).await.unwrap().is_empty());
 
     let ages = snapshot.scope_ages(&model, day(11)).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use storage::{Claim, Database, NewRun, NewSweep, Sweep, Taken, Trial, TrialOutcome, TrialStatus};
+use storage::{Claim, Database, NewRun, NewSweep, RunDescription, Sweep, Taken, Trial, TrialOutcome, TrialStatus};
 
 use crate::sandbox::database;
 
@@ -83,7 +83,7 @@ async fn a_trial_whose_process_is_gone_is_taken_over() {
     let sweeps = database.sweeps();
     let sweep = sweeps.start_or_join(&new_sweep(1)).await.unwrap();
     let gone = claim(&database, &sweep, NONE).await;
-    let run = NewRun { task: "price".to_owned(), description: Default::default(), seed: 0, config: json!({}) };
+    let run = NewRun { task: "price".to_owned(), description: RunDescription::default(), seed: 0, config: json!({}) };
     let run = database.runs().create(&run).await.unwrap();
     assert!(sweeps.set_run(gone, run).await.unwrap());
     let Taken::Trial(trial) = take(&database, &sweep, LEASE).await else { panic!("it was not taken over") };
@@ -122,7 +122,8 @@ async fn losses_are_compared_at_the_same_epoch() {
     let sweep = sweeps.start_or_join(&new_sweep(4)).await.unwrap();
     for losses in [&[0.5, 0.3, 0.4][..], &[0.9, 0.8], &[0.1, 0.05, 0.01]] {
         let claim = claim(&database, &sweep, LEASE).await;
-        let run = NewRun { task: "price".to_owned(), description: Default::default(), seed: 0, config: json!({}) };
+        let run =
+            NewRun { task: "price".to_owned(), description: RunDescription::default(), seed: 0, config: json!({}) };
         let run = runs.create(&run).await.unwrap();
         sweeps.set_run(claim, run).await.unwrap();
         for (epoch, loss) in (1..).zip(losses) {
