@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::capacity::Capacity;
 use super::listing::{self, OtherFields};
 use super::make::check_known;
-use super::query::UnknownQuery;
+use super::query::{PredecessorQuery, UnknownQuery};
 use super::workbook::{CSV, WorkbookFile, attachment, media_type, value_upload};
 use crate::http::body::JsonBody;
 use crate::http::problem::openapi::{ListingProblems, WorkbookProblems};
@@ -46,7 +46,7 @@ impl PartialSchema for PredecessorListing {
 /// Returns only the price, as a bare number. New clients should use `/v1/valuations`.
 #[utoipa::path(
     post, path = "/get_sale_prediction_for_one_car", operation_id = "get_sale_prediction_for_one_car",
-    tag = "predecessor", params(UnknownQuery), request_body(content = PredecessorListing, description = "The car"),
+    tag = "predecessor", params(PredecessorQuery), request_body(content = PredecessorListing, description = "The car"),
     responses(
         (
             status = 200, description = "The asking price, in the currency of the market", body = f64, content_type = "application/json",
@@ -83,7 +83,7 @@ pub(crate) async fn value_one(
 /// Like `/v1/valuations/xlsx`, with the file name `predictions.xlsx`.
 #[utoipa::path(
     post, path = "/get_sale_prediction_for_multiple_cars", operation_id = "get_sale_prediction_for_multiple_cars",
-    tag = "predecessor", params(UnknownQuery),
+    tag = "predecessor", params(PredecessorQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (

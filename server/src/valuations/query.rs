@@ -82,7 +82,20 @@ pub(crate) struct BatchQuery {
     pub(crate) allow_unknown: bool,
 }
 
-/// The parameters of the valuation of a workbook, and of the predecessor's paths.
+/// The parameters of the predecessor's paths.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for the document")]
+pub(crate) struct PredecessorQuery {
+    /// The same as for one car.
+    #[param(required = false, nullable = false, example = "price")]
+    task: Option<String>,
+    /// Whether to value cars whose make the model does not know, with a wide interval. By default they get no price.
+    #[param(default = false, required = false)]
+    allow_unknown: bool,
+}
+
+/// The parameters of the valuation of a workbook, the first two of which are those of the predecessor's paths.
 #[derive(Clone, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct UnknownQuery {
