@@ -276,6 +276,10 @@ fn five_inputs_lead_to_a_price_in_view_without_scrolling() {
             choose(&browser, "brand", "киа").await;
             choose(&browser, "model", "рио").await;
             fill(&browser, "year", "2018").await;
+            // A person is slower than the answer about this year.
+            let answered = "return performance.getEntriesByType('resource').some(({ name }) =>
+                name.includes('/v1/versions') && name.includes('year=2018'))";
+            wait_for(&browser, answered).await;
             // Each generation once, whatever its spelling; the likeliest first.
             choose(&browser, "vehicle_generation", "").await;
             let value = |field: &str| format!("return document.getElementById('field-{field}').value");
