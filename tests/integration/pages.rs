@@ -143,6 +143,22 @@ fn the_data_page_is_accessible() {
 }
 
 #[test]
+fn the_pages_of_runs_and_of_many_cars_are_accessible() {
+    let server = server();
+    block_on(async {
+        let viewer = Viewer::open().await;
+        let has_content = "return document.querySelectorAll('#content table').length > 0";
+        for (name, path) in [("runs", "/experiments"), ("run", "/experiments/1")] {
+            viewer.go(&server.url(path), has_content).await;
+            viewer.check(name, own_button).await;
+        }
+        viewer.go(&server.url("/bulk"), "return !!document.getElementById('file')").await;
+        viewer.check("bulk", own_button).await;
+        viewer.close(&server).await;
+    });
+}
+
+#[test]
 fn the_report_is_accessible() {
     let home = trained();
     let report: PathBuf = home.path("accessible.html");

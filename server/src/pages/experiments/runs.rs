@@ -267,7 +267,7 @@ fn accuracy(card: &AccuracyCard, language: Language) -> Markup {
                             th scope="col" { (language.text("Сегмент", "Segment")) }
                             th scope="col" { (language.text("Объявлений", "Listings")) }
                             th scope="col" { "MAPE" }
-                            th scope="col" {}
+                            td {}
                         } }
                         @for (segment, accuracy) in segments {
                             tr {
@@ -335,7 +335,7 @@ pub(super) async fn compare(
                     h2 { (title) }
                     div.wide tabindex="0" role="region" aria-label=(title) {
                         table.runs {
-                            thead { tr { th {} @for run in &runs { th scope="col" { (run.id) } } } }
+                            thead { tr { td {} @for run in &runs { th scope="col" { (run.id) } } } }
                             @for (key, values) in rows {
                                 tr { th scope="row" { (key) } @for value in values { td { (value) } } }
                             }
