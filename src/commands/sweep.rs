@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use storage::{Sweep, Trial, TrialOutcome, TrialStatus};
@@ -13,11 +11,10 @@ use training::TrainConfig;
 use training::sweep::{self, Space, SweepProgress, SweepRequest, importance, observations};
 use training::train::{Progress, RunContext};
 
-use super::train::{PROGRAM, RETRY_FOR, read_config};
-use crate::context::{Context, today};
+use super::train::{Hyperparameters, Retries, with_run_context};
+use crate::context::Context;
 use crate::output::{err, out};
 use crate::process::Process;
-use crate::progress::TrainingProgress;
 
 #[derive(Debug, Args)]
 #[command(
@@ -68,18 +65,10 @@ struct Work {
     /// The task to train for [default: price]
     #[arg(long)]
     task: Option<String>,
-    /// A TOML file with the hyperparameters that do not vary
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A hyperparameter that overrides the file; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// The memory budget of the process [default: 512MiB]
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<ByteSize>,
-    /// How long to retry while the database is unavailable
-    #[arg(long, value_name = "SECONDS", default_value_t = RETRY_FOR.as_secs())]
-    retry_for: u64,
+    #[command(flatten)]
+    hyperparameters: Hyperparameters,
+    #[command(flatten)]
+    retries: Retries,
 }
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
@@ -101,10 +90,10 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
 
 /// Takes trials until all have ended.
 fn work(process: &Process, arguments: &Work) -> Result<()> {
-    let Work { space, name, trials, task, config, set, memory, retry_for } = arguments;
+    let Work { space, name, trials, task, hyperparameters, retries } = arguments;
     let file = space.as_ref().context("--space is missing")?;
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    let config = read_config(config.as_deref(), set, *memory, false)?;
+    let config = hyperparameters.read(false)?;
     let table = toml::from_str(&text).map_err(sweep::SpaceError::from)?;
     // A wrong space is reported without a database.
     Space::from_table(&table, &config)?;
@@ -112,42 +101,25 @@ fn work(process: &Process, arguments: &Work) -> Result<()> {
     let request = SweepRequest { name, space: table, config, trials: *trials };
     let context = Context::open(process)?;
     let task = context.task(task.as_deref())?;
-    let database = context.database_of(&task)?;
-    let progress = TrainingProgress::new();
-    let run_context = RunContext {
-        task: &task,
-        database: &database,
-        handle: &context.tokio,
-        program: PROGRAM,
-        runtime: context.inference()?,
-        home: &context.home,
-        retry_for: Duration::from_secs(*retry_for),
-        today: today(),
-        stop: context.stop.flag(),
-        report: &|event| {
-            // A line per trial is enough.
+    let retry_for = retries.duration();
+    let sweep = with_run_context(&context, &task, retry_for, |run| sweep::start_or_join(&request, run))?;
+    let worked = with_run_context(&context, &task, retry_for, |run| {
+        // A line per trial is enough.
+        let report_step = |event| {
             if matches!(event, Progress::Step(_)) {
-                progress.show(event);
+                (run.report)(event);
             }
-        },
-    };
-    let sweep = sweep::start_or_join(&request, run_context)?;
-    let worker = format!("{}, process {}", host(), std::process::id());
-    let report = |event| report(&sweep, event);
-    sweep::work(&sweep, &worker, run_context, &report)
-        .with_context(|| format!("the same command continues the sweep {}", sweep.name))?;
-    let ended = context.block_on(database.sweeps().trials(sweep.id))?;
+        };
+        sweep::work(&sweep, RunContext { report: &report_step, ..run }, &|event| report(&sweep, event))
+    });
+    worked.with_context(|| format!("the same command continues the sweep {}", sweep.name))?;
+    let ended = context.block_on(context.database.sweeps().trials(sweep.id))?;
     show(&sweep, &ended, false)
 }
 
 /// The name of a file without its folder and extension.
 fn name_of(file: &Path) -> String {
     file.file_stem().map_or_else(|| "sweep".to_owned(), |stem| stem.to_string_lossy().into_owned())
-}
-
-/// The name of this machine.
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn report(sweep: &Sweep, event: SweepProgress) {

@@ -16,8 +16,8 @@ use crate::output::{err, out};
 use crate::process::Process;
 use crate::slurm::ClusterOptions;
 use cluster::Start;
-use execution::{Options, Retries, Settings, print_result, run_and_report};
-pub use execution::{PROGRAM, RETRY_FOR, actor, read_config, report_accuracy, report_floor, train_champion};
+pub use execution::{Hyperparameters, Retries, actor, report_accuracy, report_floor, train_champion, with_run_context};
+use execution::{Options, Settings, print_result, run_and_report};
 use parts::Part;
 
 #[derive(Debug, Args)]

@@ -76,7 +76,7 @@ pub struct Trial {
     #[schema(example = 1)]
     pub attempt: i32,
     /// The process that took it last.
-    #[schema(example = "node2, process 4711")]
+    #[schema(example = "process 4711 on node2")]
     pub worker: String,
     /// Its run.
     #[schema(example = 12)]

@@ -5,6 +5,7 @@ mod pruner;
 mod sampler;
 mod space;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,9 +13,7 @@ use chrono::NaiveDate;
 use domain::SplitCounts;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use storage::{
-    Claim, Extent, NewSweep, Snapshot, Sweep, Taken, Trial, TrialOutcome, TrialStatus, retry_while_unavailable,
-};
+use storage::{Claim, Extent, NewSweep, Sweep, Taken, Trial, TrialOutcome, TrialStatus, retry_while_unavailable};
 use toml::Table;
 
 pub use importance::importance;
@@ -24,8 +23,7 @@ pub use space::{Dimension, Settings, Space, SpaceError, Values};
 use crate::Error;
 use crate::checkpoint::RunManifest;
 use crate::config::{Family, TrainConfig};
-use crate::stream::ListingStream;
-use crate::train::{RunContext, TrialEnd, TrialRun, count_rows};
+use crate::train::{PROGRAM, RunContext, TrialEnd, TrialRun, count_rows, open_listings, this_process};
 
 /// How long a trial belongs to a process that does not renew its lease.
 const LEASE: Duration = Duration::from_mins(1);
@@ -33,8 +31,6 @@ const LEASE: Duration = Duration::from_mins(1);
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// The time between looks for a trial that was given up.
 const WAIT: Duration = Duration::from_secs(2);
-/// The version of the program.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A sweep as asked for.
 #[derive(Clone, Debug)]
@@ -99,7 +95,7 @@ pub fn start_or_join(request: &SweepRequest, context: RunContext<'_>) -> Result<
         config: json!(config),
         data,
         trials: *trials,
-        program: VERSION.to_owned(),
+        program: PROGRAM.to_owned(),
     };
     let sweep = context.block_on(sweeps.start_or_join(&new))?;
     let differences = [
@@ -110,43 +106,36 @@ pub fn start_or_join(request: &SweepRequest, context: RunContext<'_>) -> Result<
     if let Some((difference, _)) = differences.into_iter().find(|(_, is_different)| *is_different) {
         return Err(Error::OtherSweep { name: name.clone(), difference });
     }
-    if sweep.program != VERSION {
-        return Err(Error::OtherVersion { name: name.clone(), started_by: sweep.program, this: VERSION });
+    if sweep.program != PROGRAM {
+        return Err(Error::OtherVersion { name: name.clone(), started_by: sweep.program, this: PROGRAM });
     }
     Ok(sweep)
 }
 
 /// Counts the listings as they are now, for all trials.
 fn shared_data(config: &TrainConfig, context: RunContext<'_>) -> Result<SharedData, Error> {
-    let RunContext { task, database, handle, retry_for, today, stop, .. } = context;
-    let snapshot = context.block_on(retry_while_unavailable(retry_for, async || {
-        database.recanonicalize_listings().await?;
-        Snapshot::begin(database).await
-    }))?;
-    let snapshot = snapshot.for_task(task)?.with_retry_limit(retry_for);
-    let extent = snapshot.extent();
-    let rows = count_rows(&mut ListingStream::new(snapshot, config.seed, !config.shuffle, handle, stop)?)?;
-    Ok(SharedData { today, extent, rows })
+    let (extent, mut stream) = open_listings(config, None, context)?;
+    Ok(SharedData { today: context.today, extent, rows: count_rows(&mut stream)? })
 }
 
-/// Takes and trains trials until all of the sweep have ended. `worker` names this process.
+/// Takes and trains trials until all of the sweep have ended.
 ///
 /// # Errors
 /// The database is unavailable, the disk is full, or [`Error::Interrupted`]; the trial of this process is then given up, and
 /// another process or a later call continues it. A trial that fails for another reason does not end the sweep.
-pub fn work(sweep: &Sweep, worker: &str, context: RunContext<'_>, report: &dyn Fn(SweepProgress)) -> Result<(), Error> {
+pub fn work(sweep: &Sweep, context: RunContext<'_>, report: &dyn Fn(SweepProgress)) -> Result<(), Error> {
     let stored = |cause| Error::StoredSweep { name: sweep.name.clone(), cause };
     let base: TrainConfig = serde_json::from_value(sweep.config.clone()).map_err(stored)?;
     let table: Table = serde_json::from_value(sweep.space.clone()).map_err(stored)?;
     let data: SharedData = serde_json::from_value(sweep.data.clone()).map_err(stored)?;
     let space = Space::from_table(&table, &base)?;
     let RunContext { database, handle, retry_for, stop, .. } = context;
-    let sweeps = database.sweeps();
+    let (sweeps, worker) = (database.sweeps(), this_process());
     let mut was_waiting = false;
     loop {
         let propose =
             |trials: &[Trial]| propose(&space, &observations(trials), base.seed).map(|settings| json!(settings));
-        let taken = retry_while_unavailable(retry_for, async || sweeps.take(sweep.id, worker, LEASE, propose).await);
+        let taken = retry_while_unavailable(retry_for, async || sweeps.take(sweep.id, &worker, LEASE, propose).await);
         let trial = match context.block_on(taken)? {
             Taken::Trial(trial) => trial,
             Taken::Done => return Ok(()),
@@ -155,18 +144,15 @@ pub fn work(sweep: &Sweep, worker: &str, context: RunContext<'_>, report: &dyn F
                     report(SweepProgress::Waiting);
                 }
                 was_waiting = true;
-                context.block_on(async {
-                    tokio::time::sleep(WAIT).await;
-                    Ok(())
-                })?;
+                context.sleep(WAIT)?;
                 continue;
             }
         };
         was_waiting = false;
         report(SweepProgress::Took(trial.clone()));
         let claim = Claim { sweep: sweep.id, number: trial.number, attempt: trial.attempt };
-        let is_lost = AtomicBool::new(false);
-        let trained = with_lease(claim, &is_lost, context, || train(sweep, &trial, (&base, data), &is_lost, context));
+        let trained =
+            with_lease(claim, context, |is_lost| train(sweep, &trial, claim, (&base, data), is_lost, context));
         let outcome = match trained {
             Ok(TrialEnd::Completed(loss)) => TrialOutcome::Completed(loss),
             Ok(TrialEnd::Pruned(loss)) => TrialOutcome::Pruned(loss),
@@ -176,10 +162,8 @@ pub fn work(sweep: &Sweep, worker: &str, context: RunContext<'_>, report: &dyn F
             }
             // The process of an earlier attempt still runs on this machine, without the database.
             Err(Error::RunIsBusy(_)) => {
-                context.block_on(async {
-                    tokio::time::sleep(WAIT).await;
-                    sweeps.give_up(claim).await
-                })?;
+                context.sleep(WAIT)?;
+                context.block_on(sweeps.give_up(claim))?;
                 continue;
             }
             Err(Error::Resumable { cause, .. }) => {
@@ -207,35 +191,34 @@ pub fn observations(trials: &[Trial]) -> Vec<Observation> {
     trials.iter().map(observation).collect()
 }
 
-/// Renews the lease of a trial while `work` runs; sets `is_lost` if another process has taken it.
-fn with_lease<T>(claim: Claim, is_lost: &AtomicBool, context: RunContext<'_>, work: impl FnOnce() -> T) -> T {
-    let sweeps = context.database.sweeps();
-    std::thread::scope(|scope| {
-        let (end, ended) = crossbeam_channel::bounded::<()>(0);
-        scope.spawn(move || {
-            while ended.recv_timeout(RENEWAL_INTERVAL) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-                // While the database is unavailable, the lease may run out.
-                if let Ok(false) = context.handle.block_on(sweeps.keep(claim, LEASE)) {
-                    is_lost.store(true, Ordering::Relaxed);
-                    return;
-                }
+/// Renews the lease of a trial during `work`, whose argument is set once another process has taken the trial.
+fn with_lease<T>(claim: Claim, context: RunContext<'_>, work: impl FnOnce(&AtomicBool) -> T) -> T {
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let (sweeps, lost) = (context.database.sweeps(), Arc::clone(&is_lost));
+    let renewal = context.handle.spawn(async move {
+        loop {
+            tokio::time::sleep(RENEWAL_INTERVAL).await;
+            // While the database is unavailable, the lease may run out.
+            if let Ok(false) = sweeps.keep(claim, LEASE).await {
+                lost.store(true, Ordering::Relaxed);
+                return;
             }
-        });
-        let result = work();
-        drop(end);
-        result
-    })
+        }
+    });
+    let result = work(&is_lost);
+    renewal.abort();
+    result
 }
 
 fn train(
     sweep: &Sweep,
     trial: &Trial,
+    claim: Claim,
     (base, data): (&TrainConfig, SharedData),
     is_lost: &AtomicBool,
     context: RunContext<'_>,
 ) -> Result<TrialEnd, Error> {
     let RunContext { database, retry_for, .. } = context;
-    let claim = Claim { sweep: sweep.id, number: trial.number, attempt: trial.attempt };
     let stored = |cause| Error::StoredSweep { name: sweep.name.clone(), cause };
     let settings: Settings = serde_json::from_value(trial.settings.clone()).map_err(stored)?;
     let config = TrainConfig { backtest: false, refit: false, ..base.with_settings(&settings)? };

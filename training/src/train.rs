@@ -15,10 +15,12 @@ use serde_json::json;
 use storage::{NewRun, RunDescription, RunStatus};
 
 pub use crate::budget::time_limit;
+pub(crate) use context::this_process;
 pub use context::{Progress, RunContext, RunResult};
 use execution::execute_run;
+pub(crate) use parts::PROGRAM;
 pub use parts::{PartOutcome, PlannedParts, RunPart, finish, plan, train_part};
-pub(crate) use run::count_rows;
+pub(crate) use run::{count_rows, open_listings};
 pub(crate) use trial::{TrialEnd, TrialRun};
 
 use crate::Error;

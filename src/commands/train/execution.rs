@@ -1,6 +1,6 @@
 //! Executes training runs for the commands that train: settings, reports, promotion.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -24,15 +24,8 @@ pub struct Settings {
     /// The task to train for; see `probeg tasks list` [default: price]
     #[arg(long)]
     pub task: Option<String>,
-    /// A TOML file with hyperparameters that override the defaults
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// A hyperparameter that overrides the file; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// The memory budget of the process [default: 512MiB]
-    #[arg(long, value_name = "SIZE")]
-    memory: Option<ByteSize>,
+    #[command(flatten)]
+    hyperparameters: Hyperparameters,
     /// Read the database in every epoch instead of caching encoded listings on the local disk
     #[arg(long)]
     no_spool: bool,
@@ -48,6 +41,20 @@ pub struct Settings {
     /// The run from which this one is derived
     #[arg(long, value_name = "RUN")]
     parent: Option<i64>,
+}
+
+/// The configuration of runs.
+#[derive(Debug, Args)]
+pub struct Hyperparameters {
+    /// A TOML file with hyperparameters that override the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A hyperparameter that overrides the file; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The memory budget of the process [default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
 }
 
 /// How long to wait for the database.
@@ -74,7 +81,7 @@ pub struct Options {
 impl Settings {
     /// The configuration of a run.
     pub fn read(&self) -> Result<TrainConfig> {
-        read_config(self.config.as_deref(), &self.set, self.memory, self.no_spool)
+        self.hyperparameters.read(self.no_spool)
     }
 
     /// What is said about the run.
@@ -91,19 +98,17 @@ impl Settings {
     }
 }
 
-/// Reads a configuration from a file and settings, which override it.
-pub fn read_config(
-    file: Option<&Path>,
-    settings: &[String],
-    memory: Option<ByteSize>,
-    no_spool: bool,
-) -> Result<TrainConfig> {
-    let file =
-        file.map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
-    let mut settings = settings.to_vec();
-    settings.extend(memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
-    settings.extend(no_spool.then(|| "spool=false".to_owned()));
-    Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
+impl Hyperparameters {
+    /// Reads the file and the settings, which override it.
+    pub fn read(&self, no_spool: bool) -> Result<TrainConfig> {
+        let file = self.config.as_ref();
+        let file = file
+            .map(|path| std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display())));
+        let mut settings = self.set.clone();
+        settings.extend(self.memory.map(|memory| format!("memory=\"{} B\"", memory.as_u64())));
+        settings.extend(no_spool.then(|| "spool=false".to_owned()));
+        Ok(TrainConfig::read(file.transpose()?.as_deref(), &settings)?)
+    }
 }
 
 impl Retries {

@@ -221,15 +221,8 @@ impl<'p> Splicer<'p> {
         cells
     }
 
-    /// A cell with an inline string, which is never interpreted as a formula.
     fn text_cell(&self, column: u32, row: u32, format: &str, text: &str) -> String {
-        let (prefix, letters) = (&self.prefix, column_letters(column));
-        let text: String = text.chars().map(|c| if is_xml_character(c) { c } else { '\u{fffd}' }).collect();
-        let text = escape(text);
-        format!(
-            "<{prefix}c r=\"{letters}{row}\"{format} t=\"inlineStr\"><{prefix}is><{prefix}t xml:space=\"preserve\">{text}\
-             </{prefix}t></{prefix}is></{prefix}c>"
-        )
+        text_cell(&self.prefix, &format!("{}{row}", column_letters(column)), format, text)
     }
 
     fn start_row(&mut self, tag: &BytesStart<'_>) -> Result<(), Fault> {
@@ -348,6 +341,16 @@ impl<'p> Splicer<'p> {
     fn write(&mut self, event: &Event<'_>) -> Result<(), Fault> {
         Writer::new(&mut self.copied).write_event(event.borrow()).map_err(Fault::Write)
     }
+}
+
+/// A cell with an inline string, which is never interpreted as a formula; `format` is the attribute with its format, if any.
+pub(super) fn text_cell(prefix: &str, reference: &str, format: &str, text: &str) -> String {
+    let text: String = text.chars().map(|c| if is_xml_character(c) { c } else { '\u{fffd}' }).collect();
+    let text = escape(text);
+    format!(
+        "<{prefix}c r=\"{reference}\"{format} t=\"inlineStr\"><{prefix}is><{prefix}t xml:space=\"preserve\">{text}\
+         </{prefix}t></{prefix}is></{prefix}c>"
+    )
 }
 
 /// Writes XML with cells inserted.

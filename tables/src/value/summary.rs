@@ -6,8 +6,8 @@ use quick_xml::escape::escape;
 
 use super::outcome::RowOutcome;
 use super::presentation::Presentation;
+use super::splice::text_cell;
 use crate::header::Header;
-use crate::workbook::is_xml_character;
 
 /// The figures of a valued table.
 #[derive(Debug, Default)]
@@ -94,9 +94,9 @@ pub(super) fn sheet(
         let style = format.map_or(String::new(), |format| format!(" s=\"{format}\""));
         let value = match cell {
             Cell::Number(value) => format!("<c r=\"B{number}\"{style}><v>{value}</v></c>"),
-            Cell::Text(text) => text_cell(&format!("B{number}"), text),
+            Cell::Text(text) => text_cell("", &format!("B{number}"), "", text),
         };
-        let label = text_cell(&format!("A{number}"), label);
+        let label = text_cell("", &format!("A{number}"), "", label);
         xml.extend(format!("<row r=\"{number}\">{label}{value}</row>").chars());
     };
     for (label, cell, format) in rows {
@@ -114,10 +114,4 @@ pub(super) fn sheet(
     }
     xml += "</sheetData></worksheet>";
     xml
-}
-
-/// A cell with an inline string, which is never a formula.
-fn text_cell(reference: &str, text: &str) -> String {
-    let text: String = text.chars().map(|c| if is_xml_character(c) { c } else { '\u{fffd}' }).collect();
-    format!("<c r=\"{reference}\" t=\"inlineStr\"><is><t xml:space=\"preserve\">{}</t></is></c>", escape(&text))
 }

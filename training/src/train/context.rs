@@ -94,4 +94,18 @@ impl RunContext<'_> {
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = storage::Result<T>>) -> Result<T, Error> {
         stream::block_on(self.handle, self.stop, work)
     }
+
+    /// Waits; fails once `stop` is set.
+    pub(crate) fn sleep(&self, duration: Duration) -> Result<(), Error> {
+        self.block_on(async {
+            tokio::time::sleep(duration).await;
+            Ok(())
+        })
+    }
+}
+
+/// This process, for people who look for it.
+pub(crate) fn this_process() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("process {} on {}", std::process::id(), host.trim())
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use storage::{Acquired, Lease, Part, retry_while_unavailable};
 use tokio::task::JoinHandle;
 
-use super::context::{Progress, RunContext};
+use super::context::{Progress, RunContext, this_process};
 use crate::Error;
 
 /// The time between renewals of a lease. Several may fail before it expires.
@@ -58,10 +58,7 @@ impl HeldLease {
                         tracing::info!("{holder} holds this part; taking it over if its lease is not renewed.");
                     }
                     expires = Some(until);
-                    context.block_on(async {
-                        tokio::time::sleep(RETRY_INTERVAL).await;
-                        Ok(())
-                    })?;
+                    context.sleep(RETRY_INTERVAL)?;
                 }
             }
         }
@@ -99,10 +96,4 @@ fn renew(lease: Lease, progress: Arc<PartProgress>, context: RunContext<'_>) -> 
             tokio::time::sleep(RENEWAL_INTERVAL).await;
         }
     }
-}
-
-/// This process, for people who look for it.
-fn this_process() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("process {} on {}", std::process::id(), host.trim())
 }

@@ -19,8 +19,8 @@ use crate::config::{Family, TrainConfig};
 use crate::learner::{EpochRanking, LearnerState, MemberEvent};
 use crate::stream::ListingStream;
 
-/// The version of this program, which all processes of a run must have.
-const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+/// The version of this program, which all processes of a run or of a sweep must have.
+pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// The part that ends a run.
 const FINISH: &str = "finish";
 

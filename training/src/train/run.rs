@@ -69,20 +69,11 @@ pub(super) struct Refit {
 impl<'a> TrainingRun<'a> {
     /// Opens the listings as of the start of the run, or as of now, and completes the configuration with what suits them.
     pub(super) fn open_stream(&mut self, manifest: Option<RunManifest>) -> Result<ListingStream<'a>, Error> {
-        let context = self.context;
-        let RunContext { task, database, handle, retry_for, today, stop, .. } = context;
-        let snapshot = match &manifest {
-            Some(manifest) => Snapshot::reopen(database, manifest.extent),
-            None => context.block_on(retry_while_unavailable(retry_for, async || {
-                database.recanonicalize_listings().await?;
-                Snapshot::begin(database).await
-            }))?,
-        };
-        let snapshot = snapshot.for_task(task)?.with_retry_limit(retry_for);
-        let extent = snapshot.extent();
+        let earlier = manifest.as_ref().map(|manifest| manifest.extent);
+        let (extent, mut stream) = open_listings(&self.config, earlier, self.context)?;
         self.record_extent(extent);
-        let mut stream = ListingStream::new(snapshot, self.config.seed, !self.config.shuffle, handle, stop)?;
         let rows = count_rows(&mut stream)?;
+        let today = self.context.today;
         match manifest {
             Some(manifest) if manifest.rows != rows => {
                 return Err(Error::ListingsChanged { expected: manifest.rows.train, found: rows.train });
@@ -316,6 +307,25 @@ impl<'a> TrainingRun<'a> {
             golden: None,
         }
     }
+}
+
+/// Opens the listings of a task: those of an earlier snapshot, or those of now.
+pub(crate) fn open_listings<'a>(
+    config: &TrainConfig,
+    earlier: Option<Extent>,
+    context: RunContext<'a>,
+) -> Result<(Extent, ListingStream<'a>), Error> {
+    let RunContext { task, database, handle, retry_for, stop, .. } = context;
+    let snapshot = match earlier {
+        Some(extent) => Snapshot::reopen(database, extent),
+        None => context.block_on(retry_while_unavailable(retry_for, async || {
+            database.recanonicalize_listings().await?;
+            Snapshot::begin(database).await
+        }))?,
+    };
+    let snapshot = snapshot.for_task(task)?.with_retry_limit(retry_for);
+    let extent = snapshot.extent();
+    Ok((extent, ListingStream::new(snapshot, config.seed, !config.shuffle, handle, stop)?))
 }
 
 pub(crate) fn count_rows(stream: &mut ListingStream<'_>) -> Result<SplitCounts, Error> {

@@ -67,14 +67,7 @@ impl TrainingRun<'_> {
             self.folder.remove_spools(stage);
             return Ok((prepared, FittedModel { regressor, epoch: 0, loss: f64::NAN }));
         }
-        let encoder = Encoder::new(&prepared.schema)?;
-        let resume_epoch = saved.as_ref().map_or(Some(1), LearnerState::resume_epoch);
-        if let Some(epoch) = resume_epoch {
-            self.open_spools(stage, stopping_rule, stream, &encoder)?;
-            if saved.is_some() {
-                report(Progress::ResumedEpoch(epoch));
-            }
-        }
+        let encoder = self.open_data(stage, (&prepared, saved.as_ref()), stopping_rule, stream)?;
         let task =
             TrainingTask { config, statistics: &prepared.statistics, encoder: &encoder, rows, stopping_rule, stop };
         let callbacks = Callbacks {
@@ -100,14 +93,7 @@ impl TrainingRun<'_> {
         on_member: &mut OnMember<'_>,
     ) -> Result<Vec<u8>, Error> {
         let RunContext { report, stop, .. } = self.context;
-        let encoder = Encoder::new(&prepared.schema)?;
-        let resume_epoch = saved.as_ref().map_or(Some(1), LearnerState::resume_epoch);
-        if let Some(epoch) = resume_epoch {
-            self.open_spools(stage, stopping_rule, stream, &encoder)?;
-            if saved.is_some() {
-                report(Progress::ResumedEpoch(epoch));
-            }
-        }
+        let encoder = self.open_data(stage, (&prepared, saved.as_ref()), stopping_rule, stream)?;
         let task =
             TrainingTask { config, statistics: &prepared.statistics, encoder: &encoder, rows, stopping_rule, stop };
         let callbacks = Callbacks {
@@ -117,6 +103,24 @@ impl TrainingRun<'_> {
             apart: Some(on_member),
         };
         learner::fit_member(task, number, stream, saved, callbacks).inspect_err(remove_damaged_spool)
+    }
+
+    /// Opens the spools of a stage unless its training had finished; returns the encoder of its listings.
+    fn open_data(
+        &self,
+        stage: Stage,
+        (prepared, saved): (&PreparedData, Option<&LearnerState>),
+        stopping_rule: StoppingRule,
+        stream: &mut ListingStream<'_>,
+    ) -> Result<Encoder, Error> {
+        let encoder = Encoder::new(&prepared.schema)?;
+        if let Some(epoch) = saved.map_or(Some(1), LearnerState::resume_epoch) {
+            self.open_spools(stage, stopping_rule, stream, &encoder)?;
+            if saved.is_some() {
+                (self.context.report)(Progress::ResumedEpoch(epoch));
+            }
+        }
+        Ok(encoder)
     }
 
     /// Fits the linear model to the listings of a stage.
