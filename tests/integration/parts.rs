@@ -205,7 +205,7 @@ fn a_machine_that_cannot_take_part_says_why() {
     for part in [&["train", "member", "1", "0"] as &[&str], &["train", "finish", "1"], &["train", "plan", "--run", "1"]]
     {
         let error = machines.fails("a", part);
-        assert!(error.contains("planned by Probeg 0.0.9, but this is Probeg 0.1.0"), "{error}");
+        assert!(error.contains("run 1 was started by Probeg 0.0.9, but this is Probeg 0.1.0"), "{error}");
     }
     let error = machines.home.fails(2, &["train", "--json", "plan"]);
     assert!(error.contains("cannot be used with"), "{error}");

@@ -1,10 +1,15 @@
 //! Searches over hyperparameters, by several processes.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
+use postgres::Cluster;
 use serde_json::Value;
+use storage::{Claim, Database, RunStatus, Taken};
 
-use crate::market::{Home, signal, wait_until};
+use crate::market::{Home, block_on, signal, wait_for_epochs, wait_until};
 
 const SPACE: &str = "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n[n_blocks]\nvalues = [1, 2]\n";
 
@@ -98,6 +103,36 @@ fn a_stopped_trial_continues_from_its_checkpoint_in_another_process() {
     let trial = &results(&sweep)[0];
     assert_eq!((&trial["status"], &trial["attempt"], &trial["run_id"]), (&"completed".into(), &2.into(), &1.into()));
     assert!(before < 60 && epochs() == 60, "{before} and {} epochs", epochs());
+}
+
+#[test]
+fn a_process_whose_trial_another_one_has_taken_leaves_the_run_alone() {
+    let home = market("600");
+    let long = [SWEEP.as_slice(), &["--trials=1", "--set=epochs=100000", "--set=patience=100000"]].concat();
+    let mut first = start(&home, &long);
+    wait_for_epochs(&home, "1", 1);
+    let cluster = Cluster::open(&home.path("home"), None, &AtomicBool::new(false)).unwrap();
+    block_on(async {
+        let database = Database::connect(&cluster.url(), 1).await.unwrap();
+        let sweeps = database.sweeps();
+        let sweep = sweeps.get("space").await.unwrap().unwrap().id;
+        // The first process may renew its lease in between.
+        loop {
+            sweeps.give_up(Claim { sweep, number: 1, attempt: 1 }).await.unwrap();
+            let taken = sweeps.take(sweep, "another process", Duration::from_hours(1), |_| None).await.unwrap();
+            if matches!(taken, Taken::Trial(_)) {
+                break;
+            }
+        }
+        let output = BufReader::new(first.stderr.take().unwrap());
+        let mut lines = output.lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.contains("now belongs to another process")));
+        let run = database.runs().get(1).await.unwrap().unwrap();
+        assert_eq!((run.status, run.error, run.finished_at), (RunStatus::Running, None, None));
+        database.close().await;
+    });
+    signal("-TERM", &first.id().to_string());
+    first.wait().unwrap();
 }
 
 #[test]

@@ -117,16 +117,16 @@ pub enum Error {
     /// The run has no plan for several processes.
     #[error("run {0} is not planned for several processes: start with `probeg train plan`, which names its run")]
     NotPlanned(i64),
-    /// Another version of the program planned the run.
+    /// Another version of the program started the work.
     #[error(
-        "run {run} was planned by Probeg {planned}, but this is Probeg {this}; install {planned} here, since another version may \
-         compute something else, or plan a new run"
+        "{work} was started by Probeg {started_by}, but this is Probeg {this}; use the same version, since another one may \
+         compute something else, or start anew"
     )]
-    OtherProgram {
-        /// The run.
-        run: i64,
-        /// The version that planned it.
-        planned: String,
+    OtherVersion {
+        /// The run or the sweep.
+        work: String,
+        /// The version that started it.
+        started_by: String,
         /// This version.
         this: &'static str,
     },
@@ -215,18 +215,6 @@ pub enum Error {
         /// What differs.
         difference: &'static str,
     },
-    /// The sweep was started by another version of the program.
-    #[error(
-        "the sweep {name} was started by version {started_by} of Probeg, but this is version {this}; use the same version"
-    )]
-    OtherVersion {
-        /// The name of the sweep.
-        name: String,
-        /// The version that started it.
-        started_by: String,
-        /// This version.
-        this: &'static str,
-    },
     /// A sweep of linear models.
     #[error("a sweep trains networks; remove `family` from the configuration and the space")]
     SweepOfLinear,
@@ -258,6 +246,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the run now belongs to another process, which records its outcome.
+    pub(crate) fn is_taken_over(&self) -> bool {
+        matches!(self, Self::TrialTaken(_) | Self::Storage(storage::Error::LeaseLost(_)))
+    }
+
     /// Whether a run that ended with this error can be resumed.
     pub(crate) fn is_resumable(&self) -> bool {
         match self {

@@ -23,7 +23,7 @@ pub use space::{Dimension, Settings, Space, SpaceError, Values};
 use crate::Error;
 use crate::checkpoint::RunManifest;
 use crate::config::{Family, TrainConfig};
-use crate::train::{PROGRAM, RunContext, TrialEnd, TrialRun, count_rows, open_listings, this_process};
+use crate::train::{RunContext, TrialEnd, TrialRun, count_rows, open_listings, this_process};
 
 /// How long a trial belongs to a process that does not renew its lease.
 const LEASE: Duration = Duration::from_mins(1);
@@ -95,7 +95,7 @@ pub fn start_or_join(request: &SweepRequest, context: RunContext<'_>) -> Result<
         config: json!(config),
         data,
         trials: *trials,
-        program: PROGRAM.to_owned(),
+        program: context.program.to_owned(),
     };
     let sweep = context.block_on(sweeps.start_or_join(&new))?;
     let differences = [
@@ -106,8 +106,9 @@ pub fn start_or_join(request: &SweepRequest, context: RunContext<'_>) -> Result<
     if let Some((difference, _)) = differences.into_iter().find(|(_, is_different)| *is_different) {
         return Err(Error::OtherSweep { name: name.clone(), difference });
     }
-    if sweep.program != PROGRAM {
-        return Err(Error::OtherVersion { name: name.clone(), started_by: sweep.program, this: PROGRAM });
+    if sweep.program != context.program {
+        let work = format!("the sweep {name}");
+        return Err(Error::OtherVersion { work, started_by: sweep.program, this: context.program });
     }
     Ok(sweep)
 }

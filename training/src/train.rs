@@ -18,7 +18,6 @@ pub use crate::budget::time_limit;
 pub(crate) use context::this_process;
 pub use context::{Progress, RunContext, RunResult};
 use execution::execute_run;
-pub(crate) use parts::PROGRAM;
 pub use parts::{PartOutcome, PlannedParts, RunPart, finish, plan, train_part};
 pub(crate) use run::{count_rows, open_listings};
 pub(crate) use trial::{TrialEnd, TrialRun};

@@ -74,7 +74,7 @@ pub struct RunContext<'a> {
     /// The async runtime of the database client.
     pub handle: &'a Handle,
     /// The version of the program, with the git revision if it was built from a checkout.
-    pub program: &'a str,
+    pub program: &'static str,
     /// The ONNX runtime for the exported file.
     pub runtime: &'a Runtime,
     /// The folder for checkpoints and spools.

@@ -42,7 +42,7 @@ pub(super) fn training_run<'a>(
     TrainingRun { config: config.clone(), context, id: run.id, summary, folder, lease: None }
 }
 
-/// Executes a run and records its outcome.
+/// Executes a run and records its outcome, unless another process has taken the run over.
 pub(super) fn execute_run<T>(
     run: &storage::Run,
     config: &TrainConfig,
@@ -73,6 +73,10 @@ pub(super) fn execute_run<T>(
     heartbeat.abort();
     let outcome = match &result {
         Ok(_) => RunOutcome::Completed,
+        Err(error) if error.is_taken_over() => {
+            recorder.abandon();
+            return result;
+        }
         Err(Error::Interrupted) => RunOutcome::Interrupted,
         Err(error) => RunOutcome::Failed(error.to_string()),
     };

@@ -19,8 +19,6 @@ use crate::config::{Family, TrainConfig};
 use crate::learner::{EpochRanking, LearnerState, MemberEvent};
 use crate::stream::ListingStream;
 
-/// The version of this program, which all processes of a run or of a sweep must have.
-pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// The part that ends a run.
 const FINISH: &str = "finish";
 
@@ -123,7 +121,7 @@ pub fn plan(id: i64, context: RunContext<'_>) -> Result<PlannedParts, Error> {
     }
     folder.remove();
     let (plan, prepared) = planned?;
-    let stored = RunPlan { program: PROGRAM.to_owned(), plan: encode(&plan, id)? };
+    let stored = RunPlan { program: context.program.to_owned(), plan: encode(&plan, id)? };
     let (prepared, list) = (encode(&prepared, id)?, plan.parts.list());
     let (parts, stage) = (database.run_parts(), Stage::Training.name());
     let stored = retry_while_unavailable(retry_for, async || parts.plan(id, &stored, (&stage, &prepared), &list).await);
@@ -242,8 +240,8 @@ fn load_plan(id: i64, context: RunContext<'_>) -> Result<Option<Plan>, Error> {
     let Some(RunPlan { program, plan }) = context.block_on(context.database.run_parts().get_plan(id))? else {
         return Ok(None);
     };
-    if program != PROGRAM {
-        return Err(Error::OtherProgram { run: id, planned: program, this: PROGRAM });
+    if program != context.program {
+        return Err(Error::OtherVersion { work: format!("run {id}"), started_by: program, this: context.program });
     }
     decode(&plan, id).map(Some)
 }

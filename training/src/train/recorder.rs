@@ -150,6 +150,11 @@ impl Recorder {
         }
     }
 
+    /// Stops without what is left, since another process has taken the run over and records it.
+    pub(super) fn abandon(self) {
+        self.writer.abort();
+    }
+
     /// Records the throughput, the memory and the processors in use.
     fn record_system(&self, state: &mut State, prefix: &'static str, rows: u64) {
         let (now, cpu) = (Instant::now(), cpu_seconds().unwrap_or_default());
