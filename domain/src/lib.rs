@@ -12,6 +12,7 @@ pub mod form;
 pub mod generation;
 pub mod heading;
 pub mod identity;
+mod language;
 pub mod listing;
 pub mod market;
 pub mod message;
@@ -27,9 +28,9 @@ pub mod vocabulary;
 
 pub use cell::Cell;
 pub use column::{Column, Kind};
+pub use language::{Language, capitalized};
 pub use listing::{Listing, PricedListing, Targets};
 pub use market::{Market, Reading};
-pub use message::Language;
 pub use problem::{Problem, Reason};
 pub use split_counts::SplitCounts;
 pub use task::Task;

@@ -78,6 +78,17 @@ pub enum Distance {
     Miles,
 }
 
+impl Distance {
+    /// The length of the unit in kilometres.
+    #[must_use]
+    pub fn kilometres(self) -> f64 {
+        match self {
+            Self::Km => 1.0,
+            Self::Miles => KM_PER_MILE,
+        }
+    }
+}
+
 /// Why a definition is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum MarketError {

@@ -6,16 +6,7 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 
 use crate::column::Column;
-
-/// A language of messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Language {
-    /// English, the default.
-    #[default]
-    English,
-    /// Russian.
-    Russian,
-}
+use crate::language::Language;
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -119,46 +110,6 @@ impl Texts {
     }
 }
 
-impl Language {
-    /// One of two texts, in Russian and in English.
-    #[must_use]
-    pub fn of_both<'t>(self, (russian, english): (&'t str, &'t str)) -> &'t str {
-        match self {
-            Self::English => english,
-            Self::Russian => russian,
-        }
-    }
-
-    /// The language that a client prefers, by its `Accept-Language` header; English unless it prefers Russian.
-    #[must_use]
-    pub fn preferred(accept_language: &str) -> Self {
-        let mut best = (Self::English, 0.0);
-        for range in accept_language.split(',') {
-            let (tag, weight) = range.split_once(';').map_or((range, "q=1"), |(tag, weight)| (tag, weight.trim()));
-            let weight: f64 = weight.strip_prefix("q=").and_then(|weight| weight.trim().parse().ok()).unwrap_or(0.0);
-            let language = match tag.trim().split('-').next() {
-                Some(tag) if tag.eq_ignore_ascii_case("ru") => Self::Russian,
-                Some(tag) if tag.eq_ignore_ascii_case("en") || tag == "*" => Self::English,
-                _ => continue,
-            };
-            // Of equal weights the first counts.
-            if weight > best.1 {
-                best = (language, weight);
-            }
-        }
-        best.0
-    }
-
-    /// The tag of the language.
-    #[must_use]
-    pub fn tag(self) -> &'static str {
-        match self {
-            Self::English => "en",
-            Self::Russian => "ru",
-        }
-    }
-}
-
 impl Argument {
     fn text(&self, language: Language) -> String {
         match (self, language) {
@@ -208,22 +159,5 @@ mod tests {
         let bounds = [("min", Argument::Number(0.5)), ("max", Argument::Number(2027.0))];
         assert_eq!(text(Topic::Field, "out_of_range", &bounds, Language::Russian), "нужно число от 0,5 до 2027");
         assert_eq!(text(Topic::Field, "a code of tomorrow", &[], Language::English), "is not valid");
-    }
-
-    #[test]
-    fn the_preferred_language_is_found() {
-        for (header, expected) in [
-            ("", Language::English),
-            ("ru", Language::Russian),
-            ("ru-RU,ru;q=0.9,en;q=0.8", Language::Russian),
-            ("en-US,en;q=0.9,ru;q=0.8", Language::English),
-            ("de, ru;q=0.5, en;q=0.4", Language::Russian),
-            ("de", Language::English),
-            ("ru;q=0", Language::English),
-            ("*", Language::English),
-            (";;,q=,", Language::English),
-        ] {
-            assert_eq!(Language::preferred(header), expected, "{header}");
-        }
     }
 }

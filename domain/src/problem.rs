@@ -1,7 +1,8 @@
 //! Validation errors of a cell, worded so that its author can fix it.
 
 use crate::column::Column;
-use crate::message::{self, Argument, Arguments, Language, Topic};
+use crate::language::Language;
+use crate::message::{self, Argument, Arguments, Topic};
 
 /// An invalid cell.
 #[derive(Clone, Debug, PartialEq)]

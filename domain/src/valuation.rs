@@ -5,7 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::column::Column;
-use crate::message::{self, Argument, Arguments, Language, Topic};
+use crate::language::Language;
+use crate::message::{self, Argument, Arguments, Topic};
 
 /// The valuation of a car.
 #[derive(Clone, Debug, PartialEq)]

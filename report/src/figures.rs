@@ -13,13 +13,13 @@ mod sample;
 
 use chrono::NaiveDate;
 use domain::column::Kind;
-use domain::{Column, Task};
+use domain::{Column, Language, Market, Task};
 use serde::Serialize;
 use storage::Snapshot;
-use storage::profile::{MonthRows, Overview, Period, Repeats, Scope, SourceRows, Suspicion};
+use storage::profile::{MonthRows, NumberProfile, Overview, Period, Repeats, Scope, SourceRows, Suspicion};
 
 use crate::error::Error;
-use crate::words::{Language, RU};
+use crate::words::TargetWords;
 use distribution::{NUMBERS, NumberColumn, TextColumn, has_ratio_scale, histogram, is_logarithmic};
 use fitness::Fitness;
 use market::MarketIndex;
@@ -92,12 +92,12 @@ impl Figures {
         let months = snapshot.months().await?;
         let missing = Missing::of(&snapshot.absences(&sources).await?, &sources);
         on_stage(Stage::Sampling);
-        let sample = Sample::new(snapshot.sample(MAX_SAMPLE).await?, &sources);
+        let sample = Sample::new(snapshot.sample(MAX_SAMPLE).await?, &sources, task.market.clone());
         let texts = text_columns(&mut snapshot, on_stage).await?;
         let numbers = number_columns(&mut snapshot, &sample, on_stage).await?;
         on_stage(Stage::Comparing);
         let repeats = snapshot.repeats().await?;
-        let suspicions = snapshot.suspicions().await?;
+        let suspicions = snapshot.suspicions(task.market.definition().distance).await?;
         on_stage(Stage::Market);
         let market = market::market_index(
             &snapshot.cell_levels(&Scope::default(), choose_period(&overview)).await?,
@@ -127,14 +127,25 @@ impl Figures {
     pub(crate) fn unit(&self, language: Language, column: Column) -> &str {
         let (ru, en) = match column {
             Column::Price => self.task.market.unit_label(self.task.target),
-            column => column.unit_label(),
+            column => self.task.market.unit_label(column),
         };
-        if language == RU { ru } else { en }
+        language.of_both((ru, en))
     }
 
-    /// A number of a column with its unit.
+    /// A number of a column, in the unit of the market, with its unit.
     pub(crate) fn quantity(&self, language: Language, column: Column, number: f64) -> String {
-        language.quantity(column, number, self.unit(language, column))
+        let (number, unit) = (format_number(language, column, number), self.unit(language, column));
+        if unit.is_empty() { number } else { format!("{number}\u{a0}{unit}") }
+    }
+
+    /// The label of a column; that of the price is the target's.
+    pub(crate) fn label(&self, language: Language, column: Column) -> &'static str {
+        language.of_both(if column == Column::Price { self.target().name } else { column.label() })
+    }
+
+    /// What the target is called within sentences.
+    pub(crate) fn target(&self) -> TargetWords {
+        TargetWords::of(self.task.target)
     }
 
     /// A row count as a share of all listings.
@@ -171,9 +182,29 @@ async fn number_columns(
         on_stage(Stage::Column(column.name()));
         let is_logarithmic = is_logarithmic(column);
         let profile = snapshot.number_profile(column, has_ratio_scale(column), MAX_NUMBERS_SHOWN).await?;
+        let profile = in_unit_of(&sample.market, column, profile);
         numbers.push(NumberColumn { column, is_logarithmic, profile, histogram: histogram(sample, column) });
     }
     Ok(numbers)
+}
+
+/// The profile of a column in the unit of the market.
+fn in_unit_of(market: &Market, column: Column, mut profile: NumberProfile) -> NumberProfile {
+    let NumberProfile { quantiles, fences, lowest, highest, frequent, .. } = &mut profile;
+    let counted = [lowest, highest, frequent].into_iter().flatten().map(|counted| &mut counted.number);
+    for number in quantiles.iter_mut().chain([&mut fences.0, &mut fences.1]).chain(counted) {
+        *number = market.to_shown(column, *number);
+    }
+    profile
+}
+
+/// A number of a column without its unit.
+fn format_number(language: Language, column: Column, number: f64) -> String {
+    match column {
+        Column::Year => format!("{number:.0}"),
+        Column::Price => language.short(number),
+        _ => language.number(number),
+    }
 }
 
 /// The shortest period that keeps the plot readable.

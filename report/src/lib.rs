@@ -30,7 +30,7 @@ pub use figures::market::{MarketIndex, MarketPoint, market_index};
 pub use findings::{Finding, Severity};
 pub use page::POLICY;
 pub use section::Section;
-pub use words::{Language, LocalizedText};
+pub use words::LocalizedText;
 
 /// The data report.
 #[derive(Debug, Serialize)]

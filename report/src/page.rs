@@ -13,7 +13,7 @@ mod repeats;
 mod rows;
 mod texts;
 
-use domain::Column;
+use domain::{Column, capitalized};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::figures::Figures;
@@ -66,7 +66,7 @@ pub(crate) fn render(figures: &Figures, found: &[Finding]) -> String {
                     h1 { (title) }
                     p.lead { (lead(figures)) }
                 }
-                (contents())
+                (contents(figures))
                 main.sections { (sections(figures, found)) }
                 script { (PreEscaped(include_str!("page/report.js"))) }
             }
@@ -99,7 +99,7 @@ fn lead(figures: &Figures) -> LocalizedText {
         (Some(first), _) => language.day(first),
         _ => LocalizedText::new("дат нет", "no dates").get(language).to_owned(),
     });
-    let target = figures.task.target.label();
+    let target = figures.target().name;
     let (rows, cars, sources) = (overview.rows, overview.cars, overview.sources);
     LocalizedText::new(
         format!(
@@ -127,11 +127,15 @@ fn lead(figures: &Figures) -> LocalizedText {
     )
 }
 
-fn contents() -> Markup {
+fn contents(figures: &Figures) -> Markup {
+    let name = |section, ru, en| match section {
+        Section::Prices => LocalizedText::each(|language| capitalized(figures.label(language, Column::Price))),
+        _ => LocalizedText::new(ru, en),
+    };
     html! {
         nav.contents aria-label="Содержание / Contents" {
             @for (section, ru, en) in CONTENTS {
-                a href=(format!("#{}", section.id())) { (LocalizedText::new(ru, en)) }
+                a href=(format!("#{}", section.id())) { (name(section, ru, en)) }
             }
         }
     }

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use domain::{Column, Kind};
+use domain::{Column, Kind, capitalized};
 use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::OpenApi;
@@ -132,11 +132,6 @@ fn describe(column: Column) -> serde_json::Value {
         Kind::Text => ("text", None),
         Kind::Integer { min, max } | Kind::Decimal { min, max } => ("number", Some((min, max))),
         Kind::Date => ("date", None),
-    };
-    let capitalized = |label: &str| {
-        let mut letters = label.chars();
-        let first = letters.next().into_iter().flat_map(char::to_uppercase);
-        first.chain(letters).collect::<String>()
     };
     let ((ru, en), (ru_unit, en_unit)) = (column.label(), column.unit_label());
     json!({

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use domain::Language;
 use indicatif::HumanCount;
-use report::{Language, Report, Severity};
+use report::{Report, Severity};
 
 use crate::context::{Context, today};
 use crate::output::{line_on_file, out, write_file};

@@ -1,8 +1,7 @@
 //! The template: an empty workbook to fill in.
 
 use chrono::{Datelike, NaiveDate};
-use domain::message::Language;
-use domain::{Column, Kind, Market, Reading};
+use domain::{Column, Kind, Language, Market, Reading, capitalized};
 use rust_xlsxwriter::{
     DataValidation, DataValidationErrorStyle, DataValidationRule, Format, Formula, Note, Workbook, Worksheet, XlsxError,
 };
@@ -112,8 +111,7 @@ impl Template<'_> {
     fn header(&self, column: Column) -> String {
         let Some(language) = self.language else { return column.name().to_owned() };
         let label = language.of_both(column.label());
-        let mut letters = label.chars();
-        let label: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        let label = capitalized(label);
         match language.of_both(self.reading.market.unit_label(column)) {
             "" => label,
             unit => format!("{label}, {unit}"),

@@ -11,7 +11,7 @@ mod summary;
 
 use std::io::{Seek, Write};
 
-use domain::message::Language;
+use domain::Language;
 
 use crate::error::Fault;
 use crate::header::Header;

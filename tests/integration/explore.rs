@@ -95,6 +95,51 @@ fn assert_self_contained(page: &str) {
 }
 
 #[test]
+fn the_report_has_the_target_and_the_units_of_its_task() {
+    let home = Home::new();
+    let mut rows = String::from("make,model,year,mileage,price,days_listed,listing_date\n");
+    for number in 0..300 {
+        let (age, day, days) = (1 + number % 10, 1 + number % 28, 5 + number % 90);
+        let (year, mileage, price) = (2024 - age, 9_000 * age + number % 7, 21_000 - 1_500 * age + number);
+        writeln!(rows, "Ford,Focus,{year},{mileage},{price},{days},2024-03-{day:02}").unwrap();
+    }
+    let file = home.write("gb.csv", rows);
+    home.ok(&["import", "--market", "gb", &file]);
+    let report = |task: &str| {
+        let task = format!("--task={task}");
+        let figures: serde_json::Value =
+            serde_json::from_str(&home.ok(&["explore", &task, "--out", "report.html", "--json"])).unwrap();
+        (figures, decode(&std::fs::read_to_string(home.path("report.html")).unwrap()))
+    };
+    let (figures, page) = report("gb-price");
+    for words in
+        ["пробег, миль", "mileage, miles", "price, £ (logarithmic scale)", "mileage is a multiple of 10,000 miles"]
+    {
+        assert!(page.contains(words), "{words} is not in the report");
+    }
+    assert!(!page.contains(" km") && !page.contains(" км"), "kilometres in a report in miles");
+    let numbers = figures["numbers"].as_array().unwrap();
+    let mileage = numbers.iter().find(|number| number["column"] == "mileage").unwrap();
+    let quantiles = mileage["profile"]["quantiles"].as_array().unwrap();
+    assert_eq!((&quantiles[0], &quantiles[8]), (&9_000.0.into(), &90_006.0.into()));
+
+    let (_, page) = report("gb-days_listed");
+    for words in [
+        "Срок продажи в зависимости от возраста",
+        "Days listed against age",
+        "days listed, days (logarithmic scale)",
+        "Days listed are the days from the listing to the sale.",
+        "Срок продажи — дни от объявления до продажи.",
+    ] {
+        assert!(page.contains(words), "{words} is not in the report");
+    }
+    // Cars are told apart by all columns except the price, whatever the target.
+    for word in ["цена", "Цена", "цене", "Price", "prices ", "£"] {
+        assert!(!page.contains(word), "{word} in a report on days");
+    }
+}
+
+#[test]
 fn an_empty_table_is_an_error_and_leaves_no_report() {
     let home = Home::new();
     let error = home.fails(1, &["explore", "--out", "report.html"]);

@@ -2,11 +2,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use domain::Column;
 use domain::column::Kind;
 use domain::feature::CATEGORICAL;
 use domain::identity::DAYS_PER_YEAR;
 use domain::quantile;
+use domain::{Column, Market};
 use storage::ListingChunk;
 use storage::profile::{self, SourceRows};
 
@@ -14,6 +14,7 @@ use storage::profile::{self, SourceRows};
 #[derive(Debug)]
 pub(crate) struct Sample {
     listings: ListingChunk,
+    pub(crate) market: Market,
     /// The index of each listing's source among the largest; their number stands for all others.
     pub(crate) sources: Vec<usize>,
     /// Number of different source indices.
@@ -26,11 +27,11 @@ pub(crate) struct Sample {
 const MIN_THIRD_ROWS: usize = 100;
 
 impl Sample {
-    pub(crate) fn new(sample: profile::Sample, sources: &[SourceRows]) -> Self {
+    pub(crate) fn new(sample: profile::Sample, sources: &[SourceRows], market: Market) -> Self {
         let index = |name: &Option<String>| sources.iter().position(|source| source.source == *name);
         let sources_by_row = sample.sources.iter().map(|name| index(name).unwrap_or(sources.len())).collect();
-        let mut new =
-            Self { listings: sample.listings, sources: sources_by_row, source_bins: sources.len() + 1, thirds: None };
+        let (listings, source_bins) = (sample.listings, sources.len() + 1);
+        let mut new = Self { listings, market, sources: sources_by_row, source_bins, thirds: None };
         new.thirds = new.find_thirds();
         new
     }
@@ -47,12 +48,12 @@ impl Sample {
         self.listings.text(column, row)
     }
 
-    /// A number, a date in days, or the price.
+    /// A number in the unit of the market, a date in days, or the price.
     pub(crate) fn number(&self, column: Column, row: usize) -> Option<f64> {
         if column == Column::Price {
             return Some(self.price(row));
         }
-        self.listings.number(column, row).map(remove_rounding_error)
+        self.listings.number(column, row).map(|number| self.market.to_shown(column, remove_rounding_error(number)))
     }
 
     /// Age of the car in years on the day of its listing.

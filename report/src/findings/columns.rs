@@ -62,8 +62,8 @@ pub(super) fn constant_columns(figures: &Figures) -> Option<Finding> {
             format!("Constant column: {} in every listing that has a value (100\u{a0}%).", listed.en),
         ),
         LocalizedText::new(
-            "О цене он не говорит ничего; только его отсутствие может выдать источник. Исключите его или скрывайте при обучении.",
-            "It carries no information about the price; only its absence can reveal the source. Drop it or mask it in training.",
+            "Модели он ничего не говорит; только его отсутствие может выдать источник. Исключите его или скрывайте при обучении.",
+            "It carries no information; only its absence can reveal the source. Drop it or mask it in training.",
         ),
     ))
 }
@@ -219,8 +219,14 @@ pub(super) fn nearly_constant_columns(figures: &Figures) -> Option<Finding> {
             format!("Nearly constant columns: {} of the known values.", listed.en),
         ),
         LocalizedText::new(
-            "Редкое значение может многое значить для цены, но учиться ему почти не на чем: смотрите на ошибку в этом срезе отдельно.",
-            "The rare values may affect the price, but there are few examples to learn from: check the error on that segment separately.",
+            format!(
+                "Редкое значение может многое значить для {}, но учиться ему почти не на чем: смотрите на ошибку в этом срезе отдельно.",
+                figures.target().of.0
+            ),
+            format!(
+                "The rare values may affect the {}, but there are few examples to learn from: check the error on that segment separately.",
+                figures.target().of.1
+            ),
         ),
     ))
 }

@@ -1,10 +1,10 @@
 //! A finding, and helpers for its text.
 
-use domain::Column;
+use domain::{Column, Language};
 use serde::Serialize;
 
 use crate::section::Section;
-use crate::words::{Language, LocalizedText};
+use crate::words::LocalizedText;
 
 /// A finding about the data that matters for training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,7 +38,7 @@ pub(super) fn finding(severity: Severity, section: Section, text: LocalizedText,
 
 /// The name of a column, followed by its label.
 pub(super) fn column_name(language: Language, column: Column) -> String {
-    let label = language.column(column);
+    let label = language.of_both(column.label());
     if label == column.name() { label.to_owned() } else { format!("{} ({label})", column.name()) }
 }
 

@@ -31,10 +31,10 @@ pub(super) fn market_change(figures: &Figures) -> Option<Finding> {
         let (times, cells, rows) =
             (language.decimal(rise, 2), language.count(market.cells as i64), language.count(market.rows));
         let change = match rise {
-            rise if rise >= 2.2 => language.pick("рынок вырос больше чем вдвое", "the market more than doubled"),
-            rise if rise >= 1.8 => language.pick("рынок удвоился", "the market doubled"),
-            rise if rise > 1.0 => language.pick("рынок вырос", "the market rose"),
-            _ => language.pick("рынок упал", "the market fell"),
+            rise if rise >= 2.2 => language.of_both(("рынок вырос больше чем вдвое", "the market more than doubled")),
+            rise if rise >= 1.8 => language.of_both(("рынок удвоился", "the market doubled")),
+            rise if rise > 1.0 => language.of_both(("рынок вырос", "the market rose")),
+            _ => language.of_both(("рынок упал", "the market fell")),
         };
         if language == RU {
             let cost = if rise > 1.0 { "подорожали в" } else { "стоят от прежней цены" };
@@ -105,6 +105,7 @@ pub(super) fn relisted_cars(figures: &Figures) -> Option<Finding> {
     let text = LocalizedText::each(|language| {
         let (rows, cars) = (language.count(repeats.rows), language.count(repeats.cars));
         let (share, repriced) = (language.percent(figures.share(repeats.rows)), language.count(repeats.repriced_rows));
+        let different = language.of_both(figures.target().different);
         let ratio = repeats.median_price_ratio.map_or_else(String::new, |ratio| {
             let ratio = language.percent(ratio - 1.0);
             if language == RU {
@@ -115,13 +116,13 @@ pub(super) fn relisted_cars(figures: &Figures) -> Option<Finding> {
         });
         if language == RU {
             format!(
-                "Повторно выставленные машины: {rows} объявлений ({share}) — это {cars} машин; {repriced} из них — по разной \
-                 цене{ratio}."
+                "Повторно выставленные машины: {rows} объявлений ({share}) — это {cars} машин; {repriced} из них — \
+                 {different}{ratio}."
             )
         } else {
             format!(
-                "Relisted cars: {rows} listings ({share}) belong to {cars} cars listed more than once, {repriced} of them at \
-                 different prices{ratio}."
+                "Relisted cars: {rows} listings ({share}) belong to {cars} cars listed more than once, {repriced} of them \
+                 {different}{ratio}."
             )
         }
     });

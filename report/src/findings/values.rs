@@ -1,11 +1,12 @@
 //! Findings about values: outliers and contradictions.
 
+use domain::Column;
 use storage::profile::Check;
 
 use super::finding::{Finding, Severity, column_name, finding, join_list};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{LocalizedText, RU};
+use crate::words::{EN, LocalizedText, RU};
 
 pub(super) fn outliers(figures: &Figures) -> Option<Finding> {
     let columns: Vec<_> =
@@ -49,7 +50,7 @@ pub(super) fn contradictions(figures: &Figures) -> Option<Finding> {
     }
     let listed = LocalizedText::each(|language| {
         join_list(found.iter().map(|suspicion| {
-            format!("{} — {}", check_label(suspicion.check).get(language), language.count(suspicion.rows))
+            format!("{} — {}", check_label(figures, suspicion.check).get(language), language.count(suspicion.rows))
         }))
     });
     Some(finding(
@@ -60,8 +61,8 @@ pub(super) fn contradictions(figures: &Figures) -> Option<Finding> {
             format!("Suspicious listings: {}.", listed.en),
         ),
         LocalizedText::new(
-            "Просмотрите их: опечатки и «цена за запчасти» сбивают модель.",
-            "Review them: typos and prices of wrecks mislead the model.",
+            "Просмотрите их: опечатки и машины на запчасти сбивают модель.",
+            "Review them: typos and wrecks mislead the model.",
         ),
     ))
 }
@@ -75,14 +76,17 @@ pub(super) fn rounded_mileages(figures: &Figures) -> Option<Finding> {
             Section::Suspicions,
             LocalizedText::each(|language| {
                 let (rows, share) = (language.count(rows), language.percent(figures.share(rows)));
+                let unit = figures.unit(language, Column::Mileage);
                 if language == RU {
-                    format!("Пробег округлён до 10 000 км в {rows} объявлениях ({share}): его назвали на глаз.")
+                    format!("Пробег округлён до 10 000 {unit} в {rows} объявлениях ({share}): его назвали на глаз.")
                 } else {
-                    format!("The mileage is rounded to 10,000 km in {rows} listings ({share}): these are estimates.")
+                    format!(
+                        "The mileage is rounded to 10,000 {unit} in {rows} listings ({share}): these are estimates."
+                    )
                 }
             }),
             LocalizedText::new(
-                "Точности выше 10 000 км от пробегов ждать не стоит.",
+                "Точности выше этой от пробегов ждать не стоит.",
                 "Do not expect mileages to be more precise than that.",
             ),
         )
@@ -90,15 +94,21 @@ pub(super) fn rounded_mileages(figures: &Figures) -> Option<Finding> {
 }
 
 /// The description of a check.
-pub(crate) fn check_label(check: Check) -> LocalizedText {
+pub(crate) fn check_label(figures: &Figures, check: Check) -> LocalizedText {
+    let distance = |ru: &str, en: &str| {
+        LocalizedText::new(
+            ru.replace("{}", figures.unit(RU, Column::Mileage)),
+            en.replace("{}", figures.unit(EN, Column::Mileage)),
+        )
+    };
+    let target = figures.target().name;
     match check {
-        Check::MillionKilometres => LocalizedText::new("пробег от 1 000 000 км", "mileage of 1,000,000 km or more"),
-        Check::HardlyDriven => LocalizedText::new(
-            "машине от трёх лет, а пробег меньше 1000 км",
-            "at least three years old, but under 1,000 km",
-        ),
-        Check::DrivenTooFar => LocalizedText::new("больше 100 000 км в год", "more than 100,000 km per year"),
-        Check::RoundMileage => LocalizedText::new("пробег кратен 10 000 км", "mileage is a multiple of 10,000 km"),
+        Check::VeryHighMileage => distance("пробег от 1 000 000 {}", "mileage of 1,000,000 {} or more"),
+        Check::HardlyDriven => {
+            distance("машине от трёх лет, а пробег меньше 1000 {}", "at least three years old, but under 1,000 {}")
+        }
+        Check::DrivenTooFar => distance("больше 100 000 {} в год", "more than 100,000 {} per year"),
+        Check::RoundMileage => distance("пробег кратен 10 000 {}", "mileage is a multiple of 10,000 {}"),
         Check::MadeAfterListing => LocalizedText::new("выпущена позже, чем выставлена", "made after it was listed"),
         Check::NoVolume => {
             LocalizedText::new("объём двигателя 0 не у электромобиля", "engine volume 0, but not electric")
@@ -108,12 +118,12 @@ pub(crate) fn check_label(check: Check) -> LocalizedText {
             "implausible power for the engine volume (below 20 or above 250 hp per litre)",
         ),
         Check::FarBelowLikeCars => LocalizedText::new(
-            "вчетверо и более дешевле такой же модели того же года",
-            "at most a quarter of the median for the model and year",
+            format!("{}: не больше четверти медианы той же модели и года", target.0),
+            format!("{}: at most a quarter of the median for the model and year", target.1),
         ),
         Check::FarAboveLikeCars => LocalizedText::new(
-            "вчетверо и более дороже такой же модели того же года",
-            "at least four times the median for the model and year",
+            format!("{}: вчетверо больше медианы той же модели и года", target.0),
+            format!("{}: at least four times the median for the model and year", target.1),
         ),
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
 
 fn row(figures: &Figures, fitness: &Fitness) -> Vec<Markup> {
     let column = fitness.column;
-    let name = LocalizedText::each(|language| language.column(column).to_owned());
+    let name = LocalizedText::each(|language| language.of_both(column.label()).to_owned());
     let verdicts = html! {
         @for fault in &fitness.faults {
             div.verdict { (verdict(figures, column, *fault)) }

@@ -8,7 +8,7 @@ use super::parts::{each, paragraph, placeholder, render_section, table};
 use super::plots::{number, text};
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{EN, LocalizedText, RU};
+use crate::words::{EN, LocalizedText, RU, TargetWords};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let title = LocalizedText::new("Уровень рынка", "Market index");
@@ -27,7 +27,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
         points: &points,
         ticks: years,
         horizontal: text(LocalizedText::new("начало года", "start of year")),
-        vertical: text(LocalizedText::new("цены одинаковых машин, первый период = 1", "price index, first period = 1")),
+        vertical: text(LocalizedText::new("уровень, первый период = 1", "index, first period = 1")),
         format_horizontal: &|year| Text::plain(format!("{year:.0}")),
         format_vertical: &|level| number(|language| language.decimal(level, 2)),
     };
@@ -48,7 +48,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
         })
         .collect();
     let body = html! {
-        (paragraph(&explanation(market.cells, market.rows)))
+        (paragraph(&explanation(figures.target(), market.cells, market.rows)))
         div.two {
             figure { @if let Some(drawn) = line.draw() { (drawn) } }
             (table("figures", &heads, &rows))
@@ -57,20 +57,22 @@ pub(super) fn section(figures: &Figures) -> Markup {
     render_section(Section::Market, &title, &body)
 }
 
-fn explanation(cells: usize, rows: i64) -> LocalizedText {
+fn explanation(target: TargetWords, cells: usize, rows: i64) -> LocalizedText {
     let cells = cells as i64;
     LocalizedText::new(
         format!(
-            "Во сколько раз дороже одинаковые машины: логарифм цены разложен на уровень группы (марка, модель, возраст) и уровень \
+            "Во сколько раз больше {} одинаковых машин: логарифм разложен на уровень группы (марка, модель, возраст) и уровень \
              периода (индекс time-product dummy по медианам групп). Состав объявлений на него не влияет; пробег и комплектация не \
              учтены. Групп, встречающихся в нескольких периодах: {}; объявлений в них: {}.",
+            target.name.0,
             RU.count(cells),
             RU.count(rows)
         ),
         format!(
-            "Prices of comparable cars over time: the log price is decomposed into a group effect (make, model, age) and a period \
+            "The {} of comparable cars over time: its logarithm is decomposed into a group effect (make, model, age) and a period \
              effect (time-product dummy index of the group medians). The mix of listed cars does not affect it; mileage and trim \
              are not accounted for. Groups listed in several periods: {}, with {} listings.",
+            target.name.1,
             EN.count(cells),
             EN.count(rows)
         ),

@@ -17,18 +17,19 @@ pub(super) fn section(figures: &Figures) -> Markup {
     } else {
         LocalizedText::new("всех объявлениях", "all listings")
     };
+    let target = figures.target().definition;
     let body = paragraph(&LocalizedText::new(
         format!(
             "Все цифры — из одного снимка базы. Количества, квантили, выбросы, пропуски, повторы и уровень рынка посчитаны \
-             точно, по всем объявлениям; гистограммы, графики цен, связи, изменения и «значение выдаёт источник» — \
-             на {}. Цены — цены предложения.",
-            of.ru
+             точно, по всем объявлениям; гистограммы, графики, связи, изменения и «значение выдаёт источник» — \
+             на {}. {}",
+            of.ru, target.0
         ),
         format!(
             "All figures come from one database snapshot. Counts, quantiles, outliers, missing values, duplicates and the \
-             market index are exact, over all listings; histograms, price plots, relations, drift and “value reveals the \
-             source” are computed on {}. Prices are asking prices.",
-            of.en
+             market index are exact, over all listings; histograms, plots, relations, drift and “value reveals the \
+             source” are computed on {}. {}",
+            of.en, target.1
         ),
     ));
     render_section(Section::Methods, &LocalizedText::new("Как посчитано", "Methods"), &body)

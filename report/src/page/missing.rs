@@ -45,7 +45,7 @@ fn by_column(figures: &Figures) -> Markup {
 }
 
 fn column_name(column: Column) -> LocalizedText {
-    LocalizedText::each(|language| language.column(column).to_owned())
+    LocalizedText::each(|language| language.of_both(column.label()).to_owned())
 }
 
 fn by_source(figures: &Figures) -> Markup {
@@ -142,7 +142,7 @@ fn pattern_row(figures: &Figures, pattern: &Pattern) -> Vec<Markup> {
         if pattern.columns.is_empty() {
             return LocalizedText::new("заполнено всё", "nothing is missing").get(language).to_owned();
         }
-        pattern.columns.iter().map(|column| language.column(*column)).collect::<Vec<_>>().join(", ")
+        pattern.columns.iter().map(|column| language.of_both(column.label())).collect::<Vec<_>>().join(", ")
     });
     vec![
         fields,

@@ -1,6 +1,6 @@
 //! The distributions of numbers.
 
-use domain::Column;
+use domain::{Column, Language};
 use maud::{Markup, html};
 use plot::{Histogram, Scale};
 use storage::profile::{NumberCount, QUANTILE_LEVELS};
@@ -10,7 +10,7 @@ use super::plots::{number as plot_number, text};
 use crate::figures::Figures;
 use crate::figures::distribution::NumberColumn;
 use crate::section::Section;
-use crate::words::{Language, LocalizedText, RU};
+use crate::words::{LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let body = html! { div.two { @for number in &figures.numbers { (draw(figures, number)) } } };

@@ -1,11 +1,11 @@
 //! Components of a section.
 
-use domain::Column;
+use domain::{Column, Language, capitalized};
 use maud::{Markup, Render, html};
 
 use crate::figures::Figures;
 use crate::section::Section;
-use crate::words::{Language, LocalizedText};
+use crate::words::LocalizedText;
 
 /// Renders both languages; the style sheet shows one.
 impl Render for LocalizedText {
@@ -33,11 +33,7 @@ pub(super) fn paragraph(words: &LocalizedText) -> Markup {
 /// The label of a column with its unit.
 pub(super) fn column_title(figures: &Figures, column: Column) -> LocalizedText {
     LocalizedText::each(|language| {
-        let (name, unit) = (language.column(column), figures.unit(language, column));
-        let mut title = name.to_owned();
-        if let Some(first) = name.chars().next() {
-            title.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
-        }
+        let (title, unit) = (capitalized(figures.label(language, column)), figures.unit(language, column));
         if unit.is_empty() { title } else { format!("{title}, {unit}") }
     })
 }

@@ -1,8 +1,9 @@
 //! Converts texts of the report into texts of a plot.
 
+use domain::Language;
 use plot::Text;
 
-use crate::words::{Language, LocalizedText};
+use crate::words::LocalizedText;
 
 pub(super) fn text(words: LocalizedText) -> Text {
     Text::in_languages(vec![("ru", words.ru), ("en", words.en)])

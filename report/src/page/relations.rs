@@ -1,11 +1,11 @@
 //! Prices against age, mileage, power and date, and correlations.
 
-use domain::Column;
 use domain::identity::DAYS_PER_YEAR;
+use domain::{Column, capitalized};
 use maud::{Markup, Render as _, html};
 use plot::{Fan, FanBin, Text};
 
-use super::parts::{Bar, Cell, HeatRow, bars, figure, heat_map, paragraph, render_section};
+use super::parts::{Bar, Cell, HeatRow, bars, column_title, figure, heat_map, paragraph, render_section};
 use super::plots::{number, text};
 use crate::figures::Figures;
 use crate::figures::relations::{Measure, PriceAgainst, PriceAxis};
@@ -14,14 +14,14 @@ use crate::words::{EN, LocalizedText, RU};
 
 pub(super) fn prices(figures: &Figures) -> Markup {
     let legend = LocalizedText::new(
-        "Линия — медиана цены; тёмная полоса — половина объявлений (25–75 %); светлая — восемь из десяти (10–90 %); точки — \
+        "Линия — медиана; тёмная полоса — половина объявлений (25–75 %); светлая — восемь из десяти (10–90 %); точки — \
          отдельные объявления.",
-        "Line: median price; dark band: half of the listings (25–75 %); light band: 80 % of the listings (10–90 %); dots: \
+        "Line: median; dark band: half of the listings (25–75 %); light band: 80 % of the listings (10–90 %); dots: \
          individual listings.",
     );
     let title = LocalizedText::new(
-        "Цена в зависимости от возраста, пробега, мощности и даты",
-        "Price against age, mileage, power and date",
+        capitalized(figures.target().name.0) + " в зависимости от возраста, пробега, мощности и даты",
+        capitalized(figures.target().name.1) + " against age, mileage, power and date",
     );
     let body = html! {
         (paragraph(&legend))
@@ -35,9 +35,10 @@ fn price_plot(figures: &Figures, prices: &PriceAgainst) -> Markup {
         PriceAxis::Age => {
             (LocalizedText::new("Возраст", "Age"), LocalizedText::new("возраст машины, лет", "age of the car, years"))
         }
-        PriceAxis::Mileage => {
-            (LocalizedText::new("Пробег", "Mileage"), LocalizedText::new("пробег, км", "mileage, km"))
-        }
+        PriceAxis::Mileage => (
+            LocalizedText::new("Пробег", "Mileage"),
+            LocalizedText::each(|language| column_title(figures, Column::Mileage).get(language).to_lowercase()),
+        ),
         PriceAxis::Power => {
             (LocalizedText::new("Мощность", "Engine power"), LocalizedText::new("мощность, л. с.", "engine power, hp"))
         }
@@ -53,8 +54,8 @@ fn price_plot(figures: &Figures, prices: &PriceAgainst) -> Markup {
         ticks: is_date.then(|| year_ticks(&bins)),
         horizontal: text(label),
         vertical: text(LocalizedText::new(
-            format!("цена, {} (логарифмическая шкала)", figures.unit(RU, Column::Price)),
-            format!("price, {} (logarithmic scale)", figures.unit(EN, Column::Price)),
+            format!("{}, {} (логарифмическая шкала)", figures.target().name.0, figures.unit(RU, Column::Price)),
+            format!("{}, {} (logarithmic scale)", figures.target().name.1, figures.unit(EN, Column::Price)),
         )),
         format_horizontal: &|value| {
             if is_date {
@@ -66,8 +67,8 @@ fn price_plot(figures: &Figures, prices: &PriceAgainst) -> Markup {
         format_vertical: &|price| number(|language| language.short(price)),
     };
     let caption = LocalizedText::new(
-        "Здесь видно и то, какие машины когда выставлены; рост цен одинаковых машин — в разделе «Уровень рынка».",
-        "This also reflects the mix of cars listed at the time; for prices of comparable cars see “Market index”.",
+        "Здесь видно и то, какие машины когда выставлены; об одинаковых машинах — раздел «Уровень рынка».",
+        "This also reflects the mix of cars listed at the time; for comparable cars see “Market index”.",
     );
     figure(&title, fan.draw(), (is_date && !bins.is_empty()).then(|| caption.render()))
 }
@@ -84,22 +85,32 @@ fn year_ticks(bins: &[FanBin]) -> Vec<f64> {
 }
 
 pub(super) fn section(figures: &Figures) -> Markup {
+    let target = figures.target();
     let explains: Vec<Bar> = figures
         .explains
         .iter()
         .map(|explains| Bar {
-            name: LocalizedText::each(|language| language.column(explains.column).to_owned()),
+            name: LocalizedText::each(|language| figures.label(language, explains.column).to_owned()),
             length: explains.share,
             label: LocalizedText::each(|language| language.percent(explains.share)),
         })
         .collect();
     let caption = LocalizedText::new(
-        "Доля разброса логарифма цены между значениями столбца (эпсилон-квадрат, с поправкой на число значений) среди \
-         объявлений, где он известен. Модель — вместе с маркой, поколение — вместе с маркой и моделью.",
-        "Share of the variance of the log price explained by the column (epsilon squared, corrected for the number of values), \
-         among listings that have it. The model is taken with its make, the generation with make and model.",
+        format!(
+            "Доля разброса логарифма {} между значениями столбца (эпсилон-квадрат, с поправкой на число значений) среди \
+             объявлений, где он известен. Модель — вместе с маркой, поколение — вместе с маркой и моделью.",
+            target.of.0
+        ),
+        format!(
+            "Share of the variance of the log {} explained by the column (epsilon squared, corrected for the number of \
+             values), among listings that have it. The model is taken with its make, the generation with make and model.",
+            target.of.1
+        ),
     );
-    let title = LocalizedText::new("Что один столбец объясняет в цене", "Price variance explained by each column");
+    let title = LocalizedText::new(
+        format!("Какую долю разброса {} объясняет один столбец", target.of.0),
+        format!("Variance of the log {} explained by each column", target.of.1),
+    );
     let drawn = (!explains.is_empty()).then(|| bars(&explains));
     let body = html! {
         (figure(&title, drawn, Some(caption.render())))
@@ -111,7 +122,7 @@ pub(super) fn section(figures: &Figures) -> Markup {
 fn correlations(figures: &Figures) -> Markup {
     let name = |measure: &Measure| match measure {
         Measure::Age => LocalizedText::new("возраст", "age"),
-        Measure::Of(column) => LocalizedText::each(|language| language.column(*column).to_owned()),
+        Measure::Of(column) => LocalizedText::each(|language| figures.label(language, *column).to_owned()),
     };
     let cell = |rho: &Option<f64>| Cell {
         intensity: rho.unwrap_or(0.0),

@@ -1,5 +1,6 @@
 //! Duplicates, relisted cars and suspicious listings.
 
+use domain::Language;
 use maud::{Markup, html};
 use storage::profile::Check;
 
@@ -7,7 +8,7 @@ use super::parts::{Bar, bars, figure, paragraph, render_section};
 use crate::figures::Figures;
 use crate::findings::check_label;
 use crate::section::Section;
-use crate::words::{Language, LocalizedText, RU};
+use crate::words::{LocalizedText, RU};
 
 pub(super) fn section(figures: &Figures) -> Markup {
     let repeats = &figures.repeats;
@@ -48,7 +49,13 @@ fn listings(figures: &Figures) -> Markup {
     bars(&[
         bar(LocalizedText::new("точные повторы (не записаны)", "exact duplicates (not stored)"), repeats.exact),
         bar(LocalizedText::new("машина выставлена не раз", "cars listed more than once"), repeats.rows),
-        bar(LocalizedText::new("из них по разной цене", "of these, at different prices"), repeats.repriced_rows),
+        bar(
+            LocalizedText::new(
+                format!("из них {}", figures.target().different.0),
+                format!("of these, {}", figures.target().different.1),
+            ),
+            repeats.repriced_rows,
+        ),
         bar(
             LocalizedText::new("то же описание у другой машины", "same description as another car"),
             repeats.same_description,
@@ -65,18 +72,19 @@ fn summary(figures: &Figures, language: Language) -> String {
     let (rows, cars) = (language.count(repeats.rows), language.count(repeats.cars));
     let (across, most) = (language.count(repeats.across_sources), language.count(repeats.most));
     let ratio = repeats.median_price_ratio.map_or_else(|| "—".to_owned(), |ratio| language.percent(ratio - 1.0));
+    let extremes = language.of_both(figures.target().extremes);
     let days = repeats.median_days.map_or_else(|| "—".to_owned(), |days| language.decimal(days, 0));
     if language == RU {
         format!(
-            "Перевыставлено {cars} машин, {rows} объявлений; в нескольких источниках — {across}. Высшая цена машины обычно больше \
-             низшей на {ratio} (медиана), между первым и последним объявлением — {days} дней (медиана, где дни разные). Больше всего \
+            "Перевыставлено {cars} машин, {rows} объявлений; в нескольких источниках — {across}. {extremes} на {ratio} \
+             (медиана), между первым и последним объявлением — {days} дней (медиана, где дни разные). Больше всего \
              объявлений одной машины: {most}. Машина узнаётся по столбцу car_group, а без него — по совпадению всего, кроме цены, \
              даты, региона и числа владельцев."
         )
     } else {
         format!(
             "{cars} cars were relisted, in {rows} listings; {across} of them in several sources. The median difference between the \
-             highest and the lowest price of a car is {ratio}; the median time between its first and last listing is {days} days \
+             {extremes} of a car is {ratio}; the median time between its first and last listing is {days} days \
              (where the dates differ). Maximum listings per car: {most}. Cars are identified by the car_group column or, without \
              one, by equality of all columns except price, date, region and owners."
         )
@@ -88,7 +96,7 @@ pub(super) fn suspicions(figures: &Figures) -> Markup {
         .suspicions
         .iter()
         .map(|suspicion| Bar {
-            name: check_label(suspicion.check),
+            name: check_label(figures, suspicion.check),
             // Far more frequent than the other checks: its bar would dwarf them.
             length: if suspicion.check == Check::RoundMileage { 0.0 } else { suspicion.rows as f64 },
             label: LocalizedText::each(|language| {

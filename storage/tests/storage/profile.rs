@@ -1,5 +1,6 @@
 //! Figures of the data report, on a few rows.
 
+use domain::market::Distance;
 use domain::{Cell, Column, Listing, Market, PricedListing, Targets};
 use storage::profile::{Check, NamedPrices, Period, Sample, Scope};
 use storage::{Database, Import, Snapshot};
@@ -117,9 +118,9 @@ async fn duplicates_and_contradictions_are_found() {
     assert!((repeats.median_price_ratio.unwrap() - 1.5).abs() < 1e-9);
     assert!((repeats.median_days.unwrap() - 10.0).abs() < 1e-9);
     assert_eq!((repeats.same_description, repeats.same_description_other_split), (0, 0));
-    let suspicions = snapshot.suspicions().await.unwrap();
+    let suspicions = snapshot.suspicions(Distance::Km).await.unwrap();
     let rows = |check| suspicions.iter().find(|suspicion| suspicion.check == check).unwrap().rows;
-    assert_eq!(rows(Check::MillionKilometres), 1);
+    assert_eq!(rows(Check::VeryHighMileage), 1);
     assert_eq!(rows(Check::RoundMileage), 1);
     assert_eq!(rows(Check::MadeAfterListing), 0);
     assert_eq!(rows(Check::HardlyDriven), 0);
@@ -173,7 +174,7 @@ async fn an_empty_table_has_empty_figures() {
     assert!(snapshot.absences(&[]).await.unwrap().is_empty());
     assert!(snapshot.sample(5).await.unwrap().listings.is_empty());
     assert_eq!(snapshot.repeats().await.unwrap().most, 0);
-    assert!(snapshot.suspicions().await.unwrap().iter().all(|suspicion| suspicion.rows == 0));
+    assert!(snapshot.suspicions(Distance::Km).await.unwrap().iter().all(|suspicion| suspicion.rows == 0));
 }
 
 #[tokio::test]

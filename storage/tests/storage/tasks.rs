@@ -1,5 +1,6 @@
 //! Tasks, their listings and their champions.
 
+use domain::market::Distance;
 use domain::{Column, Market, PricedListing, Task};
 use serde_json::json;
 use storage::{Database, Error, Import, NewModel, RowFilter, Snapshot};
@@ -87,7 +88,7 @@ async fn a_report_describes_the_listings_of_its_task() {
         snapshot.months().await.unwrap();
         snapshot.absences(&sources).await.unwrap();
         snapshot.repeats().await.unwrap();
-        snapshot.suspicions().await.unwrap();
+        snapshot.suspicions(Distance::Km).await.unwrap();
         let sample = snapshot.sample(1000).await.unwrap();
         let targets = (0..sample.listings.len()).map(|row| sample.listings.target(row));
         let lowest = targets.fold(f64::INFINITY, f64::min);

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
+use domain::Language;
 use domain::fold::fold;
-use domain::message::Language;
 use domain::{Column, Listing, Valuation};
 
 use super::presentation::{Presentation, rounded};

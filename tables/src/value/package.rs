@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, BufWriter, Read as _, Seek, Write};
 
 use crossbeam_channel::Sender;
-use domain::message::Language;
+use domain::Language;
 use quick_xml::escape::escape;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;

@@ -1,7 +1,7 @@
 //! How results are written for people, in the language of the sheet.
 
 use domain::Column;
-use domain::message::Language;
+use domain::Language;
 
 use crate::header::Header;
 

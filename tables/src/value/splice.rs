@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::ops::Range as ByteRange;
 
-use domain::message::Language;
+use domain::Language;
 use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};

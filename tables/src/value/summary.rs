@@ -1,6 +1,6 @@
 //! The sheet with the summary of a valued table.
 
-use domain::message::Language;
+use domain::Language;
 use domain::quantile;
 use quick_xml::escape::escape;
 

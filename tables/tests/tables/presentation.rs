@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 
 use calamine::{Data, Reader, Xlsx};
 use domain::Column;
-use domain::message::Language;
+use domain::Language;
 use rust_xlsxwriter::{Format, Table, TableColumn, Workbook};
 use tables::{Options, Presentation, Source, ValuedTable, Valuer, value_table};
 

@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 
 use calamine::{Reader, Xlsx};
-use domain::message::Language;
+use domain::Language;
 use domain::{Column, Market};
 use tables::{Options, Source, Table, Vocabulary, template};
 
