@@ -106,7 +106,7 @@ pub fn check_table(
 fn columns(header: &Header, mapping: &Mapping) -> Vec<CheckedColumn> {
     let column = |(index, text): (usize, &String)| {
         let column = header.column(index);
-        let is_chosen = mapping.has_choice(text);
+        let is_chosen = mapping.has_choice(index, text);
         let is_other = header.car_group() == Some(index) || header.source() == Some(index);
         CheckedColumn {
             index,

@@ -35,7 +35,8 @@ fn names() -> Vec<&'static str> {
 }
 
 impl Mapping {
-    /// A mapping from headers, in any case and spacing, to names of columns or [`IGNORE`].
+    /// A mapping from headers, in any case and spacing, to names of columns or [`IGNORE`]. `#4` stands for the fourth column,
+    /// whatever its header, and precedes a choice for the header.
     ///
     /// # Errors
     /// A choice is neither.
@@ -51,22 +52,27 @@ impl Mapping {
         choices.into_iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The meaning of a header: the chosen one, or else that in the market. A chosen column keeps the unit of its header.
-    pub(crate) fn heading(&self, header: &str, market: &Market) -> Option<Heading> {
-        match self.choice(header) {
+    /// The meaning of the header at an index: the chosen one, or else that in the market. A chosen column keeps the unit of its
+    /// header.
+    pub(crate) fn heading(&self, index: usize, header: &str, market: &Market) -> Option<Heading> {
+        match self.choice(index, header) {
             Some(Choice::Column(column)) => Some(Heading::chosen(header, column, market)),
             Some(Choice::Ignore) => None,
             None => Heading::of(header, market),
         }
     }
 
-    /// Whether somebody has chosen what a header means.
-    pub(crate) fn has_choice(&self, header: &str) -> bool {
-        self.choice(header).is_some()
+    /// Whether somebody has chosen what the header at an index means.
+    pub(crate) fn has_choice(&self, index: usize, header: &str) -> bool {
+        self.choice(index, header).is_some()
     }
 
-    fn choice(&self, header: &str) -> Option<Choice> {
-        if self.0.is_empty() { None } else { self.0.get(&fold_header(header)).copied() }
+    fn choice(&self, index: usize, header: &str) -> Option<Choice> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let of_place = self.0.get(&format!("#{}", index + 1));
+        of_place.or_else(|| self.0.get(&fold_header(header))).copied()
     }
 }
 
@@ -75,10 +81,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn columns_can_be_chosen_by_their_place() {
+        let mapping = Mapping::new([("#2", "price"), ("Цена", "ignore")]).unwrap();
+        let column = |index, header| mapping.heading(index, header, Market::russia()).map(|it| it.column);
+        assert_eq!(
+            (column(0, "Цена"), column(1, "Цена"), column(1, "")),
+            (None, Some(Column::Price), Some(Column::Price))
+        );
+    }
+
+    #[test]
     fn choices_precede_the_markets_headers_and_keep_units() {
         let choices = [("Пр-г по панели, тыс. км", "mileage"), ("Модель", "ignore"), ("цена ЗАКУПКИ", "price")];
         let mapping = Mapping::new(choices).unwrap();
-        let heading = |header| mapping.heading(header, Market::russia()).map(|it| (it.column, it.unit));
+        let heading = |header| mapping.heading(0, header, Market::russia()).map(|it| (it.column, it.unit));
         assert_eq!(heading("пр-г  по панели, ТЫС. КМ"), Some((Column::Mileage, Some("тыс. км".to_owned()))));
         assert_eq!(heading("Модель"), None);
         assert_eq!(heading("Цена закупки"), Some((Column::Price, None)));

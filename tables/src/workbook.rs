@@ -78,7 +78,8 @@ impl<'a> Workbook<'a> {
             (0..self.package.sheets.len()).partition(|sheet| self.package.sheets[*sheet].is_hidden);
         for sheet in visible.into_iter().chain(hidden) {
             let mut search = Search::new(headings);
-            let found = self.search_sheet(sheet, &mut search, &mut cells)?;
+            self.search_sheet(sheet, &mut search, &mut cells)?;
+            let found = search.is_complete();
             let is_hidden = self.package.sheets[sheet].is_hidden;
             if found && is_hidden {
                 return Err(Fault::HiddenSheet { sheet: self.name(sheet).to_owned() });
@@ -96,11 +97,10 @@ impl<'a> Workbook<'a> {
         Ok((best_sheet, best.into_candidate()))
     }
 
-    fn search_sheet(&mut self, sheet: usize, search: &mut Search<'_>, cells_before: &mut u64) -> Result<bool, Fault> {
+    fn search_sheet(&mut self, sheet: usize, search: &mut Search<'_>, cells_before: &mut u64) -> Result<(), Fault> {
         let selected = vec![true; self.limits.max_columns];
         let (mut reader, references) = self.reader(sheet)?;
         reader.start(|_, _| Ok(()))?;
-        let mut found = false;
         while let Some(row) = reader.next_row(references, &selected, |_, _| Ok(()))? {
             let number = u64::from(row.number);
             if number > MAX_HEADER_ROW || *cells_before + reader.cells() > MAX_SEARCHED_CELLS {
@@ -108,12 +108,11 @@ impl<'a> Workbook<'a> {
             }
             let headers = headers(row.cells);
             if search.inspect(number, &headers.iter().map(String::as_str)) {
-                found = true;
                 break;
             }
         }
         *cells_before += reader.cells();
-        Ok(found)
+        Ok(())
     }
 
     /// The name of a sheet.
