@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         Ok::<_, Infallible>(vec![one; listings.len()])
     };
-    let valuer = Valuer { today, threads: 1, refuse: &|_| None, presentation: None, observe: None, value: &value };
+    let valuer = Valuer { today, threads: 1, admit: &|_| None, presentation: None, observe: None, value: &value };
     let mut valued = Cursor::new(Vec::new());
     let source = Source::bytes("cars.xlsx", bytes);
     if value_table(source, &mut valued, Options::default(), &valuer).is_ok() {

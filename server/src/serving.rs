@@ -7,7 +7,6 @@ pub(crate) mod inference;
 pub(crate) mod jobs;
 mod loader;
 pub(crate) mod models;
-pub(crate) mod names;
 pub(crate) mod portfolio;
 pub(crate) mod prices;
 pub(crate) mod reload;

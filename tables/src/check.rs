@@ -69,7 +69,7 @@ const MAX_EXAMPLE_CHARS: usize = 60;
 /// The number of rows to take examples from.
 const EXAMPLE_ROWS: u64 = 200;
 
-/// Reads a table as if it were to be valued. `refuse` says why a listing is not to be valued, if it is not.
+/// Reads a table as if it were to be valued. `admit` is that of a [`Valuer`](crate::Valuer).
 ///
 /// # Errors
 /// The table cannot be read.
@@ -77,7 +77,7 @@ pub fn check_table(
     source: Source<'_>,
     options: Options,
     today: NaiveDate,
-    refuse: impl Fn(&Listing) -> Option<Rejection>,
+    admit: impl Fn(&mut Listing) -> Option<Rejection>,
 ) -> Result<TableCheck, TableError> {
     let mut table = Table::open_any(source, options)?;
     let header = table.header().clone();
@@ -96,7 +96,7 @@ pub fn check_table(
     }
     let selected = vec![true; table.options().limits.max_columns];
     for row in table.rows_with(selected)? {
-        check.add(&row?, &header, today, &refuse);
+        check.add(&row?, &header, today, &admit);
     }
     // A column without a header and without content is no column.
     check.columns.retain(|column| !column.header.trim().is_empty() || !column.examples.is_empty());
@@ -126,7 +126,13 @@ fn columns(header: &Header, mapping: &Mapping) -> Vec<CheckedColumn> {
 }
 
 impl TableCheck {
-    fn add(&mut self, row: &Row, header: &Header, today: NaiveDate, refuse: &impl Fn(&Listing) -> Option<Rejection>) {
+    fn add(
+        &mut self,
+        row: &Row,
+        header: &Header,
+        today: NaiveDate,
+        admit: &impl Fn(&mut Listing) -> Option<Rejection>,
+    ) {
         self.rows += 1;
         if self.rows <= EXAMPLE_ROWS {
             self.add_examples(row);
@@ -135,7 +141,7 @@ impl TableCheck {
             return;
         }
         let rejections = match row.listing(header, today) {
-            Ok(listing) => refuse(&listing).into_iter().collect(),
+            Ok(mut listing) => admit(&mut listing).into_iter().collect(),
             Err(rejections) => rejections,
         };
         self.valuable += u64::from(rejections.is_empty());
@@ -176,11 +182,11 @@ mod tests {
     fn check(text: &str, choices: &[(&str, &str)]) -> TableCheck {
         let options = Options { mapping: Mapping::new(choices.iter().copied()).unwrap(), ..Options::default() };
         let today = NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
-        let refuse = |listing: &Listing| {
+        let admit = |listing: &mut Listing| {
             let brand = listing.text(Column::Brand)?;
             (brand != "Kia").then(|| Rejection::unknown_make(brand, "brand is not known", None))
         };
-        check_table(Source::bytes("cars.csv", text.as_bytes()), options, today, refuse).unwrap()
+        check_table(Source::bytes("cars.csv", text.as_bytes()), options, today, admit).unwrap()
     }
 
     #[test]

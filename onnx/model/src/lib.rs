@@ -8,6 +8,7 @@ mod file;
 pub mod foreign;
 mod graph;
 pub mod model;
+pub mod names;
 mod pool;
 mod ranges;
 pub mod reference;

@@ -11,13 +11,13 @@ use domain::task::PRICE;
 use domain::{Listing, Market, Task, Valuation};
 use onnx_model::Model;
 use onnx_model::model::Predicted;
+use onnx_model::names::CarNames;
 use serde::Serialize;
 use storage::ModelFile;
 use utoipa::ToSchema;
 
 use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::observability::drift::{Drift, FieldDrift};
-use crate::serving::names::CarNames;
 
 /// The memory of a model apart from its weights, in bytes.
 const MEMORY: u64 = 4 << 20;

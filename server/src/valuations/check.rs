@@ -134,11 +134,12 @@ pub(crate) async fn check_workbook(
     let check = slot.run(upload.inflated_bytes, move || {
         let source = upload.source().cancelled_by(flag);
         let options = read_options(state.config(), &served, &source, &upload)?;
-        let refuse = |listing: &Listing| {
+        let admit = |listing: &mut Listing| {
+            served.names.resolve(listing, served.market());
             let make = if query.allow_unknown { None } else { served.model.unknown_make(listing) };
             make.map(|make| unknown_make(listing, make))
         };
-        let check = tables::check_table(source, options, today, refuse).map_err(|error| table_problem(&error))?;
+        let check = tables::check_table(source, options, today, admit).map_err(|error| table_problem(&error))?;
         Ok(describe(upload.name.clone(), check))
     });
     Ok(Json(check.await?))

@@ -6,6 +6,7 @@ use domain::Column;
 use domain::cell::shorten;
 use domain::generation::group_generations;
 use domain::names::{Likeness, Names};
+use onnx_model::names::Suggested;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -13,7 +14,6 @@ use crate::http::problem::openapi::SuggestionProblems;
 use crate::http::problem::{FieldError, FieldErrors, Problem};
 use crate::http::query::{TASK, read_pairs};
 use crate::serving::models::Served;
-use crate::serving::names::Suggested;
 use crate::state::State;
 
 /// What to suggest.

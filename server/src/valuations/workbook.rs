@@ -182,7 +182,7 @@ impl WorkbookValuation {
             Some(workbook) => workbook.source(&name).cancelled_by(Arc::clone(&self.cancelled)),
             None => source,
         };
-        let refuse = |listing: &Listing| self.refuse(listing);
+        let admit = |listing: &mut Listing| self.admit(listing);
         let value = |listings: Vec<Listing>| self.price(&listings);
         let presentation = self.query.language.map(|language| self.presentation(language));
         let presentation = presentation.as_ref();
@@ -190,7 +190,7 @@ impl WorkbookValuation {
         let valuer = Valuer {
             today: self.today,
             threads: BULK_THREADS,
-            refuse: &refuse,
+            admit: &admit,
             presentation,
             value: &value,
             observe: Some(&observe),
@@ -241,8 +241,10 @@ impl WorkbookValuation {
         Presentation { language, unit: unit.to_owned(), target: task.target, model }
     }
 
-    /// Why a car is not valued, if its make is unknown and those are not allowed.
-    fn refuse(&self, listing: &Listing) -> Option<Rejection> {
+    /// Replaces names by those that can only be meant. Returns why the car is not valued, if its make is unknown and those are not
+    /// allowed.
+    fn admit(&self, listing: &mut Listing) -> Option<Rejection> {
+        self.served.names.resolve(listing, self.served.market());
         if self.query.allow_unknown {
             return None;
         }

@@ -10,6 +10,7 @@ use clap::Args;
 use domain::{Column, Listing};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
+use onnx_model::names::CarNames;
 use tables::{Encoding, Limits, Options, Rejection, Source, Valuer};
 
 use crate::context::Context;
@@ -71,14 +72,16 @@ pub fn with_valuer<T>(
     allow_unknown: bool,
     work: impl FnOnce(&Valuer<'_, onnx_model::Error>) -> Result<T>,
 ) -> Result<T> {
-    let refuse = |listing: &Listing| {
+    let names = CarNames::new(model.signature());
+    let admit = |listing: &mut Listing| {
+        names.resolve(listing, &model.signature().task.market);
         let unknown = if allow_unknown { None } else { model.unknown_make(listing) };
         let stated = listing.text(Column::Brand).unwrap_or_default();
         unknown.map(|make| Rejection::unknown_make(stated, &make.to_string(), make.nearest))
     };
     let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
     let threads = model.threads();
-    work(&Valuer { today: day, threads, refuse: &refuse, presentation: None, observe: None, value: &value })
+    work(&Valuer { today: day, threads, admit: &admit, presentation: None, observe: None, value: &value })
 }
 
 pub fn report(output: &Path, valued: u64, rows: u64, version: i64) -> Result<()> {

@@ -64,8 +64,9 @@ pub struct Valuer<'v, E> {
     pub today: NaiveDate,
     /// The number of threads that value the rows of a workbook, besides the reading thread.
     pub threads: usize,
-    /// Returns the reason why a listing is not to be valued, if there is one. It becomes the status of the row.
-    pub refuse: &'v (dyn Fn(&Listing) -> Option<Rejection> + Sync),
+    /// May correct a listing, such as its spelling of a make, and returns the reason why it is not to be valued, if there is one, which
+    /// becomes the status of the row.
+    pub admit: &'v (dyn Fn(&mut Listing) -> Option<Rejection> + Sync),
     /// How results are written for people; by default for programs.
     pub presentation: Option<&'v Presentation>,
     /// Returns a valuation for each listing, in order.
@@ -134,8 +135,8 @@ impl<E> Valuer<'_, E> {
             let reasons: Vec<String> = rejections.iter().map(|rejection| rejection.text(language)).collect();
             RowOutcome::rejected(reasons.join("; "))
         };
-        let listing = row.listing(header, self.today).map_err(|rejections| rejected(&rejections))?;
-        match (self.refuse)(&listing) {
+        let mut listing = row.listing(header, self.today).map_err(|rejections| rejected(&rejections))?;
+        match (self.admit)(&mut listing) {
             None => Ok(listing),
             Some(rejection) => Err(rejected(&[rejection])),
         }

@@ -38,13 +38,13 @@ pub fn price(listings: Vec<Listing>) -> Result<Vec<Valuation>, Infallible> {
 }
 
 /// The refusal of one make.
-fn refuse(listing: &Listing) -> Option<Rejection> {
+fn refuse(listing: &mut Listing) -> Option<Rejection> {
     let unknown = || Rejection::unknown_make("Kiaa", "brand \"Kiaa\" is not known", Some("kia".to_owned()));
     (listing.text(Column::Brand) == Some("Kiaa")).then(unknown)
 }
 
 pub fn valuer<E>(value: &(dyn Fn(Vec<Listing>) -> Result<Vec<Valuation>, E> + Sync)) -> Valuer<'_, E> {
-    Valuer { today: today(), threads: 3, refuse: &refuse, presentation: None, observe: None, value }
+    Valuer { today: today(), threads: 3, admit: &refuse, presentation: None, observe: None, value }
 }
 
 pub fn valued(name: &str, bytes: &[u8]) -> (Vec<u8>, ValuedCounts) {

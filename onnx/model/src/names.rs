@@ -1,15 +1,15 @@
 //! The makes and models that a model knows, found as people write them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use crate::signature::Signature;
 use domain::feature::{CATEGORICAL, CategoricalFeature, MODEL};
 use domain::names::{Found, Likeness, Names};
 use domain::{Column, Listing, Market, Value};
-use onnx_model::signature::Signature;
 
 /// The makes and models that a model knows, indexed for the search.
 #[derive(Debug)]
-pub(crate) struct CarNames {
+pub struct CarNames {
     makes: Index,
     /// By make.
     models: HashMap<String, Index>,
@@ -18,24 +18,33 @@ pub(crate) struct CarNames {
     makes_of_models: Vec<(String, String)>,
 }
 
+/// The maximum number of words of a make before a model, such as "Great Wall Hover".
+const MAX_MAKE_WORDS: usize = 3;
+
 /// Names with their index.
 #[derive(Debug)]
 struct Index {
     texts: Vec<String>,
+    /// The same, to look them up.
+    known: HashSet<String>,
     names: Names,
 }
 
 /// A car that may be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Suggested {
-    pub(crate) brand: String,
-    /// The model, if the text has one.
-    pub(crate) model: Option<String>,
-    pub(crate) likeness: Likeness,
+pub struct Suggested {
+    /// Its make, in canonical form.
+    pub brand: String,
+    /// Its model, if the text has one.
+    pub model: Option<String>,
+    /// How like the text it is.
+    pub likeness: Likeness,
 }
 
 impl CarNames {
-    pub(crate) fn new(signature: &Signature) -> Self {
+    /// Indexes the names that a model knows by its signature.
+    #[must_use]
+    pub fn new(signature: &Signature) -> Self {
         let market = &signature.task.market;
         let makes = in_order_of_frequency(signature, CATEGORICAL[domain::feature::BRAND].name);
         let keys = in_order_of_frequency(signature, CATEGORICAL[MODEL].name);
@@ -56,7 +65,8 @@ impl CarNames {
     }
 
     /// The makes that a text may mean, with a model where it names one too: "kya rio", "ВАЗ 2114".
-    pub(crate) fn makes(&self, text: &str, limit: usize) -> Vec<Suggested> {
+    #[must_use]
+    pub fn makes(&self, text: &str, limit: usize) -> Vec<Suggested> {
         let mut found: Vec<Suggested> = Vec::new();
         for (make, likeness) in self.makes.search(text, limit) {
             found.push(Suggested { brand: make.to_owned(), model: None, likeness });
@@ -77,7 +87,8 @@ impl CarNames {
     }
 
     /// The models of a make that a text may mean; of all makes without one. The text may repeat the make.
-    pub(crate) fn models(&self, brand: Option<&str>, text: &str, limit: usize) -> Vec<Suggested> {
+    #[must_use]
+    pub fn models(&self, brand: Option<&str>, text: &str, limit: usize) -> Vec<Suggested> {
         let Some(brand) = brand else {
             let all = self.all_models.search(text, limit).into_iter();
             let found = all.map(|Found { name, likeness }| {
@@ -112,9 +123,10 @@ impl CarNames {
     }
 
     /// The make that a text means beyond doubt, in canonical form.
-    pub(crate) fn make(&self, text: &str, market: &Market) -> Option<&str> {
+    #[must_use]
+    pub fn make(&self, text: &str, market: &Market) -> Option<&str> {
         let canonical = market.canonical(Column::Brand, text);
-        if let Some(known) = self.makes.texts.iter().find(|known| **known == canonical) {
+        if let Some(known) = self.makes.known.get(&canonical) {
             return Some(known);
         }
         // Makes are few and short, so in the same alphabet they have to have the same letters.
@@ -123,18 +135,24 @@ impl CarNames {
         is_sure.then(|| self.makes.texts[found.name].as_str())
     }
 
-    /// The model of a make that a text means beyond doubt, in canonical form.
-    pub(crate) fn model(&self, brand: &str, text: &str, market: &Market) -> Option<&str> {
+    /// The model of a make that a text means beyond doubt, in canonical form. The text may repeat the make.
+    #[must_use]
+    pub fn model(&self, brand: &str, text: &str, market: &Market) -> Option<&str> {
         let models = self.models.get(brand)?;
-        let canonical = market.canonical(Column::Model, text);
-        match models.texts.iter().find(|known| **known == canonical) {
-            Some(known) => Some(known),
-            None => models.names.resolve(text).map(|found| models.texts[found.name].as_str()),
-        }
+        let find = |text: &str| {
+            let known = models.known.get(&market.canonical(Column::Model, text)).map(String::as_str);
+            known.or_else(|| models.names.resolve(text).map(|found| models.texts[found.name].as_str()))
+        };
+        let without_make = |space: usize| {
+            let (make, model) = text.split_at(space);
+            (self.make(make, market)? == brand).then(|| find(model.trim())).flatten()
+        };
+        let spaces = text.char_indices().filter(|(_, letter)| letter.is_whitespace()).map(|(space, _)| space);
+        find(text).or_else(|| spaces.take(MAX_MAKE_WORDS).find_map(without_make))
     }
 
     /// Replaces the make and the model of a listing by known ones that are meant beyond doubt, such as "Камри" by "camry".
-    pub(crate) fn resolve(&self, listing: &mut Listing, market: &Market) {
+    pub fn resolve(&self, listing: &mut Listing, market: &Market) {
         let Some(make) = listing.text(Column::Brand).and_then(|text| self.make(text, market)) else { return };
         let model = listing.text(Column::Model).and_then(|text| self.model(make, text, market));
         let is_other =
@@ -157,7 +175,7 @@ impl Index {
         };
         let spellings: Vec<Vec<String>> = texts.iter().map(spellings).collect();
         let names = Names::new(spellings.iter().map(|all| all.iter().map(String::as_str)));
-        Self { texts, names }
+        Self { known: texts.iter().cloned().collect(), texts, names }
     }
 
     fn search(&self, text: &str, limit: usize) -> Vec<(&str, Likeness)> {
