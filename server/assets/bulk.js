@@ -127,7 +127,11 @@ function forgetResult() {
 
 function showCheck() {
   const { columns, missing, problems, rows, valuable, format } = state.check;
+  const focused = byId("columns").contains(document.activeElement) ? document.activeElement.closest("tr").dataset.place : null;
   byId("columns").tBodies[0].replaceChildren(...columns.map(columnRow));
+  if (focused !== null) {
+    byId("columns").querySelector(`[data-place="${focused}"] select`).focus();
+  }
   const open = columns.filter(({ column, chosen }) => column === null && !chosen).length;
   const lacks = missing.map(columnName).join(", ");
   byId("understood").textContent = [
@@ -148,38 +152,44 @@ const columnName = (name) => {
   return column ? column.label[page.language] : words().targetColumns[name] || name;
 };
 
+/** What a choice for a column is kept under: its header, or its place where that is empty or not the only one. */
+function keyOf({ number: place, header }) {
+  const same = state.check.columns.filter((other) => other.header.trim().toLowerCase() === header.trim().toLowerCase());
+  return header.trim() === "" || same.length > 1 ? `#${place}` : header;
+}
+
 /** A column of the table, with a select to say what it is. */
-function columnRow({ number: place, header, column, unit, chosen, suggestion, examples }) {
-  const isNamed = header.trim() !== "";
-  const title = isNamed ? header.trim() : words().unnamed(place);
+function columnRow(checked) {
+  const { number: place, header, column, unit, chosen, suggestion, examples } = checked;
+  const title = header.trim() || words().unnamed(place);
   const names = [...COLUMNS.map(({ name }) => name), ...Object.keys(words().targetColumns)];
   const option = (value, text) => element("option", { value, textContent: text, selected: value === (column || (chosen ? IGNORE : "")) });
   const isOpen = column === null && !chosen;
-  const select = element("select", { disabled: !isNamed }, ...(isOpen ? [option("", words().notUsed)] : []), option(IGNORE, words().ignored),
+  const select = element("select", {}, ...(isOpen ? [option("", words().notUsed)] : []), option(IGNORE, words().ignored),
     ...names.map((name) => option(name, columnName(name))));
   select.setAttribute("aria-label", words().meaningOf(title));
-  select.addEventListener("change", () => {
-    choose(header, select.value);
-  });
+  select.addEventListener("change", () => choose(checked, select.value));
   const meaning = element("td", {}, select);
   if (unit) {
     meaning.append(element("small", { textContent: words().inUnit(unit) }));
   }
-  if (suggestion && isNamed) {
+  if (suggestion) {
     const button = element("button", { type: "button", textContent: words().maybe(columnName(suggestion)) });
-    button.addEventListener("click", () => choose(header, suggestion));
+    button.addEventListener("click", () => choose(checked, suggestion));
     meaning.append(" ", button);
   }
-  return element("tr", { className: column ? "" : "unused" }, element("th", { scope: "row", textContent: title }),
+  const row = element("tr", { className: column ? "" : "unused" }, element("th", { scope: "row", textContent: title }),
     element("td", { textContent: examples.join(" · ") || "—" }), meaning);
+  row.dataset.place = place;
+  return row;
 }
 
-function choose(header, value) {
+function choose(column, value) {
   if (value) {
-    state.mapping[header] = value;
+    state.mapping[keyOf(column)] = value;
   } else {
     // Without a choice, the header means what the server understands, which may be a column.
-    delete state.mapping[header];
+    delete state.mapping[keyOf(column)];
   }
   check();
 }
@@ -247,7 +257,7 @@ function choseFile(file) {
 
 /** Keeps the chosen meanings, and those that were understood, as a file. */
 function keep() {
-  const known = state.check.columns.filter(({ column, header }) => column && header.trim()).map(({ header, column }) => [header, column]);
+  const known = state.check.columns.filter(({ column }) => column).map((checked) => [keyOf(checked), checked.column]);
   const mapping = { ...Object.fromEntries(known), ...state.mapping };
   const address = URL.createObjectURL(new Blob([JSON.stringify(mapping, null, 2)], { type: "application/json" }));
   const link = element("a", { href: address, download: "probeg-columns.json" });

@@ -214,6 +214,15 @@ mod tests {
     }
 
     #[test]
+    fn a_column_without_a_header_can_be_chosen_by_its_place() {
+        let text = "brand,year,,\nKia,2018,83000,2\nKia,2018,x,1\n";
+        let check = check(text, &[("#3", "mileage"), ("#4", "owners_count")]);
+        assert_eq!((check.missing.len(), check.rows, check.valuable), (0, 2, 1));
+        let chosen: Vec<_> = check.columns.iter().filter(|it| it.is_chosen).map(|it| (it.index, it.column)).collect();
+        assert_eq!(chosen, [(2, Some(Column::Mileage)), (3, Some(Column::OwnersCount))]);
+    }
+
+    #[test]
     fn columns_without_a_header_are_named() {
         let check = check("brand,year,mileage,,\nKia,2018,5,note,\n", &[]);
         let unnamed: Vec<_> = check.columns.iter().filter(|it| it.header.is_empty()).collect();

@@ -215,7 +215,10 @@ impl<'m> Search<'m> {
     /// lower row of the same header.
     pub(crate) fn inspect<'a>(&mut self, row: u64, headers: &(impl Iterator<Item = &'a str> + Clone)) -> bool {
         let was_complete = self.is_complete;
-        let candidate = Candidate { row, headers: headers.clone().map(str::to_owned).collect() };
+        let mut headers: Vec<String> = headers.clone().map(str::to_owned).collect();
+        let width = headers.len().max(self.headings.mapping.last_place());
+        headers.resize(width, String::new());
+        let candidate = Candidate { row, headers };
         if !was_complete {
             self.consider(candidate.clone());
         }

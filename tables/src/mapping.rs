@@ -20,6 +20,9 @@ enum Choice {
 /// The word for a column that is not to be used.
 pub const IGNORE: &str = "ignore";
 
+/// The number of columns of a sheet of Excel.
+const MAX_PLACE: usize = 16_384;
+
 /// A choice that is neither a column nor [`IGNORE`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{choice:?} is not a column; choose one of {}, or \"{IGNORE}\"", names().join(", "))]
@@ -60,6 +63,12 @@ impl Mapping {
             Some(Choice::Ignore) => None,
             None => Heading::of(header, market),
         }
+    }
+
+    /// The number of the last column that is chosen by its place; 0 if none is.
+    pub(crate) fn last_place(&self) -> usize {
+        let places = self.0.keys().filter_map(|key| key.strip_prefix('#')?.parse().ok());
+        places.filter(|place| *place <= MAX_PLACE).max().unwrap_or(0)
     }
 
     /// Whether somebody has chosen what the header at an index means.

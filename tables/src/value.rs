@@ -11,8 +11,6 @@ mod summary;
 
 use std::io::{Seek, Write};
 
-use domain::Language;
-
 use crate::error::Fault;
 use crate::header::Header;
 use crate::source::Source;
@@ -89,7 +87,7 @@ fn value_workbook<E: Send>(
     let limits = table.options().limits.clone();
     let Content::Workbook { workbook, sheet } = &mut table.content else { return Ok(ValuedCounts::default()) };
     let presentation = valuer.presentation.map(|it| (it, it.language_of(&header)));
-    let additions = plan_additions(workbook, *sheet, &header, presentation);
+    let additions = plan_additions(workbook, *sheet, &header, valuer.presentation);
     let additions = additions.map_err(|fault| ValueError::Table(fault.in_file(source.name())))?;
     let sheet = ValuedSheet { workbook, sheet: *sheet, header: &header, additions };
     package::write(&source, sheet, presentation, &limits, output, valuer).map_err(|error| match error {
@@ -102,7 +100,7 @@ fn plan_additions(
     workbook: &mut Workbook<'_>,
     sheet: usize,
     header: &Header,
-    presentation: Option<(&Presentation, Language)>,
+    presentation: Option<&Presentation>,
 ) -> Result<Additions, Fault> {
     if workbook.has_macros() {
         let found = "a workbook with macros";

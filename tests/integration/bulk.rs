@@ -148,3 +148,40 @@ fn a_kept_choice_of_columns_is_loaded_and_a_damaged_file_is_explained() {
         browser.close().await.unwrap();
     });
 }
+
+#[test]
+fn one_of_two_equal_headers_is_chosen_with_the_keyboard() {
+    let driver = Driver::start();
+    let server = server();
+    let folder = TempDir::new().unwrap();
+    let list = folder.path().join("cars.csv");
+    std::fs::write(&list, "Марка;Год;Пробег;Цена;Цена;\nKia;2018;83000;850000;900000;2\n").unwrap();
+    block_on(async {
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/bulk")).await.unwrap();
+        browser.find(Locator::Id("file")).await.unwrap().send_keys(list.to_str().unwrap()).await.unwrap();
+        wait_for(&browser, "return document.activeElement.id === 'checked-title'").await;
+        // The column without a header comes last.
+        for (place, steps) in [(4, "\u{e013}"), (6, "\u{e015}")] {
+            let focus = format!("document.querySelector('tr[data-place=\"{place}\"] select').focus()");
+            browser.execute(&focus, Vec::new()).await.unwrap();
+            let value = format!("return document.querySelector('tr[data-place=\"{place}\"] select').value");
+            let wanted = if place == 4 { "ignore" } else { "owners_count" };
+            for _ in 0..40 {
+                if browser.execute(&value, Vec::new()).await.unwrap() == json!(wanted) {
+                    break;
+                }
+                browser.active_element().await.unwrap().send_keys(steps).await.unwrap();
+                wait_for(&browser, "return document.getElementById('state').innerText === ''").await;
+                let place = format!("return document.activeElement.closest('tr').dataset.place === '{place}'");
+                wait_for(&browser, &place).await;
+            }
+            assert_eq!(browser.execute(&value, Vec::new()).await.unwrap(), json!(wanted));
+        }
+        let other = "return document.querySelector('tr[data-place=\"5\"] select').value";
+        assert_eq!(browser.execute(other, Vec::new()).await.unwrap(), json!("price"));
+        wait_for(&browser, "return !document.getElementById('start').disabled").await;
+        assert_eq!(text_of(&browser, "start").await, "Оценить 1 строку");
+        browser.close().await.unwrap();
+    });
+}

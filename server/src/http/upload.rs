@@ -29,7 +29,8 @@ pub(crate) struct WorkbookForm {
     /// The workbook (.xlsx) or CSV, with at least the columns brand, year and mileage.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     file: Vec<u8>,
-    /// What columns mean, chosen by hand: a JSON object from headers to names of columns, or to `ignore`.
+    /// What columns mean, chosen by hand: a JSON object from headers to names of columns, or to `ignore`. `#4` stands for the fourth
+    /// column, for those without a header or with that of another one.
     #[schema(nullable = false, example = json!(r#"{"Пробек": "mileage", "Цена закупки": "ignore"}"#))]
     mapping: Option<String>,
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::outcome::{RowOutcome, ValueError, ValuedCounts, Valuer, appended_headers};
+use super::presentation::Presentation;
 use crate::delimited::{Delimited, Record};
 use crate::error::Fault;
 use crate::format::Format;
@@ -41,7 +42,7 @@ pub(super) fn value<E>(
     if records.needs_byte_order_mark() && stripe.index == 0 {
         output.write_all("\u{feff}".as_bytes()).map_err(|error| failed(Fault::Write(error)))?;
     }
-    let mut writer = Writer::new(table, delimiter, &mut output);
+    let mut writer = Writer::new(table, delimiter, valuer.presentation, &mut output);
     let mut batch = Vec::with_capacity(BATCH_ROWS);
     let mut counts = ValuedCounts::default();
     let mut sizes = Vec::new();
@@ -98,14 +99,17 @@ impl<W: Write> Write for Counted<W> {
 struct Writer<'t, 'a, W: Write> {
     table: &'t Table<'a>,
     csv: csv::Writer<W>,
+    /// The headers of the appended columns.
+    appended: Vec<String>,
     /// The number of the next line to write.
     next_line: u64,
 }
 
 impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
-    fn new(table: &'t Table<'a>, delimiter: u8, output: W) -> Self {
+    fn new(table: &'t Table<'a>, delimiter: u8, presentation: Option<&Presentation>, output: W) -> Self {
         let csv = csv::WriterBuilder::new().delimiter(delimiter).flexible(true).from_writer(output);
-        Self { table, csv, next_line: 1 }
+        let appended = appended_headers(table.header(), presentation).into_iter().map(|(header, _)| header).collect();
+        Self { table, csv, appended, next_line: 1 }
     }
 
     fn write_batch<E>(
@@ -132,23 +136,26 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         let header = self.table.header();
         let width = header.headers.len();
         while self.next_line < record.line {
-            self.csv.write_record(std::iter::repeat_n("", width + 4))?;
+            self.csv.write_record(std::iter::repeat_n("", width + self.appended.len()))?;
             self.next_line += 1;
         }
         self.next_line =
             record.line + 1 + record.fields.iter().map(|field| field.matches('\n').count() as u64).sum::<u64>();
         let padding = std::iter::repeat_n("", width.saturating_sub(record.fields.len()));
         let appended = match outcome {
-            _ if record.line == header.row => appended_headers(header),
-            Some(outcome) => outcome_fields(outcome),
-            None => Default::default(),
+            _ if record.line == header.row => self.appended.clone(),
+            Some(outcome) => outcome_fields(outcome, self.appended.len()),
+            None => vec![String::new(); self.appended.len()],
         };
         let fields = record.fields.iter().chain(padding).chain(appended.iter().map(String::as_str));
         self.csv.write_record(fields)
     }
 }
 
-fn outcome_fields(outcome: &RowOutcome) -> [String; 4] {
+fn outcome_fields(outcome: &RowOutcome, count: usize) -> Vec<String> {
     let [price, low, high] = outcome.prices.map_or(Default::default(), |prices| prices.map(|price| price.to_string()));
-    [price, low, high, outcome.status.clone().into_owned()]
+    let difference = outcome.difference().map_or_else(String::new, |difference| difference.to_string());
+    let mut fields = vec![price, low, high, outcome.status.clone().into_owned(), difference];
+    fields.truncate(count);
+    fields
 }

@@ -75,7 +75,9 @@ pub struct Valuer<'v, E> {
     pub observe: Option<&'v (dyn Fn(Vec<RowResult>) + Sync)>,
 }
 
-const COLUMNS: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
+/// The appended columns for programs, with their widths.
+const COLUMNS: [(&str, u32); 4] =
+    [("predict_value", 15), ("predict_low", 15), ("predict_high", 15), ("predict_status", 40)];
 /// The maximum length of a status in characters.
 const MAX_STATUS_CHARS: usize = 500;
 /// The maximum length of each part of the name of a car in characters.
@@ -151,6 +153,12 @@ impl AddAssign for ValuedCounts {
 }
 
 impl RowOutcome {
+    /// The listed value minus the estimate.
+    pub(super) fn difference(&self) -> Option<f64> {
+        let [price, ..] = self.prices?;
+        Some(self.listed? - price)
+    }
+
     fn valued(valuation: Valuation, listed: Option<f64>, is_for_people: bool, language: Language) -> Self {
         let prices = [valuation.price, valuation.low, valuation.high];
         let ok = language.of_both(("ок", "ok"));
@@ -184,13 +192,20 @@ fn truncate_status(status: String) -> String {
     if status.chars().count() <= MAX_STATUS_CHARS { status } else { status.chars().take(MAX_STATUS_CHARS).collect() }
 }
 
-/// The appended headers for programs.
-pub(super) fn appended_headers(header: &Header) -> [String; 4] {
-    COLUMNS.map(|name| free_header(header, name))
+/// The headers of the appended columns, with the width of each in characters.
+pub(super) fn appended_headers(header: &Header, presentation: Option<&Presentation>) -> Vec<(String, u32)> {
+    let headers = match presentation {
+        Some(presentation) => {
+            let has_listed = header.columns().any(|(column, _)| column == presentation.target);
+            presentation.headers(presentation.language_of(header), has_listed)
+        }
+        None => COLUMNS.map(|(name, width)| (name.to_owned(), width)).to_vec(),
+    };
+    headers.into_iter().map(|(name, width)| (free_header(header, &name), width)).collect()
 }
 
 /// A header, numbered if the table already has one with the same name.
-pub(super) fn free_header(header: &Header, name: &str) -> String {
+fn free_header(header: &Header, name: &str) -> String {
     let taken = |title: &str| header.headers.iter().any(|header| fold(header) == fold(title));
     let numbered = (2..).map(|number| format!("{name} ({number})"));
     std::iter::once(name.to_owned()).chain(numbered).find(|title| !taken(title)).unwrap_or_default()

@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::ops::Range as ByteRange;
 
-use domain::Language;
 use quick_xml::Writer;
 use quick_xml::escape::escape;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::QName;
 
 use super::edits::Range;
-use super::outcome::{RowOutcome, appended_headers, free_header};
+use super::outcome::{RowOutcome, appended_headers};
 use super::presentation::Presentation;
 use crate::error::Fault;
 use crate::header::Header;
@@ -31,9 +30,6 @@ pub(super) struct Additions {
     extends_filter: bool,
 }
 
-/// The widths of the new columns for programs.
-const WIDTHS: [u32; 4] = [15, 15, 15, 40];
-
 /// The maximum number of new columns.
 const MAX_ADDITIONS: u32 = 5;
 
@@ -42,22 +38,11 @@ const MAX_ROW_BYTES: usize = 4 << 20;
 
 impl Additions {
     /// The additions after the last column of a sheet.
-    pub(super) fn new(
-        header: &Header,
-        extent: Extent,
-        presentation: Option<(&Presentation, Language)>,
-    ) -> Result<Self, Fault> {
+    pub(super) fn new(header: &Header, extent: Extent, presentation: Option<&Presentation>) -> Result<Self, Fault> {
         if extent.columns + MAX_ADDITIONS > EXCEL_COLUMNS {
             return Err(Fault::TooLarge(format!("the sheet has no room for {MAX_ADDITIONS} more columns")));
         }
-        let (headers, widths) = match presentation {
-            Some((presentation, language)) => {
-                let has_listed = header.columns().any(|(column, _)| column == presentation.target);
-                let headers = presentation.headers(language, has_listed).into_iter();
-                headers.map(|(name, width)| (free_header(header, &name), width)).unzip()
-            }
-            None => (appended_headers(header).to_vec(), WIDTHS.to_vec()),
-        };
+        let (headers, widths) = appended_headers(header, presentation).into_iter().unzip();
         let header_row = u32::try_from(header.row).unwrap_or(u32::MAX);
         Ok(Self {
             headers,
@@ -213,10 +198,8 @@ impl<'p> Splicer<'p> {
             cells += &amount(column, *price);
         }
         cells += &self.text_cell(first + 3, row, "", &outcome.status);
-        if let (Some([price, ..]), Some(listed)) = (outcome.prices, outcome.listed)
-            && self.additions.count() > 4
-        {
-            cells += &amount(first + 4, listed - price);
+        if let Some(difference) = outcome.difference().filter(|_| self.additions.count() > 4) {
+            cells += &amount(first + 4, difference);
         }
         cells
     }

@@ -137,3 +137,20 @@ fn a_result_can_be_valued_again() {
     assert_eq!(headers[11..13], ["Оценка, ₽ (2)".to_owned(), "Оценка от, ₽ (2)".to_owned()]);
     assert!(!rows(&twice, "Итоги оценки 2").is_empty(), "the earlier summary stays");
 }
+
+#[test]
+fn a_csv_for_people_has_their_headers_and_the_difference() {
+    let mut output = Vec::new();
+    let presentation = presentation(None);
+    let valuer = Valuer { presentation: Some(&presentation), ..valuer(&price) };
+    let csv = "Марка;Год;Пробег;Цена\nKia;2018;83000;900000\nKiaa;2018;1;1\n";
+    let source = Source::bytes("cars.csv", csv.as_bytes());
+    value_table(source, Cursor::new(&mut output), Options::default(), &valuer).unwrap();
+    let expected =
+        "Марка;Год;Пробег;Цена;\"Оценка, ₽\";\"Оценка от, ₽\";\"Оценка до, ₽\";Статус оценки;\"Цена минус оценка, ₽\"";
+    let text = String::from_utf8(output).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0].replace('"', ""), expected.replace('"', ""));
+    assert!(lines[1].ends_with(";ок;70000"), "{text}");
+    assert!(lines[2].starts_with("Kiaa;2018;1;1;;;;") && lines[2].ends_with(';'), "{text}");
+}
