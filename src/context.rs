@@ -45,6 +45,16 @@ impl Context {
         Ok(context)
     }
 
+    /// The same for work that is spread over machines.
+    pub fn open_shared(process: &Process) -> Result<Self> {
+        ensure!(
+            variables::DATABASE_URL.value()?.is_some(),
+            "DATABASE_URL is not set: machines that work together share nothing but the database, so each needs the address of \
+             one that all of them reach"
+        );
+        Self::open(process)
+    }
+
     /// The same for a read-only command, which also accepts a database of a newer version.
     pub fn open_read_only(process: &Process) -> Result<Self> {
         let context = Self::connect(process, Err)?;

@@ -81,6 +81,13 @@ pub enum State {
     Failed(String),
 }
 
+impl State {
+    /// Whether the task has not ended.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::Waiting(_) | Self::Running(_))
+    }
+}
+
 /// The jobs of a command, which are cancelled when it is dropped.
 #[derive(Debug)]
 pub struct Jobs {
@@ -156,9 +163,8 @@ impl Jobs {
     /// Slurm has not answered for that long, or has not known the jobs for a while, so that whoever waits for their results waits
     /// in vain.
     pub fn tasks(&mut self, patience: Duration) -> Result<Vec<Task>> {
-        let is_pending = |task: &Task| matches!(task.state, State::Waiting(_) | State::Running(_));
         match self.query() {
-            Ok(tasks) if tasks.iter().any(is_pending) => {
+            Ok(tasks) if tasks.iter().any(|task| task.state.is_pending()) => {
                 self.known_at = Instant::now();
                 Ok(tasks)
             }

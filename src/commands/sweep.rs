@@ -1,10 +1,15 @@
 //! `probeg sweep`: searches over hyperparameters.
 
+mod cluster;
+
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Subcommand};
+use domain::Task;
 use serde_json::{Value, json};
 use storage::{Sweep, Trial, TrialOutcome, TrialStatus};
 use training::TrainConfig;
@@ -15,6 +20,8 @@ use super::train::{Hyperparameters, Retries, with_run_context};
 use crate::context::Context;
 use crate::output::{err, out};
 use crate::process::Process;
+use crate::slurm::ClusterOptions;
+use cluster::Workers;
 
 #[derive(Debug, Args)]
 #[command(
@@ -26,7 +33,7 @@ pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    work: Work,
+    start: Start,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,10 +55,17 @@ pub enum Action {
         #[arg(long)]
         best: bool,
     },
+    /// Take trials of a sweep that was started elsewhere, until all have ended
+    Work {
+        /// The name of the sweep
+        name: String,
+        #[command(flatten)]
+        retries: Retries,
+    },
 }
 
 #[derive(Debug, Args)]
-struct Work {
+struct Start {
     /// A TOML file with the settings to vary: a table per setting with `low`, `high` and optionally `log` or `step`, or with
     /// `values`
     #[arg(long, value_name = "FILE", required = true)]
@@ -69,6 +83,11 @@ struct Work {
     hyperparameters: Hyperparameters,
     #[command(flatten)]
     retries: Retries,
+    #[command(flatten)]
+    cluster: ClusterOptions,
+    /// The number of processes on the cluster; each takes one trial after the other
+    #[arg(long, value_name = "COUNT", default_value = "4", requires = "on")]
+    workers: NonZeroUsize,
 }
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
@@ -84,13 +103,20 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
             }
             show(&sweep, &trials, *json)
         }
-        None => work(process, &arguments.work),
+        Some(Action::Work { name, retries }) => {
+            let context = Context::open_shared(process)?;
+            let sweep = context.block_on(context.database.sweeps().get(name))?;
+            let sweep = sweep.ok_or_else(|| storage::Error::NoSweep(name.clone()))?;
+            let task = context.task(Some(&sweep.task))?;
+            work(&context, &task, &sweep, retries.duration())
+        }
+        None => start(process, &arguments.start),
     }
 }
 
-/// Takes trials until all have ended.
-fn work(process: &Process, arguments: &Work) -> Result<()> {
-    let Work { space, name, trials, task, hyperparameters, retries } = arguments;
+/// Starts or joins a sweep, and takes trials until all have ended, here or on a cluster.
+fn start(process: &Process, arguments: &Start) -> Result<()> {
+    let Start { space, name, trials, task, hyperparameters, retries, cluster, workers } = arguments;
     let file = space.as_ref().context("--space is missing")?;
     let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let config = hyperparameters.read(false)?;
@@ -98,23 +124,34 @@ fn work(process: &Process, arguments: &Work) -> Result<()> {
     // A wrong space is reported without a database.
     Space::from_table(&table, &config)?;
     let name = name.clone().unwrap_or_else(|| name_of(file));
-    let request = SweepRequest { name, space: table, config, trials: *trials };
-    let context = Context::open(process)?;
+    let request = SweepRequest { name, space: table, config: config.clone(), trials: *trials };
+    let is_here = cluster.on.is_none();
+    let context = if is_here { Context::open(process)? } else { Context::open_shared(process)? };
     let task = context.task(task.as_deref())?;
     let retry_for = retries.duration();
     let sweep = with_run_context(&context, &task, retry_for, |run| sweep::start_or_join(&request, run))?;
-    let worked = with_run_context(&context, &task, retry_for, |run| {
+    let worked = if is_here {
+        work(&context, &task, &sweep, retry_for)
+    } else {
+        let workers = Workers { count: workers.get(), sbatch: &cluster.sbatch, retry_for };
+        cluster::work(&context, &task, &sweep, &config, &workers)
+    };
+    worked.with_context(|| format!("the same command continues the sweep {}", sweep.name))?;
+    let ended = context.block_on(context.database.sweeps().trials(sweep.id))?;
+    show(&sweep, &ended, false)
+}
+
+/// Takes trials until all have ended.
+fn work(context: &Context, task: &Task, sweep: &Sweep, retry_for: Duration) -> Result<()> {
+    with_run_context(context, task, retry_for, |run| {
         // A line per trial is enough.
         let report_step = |event| {
             if matches!(event, Progress::Step(_)) {
                 (run.report)(event);
             }
         };
-        sweep::work(&sweep, RunContext { report: &report_step, ..run }, &|event| report(&sweep, event))
-    });
-    worked.with_context(|| format!("the same command continues the sweep {}", sweep.name))?;
-    let ended = context.block_on(context.database.sweeps().trials(sweep.id))?;
-    show(&sweep, &ended, false)
+        sweep::work(sweep, RunContext { report: &report_step, ..run }, &|event| report(sweep, event))
+    })
 }
 
 /// The name of a file without its folder and extension.

@@ -79,7 +79,7 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
 
 fn train_on_cluster(process: &Process, arguments: &Arguments, options: Options) -> Result<()> {
     let config = arguments.settings.read()?;
-    let context = parts::open_shared(process)?;
+    let context = Context::open_shared(process)?;
     let (task, start) = match arguments.resume {
         Some(run) => (context.task_of_run(run)?, Start::Resume(run)),
         None => (

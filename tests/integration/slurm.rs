@@ -245,6 +245,54 @@ fn a_file_is_valued_by_two_nodes_as_by_one_process() {
 }
 
 #[test]
+fn a_sweep_on_two_nodes_goes_on_without_one_of_its_processes() {
+    let machines = Machines::new();
+    let cluster = Cluster::start();
+    machines.home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n");
+    let sweep = |trials: &str, epochs: &str| {
+        let settings = ["sweep", "--space=space.toml", "--on=slurm", "--workers=2", "--set=k=1", "--set=d_block=16"];
+        let epochs = [format!("--set=epochs={epochs}"), format!("--set=patience={epochs}")];
+        let arguments = [&settings, &[trials, &epochs[0], &epochs[1]] as &[&str]].concat();
+        let mut sweep = machines.command("a", &arguments);
+        cluster.connect(&mut sweep);
+        sweep.current_dir(machines.home.path("")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let results = || {
+        let shown = machines.ok("home", &["sweep", "show", "space", "--json"]);
+        serde_json::from_str::<Value>(&shown).unwrap()["results"].as_array().unwrap().clone()
+    };
+    let first = sweep("--trials=4", "15");
+    let mut worker = None;
+    wait_until("a process trains", || {
+        worker = Cluster::find("work");
+        worker.is_some() && machines.losses("1").len() > 2
+    });
+    signal("-TERM", &worker.unwrap().pid);
+    let output = first.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("the other jobs go on") && log.contains("4 of 4 trials ended; best loss"), "{log}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("the best is trial"));
+    let trials = results();
+    let ended = trials.iter().filter(|trial| ["completed", "pruned"].contains(&trial["status"].as_str().unwrap()));
+    assert_eq!((trials.len(), ended.count()), (4, 4), "{trials:?}");
+    assert_eq!(trials.iter().filter(|trial| trial["attempt"] == 2).count(), 1, "{trials:?}");
+
+    // Ctrl-C cancels the jobs, and the same command goes on later.
+    let second = sweep("--trials=5", "40");
+    wait_until("a process trains", || Cluster::find("work").is_some());
+    signal("-INT", &second.id().to_string());
+    let output = second.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(
+        log.contains("the jobs on the cluster were cancelled") && log.contains("the same command continues"),
+        "{log}"
+    );
+    wait_until("the queue is empty", || cluster.call("squeue", &["-h"]).is_empty());
+}
+
+#[test]
 fn without_slurm_it_says_what_to_install() {
     let machines = Machines::new();
     let output = machines.command("a", &["train", "--on", "slurm"]).env("PATH", "/nowhere").output().unwrap();

@@ -1,6 +1,6 @@
 //! The parts of a run that is split among processes: `probeg train plan`, `member` and `finish`.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use training::train::{PartOutcome, PlannedParts, RunContext, RunPart};
@@ -9,7 +9,6 @@ use super::execution::{Options, Retries, Settings, print_result, run_and_report,
 use crate::context::Context;
 use crate::output::{err, out};
 use crate::process::Process;
-use crate::variables;
 
 /// A part of a run, for an engine that spreads them over machines.
 #[derive(Debug, Subcommand)]
@@ -73,22 +72,12 @@ pub struct FinishArguments {
 }
 
 pub fn run(process: &Process, part: &Part) -> Result<()> {
-    let context = open_shared(process)?;
+    let context = Context::open_shared(process)?;
     match part {
         Part::Plan(arguments) => plan(&context, arguments),
         Part::Member(arguments) => member(&context, arguments),
         Part::Finish(arguments) => finish(&context, arguments),
     }
-}
-
-/// Opens the database that all machines share.
-pub fn open_shared(process: &Process) -> Result<Context> {
-    ensure!(
-        variables::DATABASE_URL.value()?.is_some(),
-        "DATABASE_URL is not set: the parts of a run share nothing but the database, so each machine needs the address of one \
-         that all of them reach"
-    );
-    Context::open(process)
 }
 
 fn plan(context: &Context, arguments: &PlanArguments) -> Result<()> {
