@@ -36,6 +36,9 @@ pub struct Arguments {
     /// Resume an interrupted run with its original configuration
     #[arg(long, value_name = "RUN", conflicts_with_all = ["task", "config", "set", "memory", "no_spool", "name", "tag", "note", "parent"])]
     resume: Option<i64>,
+    /// Record only the metrics of epochs: no figures by step or of the machine, no log, and not which listings there were
+    #[arg(long, conflicts_with = "on")]
+    no_log: bool,
     #[command(flatten)]
     cluster: ClusterOptions,
     #[command(flatten)]
@@ -52,7 +55,8 @@ pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     if let Some(part) = &arguments.part {
         return parts::run(process, part);
     }
-    let options = Options { promote: arguments.promote, retry_for: arguments.retries.duration() };
+    let options =
+        Options { promote: arguments.promote, retry_for: arguments.retries.duration(), has_log: !arguments.no_log };
     if arguments.cluster.on.is_some() {
         return train_on_cluster(process, arguments, options);
     }

@@ -76,6 +76,8 @@ pub const RETRY_FOR: Duration = Duration::from_mins(2);
 pub struct Options {
     pub promote: bool,
     pub retry_for: Duration,
+    /// Whether the run has a log.
+    pub has_log: bool,
 }
 
 impl Settings {
@@ -119,7 +121,7 @@ impl Retries {
 
 /// Trains a model of a task, reports the result and promotes it.
 pub fn train_champion(context: &Context, task: &Task, config: &TrainConfig) -> Result<RunResult> {
-    let options = Options { promote: true, retry_for: RETRY_FOR };
+    let options = Options { promote: true, retry_for: RETRY_FOR, has_log: true };
     run_and_report(context, task, options, |run_context| {
         training::train::train(config, &RunDescription::default(), run_context)
     })
@@ -132,6 +134,8 @@ pub fn run_and_report(
     options: Options,
     train: impl FnOnce(RunContext<'_>) -> Result<RunResult, training::Error>,
 ) -> Result<RunResult> {
+    let has_log = options.has_log;
+    let train = |run_context: RunContext<'_>| train(RunContext { has_log, ..run_context });
     let trained = with_run_context(context, task, options.retry_for, train)?;
     report_result(context, task, &trained, options.promote)?;
     Ok(trained)
@@ -156,6 +160,7 @@ pub fn with_run_context<T>(
         home: &context.home,
         retry_for,
         today: today(),
+        has_log: true,
         stop: context.stop.flag(),
         report: &report,
     };

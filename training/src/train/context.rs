@@ -83,6 +83,8 @@ pub struct RunContext<'a> {
     pub retry_for: Duration,
     /// The date of the run.
     pub today: NaiveDate,
+    /// Whether to record figures by step and of the machine, the log of the run, and which listings there were.
+    pub has_log: bool,
     /// Set to interrupt the run at the next batch.
     pub stop: &'a AtomicBool,
     /// Receives progress events.

@@ -60,10 +60,12 @@ pub(super) fn execute_run<T>(
             let _ = runs.heartbeat(id).await;
         }
     });
-    let recorder = Recorder::start(id, context);
+    let recorder = context.has_log.then(|| Recorder::start(id, context));
     let result = {
         let report = |event: Progress| {
-            recorder.note(&event);
+            if let Some(recorder) = &recorder {
+                recorder.note(&event);
+            }
             (context.report)(event);
         };
         let run = training_run(run, config, &folder, RunContext { report: &report, ..context });
@@ -74,7 +76,9 @@ pub(super) fn execute_run<T>(
     let outcome = match &result {
         Ok(_) => RunOutcome::Completed,
         Err(error) if error.is_taken_over() => {
-            recorder.abandon();
+            if let Some(recorder) = recorder {
+                recorder.abandon();
+            }
             return result;
         }
         Err(Error::Interrupted) => RunOutcome::Interrupted,
@@ -83,7 +87,9 @@ pub(super) fn execute_run<T>(
     // If the database is unavailable, there is no second wait: without heartbeats the run counts as interrupted.
     let is_unavailable = matches!(result, Err(Error::Storage(storage::Error::UnavailableTooLong { .. })));
     let retry_for = if is_unavailable { Duration::ZERO } else { retry_for };
-    recorder.finish(&outcome, context, retry_for);
+    if let Some(recorder) = recorder {
+        recorder.finish(&outcome, context, retry_for);
+    }
     let runs = database.runs();
     let finished = handle.block_on(async {
         tokio::select! {

@@ -89,7 +89,10 @@ impl<'a> TrainingRun<'a> {
 
     /// Records which listings those are, beside training. A failure is only logged.
     fn record_extent(&self, extent: Extent) {
-        let RunContext { database, handle, .. } = self.context;
+        let RunContext { database, handle, has_log, .. } = self.context;
+        if !has_log {
+            return;
+        }
         let (id, runs, listings) = (self.id, database.runs(), database.listings());
         handle.spawn(async move {
             loop {
