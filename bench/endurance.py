@@ -150,11 +150,11 @@ def stop(process: subprocess.Popen[str]) -> int:
         return process.wait()
 
 
-def seconds_until(condition: Callable[[], bool]) -> float:
-    """Waits until a condition holds and returns the time taken, which exceeds TIMEOUT if it never did."""
+def seconds_until(condition: Callable[[], bool], timeout: float = TIMEOUT) -> float:
+    """Waits until a condition holds and returns the time taken, which exceeds the timeout if it never did."""
     started = time.monotonic()
     while not condition():
-        if time.monotonic() - started > TIMEOUT:
+        if time.monotonic() - started > timeout:
             break
         time.sleep(0.005)
     return time.monotonic() - started
