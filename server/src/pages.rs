@@ -5,16 +5,17 @@ pub(crate) mod experiments;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use domain::{Column, Kind, capitalized};
 use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::openapi::OpenApi;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::problem::Problem;
 
@@ -35,20 +36,22 @@ const PAGES: [(&str, &str); 9] = [
 const HEADER: &str = include_str!("../assets/header.html");
 /// Where a page has the header.
 const HEADER_PLACE: &str = "<!-- header -->\n";
-const STYLES: [(&str, &str); 5] = [
+const STYLES: [(&str, &str); 6] = [
     ("/assets/bulk.css", include_str!("../assets/bulk.css")),
+    ("/assets/docs.css", include_str!("../assets/docs.css")),
     ("/assets/experiments.css", include_str!("../assets/experiments.css")),
     ("/assets/market.css", include_str!("../assets/market.css")),
     ("/assets/plot.css", plot::STYLE),
     ("/assets/probeg.css", include_str!("../assets/probeg.css")),
 ];
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 19] = [
+const SCRIPTS: [(&str, &str); 20] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/bulk.js", include_str!("../assets/bulk.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
     ("/assets/data.js", include_str!("../assets/data.js")),
+    ("/assets/docs.js", include_str!("../assets/docs.js")),
     ("/assets/experiments.js", include_str!("../assets/experiments.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
     ("/assets/combobox.js", include_str!("../assets/combobox.js")),
@@ -64,6 +67,8 @@ const SCRIPTS: [(&str, &str); 19] = [
     ("/assets/versions.js", include_str!("../assets/versions.js")),
     ("/assets/words.js", include_str!("../assets/words.js")),
 ];
+/// The page of Swagger UI.
+const DOCS_PAGE: &str = include_str!("../assets/docs.html");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 /// The module with the fields of the form.
@@ -109,12 +114,19 @@ pub(crate) fn routes(document: OpenApi) -> Router {
         .route("/assets/messages.js", get(async || file("text/javascript; charset=utf-8", &MESSAGES)))
         .route("/assets/icon.svg", text("image/svg+xml", ICON))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, PAGE_POLICY));
-    // "none" disables the badge that would send the URL of the document to an external validator.
-    let config = Config::default().validator_url("none").try_it_out_enabled(true).default_models_expand_depth(0);
-    let docs = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document).config(config))
+    let docs = Router::from(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .layer(from_fn(replace_docs_page))
         .layer(SetResponseHeaderLayer::overriding(CONTENT_SECURITY_POLICY, DOCS_POLICY))
         .layer(map_response(explain_not_found));
     pages.merge(docs).layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, CACHED))
+}
+
+/// Swagger UI brings its own page, which is neither accessible nor made for phones; ours has the same scripts.
+async fn replace_docs_page(request: Request, next: Next) -> Response {
+    match request.uri().path() {
+        "/docs/" | "/docs/index.html" => file("text/html; charset=utf-8", DOCS_PAGE),
+        _ => next.run(request).await,
+    }
 }
 
 /// Swagger UI returns an empty response for unknown files.
