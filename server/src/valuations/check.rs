@@ -8,7 +8,7 @@ use tables::{CheckedColumn, Format, Rejection, RowProblem, TableCheck};
 use utoipa::ToSchema;
 
 use super::make::unknown_make;
-use super::query::UnknownQuery;
+use super::query::TableQuery;
 use super::workbook::{read_options, table_problem};
 use crate::http::body::Admitted;
 use crate::http::problem::Problem;
@@ -113,7 +113,7 @@ impl From<RowProblem> for RowCheck {
 /// Reads a workbook or CSV as if it were to be valued, and says what each column was understood as, which columns are not used,
 /// and which rows cannot be valued and why. Correct what was misunderstood with `mapping`, which the valuation accepts too.
 #[utoipa::path(
-    post, path = "/v1/valuations/check", operation_id = "check_workbook", tag = "valuations", params(UnknownQuery),
+    post, path = "/v1/valuations/check", operation_id = "check_workbook", tag = "valuations", params(TableQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook or CSV"),
     responses((status = 200, description = "What was understood", body = WorkbookCheck), WorkbookProblems)
 )]
@@ -122,7 +122,7 @@ pub(crate) async fn check_workbook(
     Query(pairs): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Json<WorkbookCheck>, Problem> {
-    let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let query = TableQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = state.served(query.task.as_deref()).await?;
     let caller = Admitted::of(&request)?.caller;
     state.engine().bulk.check_capacity(caller)?;

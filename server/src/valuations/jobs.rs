@@ -17,7 +17,7 @@ use tables::Header;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::query::UnknownQuery;
+use super::query::TableQuery;
 use super::workbook::{WorkbookFile, WorkbookValuation, attachment, media_type, result_name, valued_disposition};
 use crate::http::body::Admitted;
 use crate::http::file::Quota;
@@ -103,7 +103,7 @@ impl Job {
 /// it is done. A result is available for an hour, unless the same caller has many newer ones. When the server stops, its jobs
 /// are lost.
 #[utoipa::path(
-    post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations", params(UnknownQuery),
+    post, path = "/v1/valuations/jobs", operation_id = "start_job", tag = "valuations", params(TableQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
@@ -118,7 +118,7 @@ pub(crate) async fn start_job(
     Query(pairs): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Job>), Problem> {
-    let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let query = TableQuery::read(&pairs).map_err(Problem::Invalid)?;
     let served = state.served(query.task.as_deref()).await?;
     let caller = Admitted::of(&request)?.caller;
     state.jobs().check_capacity(caller)?;

@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::capacity::Capacity;
 use super::listing::{self, OtherFields};
 use super::make::check_known;
-use super::query::{PredecessorQuery, UnknownQuery};
+use super::query::{PredecessorQuery, TableQuery};
 use super::workbook::{CSV, WorkbookFile, attachment, media_type, value_upload};
 use crate::http::body::JsonBody;
 use crate::http::problem::openapi::{ListingProblems, WorkbookProblems};
@@ -63,7 +63,7 @@ pub(crate) async fn value_one(
 ) -> Result<Json<f64>, Problem> {
     let today = state.today();
     let item = listing::parse(&body, state.config().max_json_depth)?;
-    let query = UnknownQuery::read_leniently(pairs);
+    let query = TableQuery::read_leniently(pairs);
     let task = query.as_ref().ok().and_then(|query| query.task.as_deref());
     let served = state.served(task).await?;
     let reading = Reading { market: served.market(), year: today.year() };
@@ -99,7 +99,7 @@ pub(crate) async fn value_many(
     Query(pairs): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = UnknownQuery::read_leniently(pairs).map_err(Problem::Invalid)?;
+    let query = TableQuery::read_leniently(pairs).map_err(Problem::Invalid)?;
     let (name, workbook) = value_upload(&state, query, request).await?;
     let disposition = match media_type(&name) {
         CSV => "attachment;filename=predictions.csv",

@@ -98,7 +98,7 @@ pub(crate) struct PredecessorQuery {
 /// The parameters of the valuation of a workbook, the first two of which are those of the predecessor's paths.
 #[derive(Clone, Debug, PartialEq, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct UnknownQuery {
+pub(crate) struct TableQuery {
     /// The same as for one car.
     #[param(required = false, nullable = false, example = "price")]
     pub(crate) task: Option<String>,
@@ -278,7 +278,7 @@ impl BatchQuery {
     }
 }
 
-impl UnknownQuery {
+impl TableQuery {
     /// Reads the parameter.
     ///
     /// # Errors
@@ -428,11 +428,11 @@ mod tests {
     fn the_predecessors_paths_ignore_other_parameters() {
         let query = [("allow_unknown", "true"), ("verbose", "1"), ("verbose", "2")];
         assert_eq!(
-            UnknownQuery::read_leniently(pairs(&query)),
-            Ok(UnknownQuery { task: None, allow_unknown: true, language: None, format: None })
+            TableQuery::read_leniently(pairs(&query)),
+            Ok(TableQuery { task: None, allow_unknown: true, language: None, format: None })
         );
-        assert!(UnknownQuery::read(&pairs(&query)).is_err());
-        let errors = UnknownQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();
+        assert!(TableQuery::read(&pairs(&query)).is_err());
+        let errors = TableQuery::read_leniently(pairs(&[("allow_unknown", "yes")])).unwrap_err();
         assert_eq!(errors.as_slice()[0].r#type, "not_a_boolean");
     }
 }

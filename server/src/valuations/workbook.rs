@@ -16,7 +16,7 @@ use tables::{
 };
 
 use super::make::{find_unknown, unknown_make};
-use super::query::{ResultFormat, ResultLanguage, TemplateQuery, UnknownQuery};
+use super::query::{ResultFormat, ResultLanguage, TableQuery, TemplateQuery};
 use crate::config::Config;
 use crate::http::body::Admitted;
 use crate::http::budget::Caller;
@@ -49,7 +49,7 @@ pub(crate) struct WorkbookFile(Vec<u8>);
 /// English or Russian, on the first visible sheet that has the required ones in its first 100 rows. `mapping`
 /// says what others are; `/v1/valuations/check` tells which those are.
 #[utoipa::path(
-    post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(UnknownQuery),
+    post, path = "/v1/valuations/xlsx", operation_id = "value_workbook", tag = "valuations", params(TableQuery),
     request_body(content = WorkbookForm, content_type = "multipart/form-data", description = "The workbook"),
     responses(
         (
@@ -64,7 +64,7 @@ pub(crate) async fn value_workbook(
     Query(pairs): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let query = UnknownQuery::read(&pairs).map_err(Problem::Invalid)?;
+    let query = TableQuery::read(&pairs).map_err(Problem::Invalid)?;
     let format = query.format;
     let (name, workbook) = value_upload(&state, query, request).await?;
     let name = result_name(name, format);
@@ -103,7 +103,7 @@ pub(crate) async fn get_template(
 /// Values the workbook of a form; returns its name and the valued workbook.
 pub(crate) async fn value_upload(
     state: &State,
-    query: UnknownQuery,
+    query: TableQuery,
     request: Request,
 ) -> Result<(String, Arc<StoredFile>), Problem> {
     let served = state.served(query.task.as_deref()).await?;
@@ -138,7 +138,7 @@ pub(crate) async fn attachment(
 pub(crate) struct WorkbookValuation {
     state: State,
     caller: Caller,
-    query: UnknownQuery,
+    query: TableQuery,
     served: Arc<Served>,
     today: NaiveDate,
     cancelled: Arc<AtomicBool>,
@@ -154,7 +154,7 @@ impl WorkbookValuation {
     pub(crate) fn new(
         state: &State,
         caller: Caller,
-        query: UnknownQuery,
+        query: TableQuery,
         served: Arc<Served>,
         cancelled: Arc<AtomicBool>,
     ) -> Self {
