@@ -103,9 +103,11 @@ fn work(process: &Process, arguments: &Work) -> Result<()> {
     let task = context.task(task.as_deref())?;
     let retry_for = retries.duration();
     let sweep = with_run_context(&context, &task, retry_for, |run| sweep::start_or_join(&request, run))?;
+    let publishing = &context.publishing;
     let worked = with_run_context(&context, &task, retry_for, |run| {
         // A line per trial is enough.
         let report_step = |event| {
+            publishing.note(&event);
             if matches!(event, Progress::Step(_)) {
                 (run.report)(event);
             }
