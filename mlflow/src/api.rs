@@ -110,7 +110,13 @@ impl Client {
     }
 
     /// Creates a run.
-    pub(crate) fn create_run(&self, experiment: &str, name: &str, start_time: i64, tags: &[Entry]) -> Result<MlflowRun> {
+    pub(crate) fn create_run(
+        &self,
+        experiment: &str,
+        name: &str,
+        start_time: i64,
+        tags: &[Entry],
+    ) -> Result<MlflowRun> {
         #[derive(Deserialize)]
         struct Created {
             run: MlflowRun,
@@ -225,7 +231,10 @@ mod tests {
     #[test]
     fn values_are_numbers_or_strings_and_zeros_may_be_absent() {
         let value = |json: Value| serde_json::from_value::<Point>(json).unwrap().value();
-        assert_eq!(value(json!({ "key": "loss", "value": 0.5, "timestamp": 1, "step": 2 })).to_bits(), 0.5_f64.to_bits());
+        assert_eq!(
+            value(json!({ "key": "loss", "value": 0.5, "timestamp": 1, "step": 2 })).to_bits(),
+            0.5_f64.to_bits()
+        );
         assert!(value(json!({ "key": "loss", "value": "NaN" })).is_nan());
         assert_eq!(value(json!({ "key": "loss", "value": "Infinity" })), f64::INFINITY);
         assert_eq!(value(json!({ "key": "loss" })).to_bits(), 0.0_f64.to_bits());

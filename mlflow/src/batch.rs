@@ -113,7 +113,10 @@ mod tests {
         assert!(batches(&[], &[], &[]).is_empty());
         assert_eq!(counts(&batches(&entries(3, 1), &entries(2, 1), &metrics(995))), [[3, 2, 995]]);
         assert_eq!(counts(&batches(&entries(3, 1), &entries(2, 1), &metrics(996))), [[3, 2, 995], [0, 0, 1]]);
-        assert_eq!(counts(&batches(&entries(201, 1), &[], &metrics(1001))), [[100, 0, 0], [100, 0, 0], [1, 0, 999], [0, 0, 2]]);
+        assert_eq!(
+            counts(&batches(&entries(201, 1), &[], &metrics(1001))),
+            [[100, 0, 0], [100, 0, 0], [1, 0, 999], [0, 0, 2]]
+        );
         assert_eq!(counts(&batches(&[], &entries(101, 1), &metrics(1))), [[0, 100, 0], [0, 1, 1]]);
     }
 

@@ -199,7 +199,8 @@ mod tests {
     #[test]
     fn only_http_addresses_without_credentials_are_accepted() {
         assert_eq!(check_address(" https://mlflow.example/prefix/ ").unwrap(), "https://mlflow.example/prefix");
-        for wrong in ["", "mlflow", "sqlite:///mlflow.db", "file:///tmp", "http://ann:secret@host", "http://host/?a=b"] {
+        for wrong in ["", "mlflow", "sqlite:///mlflow.db", "file:///tmp", "http://ann:secret@host", "http://host/?a=b"]
+        {
             let error = check_address(wrong).unwrap_err();
             assert!(matches!(error, Error::Address(_)) && !error.to_string().contains("secret"), "{wrong}: {error}");
         }

@@ -259,7 +259,9 @@ mod tests {
         let contents = Contents::of_run(&run(RunStatus::Interrupted), Some("abc"));
         assert_eq!((contents.status, contents.ended_at), ("KILLED", Some(DateTime::UNIX_EPOCH)));
         let tags = pairs(&contents.tags);
-        for tag in [("base_line", "true"), ("tag.mlflow.user", "true"), ("осень", "true"), ("mlflow.parentRunId", "abc")] {
+        for tag in
+            [("base_line", "true"), ("tag.mlflow.user", "true"), ("осень", "true"), ("mlflow.parentRunId", "abc")]
+        {
             assert!(tags.contains(&tag), "{tag:?} in {tags:?}");
         }
         assert!(contents.tags.iter().all(|tag| tag.value.chars().count() <= MAX_TAG));

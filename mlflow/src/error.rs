@@ -68,7 +68,9 @@ pub enum Error {
         message: String,
     },
     /// The experiment was deleted on MLflow.
-    #[error("the experiment {0} was deleted on MLflow; restore it there, or name another one in MLFLOW_EXPERIMENT_NAME")]
+    #[error(
+        "the experiment {0} was deleted on MLflow; restore it there, or name another one in MLFLOW_EXPERIMENT_NAME"
+    )]
     DeletedExperiment(String),
     /// Artifacts of runs are not stored by the server, but by its clients.
     #[error(

@@ -61,6 +61,7 @@ impl Publisher {
             follows_champions: false,
             champions: Champions::new(),
             is_failing: false,
+            has_succeeded: false,
             unfinished: Arc::clone(&unfinished),
         };
         let thread =
@@ -104,6 +105,8 @@ struct Worker {
     champions: Champions,
     /// Whether the last attempt failed.
     is_failing: bool,
+    /// Whether an attempt has succeeded.
+    has_succeeded: bool,
     unfinished: Arc<Mutex<Unfinished>>,
 }
 
@@ -126,9 +129,9 @@ impl Worker {
             }
             delay = if self.attempt(false) { INTERVAL } else { MAX_DELAY.min(delay * 2) };
         }
-        // While MLflow is unavailable, it gets one more chance.
-        let was_failing = self.is_failing;
-        while !self.attempt(true) && !was_failing {
+        // One more attempt is enough if the last ones failed.
+        let is_likely = self.has_succeeded && !self.is_failing;
+        while !self.attempt(true) && is_likely {
             std::thread::sleep(FINAL_DELAY);
         }
     }
@@ -146,6 +149,7 @@ impl Worker {
             _ => {}
         }
         self.is_failing = result.is_err();
+        self.has_succeeded |= result.is_ok();
         !self.is_failing
     }
 

@@ -28,7 +28,9 @@ impl Tracking {
         let champions = self.read(async |database| database.models().champions().await)?;
         let mut moved = Vec::new();
         for (task, champion) in champions {
-            if known.get(&task) != Some(&champion.version) && let Some(is_moved) = self.set_champion(champion.version)? {
+            if known.get(&task) != Some(&champion.version)
+                && let Some(is_moved) = self.set_champion(champion.version)?
+            {
                 if is_moved {
                     moved.push(self.model_name(&task));
                 }
@@ -79,8 +81,7 @@ impl Tracking {
             self.client.create_model(&name)?;
             let source = format!("{}/{MODEL}", target.artifacts);
             let tag = |key: &str, value: String| Entry { key: key.to_owned(), value };
-            let tags =
-                [tag("probeg.version", model.version.to_string()), tag("probeg.sha256", model.sha256.clone())];
+            let tags = [tag("probeg.version", model.version.to_string()), tag("probeg.sha256", model.sha256.clone())];
             self.client.create_version(&name, &target.run, &source, &tags)
         })
     }

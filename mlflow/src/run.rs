@@ -212,7 +212,8 @@ impl Target {
             for metric in metrics {
                 // Those have a single value.
                 let is_of_card = metric.key.starts_with(CARD);
-                let history = if is_of_card { vec![metric.clone()] } else { client.history(&target.run, &metric.key)? };
+                let history =
+                    if is_of_card { vec![metric.clone()] } else { client.history(&target.run, &metric.key)? };
                 // Of several values of a step, the last one counts.
                 let points = history.into_iter().map(|point| (point.step, point.value()));
                 target.points.insert(metric.key, points.collect());

@@ -114,12 +114,8 @@ impl Runs {
              WHERE run_id = $1 AND ($2::timestamptz IS NULL OR at >= $2) ORDER BY at, name, step",
         );
         let rows: Vec<(String, i64, f64, DateTime<Utc>)> = query.bind(id).bind(since).fetch_all(&self.pool).await?;
-        let points = rows.into_iter().map(|(name, step, value, at)| FigurePoint {
-            name,
-            step: step.unsigned_abs(),
-            value,
-            at,
-        });
+        let points =
+            rows.into_iter().map(|(name, step, value, at)| FigurePoint { name, step: step.unsigned_abs(), value, at });
         Ok(points.collect())
     }
 
