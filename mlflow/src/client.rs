@@ -156,6 +156,7 @@ impl Client {
                 format!("no connection within {} seconds", CONNECT_TIMEOUT.as_secs())
             }
             ureq::Error::Timeout(_) => format!("no response within {} seconds", REQUEST_TIMEOUT.as_secs()),
+            ureq::Error::Io(cause) => cause.to_string(),
             ureq::Error::HostNotFound => "there is no such host".to_owned(),
             cause => cause.to_string(),
         };

@@ -15,7 +15,7 @@ use crate::tracking::Tracking;
 /// The time between passes.
 const INTERVAL: Duration = Duration::from_secs(2);
 /// The maximum time between attempts while MLflow is unavailable.
-const MAX_DELAY: Duration = Duration::from_secs(30);
+const MAX_DELAY: Duration = Duration::from_secs(10);
 /// The time between attempts at the end.
 const FINAL_DELAY: Duration = Duration::from_secs(1);
 /// How often the end is checked for.
