@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::batch::{Batch, Entry};
 use crate::client::Client;
@@ -43,21 +43,13 @@ pub(crate) struct ReceivedEntry {
     pub(crate) value: String,
 }
 
-/// A value of a metric. Zeros may be absent.
+/// A value of a metric.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Point {
     pub(crate) key: String,
-    #[serde(default)]
-    value: Value,
+    /// Absent if it is zero.
     #[serde(default)]
     pub(crate) step: i64,
-}
-
-impl Point {
-    /// The value, which is a string if JSON has no number for it.
-    pub(crate) fn value(&self) -> f64 {
-        self.value.as_f64().or_else(|| self.value.as_str()?.parse().ok()).unwrap_or_default()
-    }
 }
 
 impl Client {
@@ -222,21 +214,4 @@ impl Client {
 #[derive(Deserialize)]
 struct ModelVersion {
     version: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_numbers_or_strings_and_zeros_may_be_absent() {
-        let value = |json: Value| serde_json::from_value::<Point>(json).unwrap().value();
-        assert_eq!(
-            value(json!({ "key": "loss", "value": 0.5, "timestamp": 1, "step": 2 })).to_bits(),
-            0.5_f64.to_bits()
-        );
-        assert!(value(json!({ "key": "loss", "value": "NaN" })).is_nan());
-        assert_eq!(value(json!({ "key": "loss", "value": "Infinity" })), f64::INFINITY);
-        assert_eq!(value(json!({ "key": "loss" })).to_bits(), 0.0_f64.to_bits());
-    }
 }

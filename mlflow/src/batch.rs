@@ -100,8 +100,8 @@ mod tests {
         (0..count).map(|number| Entry { key: format!("key{number}"), value: "я".repeat(length) }).collect()
     }
 
-    fn metrics(count: usize) -> Vec<Metric> {
-        (0..count).map(|step| Metric { key: "loss".to_owned(), value: 0.5, timestamp: 1, step: step as i64 }).collect()
+    fn metrics(count: i64) -> Vec<Metric> {
+        (0..count).map(|step| Metric { key: "loss".to_owned(), value: 0.5, timestamp: 1, step }).collect()
     }
 
     fn counts(batches: &[Batch]) -> Vec<[usize; 3]> {

@@ -1,10 +1,11 @@
 //! Runs, models and champions on a real MLflow server, and training beside servers that fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
@@ -35,6 +36,7 @@ impl Mlflow {
         command.arg(self.port.to_string());
         command.args(["--backend-store-uri", "sqlite:///store.db", "--artifacts-destination", "artifacts"]);
         command.current_dir(self.folder.path()).env("MLFLOW_DISABLE_TELEMETRY", "true");
+        command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
         // It consists of several processes, which are stopped together.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(command.spawn().unwrap());
@@ -144,18 +146,26 @@ fn recorded(home: &Home, server: &Server, run: &str) -> BTreeMap<String, BTreeMa
     all
 }
 
+/// What a resumed run measures anew when it repeats a step; MLflow has the first measurement.
+const MEASURED: [&str; 6] =
+    ["train_loss", "epoch/seconds", "epoch/rows_per_second", "rows_per_second", "cpu", "memory"];
+
 /// Every point of the database is on MLflow, once, and nothing else but the accuracy card.
-fn assert_all_metrics(published: &Value, recorded: &BTreeMap<String, BTreeMap<u64, f64>>) {
+fn assert_all_metrics(published: &Value, recorded: &BTreeMap<String, BTreeMap<u64, f64>>, is_resumed: bool) {
     let mut histories = published["histories"].as_object().unwrap().clone();
     histories.retain(|name, _| !name.starts_with("test/"));
-    assert_eq!(histories.keys().collect::<std::collections::BTreeSet<_>>(), recorded.keys().collect());
+    assert_eq!(histories.keys().collect::<BTreeSet<_>>(), recorded.keys().collect());
     for (name, points) in recorded {
         let history = histories[name].as_array().unwrap();
         assert_eq!(history.len(), points.len(), "{name}");
         for point in history {
             let (step, value) = (point[0].as_u64().unwrap(), point[1].as_f64().unwrap());
             let expected = points[&step];
-            assert!((value - expected).abs() <= 1e-12 * expected.abs(), "{name} {step}: {value} and {expected}");
+            let is_measured = is_resumed && MEASURED.contains(&name.as_str());
+            assert!(
+                is_measured || (value - expected).abs() <= 1e-12 * expected.abs(),
+                "{name} {step}: {value} and {expected}"
+            );
         }
     }
 }
@@ -178,7 +188,7 @@ fn a_run_its_model_and_the_champion_are_on_mlflow() {
             .unwrap(),
     );
     server.wait_until_ready();
-    assert_all_metrics(&run, &recorded(&home, &server, "1"));
+    assert_all_metrics(&run, &recorded(&home, &server, "1"), false);
     assert_eq!((&run["name"], &run["status"]), (&json!("first"), &json!("FINISHED")));
     let shown: Value = serde_json::from_str(&home.ok(&["runs", "show", "1", "--json"])).unwrap();
     for (name, value) in shown["config"].as_object().unwrap() {
@@ -250,7 +260,8 @@ fn an_outage_loses_nothing_and_nothing_arrives_twice() {
     home.ok(&["synth", "--rows", "4000"]);
     let long = ["--set=epochs=4000", "--set=patience=4000"];
     let mut train = publishing(&home, &mlflow.uri(), &[&["train"], SMALL.as_slice(), &long].concat());
-    let training = train.stderr(Stdio::piped()).spawn().unwrap();
+    let log = home.path("train.log");
+    let mut training = train.stderr(File::create(&log).unwrap()).spawn().unwrap();
     wait_until("an epoch has arrived", || mlflow.last_epoch("1").is_some());
     mlflow.kill();
     let before = epochs(&home, "1");
@@ -259,29 +270,38 @@ fn an_outage_loses_nothing_and_nothing_arrives_twice() {
     let returned = epochs(&home, "1") as u64;
     wait_until("epochs from after the outage have arrived", || mlflow.last_epoch("1") > Some(returned));
     assert!(Command::new("kill").args(["-TERM", &training.id().to_string()]).status().unwrap().success());
-    let output = training.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let status = training.wait().unwrap();
+    let stderr = std::fs::read_to_string(log).unwrap();
+    assert_eq!(status.code(), Some(1), "{stderr}");
     assert_eq!(stderr.matches("is unavailable").count(), 1, "{stderr}");
     assert_eq!(stderr.matches("MLflow is available again").count(), 1, "{stderr}");
+
+    // A run that is killed and resumed repeats some steps, which do not arrive again.
+    let medium = [SMALL.as_slice(), &["--set=epochs=100", "--set=patience=100"]].concat();
+    let mut train = publishing(&home, &mlflow.uri(), &[["train"].as_slice(), &medium].concat());
+    let mut training = train.stderr(Stdio::null()).spawn().unwrap();
+    wait_for_epochs(&home, "2", 50);
+    training.kill().unwrap();
+    training.wait().unwrap();
+    ok(publishing(&home, &mlflow.uri(), &["train", "--resume", "2"]));
 
     // An outage at the end.
     mlflow.kill();
     let (_, stderr) = ok(publishing(&home, &mlflow.uri(), &[&["train", "--promote"], SMALL.as_slice()].concat()));
-    assert!(stderr.contains("warning: not all of run 2 was published to MLflow: MLflow at "), "{stderr}");
-    assert!(stderr.contains("`probeg runs publish 2`"), "{stderr}");
-    let stderr = publishing(&home, &mlflow.uri(), &["runs", "publish", "2"]).output().unwrap().stderr;
-    assert!(String::from_utf8(stderr).unwrap().contains("run 2 was not published: MLflow at "));
+    assert!(stderr.contains("warning: not all of run 3 was published to MLflow: MLflow at "), "{stderr}");
+    assert!(stderr.contains("`probeg runs publish 3`"), "{stderr}");
+    let stderr = publishing(&home, &mlflow.uri(), &["runs", "publish", "3"]).output().unwrap().stderr;
+    assert!(String::from_utf8(stderr).unwrap().contains("run 3 was not published: MLflow at "));
     mlflow.restart();
     for _ in 0..2 {
         ok(publishing(&home, &mlflow.uri(), &["runs", "publish"]));
         let server = Server::start(&home);
-        for (run, status) in [("1", "KILLED"), ("2", "FINISHED")] {
+        for (run, status) in [("1", "KILLED"), ("2", "FINISHED"), ("3", "FINISHED")] {
             let published = mlflow.client(&["run", run]);
             assert_eq!(published["status"], status);
-            assert_all_metrics(&published, &recorded(&home, &server, run));
+            assert_all_metrics(&published, &recorded(&home, &server, run), run == "2");
         }
-        assert_eq!(mlflow.champion().as_deref(), Some("1"));
+        assert_eq!(mlflow.champion().as_deref(), Some("2"));
     }
 }
 
@@ -295,7 +315,7 @@ fn fake_server(response: Option<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = move |mut stream: TcpStream| {
-        let mut request = [0; 65_536];
+        let mut request = [0; 8192];
         while stream.read(&mut request).is_ok_and(|bytes| bytes > 0) {
             if let Some(response) = response
                 && stream.write_all(response.as_bytes()).is_err()
@@ -345,5 +365,4 @@ fn wrong_servers_are_reported_once_and_never_stop_training() {
         assert_eq!(output.status.code(), Some(1));
     }
     assert!(home.fails(1, &["runs", "publish"]).contains("MLFLOW_TRACKING_URI is not set"));
-    assert!(Path::new(&home.path("home")).exists());
 }
