@@ -156,6 +156,11 @@ impl Client {
                 format!("no connection within {} seconds", CONNECT_TIMEOUT.as_secs())
             }
             ureq::Error::Timeout(_) => format!("no response within {} seconds", REQUEST_TIMEOUT.as_secs()),
+            ureq::Error::Io(cause) if cause.to_string().contains("certificate") => {
+                format!(
+                    "{cause}; MLFLOW_TRACKING_SERVER_CERT_PATH must name the certificate of the authority that signed it"
+                )
+            }
             ureq::Error::Io(cause) => cause.to_string(),
             ureq::Error::HostNotFound => "there is no such host".to_owned(),
             cause => cause.to_string(),
@@ -190,7 +195,7 @@ fn read_certificates(path: &Path) -> Result<RootCerts> {
             certificates.push(certificate);
         }
     }
-    if certificates.is_empty() { Err(failed("it is empty".to_owned())) } else { Ok(RootCerts::from(certificates)) }
+    if certificates.is_empty() { Err(failed("it contains none".to_owned())) } else { Ok(RootCerts::from(certificates)) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the credentials for MLflow contain characters that cannot be sent in a header; check MLFLOW_TRACKING_*")]
     Credentials,
     /// The certificates cannot be read.
-    #[error("MLFLOW_TRACKING_SERVER_CERT_PATH: {path} has no readable certificates: {cause}")]
+    #[error("MLFLOW_TRACKING_SERVER_CERT_PATH: no certificates can be read from {path}: {cause}")]
     Certificate {
         /// The file.
         path: PathBuf,

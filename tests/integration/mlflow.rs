@@ -258,8 +258,8 @@ fn a_run_its_model_and_the_champion_are_on_mlflow() {
 fn an_outage_loses_nothing_and_nothing_arrives_twice() {
     let (mut mlflow, home) = (Mlflow::start(), Home::new());
     home.ok(&["synth", "--rows", "4000"]);
-    let long = ["--set=epochs=4000", "--set=patience=4000"];
-    let mut train = publishing(&home, &mlflow.uri(), &[&["train"], SMALL.as_slice(), &long].concat());
+    let endless = ["--set=epochs=4000", "--set=patience=4000"];
+    let mut train = publishing(&home, &mlflow.uri(), &[&["train"], SMALL.as_slice(), &endless].concat());
     let log = home.path("train.log");
     let mut training = train.stderr(File::create(&log).unwrap()).spawn().unwrap();
     wait_until("an epoch has arrived", || mlflow.last_epoch("1").is_some());
