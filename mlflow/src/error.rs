@@ -87,6 +87,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same may succeed soon.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Storage(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
     /// Whether MLflow says that something does not exist.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Self::Rejected { code, .. } if code == "RESOURCE_DOES_NOT_EXIST")

@@ -127,22 +127,21 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            delay = if self.attempt(false) { INTERVAL } else { MAX_DELAY.min(delay * 2) };
+            delay = if self.attempt(false).is_ok() { INTERVAL } else { MAX_DELAY.min(delay * 2) };
         }
         // One more attempt is enough if the last ones failed.
         let is_likely = self.has_succeeded && !self.is_failing;
-        while !self.attempt(true) && is_likely {
+        while self.attempt(true).is_err_and(|error| error.is_temporary()) && is_likely {
             std::thread::sleep(FINAL_DELAY);
         }
     }
 
-    /// Sends what is missing, and returns whether that succeeded.
-    fn attempt(&mut self, is_last: bool) -> bool {
+    /// Sends what is missing. The first failure of several is reported.
+    fn attempt(&mut self, is_last: bool) -> Result<()> {
         let result = self.publish(is_last);
         self.note_unfinished(result.as_ref().err());
         match (&result, self.is_failing) {
-            (Err(Error::Abandoned), _) => return true,
-            (Err(error), false) => {
+            (Err(error), false) if !matches!(error, Error::Abandoned) => {
                 tracing::warn!("{error}. What is missing on MLflow is sent later; nothing else waits for it.");
             }
             (Ok(()), true) => tracing::info!("MLflow is available again."),
@@ -150,7 +149,7 @@ impl Worker {
         }
         self.is_failing = result.is_err();
         self.has_succeeded |= result.is_ok();
-        !self.is_failing
+        result
     }
 
     /// Sends what is missing of all runs, and forgets those that are over. One that fails does not stop the others.
