@@ -13,9 +13,10 @@ COPY training/Cargo.toml training/
 COPY plot/Cargo.toml plot/
 COPY report/Cargo.toml report/
 COPY server/Cargo.toml server/
+COPY mlflow/Cargo.toml mlflow/
 COPY bench/Cargo.toml bench/
 RUN mkdir -p src tests && echo 'fn main() {}' > src/main.rs && touch tests/integration.rs \
- && for crate in domain files postgres storage tables onnx/export onnx/model training plot report server; do \
+ && for crate in domain files postgres storage tables onnx/export onnx/model training plot report server mlflow; do \
       mkdir -p $crate/src && touch $crate/src/lib.rs; done \
  && mkdir migrations && cargo build --release --locked
 COPY . .

@@ -10,7 +10,7 @@ install = echo "installing $(1)"; \
 # $(call need,TEST COMMAND,PACKAGES): installs Debian packages unless the test command succeeds.
 need = @{ $(1); } >/dev/null 2>&1 || { $(call install,$(2)); }
 
-.PHONY: help up test lint fuzz compiler postgres browser slurm haproxy python node venv
+.PHONY: help up test lint fuzz compiler postgres browser slurm haproxy python mlflow node venv
 
 help:
 	@echo "make up [DATA=listings.csv.gz] [BIND=127.0.0.1:8000]   import, train, serve"
@@ -22,9 +22,10 @@ up: compiler postgres
 	cargo build --release --locked
 	./target/release/probeg up $(foreach file,$(DATA),--data $(file)) $(if $(BIND),--bind $(BIND))
 
-test: compiler postgres browser slurm haproxy python node
+test: compiler postgres browser slurm haproxy python mlflow node
 	cargo fmt --all --check
-	PROBEG_TEST_PYTHON=$(CURDIR)/target/python/bin/python cargo test --workspace --locked
+	PROBEG_TEST_PYTHON=$(CURDIR)/target/python/bin/python PROBEG_TEST_MLFLOW=$(CURDIR)/target/mlflow/bin/python \
+		cargo test --workspace --locked
 
 lint: compiler venv
 	$(call need,command -v git && command -v xz,git xz-utils)
@@ -73,6 +74,13 @@ python: venv
 		target/python/bin/python -m pip install -q -r examples/bring-your-own/requirements.txt
 	@[ -x target/python/bin/openapi-python-client ] || \
 		target/python/bin/python -m pip install -q --require-hashes -r tests/clients/requirements.txt
+
+# An MLflow server and its client, in an environment of their own: they are large, and choose the versions of what they share.
+mlflow: venv
+	@cmp -s tests/mlflow/requirements.txt target/mlflow/installed.txt || { \
+		python3 -m venv target/mlflow && \
+		target/mlflow/bin/python -m pip install -q --require-hashes -r tests/mlflow/requirements.txt && \
+		cp tests/mlflow/requirements.txt target/mlflow/installed.txt; }
 
 # Generators of clients in TypeScript, and checks of accessibility.
 node:

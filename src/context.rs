@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::process::{Process, Stop};
+use crate::publishing::Publishing;
 use crate::variables;
 
 /// The maximum number of connections of a command.
@@ -32,6 +33,7 @@ pub struct Context {
     /// `PROBEG_HOME`.
     pub home: PathBuf,
     pub stop: Stop,
+    pub publishing: Publishing,
     /// Loaded on first use; a process can only have one.
     inference: OnceCell<Runtime>,
     _cluster: Option<Cluster>,
@@ -103,7 +105,8 @@ impl Context {
         let _guard = tokio.enter();
         let database = Database::connect_lazy(&url, MAX_CONNECTIONS)?;
         let (tokio, stop) = (tokio.handle().clone(), stop.clone());
-        Ok(Self { database, tokio, home, stop, inference: OnceCell::new(), _cluster: cluster })
+        let publishing = Publishing::new(database.clone(), tokio.clone());
+        Ok(Self { database, tokio, home, stop, publishing, inference: OnceCell::new(), _cluster: cluster })
     }
 
     /// Runs a future to completion. If a stop is requested, the future is dropped.
@@ -213,8 +216,9 @@ impl Context {
 }
 
 impl Drop for Context {
-    /// Closes the connections before the private cluster is stopped.
+    /// Publishes the rest and closes the connections before the private cluster is stopped.
     fn drop(&mut self) {
+        self.publishing.finish(&self.stop);
         let closed = self.tokio.block_on(async { timeout(CLOSE_TIMEOUT, self.database.close()).await });
         if closed.is_err() {
             tracing::debug!("Some database connections did not close in time.");

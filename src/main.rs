@@ -7,6 +7,7 @@ mod log;
 mod output;
 mod process;
 mod progress;
+mod publishing;
 mod slurm;
 mod variables;
 

@@ -20,6 +20,19 @@ server::declare_variables! {
     COLLECTOR: "OTEL_EXPORTER_OTLP_ENDPOINT", None;
     /// The same for spans only, with the full path, such as `http://collector:4318/v1/traces`.
     SPAN_COLLECTOR: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None;
+    /// The MLflow server to which training runs, models and champions are published, such as `http://mlflow.example:5000`.
+    /// While it is unavailable or refuses them, training goes on all the same. Unset: nothing is published.
+    MLFLOW_TRACKING_URI: "MLFLOW_TRACKING_URI", None;
+    /// The experiment on MLflow; registered models are named after it and their task, such as `probeg-price`.
+    MLFLOW_EXPERIMENT_NAME: "MLFLOW_EXPERIMENT_NAME", Some("probeg");
+    /// The user of the MLflow server. Unset: none, or `MLFLOW_TRACKING_TOKEN`.
+    MLFLOW_TRACKING_USERNAME: "MLFLOW_TRACKING_USERNAME", None;
+    /// The password of that user.
+    MLFLOW_TRACKING_PASSWORD: "MLFLOW_TRACKING_PASSWORD", None;
+    /// The token for the MLflow server, in place of a user and a password.
+    MLFLOW_TRACKING_TOKEN: "MLFLOW_TRACKING_TOKEN", None;
+    /// A file of certificates (PEM) of authorities to trust for the MLflow server. Unset: the public ones.
+    MLFLOW_TRACKING_SERVER_CERT_PATH: "MLFLOW_TRACKING_SERVER_CERT_PATH", None;
     /// The user recorded for changes of the champion on the command line.
     USER: "USER", None;
     /// Milliseconds until mimalloc returns freed memory to the system. Unset: 10 for a server, else mimalloc's default.

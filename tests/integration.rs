@@ -28,6 +28,8 @@ mod import;
 mod linear;
 #[path = "integration/market.rs"]
 mod market;
+#[path = "integration/mlflow.rs"]
+mod mlflow;
 #[path = "integration/model_file.rs"]
 mod model_file;
 #[path = "integration/operations.rs"]

@@ -96,10 +96,12 @@ pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
         Action::Promote { version } => {
             let version = context.version(version)?;
             context.block_on(models.promote(version, &actor()))?;
+            context.publishing.follow_champions();
             out!("version {version} is now the champion")?;
         }
         Action::Rollback { task } => {
             let version = context.block_on(models.rollback(&context.task(Some(task))?.name, &actor()))?;
+            context.publishing.follow_champions();
             out!("version {version} is the champion again")?;
         }
         Action::Export { version, output } => {

@@ -1,5 +1,7 @@
 //! `probeg runs`: the training runs.
 
+mod publish;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
@@ -30,6 +32,12 @@ pub enum Action {
     },
     /// Change the name, the tags and the notes of a run
     Edit(Edit),
+    /// Publish what is missing of runs to the MLflow server at `MLFLOW_TRACKING_URI`, and the champions
+    #[command(after_help = "Example: MLFLOW_TRACKING_URI=http://mlflow.example:5000 probeg runs publish")]
+    Publish {
+        /// The numbers of the runs [default: all]
+        runs: Vec<i64>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +98,7 @@ pub fn run(process: &Process, arguments: &Records<Action>) -> Result<()> {
             compare(&runs, arguments.json)
         }
         Action::Edit(edit) => change(&context, edit, arguments.json),
+        Action::Publish { runs } => publish::run(&context, runs, arguments.json),
     }
 }
 

@@ -52,6 +52,7 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener> {
 /// Serves until a stop is requested.
 pub fn serve(context: &Context, config: Config) -> Result<()> {
     let config = Config { folder: server_folder(&context.home), ..config };
+    context.publishing.follow_champions();
     context.tokio.block_on(async {
         let listener = listen(config.bind)?;
         let address = listener.local_addr()?;

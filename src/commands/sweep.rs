@@ -143,9 +143,11 @@ fn start(process: &Process, arguments: &Start) -> Result<()> {
 
 /// Takes trials until all have ended.
 fn work(context: &Context, task: &Task, sweep: &Sweep, retry_for: Duration) -> Result<()> {
+    let publishing = &context.publishing;
     with_run_context(context, task, retry_for, |run| {
         // A line per trial is enough.
         let report_step = |event| {
+            publishing.note(&event);
             if matches!(event, Progress::Step(_)) {
                 (run.report)(event);
             }

@@ -37,6 +37,8 @@ pub struct Database {
 pub enum Lock {
     /// Training the first model if there is none.
     Training,
+    /// Creating a run or a model version on an MLflow server, unless it exists there.
+    Publishing,
 }
 
 /// A lock that is held until this is dropped or the process ends.
@@ -212,6 +214,7 @@ impl Lock {
     fn key(self) -> i64 {
         match self {
             Self::Training => 0x7072_6f62_6567_0001,
+            Self::Publishing => 0x7072_6f62_6567_0011,
         }
     }
 }

@@ -53,6 +53,7 @@ fn workspace_dependencies_are_as_documented() {
     assert_eq!(workspace_dependencies("onnx-model"), set(&["domain"]));
     assert_eq!(workspace_dependencies("plot"), set(&[]));
     assert_eq!(workspace_dependencies("report"), set(&["domain", "files", "plot", "storage"]));
+    assert_eq!(workspace_dependencies("mlflow"), set(&["domain", "files", "storage"]));
     assert_eq!(
         workspace_dependencies("server"),
         set(&["domain", "files", "onnx-model", "plot", "report", "storage", "tables"])

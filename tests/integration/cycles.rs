@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const SOURCES: &[&str] = &[
     "domain/src",
     "files/src",
+    "mlflow/src",
     "onnx/export/src",
     "onnx/model/src",
     "plot/src",

@@ -51,6 +51,7 @@ pub fn train(
         }
     };
     err!("run {run} started");
+    context.publishing.follow(run);
     let mut cluster_run = ClusterRun { context, options, run, jobs, progress: ClusterProgress::new() };
     let followed = cluster_run.submit(task, &config).and_then(|()| cluster_run.follow());
     let ClusterRun { jobs, progress, .. } = cluster_run;

@@ -150,7 +150,11 @@ pub fn with_run_context<T>(
 ) -> Result<T> {
     let progress = TrainingProgress::new();
     let database = context.database_of(task)?;
-    let report = |event: Progress| progress.show(event);
+    let publishing = &context.publishing;
+    let report = |event: Progress| {
+        publishing.note(&event);
+        progress.show(event);
+    };
     let run_context = RunContext {
         task,
         database: &database,

@@ -126,6 +126,7 @@ fn finish(context: &Context, arguments: &FinishArguments) -> Result<()> {
     let FinishArguments { run, wait, retries, promote, json } = arguments;
     let task = context.task_of_run(*run)?;
     let options = Options { promote: *promote, retry_for: retries.duration(), has_log: true };
+    context.publishing.follow(*run);
     let trained =
         run_and_report(context, &task, options, |run_context| training::train::finish(*run, *wait, run_context))?;
     print_result(&task, &trained, *promote, *json)

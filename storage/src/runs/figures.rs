@@ -104,6 +104,21 @@ impl Runs {
         Ok(figures.collect())
     }
 
+    /// All points of a run that were measured at this time or later, in order.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn points(&self, id: i64, since: Option<DateTime<Utc>>) -> Result<Vec<FigurePoint>> {
+        let query = sqlx::query_as(
+            "SELECT name, step, value, at FROM run_figures
+             WHERE run_id = $1 AND ($2::timestamptz IS NULL OR at >= $2) ORDER BY at, name, step",
+        );
+        let rows: Vec<(String, i64, f64, DateTime<Utc>)> = query.bind(id).bind(since).fetch_all(&self.pool).await?;
+        let points =
+            rows.into_iter().map(|(name, step, value, at)| FigurePoint { name, step: step.unsigned_abs(), value, at });
+        Ok(points.collect())
+    }
+
     /// The log of a run, in order.
     ///
     /// # Errors

@@ -143,7 +143,7 @@ async fn runs_are_sorted_filtered_and_searched() {
 
 #[tokio::test]
 async fn figures_and_the_log_are_written_in_batches_and_thinned_out() {
-    let (database, _) = database().await;
+    let (database, pool) = database().await;
     let runs = database.runs();
     let id = runs.create(&new_run()).await.unwrap();
     let at = DateTime::<Utc>::UNIX_EPOCH;
@@ -156,6 +156,12 @@ async fn figures_and_the_log_are_written_in_batches_and_thinned_out() {
     assert_eq!(runs.log(id).await.unwrap(), lines);
     let all = runs.figures(&[id], None, 1000).await.unwrap();
     assert_eq!((all.len(), all[0].points.len(), all[0].points[999]), (1, 1000, [1000.0, 1000.0]));
+    let unchanged = runs.points(id, None).await.unwrap();
+    assert_eq!((unchanged.len(), &unchanged[999]), (1000, &point(1000, 1000.0)));
+    let later = FigurePoint { at: at + chrono::Duration::seconds(1), ..point(1001, 0.5) };
+    runs.record(id, std::slice::from_ref(&later), &[]).await.unwrap();
+    assert_eq!(runs.points(id, Some(later.at)).await.unwrap(), [later]);
+    sqlx::query("DELETE FROM run_figures WHERE step = 1001").execute(&pool).await.unwrap();
     let thinned = runs.figures(&[id], Some(&["train_loss".to_owned()]), 10).await.unwrap();
     assert_eq!((thinned[0].points.len(), thinned[0].points[0]), (10, [100.0, 50.5]));
     assert_eq!(runs.figures(&[id], Some(&["other".to_owned()]), 10).await.unwrap(), []);
