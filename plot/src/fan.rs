@@ -3,13 +3,15 @@
 use maud::{Markup, html};
 
 use crate::axis::{Axis, Scale};
-use crate::frame::{circle, frame, path_through};
+use crate::frame::{circle, circle_with, frame, path_through};
 use crate::text::{Anchor, FormatNumber, Text};
 
 /// A fan chart of positive numbers along another variable, on a logarithmic scale.
 pub struct Fan<'a> {
     /// Bins along the horizontal axis, in order.
     pub bins: &'a [FanBin],
+    /// What each bin is, for whoever points at it; none for a page without script.
+    pub texts: &'a [String],
     /// Individual points; those outside the bins are omitted.
     pub points: &'a [(f64, f64)],
     /// Ticks of the horizontal axis; round numbers by default.
@@ -56,6 +58,9 @@ impl Fan<'_> {
             polygon class="most" points=(band_points(bins, (0, 4), &horizontal, &vertical)) {}
             polygon class="half" points=(band_points(bins, (1, 3), &horizontal, &vertical)) {}
             path class="median" d=(median) {}
+            @for (bin, text) in bins.iter().zip(self.texts) {
+                (circle_with("knot", (horizontal.x(bin.at), vertical.y(bin.quantiles[2])), "2.5", text))
+            }
             @for bin in [0, bins.len() / 2, bins.len() - 1] {
                 (self.draw_median_label(bin, &horizontal, &vertical))
             }

@@ -6,8 +6,10 @@ use maud::{Markup, html};
 use plot::{Curves, Scale, Series, Text};
 use storage::Figure;
 
-use super::words::Language;
+use crate::pages::words::Language;
 
+/// The number of points of a curve: more than a plot can show.
+pub(super) const POINTS: u32 = 400;
 /// The figures that are shown first.
 const ORDER: [&str; 5] = ["validation_loss", "train_loss", "validation_mape", "learning_rate", "rows_per_second"];
 

@@ -1,0 +1,112 @@
+//! The versions of each task, its champions over time, and what served at a moment.
+
+use axum::extract::{Query, State as Extracted};
+use axum::response::Html;
+use chrono::Utc;
+use domain::Task;
+use maud::{Markup, html};
+use storage::ModelRecord;
+
+use super::served;
+use crate::http::problem::{FieldError, Problem};
+use crate::http::query::{TASK, read_pairs};
+use crate::pages::parts::{Pairs, given, time, version_link, wide};
+use crate::pages::words::Language;
+use crate::registry::served::{find_served, read_time};
+use crate::state::State;
+
+/// The page of all models.
+pub(in crate::pages) async fn list(
+    Extracted(state): Extracted<State>,
+    Query(mut pairs): Query<Pairs>,
+) -> Result<Html<String>, Problem> {
+    let language = Language::take(&mut pairs);
+    let (mut at, mut chosen) = (None, None);
+    read_pairs(&pairs, |name, value| {
+        match name {
+            "at" => at = Some(read_time(value)?),
+            TASK => chosen = Some(value.to_owned()),
+            _ => return Err(FieldError::unknown_parameter(name)),
+        }
+        Ok(())
+    })
+    .map_err(Problem::Invalid)?;
+    let tasks = state.database().tasks().list().await.map_err(|error| Problem::from_storage(&error))?;
+    let models = state.database().models();
+    let versions = models.list().await.map_err(|error| Problem::from_storage(&error))?;
+    let has_versions = |task: &&Task| versions.iter().any(|version| version.task == task.name);
+    let used: Vec<&Task> = tasks.iter().filter(has_versions).collect();
+    let mut sections = Vec::new();
+    for task in used.iter().filter(|task| chosen.as_ref().is_none_or(|chosen| task.name == *chosen)) {
+        let moment = at.unwrap_or_else(Utc::now);
+        let served = find_served(&state, &task.name, moment).await?;
+        let periods = models.served(&task.name).await.map_err(|error| Problem::from_storage(&error))?;
+        let own: Vec<&ModelRecord> = versions.iter().filter(|version| version.task == task.name).collect();
+        sections.push(html! {
+            section.panel {
+                h2 { (task.name) }
+                (served::at_moment(served.as_ref(), moment, (task, language)))
+                h3 { (language.text("Версии", "Versions")) }
+                (table(&own, language))
+                h3 { (language.text("Что когда служило", "What served when")) }
+                (served::history(&periods, &task.name, language))
+            }
+        });
+    }
+    let content = html! {
+        h1 { (language.text("Модели", "Models")) }
+        (filters(&pairs, &used, language))
+        @if used.is_empty() {
+            p { (language.text("Моделей пока нет. Обучите первую: ", "There are no models yet. Train one: ")) code { "probeg train" } }
+        } @else if sections.is_empty() {
+            p { (language.text("У этой задачи нет моделей.", "This task has no models.")) }
+        }
+        @for section in &sections { (section) }
+    };
+    Ok(Html(content.into_string()))
+}
+
+fn filters(pairs: &Pairs, tasks: &[&Task], language: Language) -> Markup {
+    html! {
+        form #filter .filters {
+            label { (language.text("Что служило в момент, UTC", "What served at, UTC"))
+                input #moment type="datetime-local" name="at" value=(given(pairs, "at").replace(' ', "T")); }
+            @if tasks.len() > 1 {
+                label { (language.text("Задача", "Task"))
+                    select #only-task name="task" {
+                        option value="" { (language.text("все", "all")) }
+                        @for task in tasks { option value=(task.name) selected[given(pairs, "task") == task.name] { (task.name) } }
+                    }
+                }
+            }
+            button { (language.text("Показать", "Show")) }
+        }
+    }
+}
+
+fn table(versions: &[&ModelRecord], language: Language) -> Markup {
+    let number = |version: &ModelRecord, name: &str| version.accuracy[name].as_f64();
+    let title = language.text("Версии", "Versions");
+    wide(title, &html! {
+        table.runs {
+            thead { tr {
+                th scope="col" { (language.text("Версия", "Version")) }
+                th.text scope="col" { (language.text("Зарегистрирована, UTC", "Registered, UTC")) }
+                th scope="col" { (language.text("Прогон", "Run")) }
+                th scope="col" { "MAPE" }
+                th scope="col" { (language.text("Накрытие 80 %", "80 % coverage")) }
+                th.text scope="col" { (language.text("Служит", "Serves")) }
+            } }
+            tbody { @for version in versions {
+                tr {
+                    td { (version_link(version.version)) }
+                    td.text { (time(version.created_at)) }
+                    td { @if let Some(run) = version.run_id { a href=(format!("/experiments/{run}")) { (run) } } }
+                    td { @if let Some(mape) = number(version, "mape") { (language.percent(mape)) } }
+                    td { @if let Some(coverage) = number(version, "coverage_80") { (language.percent(coverage)) } }
+                    td.text { @if served::is_champion(version) { strong { (language.text("да", "yes")) } } }
+                }
+            } }
+        }
+    })
+}

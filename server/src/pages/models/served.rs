@@ -1,0 +1,94 @@
+//! What served when.
+
+use chrono::{DateTime, Utc};
+use domain::Task;
+use maud::{Markup, html};
+use storage::{Action, ModelRecord, ServedPeriod, champion_of};
+
+use crate::pages::parts::{fact, learned_from, run_link, settings, time, version_link, wide};
+use crate::pages::words::Language;
+use crate::registry::served::ServedVersion;
+
+/// Whether a version serves now.
+pub(super) fn is_champion(version: &ModelRecord) -> bool {
+    version.aliases.contains(&champion_of(&version.task))
+}
+
+/// What served at a moment, trained on what, by which settings.
+pub(super) fn at_moment(
+    served: Option<&ServedVersion>,
+    moment: DateTime<Utc>,
+    (task, language): (&Task, Language),
+) -> Markup {
+    let moment = time(moment);
+    let Some(served) = served else {
+        return html! {
+            p { (moment) " UTC: " (language.text("ни одна версия не служила.", "no version served.")) }
+        };
+    };
+    let name = |russian, english| language.text(russian, english);
+    let until = served.until.map_or_else(|| name("сих пор", "now").to_owned(), time);
+    html! {
+        p {
+            (moment) " UTC: " strong { (name("версия ", "version ")) (version_link(served.model.version)) }
+            ", " (name("с ", "from ")) (time(served.since)) (name(" до ", " to ")) (until) "; "
+            (action(served.action, language)) ": " (served.by) "."
+        }
+        table.facts-table {
+            @if let Some(mape) = served.model.accuracy["mape"].as_f64() {
+                (fact("MAPE", &html! { (language.percent(mape)) }))
+            }
+            @match &served.run {
+                Some(run) => {
+                    (fact(name("Обучена прогоном", "Trained by"), &html! { (run_link(run, language)) }))
+                    (learned_from(run, language))
+                    @if let Some(program) = &run.program { (fact(name("Программа", "Program"), &html! { (program) })) }
+                },
+                None => (fact(name("Прогон", "Run"), &html! {
+                    (name("файл импортирован, его прогона в этой базе нет", "the file was imported; its run is not in this database"))
+                })),
+            }
+        }
+        @if let Some(run) = &served.run {
+            details id=(format!("settings-{}", task.name)) {
+                summary { (name("С какими настройками", "By which settings")) }
+                (settings(&run.config, language))
+            }
+        }
+    }
+}
+
+/// Periods with the version that served in each.
+pub(super) fn history(periods: &[ServedPeriod], task: &str, language: Language) -> Markup {
+    let name = |russian, english| language.text(russian, english);
+    if periods.is_empty() {
+        return html! { p.hint { (name("Ещё не служила.", "It has not served yet.")) } };
+    }
+    wide(&format!("{}: {task}", name("Что когда служило", "What served when")), &html! {
+        table.runs {
+            thead { tr {
+                th scope="col" { (name("Версия", "Version")) }
+                th.text scope="col" { (name("С, UTC", "From, UTC")) }
+                th.text scope="col" { (name("До, UTC", "To, UTC")) }
+                th.text scope="col" { (name("Как", "How")) }
+                th.text scope="col" { (name("Кто", "By")) }
+            } }
+            tbody { @for ServedPeriod { change, until } in periods {
+                tr {
+                    td { (version_link(change.version)) }
+                    td.text { (time(change.at)) }
+                    td.text { @match until { Some(until) => (time(*until)), None => (name("сейчас", "now")) } }
+                    td.text { (action(change.action, language)) }
+                    td.text { (change.who) }
+                }
+            } }
+        }
+    })
+}
+
+fn action(action: Action, language: Language) -> &'static str {
+    match action {
+        Action::Promote => language.text("назначена", "promoted"),
+        Action::Rollback => language.text("возвращена", "rolled back to"),
+    }
+}

@@ -1,0 +1,141 @@
+//! The accuracy of segments: all of them as bars, and those where a model should not be trusted.
+
+use std::collections::BTreeMap;
+
+use domain::accuracy::{Accuracy, AccuracyCard};
+use maud::{Markup, html};
+
+use super::parts::wide;
+use super::words::Language;
+
+/// How many times the error of all listings makes a segment weak.
+const WEAK_ERROR: f64 = 1.3;
+/// The coverage of the 80 % interval below which a segment is weak.
+const WEAK_COVERAGE: f64 = 0.75;
+/// The number of test listings below which the figures of a segment are uncertain.
+const FEW_ROWS: usize = 100;
+/// The maximum number of weak segments to name.
+const MAX_NAMED: usize = 10;
+
+/// A segment with its family.
+pub(super) struct Segment<'a> {
+    pub(super) family: &'a str,
+    pub(super) name: &'a str,
+    pub(super) accuracy: &'a Accuracy,
+}
+
+/// The segments whose errors are much larger or whose intervals cover less than they should, the largest errors first.
+pub(super) fn weak(card: &AccuracyCard) -> Vec<Segment<'_>> {
+    let is_weak = |accuracy: &Accuracy| {
+        accuracy.mape > WEAK_ERROR * card.overall.mape || accuracy.coverage_80 < WEAK_COVERAGE
+    };
+    let mut weak: Vec<Segment> = all(card).filter(|segment| is_weak(segment.accuracy)).collect();
+    weak.sort_by(|a, b| b.accuracy.mape.total_cmp(&a.accuracy.mape));
+    weak.truncate(MAX_NAMED);
+    weak
+}
+
+/// The segments with few test listings, the fewest first.
+pub(super) fn sparse(card: &AccuracyCard) -> Vec<Segment<'_>> {
+    let mut sparse: Vec<Segment> = all(card).filter(|segment| segment.accuracy.rows < FEW_ROWS).collect();
+    sparse.sort_by_key(|segment| segment.accuracy.rows);
+    sparse.truncate(MAX_NAMED);
+    sparse
+}
+
+fn all(card: &AccuracyCard) -> impl Iterator<Item = Segment<'_>> {
+    card.segments.iter().flat_map(|(family, segments)| {
+        segments.iter().map(move |(name, accuracy)| Segment { family, name, accuracy })
+    })
+}
+
+/// The accuracy of all segments as bars.
+pub(super) fn bars(card: &AccuracyCard, language: Language) -> Markup {
+    let highest = all(card).map(|segment| segment.accuracy.mape).fold(0.0, f64::max);
+    html! {
+        @for (family, segments) in &card.segments {
+            h3 { (family_name(family, language)) }
+            (wide(family_name(family, language), &table(family, segments, highest, language)))
+        }
+    }
+}
+
+fn table(family: &str, segments: &BTreeMap<String, Accuracy>, highest: f64, language: Language) -> Markup {
+    html! {
+        table.bars {
+            thead { tr {
+                th scope="col" { (language.text("Сегмент", "Segment")) }
+                th scope="col" { (language.text("Объявлений", "Listings")) }
+                th scope="col" { "MAPE" }
+                td {}
+                th scope="col" { (language.text("Накрытие 80 %", "80 % coverage")) }
+                td {}
+            } }
+            tbody { @for (name, accuracy) in segments {
+                tr {
+                    th scope="row" { (segment_name(family, name, language)) }
+                    td { (language.count(accuracy.rows)) }
+                    td { (language.percent(accuracy.mape)) }
+                    td { meter min="0" max=(highest) value=(accuracy.mape) aria-label="MAPE" {} }
+                    td { (language.percent(accuracy.coverage_80)) }
+                    td { meter min="0" max="1" low=(WEAK_COVERAGE) optimum="1" value=(accuracy.coverage_80)
+                            aria-label=(language.text("Накрытие", "Coverage")) {} }
+                }
+            } }
+        }
+    }
+}
+
+/// The name of a family of segments.
+pub(super) fn family_name<'a>(family: &'a str, language: Language) -> &'a str {
+    match family {
+        "age" => language.text("По возрасту", "By age"),
+        "brand" => language.text("По марке", "By make"),
+        "completeness" => language.text("По числу заполненных полей", "By the number of fields filled in"),
+        "predicted_price" => language.text("По цене модели", "By predicted price"),
+        "scenario" => language.text("Если известно не всё", "If not all is known"),
+        other => other,
+    }
+}
+
+/// The name of a segment. The card has it in English, with a number for the order.
+pub(super) fn segment_name(family: &str, name: &str, language: Language) -> String {
+    let numbered = name.split_once(". ").filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = numbered.map_or(name, |(_, name)| name);
+    let translated = match (family, name) {
+        ("scenario", "required fields only") => language.text("только обязательные поля", name),
+        ("scenario", "unknown model") => language.text("неизвестная модель", name),
+        ("scenario", "unknown make") => language.text("неизвестная марка", name),
+        _ => name,
+    };
+    match (family, language) {
+        ("predicted_price", _) => match translated.split_once(" to ").map(|(a, b)| (a.parse::<u64>(), b.parse::<u64>())) {
+            Some((Ok(low), Ok(high))) => format!("{} – {}", language.count(low), language.count(high)),
+            _ => translated.to_owned(),
+        },
+        ("age", Language::Russian) => translated
+            .replace("below ", "младше ")
+            .replace("years and more", "лет и больше")
+            .replace("years", "лет"),
+        ("completeness", Language::Russian) => translated.replace("fields", "полей"),
+        _ => translated.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_are_named_in_the_language_of_the_page() {
+        let russian = |family, name| segment_name(family, name, Language::Russian);
+        assert_eq!(russian("age", "1. below 3 years"), "младше 3 лет");
+        assert_eq!(russian("age", "5. 20 years and more"), "20 лет и больше");
+        assert_eq!(russian("completeness", "10–14 fields"), "10–14 полей");
+        assert_eq!(russian("scenario", "unknown make"), "неизвестная марка");
+        assert_eq!(russian("brand", "kia"), "kia");
+        let english = |family, name| segment_name(family, name, Language::English);
+        assert_eq!(english("predicted_price", "1. 90000 to 450000"), "90,000 – 450,000");
+        assert_eq!(english("age", "2. 3–7 years"), "3–7 years");
+    }
+}
