@@ -78,7 +78,10 @@ mod tests {
         };
         let drawn = draw(&[vec![100, 0], vec![1, 30]]).unwrap();
         assert_eq!(drawn.matches("<rect").count(), 3);
-        assert!(drawn.contains("heat-6") && drawn.contains("heat-1") && drawn.contains("data-text=\"1 and 0\""), "{drawn}");
+        assert!(
+            drawn.contains("heat-6") && drawn.contains("heat-1") && drawn.contains("data-text=\"1 and 0\""),
+            "{drawn}"
+        );
         assert!(draw(&[vec![0, 0], vec![0, 0]]).is_none());
     }
 }

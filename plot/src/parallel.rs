@@ -53,8 +53,12 @@ impl Parallel<'_> {
         Some(html! {
             svg class=(format!("plot parallel axes-{}", self.axes.len())) viewBox=(format!("0 0 {width} {HEIGHT}")) role="img" {
                 title { (self.title.joined()) }
-                @for (index, axis) in self.axes.iter().enumerate() { (axis.draw(index)) }
+                @for index in 0..self.axes.len() {
+                    path class="axis" d=(format!("M{:.1} {:.1}V{:.1}", x(index), y(1.0), y(0.0))) {}
+                }
                 @for (index, record) in self.records.iter().enumerate() { (record.draw(index)) }
+                // Over the lines, so that they can be read.
+                @for (index, axis) in self.axes.iter().enumerate() { (axis.draw_labels(index)) }
             }
         })
     }
@@ -69,11 +73,10 @@ fn y(position: f64) -> f64 {
 }
 
 impl ParallelAxis {
-    fn draw(&self, index: usize) -> Markup {
+    fn draw_labels(&self, index: usize) -> Markup {
         // Neighbouring labels are on two lines, since they may be longer than the distance.
         let line = if index.is_multiple_of(2) { 14.0 } else { 31.0 };
         html! {
-            path class="axis" d=(format!("M{:.1} {:.1}V{:.1}", x(index), y(1.0), y(0.0))) {}
             (Text::plain(self.label.as_str()).draw(x(index), line, "label", Anchor::Middle))
             @for (position, text) in &self.ticks {
                 (Text::plain(text.as_str()).draw(x(index) - 6.0, y(*position) + 4.0, "tick halo", Anchor::End))
@@ -109,10 +112,8 @@ mod tests {
         let axis = |label: &str| ParallelAxis { label: label.to_owned(), ticks: vec![(0.0, "0".to_owned())] };
         let axes = [axis("dropout"), axis("k"), axis("mape")];
         let value = |at| Some((at, "run 1".to_owned()));
-        let records = [
-            Record { values: vec![value(0.0), None, value(1.0)] },
-            Record { values: vec![value(0.5), None, None] },
-        ];
+        let records =
+            [Record { values: vec![value(0.0), None, value(1.0)] }, Record { values: vec![value(0.5), None, None] }];
         let draw = |axes: &[ParallelAxis], records: &[Record]| {
             Parallel { axes, records, title: Text::plain("settings") }.draw().map(Markup::into_string)
         };

@@ -33,8 +33,8 @@ pub use import::{Import, ImportCounts};
 pub use listings::Listings;
 pub use markets::Markets;
 pub use models::{
-    Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel, ServedPeriod,
-    champion_of,
+    Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel,
+    ServedPeriod, champion_of,
 };
 pub use retry::retry_while_unavailable;
 pub use run_parts::{

@@ -23,7 +23,8 @@ pub(crate) fn residuals_on_test(
     let levels = interval_levels(model);
     let mut rows = Vec::new();
     stream.scan(Split::Test, |chunk| {
-        let listings: Vec<(Listing, f64)> = (0..chunk.len()).map(|row| (chunk.listing(row), chunk.target(row))).collect();
+        let listings: Vec<(Listing, f64)> =
+            (0..chunk.len()).map(|row| (chunk.listing(row), chunk.target(row))).collect();
         for batch in listings.chunks(BATCH_ROWS) {
             let predicted = model.predict(batch.iter().map(|(listing, _)| (listing, today)).collect())?;
             for (index, (listing, actual)) in batch.iter().enumerate() {

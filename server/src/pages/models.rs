@@ -12,7 +12,5 @@ use crate::state::State;
 
 /// The content of the pages.
 pub(super) fn fragments() -> Router<State> {
-    Router::new()
-        .route("/fragments/models", get(list::list))
-        .route("/fragments/models/{version}", get(card::show))
+    Router::new().route("/fragments/models", get(list::list)).route("/fragments/models/{version}", get(card::show))
 }

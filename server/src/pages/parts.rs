@@ -99,11 +99,14 @@ pub(super) fn learned_from(run: &Run, language: Language) -> Markup {
 
 /// All settings of a run.
 pub(super) fn settings(config: &Value, language: Language) -> Markup {
-    wide(language.text("Настройки", "Configuration"), &html! {
-        table.facts-table {
-            @for (key, value) in config.as_object().into_iter().flatten() { (fact(key, &html! { (plain(value)) })) }
-        }
-    })
+    wide(
+        language.text("Настройки", "Configuration"),
+        &html! {
+            table.facts-table {
+                @for (key, value) in config.as_object().into_iter().flatten() { (fact(key, &html! { (plain(value)) })) }
+            }
+        },
+    )
 }
 
 /// A plot with its values: those under the pointer, and all of them as a table for whoever has no pointer.

@@ -10,8 +10,12 @@ use super::words::Language;
 
 /// How many times the error of all listings makes a segment weak.
 const WEAK_ERROR: f64 = 1.3;
-/// The coverage of the 80 % interval below which a segment is weak.
-const WEAK_COVERAGE: f64 = 0.75;
+/// The share of prices that the interval should cover.
+const COVERAGE: f64 = 0.8;
+/// How far below that the coverage of a weak segment is at least.
+const WEAK_COVERAGE: f64 = 0.03;
+/// The number of standard errors that may be due to chance.
+const CHANCE: f64 = 2.0;
 /// The number of test listings below which the figures of a segment are uncertain.
 const FEW_ROWS: usize = 100;
 /// The maximum number of weak segments to name.
@@ -24,12 +28,24 @@ pub(super) struct Segment<'a> {
     pub(super) accuracy: &'a Accuracy,
 }
 
+impl Segment<'_> {
+    /// Whether errors are much larger than those of all listings.
+    pub(super) fn errs(&self, card: &AccuracyCard) -> bool {
+        self.accuracy.mape > WEAK_ERROR * card.overall.mape
+    }
+
+    /// Whether the interval covers less than it should, and more so than by chance.
+    #[expect(clippy::cast_precision_loss, reason = "row counts are far below 2^52")]
+    pub(super) fn is_too_narrow(&self) -> bool {
+        let error = (COVERAGE * (1.0 - COVERAGE) / self.accuracy.rows.max(1) as f64).sqrt();
+        self.accuracy.coverage_80 < COVERAGE - WEAK_COVERAGE.max(CHANCE * error)
+    }
+}
+
 /// The segments whose errors are much larger or whose intervals cover less than they should, the largest errors first.
 pub(super) fn weak(card: &AccuracyCard) -> Vec<Segment<'_>> {
-    let is_weak = |accuracy: &Accuracy| {
-        accuracy.mape > WEAK_ERROR * card.overall.mape || accuracy.coverage_80 < WEAK_COVERAGE
-    };
-    let mut weak: Vec<Segment> = all(card).filter(|segment| is_weak(segment.accuracy)).collect();
+    let is_weak = |segment: &Segment| segment.errs(card) || segment.is_too_narrow();
+    let mut weak: Vec<Segment> = all(card).filter(is_weak).collect();
     weak.sort_by(|a, b| b.accuracy.mape.total_cmp(&a.accuracy.mape));
     weak.truncate(MAX_NAMED);
     weak
@@ -44,9 +60,9 @@ pub(super) fn sparse(card: &AccuracyCard) -> Vec<Segment<'_>> {
 }
 
 fn all(card: &AccuracyCard) -> impl Iterator<Item = Segment<'_>> {
-    card.segments.iter().flat_map(|(family, segments)| {
-        segments.iter().map(move |(name, accuracy)| Segment { family, name, accuracy })
-    })
+    card.segments
+        .iter()
+        .flat_map(|(family, segments)| segments.iter().map(move |(name, accuracy)| Segment { family, name, accuracy }))
 }
 
 /// The accuracy of all segments as bars.
@@ -78,7 +94,7 @@ fn table(family: &str, segments: &BTreeMap<String, Accuracy>, highest: f64, lang
                     td { (language.percent(accuracy.mape)) }
                     td { meter min="0" max=(highest) value=(accuracy.mape) aria-label="MAPE" {} }
                     td { (language.percent(accuracy.coverage_80)) }
-                    td { meter min="0" max="1" low=(WEAK_COVERAGE) optimum="1" value=(accuracy.coverage_80)
+                    td { meter min="0" max="1" low=(COVERAGE - WEAK_COVERAGE) optimum="1" value=(accuracy.coverage_80)
                             aria-label=(language.text("Накрытие", "Coverage")) {} }
                 }
             } }
@@ -103,20 +119,23 @@ pub(super) fn segment_name(family: &str, name: &str, language: Language) -> Stri
     let numbered = name.split_once(". ").filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
     let name = numbered.map_or(name, |(_, name)| name);
     let translated = match (family, name) {
-        ("scenario", "required fields only") => language.text("только обязательные поля", name),
-        ("scenario", "unknown model") => language.text("неизвестная модель", name),
-        ("scenario", "unknown make") => language.text("неизвестная марка", name),
+        ("scenario", "required fields only") => {
+            language.text("известны только обязательные поля", "only the required fields are known")
+        }
+        ("scenario", "unknown model") => language.text("модель неизвестна", "the model is unknown"),
+        ("scenario", "unknown make") => language.text("марка неизвестна", "the make is unknown"),
         _ => name,
     };
     match (family, language) {
-        ("predicted_price", _) => match translated.split_once(" to ").map(|(a, b)| (a.parse::<u64>(), b.parse::<u64>())) {
-            Some((Ok(low), Ok(high))) => format!("{} – {}", language.count(low), language.count(high)),
-            _ => translated.to_owned(),
-        },
-        ("age", Language::Russian) => translated
-            .replace("below ", "младше ")
-            .replace("years and more", "лет и больше")
-            .replace("years", "лет"),
+        ("predicted_price", _) => {
+            match translated.split_once(" to ").map(|(a, b)| (a.parse::<u64>(), b.parse::<u64>())) {
+                Some((Ok(low), Ok(high))) => format!("{} – {}", language.count(low), language.count(high)),
+                _ => translated.to_owned(),
+            }
+        }
+        ("age", Language::Russian) => {
+            translated.replace("below ", "младше ").replace("years and more", "лет и больше").replace("years", "лет")
+        }
         ("completeness", Language::Russian) => translated.replace("fields", "полей"),
         _ => translated.to_owned(),
     }
@@ -132,7 +151,7 @@ mod tests {
         assert_eq!(russian("age", "1. below 3 years"), "младше 3 лет");
         assert_eq!(russian("age", "5. 20 years and more"), "20 лет и больше");
         assert_eq!(russian("completeness", "10–14 fields"), "10–14 полей");
-        assert_eq!(russian("scenario", "unknown make"), "неизвестная марка");
+        assert_eq!(russian("scenario", "unknown make"), "марка неизвестна");
         assert_eq!(russian("brand", "kia"), "kia");
         let english = |family, name| segment_name(family, name, Language::English);
         assert_eq!(english("predicted_price", "1. 90000 to 450000"), "90,000 – 450,000");

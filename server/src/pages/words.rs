@@ -57,7 +57,8 @@ impl Language {
             size if size >= 9_950.0 => (number / 1e3, thousand),
             _ => (number, ""),
         };
-        let text = if number.abs() < 9.95 && !unit.is_empty() { format!("{number:.1}") } else { format!("{number:.0}") };
+        let text =
+            if number.abs() < 9.95 && !unit.is_empty() { format!("{number:.1}") } else { format!("{number:.0}") };
         let text = text.strip_suffix(".0").unwrap_or(&text);
         match self {
             Self::Russian if unit.is_empty() => text.to_owned(),

@@ -84,7 +84,11 @@ pub(crate) fn read_time(text: &str) -> Result<DateTime<Utc>, FieldError> {
 }
 
 /// The champion of a task at a time, if it had one.
-pub(crate) async fn find_served(state: &State, task: &str, at: DateTime<Utc>) -> Result<Option<ServedVersion>, Problem> {
+pub(crate) async fn find_served(
+    state: &State,
+    task: &str,
+    at: DateTime<Utc>,
+) -> Result<Option<ServedVersion>, Problem> {
     let models = state.database().models();
     let period = models.served_at(task, at).await.map_err(|error| Problem::from_storage(&error))?;
     let Some(ServedPeriod { change, until }) = period else { return Ok(None) };

@@ -153,7 +153,9 @@ impl Column {
             "epoch" => html! { @if let Some(epoch) = run.metrics["epoch"].as_u64() { (epoch) } },
             "version" => html! { @if let Some(version) = run.model_version { (version_link(version)) } },
             "tags" => html! { @for tag in &run.tags { span.tag { (tag) } } },
-            "duration" => html! { @if let Some(end) = run.finished_at { (duration((end - run.started_at).num_seconds())) } },
+            "duration" => {
+                html! { @if let Some(end) = run.finished_at { (duration((end - run.started_at).num_seconds())) } }
+            }
             "sweep" => html! {
                 @if let Some(sweep) = &run.sweep { a href=(format!("/experiments/sweeps/{sweep}")) { (sweep) } }
             },

@@ -69,10 +69,12 @@ async fn find_runs(state: &State, pairs: &Pairs) -> Result<(Vec<Run>, Vec<String
 /// The metrics of runs, and where their settings and data differ.
 fn tables(runs: &[Run], language: Language) -> Markup {
     let data: Vec<Value> = runs.iter().map(|run| json!(run.data)).collect();
+    let metric = |value: &Value| value.as_f64().map_or_else(|| plain(value), |number| language.number(number));
+    let settings = runs.iter().map(|run| &run.config);
     let parts = [
-        (language.text("Показатели", "Metrics"), rows_of(runs.iter().map(|run| &run.metrics)), false),
-        (language.text("Различия настроек", "Differing settings"), rows_of(runs.iter().map(|run| &run.config)), true),
-        (language.text("Различия данных", "Differing data"), rows_of(data.iter()), true),
+        (language.text("Показатели", "Metrics"), rows_of(runs.iter().map(|run| &run.metrics), metric), false),
+        (language.text("Различия настроек", "Differing settings"), rows_of(settings, plain), true),
+        (language.text("Различия данных", "Differing data"), rows_of(data.iter(), plain), true),
     ];
     html! {
         @for (title, rows, only_differing) in &parts {
@@ -99,9 +101,12 @@ fn differs(values: &[String]) -> bool {
 }
 
 /// The values of each key, side by side.
-fn rows_of<'a>(objects: impl Iterator<Item = &'a Value>) -> BTreeMap<String, Vec<String>> {
+fn rows_of<'a>(
+    objects: impl Iterator<Item = &'a Value>,
+    show: impl Fn(&Value) -> String,
+) -> BTreeMap<String, Vec<String>> {
     let objects: Vec<&Value> = objects.collect();
     let keys = objects.iter().filter_map(|object| object.as_object()).flat_map(|object| object.keys());
-    let row = |key: &String| objects.iter().map(|object| object.get(key).map(plain).unwrap_or_default()).collect();
+    let row = |key: &String| objects.iter().map(|object| object.get(key).map(&show).unwrap_or_default()).collect();
     keys.map(|key| (key.clone(), row(key))).collect()
 }

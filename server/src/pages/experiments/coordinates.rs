@@ -94,7 +94,8 @@ impl Variable<'_> {
     }
 
     fn categories(&self) -> (Vec<(f64, String)>, Vec<Option<f64>>) {
-        let names: std::collections::BTreeSet<String> = self.values.iter().flatten().map(|value| plain(value)).collect();
+        let names: std::collections::BTreeSet<String> =
+            self.values.iter().flatten().map(|value| plain(value)).collect();
         let names: Vec<String> = names.into_iter().collect();
         #[expect(clippy::cast_precision_loss, reason = "at most as many as runs are compared")]
         let position = |index: usize| index as f64 / (names.len().max(2) - 1) as f64;

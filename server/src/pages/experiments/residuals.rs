@@ -21,13 +21,18 @@ pub(super) fn draw(residuals: &Residuals, task: &Task, language: Language) -> Ma
     let parts = [
         (
             name("Цена модели и цена объявления", "Predicted and listed price"),
-            name("Чем темнее, тем больше объявлений; на пунктире цены равны.", "The darker, the more listings; on the dashed line both are equal."),
+            name(
+                "Чем темнее, тем больше объявлений; на пунктире цены равны.",
+                "The darker, the more listings; on the dashed line both are equal.",
+            ),
             against_each_other(residuals, unit, language),
         ),
         (
             name("Калибровка", "Calibration"),
-            name("Какая доля цен оказалась ниже предсказанного квантиля; при точной калибровке точки лежат на пунктире.",
-                 "The share of prices below each predicted quantile; with perfect calibration, the points are on the dashed line."),
+            name(
+                "Какая доля цен оказалась ниже предсказанного квантиля; при точной калибровке точки лежат на пунктире.",
+                "The share of prices below each predicted quantile; with perfect calibration, the points are on the dashed line.",
+            ),
             calibration(residuals, language),
         ),
         (
@@ -38,7 +43,12 @@ pub(super) fn draw(residuals: &Residuals, task: &Task, language: Language) -> Ma
         (
             name("Отклонения по цене", "Residuals by price"),
             "",
-            fan(&residuals.by_price, "residuals-price", (&format!("{}, {unit}", name("цена модели", "predicted price")), &price), language),
+            fan(
+                &residuals.by_price,
+                "residuals-price",
+                (&format!("{}, {unit}", name("цена модели", "predicted price")), &price),
+                language,
+            ),
         ),
         (
             name("Отклонения по дате", "Residuals by date"),
@@ -110,7 +120,13 @@ fn against_each_other(residuals: &Residuals, unit: &str, language: Language) -> 
 fn calibration(residuals: &Residuals, language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
     let text = |level: f64, observed: f64| {
-        format!("{} {}: {} {}", name("квантиль", "quantile"), language.percent(level), language.percent(observed), name("цен ниже", "of prices are below"))
+        format!(
+            "{} {}: {} {}",
+            name("квантиль", "quantile"),
+            language.percent(level),
+            language.percent(observed),
+            name("цен ниже", "of prices are below")
+        )
     };
     let quantiles = residuals.calibration.iter();
     let marks: Vec<Mark> = quantiles
@@ -163,8 +179,10 @@ fn fan(
         let [low, .., high] = band.quantiles.map(difference);
         format!("{}: {} ({low} … {high}), {}", range(band), difference(band.quantiles[2]), language.count(band.rows))
     };
-    let bins: Vec<FanBin> =
-        bands.iter().map(|band| FanBin { at: band.middle, quantiles: band.quantiles.map(|ratio| ratio.max(0.01)) }).collect();
+    let bins: Vec<FanBin> = bands
+        .iter()
+        .map(|band| FanBin { at: band.middle, quantiles: band.quantiles.map(|ratio| ratio.max(0.01)) })
+        .collect();
     let texts: Vec<String> = bands.iter().map(text).collect();
     let plot = Fan {
         bins: &bins,

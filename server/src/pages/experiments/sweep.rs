@@ -32,7 +32,7 @@ pub(in crate::pages) async fn show(
         h1 data-refresh=[is_live.then_some("")] { (name("Поиск настроек ", "Sweep ")) (sweep.name) }
         section.panel { (facts(&sweep, &trials, language)) }
         @if let Some(progress) = progress(&trials, language) {
-            section.panel { h2 { (name("Лучшее на сегодня", "Best so far")) } figure { (progress) p.value {} } }
+            section.panel { h2 { (name("Лучшее на сегодня", "Best so far")) } figure.single { (progress) p.value {} } }
         }
         (importance(&sweep, &trials, language))
         @if !slices.is_empty() {
@@ -94,7 +94,9 @@ fn progress(trials: &[Trial], language: Language) -> Option<Markup> {
         ticks: None,
         horizontal: Text::plain(language.text("проба", "trial")),
         vertical: Text::plain(language.text("потери на проверке", "validation loss")),
-        format_horizontal: &|number| Text::plain(if number.fract() == 0.0 { format!("{number:.0}") } else { String::new() }),
+        format_horizontal: &|number| {
+            Text::plain(if number.fract() == 0.0 { format!("{number:.0}") } else { String::new() })
+        },
         format_vertical: &|number| Text::plain(language.number(number)),
     };
     scatter.draw()
@@ -171,7 +173,8 @@ fn slice(name: &str, definition: &Value, trials: &[Trial], language: Language) -
     };
     #[expect(clippy::cast_precision_loss, reason = "a space has few values")]
     let ticks = choices.as_ref().map(|choices| {
-        let used: BTreeSet<usize> = (0..choices.len()).filter(|index| marks.iter().any(|mark| mark.at.0 == *index as f64)).collect();
+        let used: BTreeSet<usize> =
+            (0..choices.len()).filter(|index| marks.iter().any(|mark| mark.at.0 == *index as f64)).collect();
         used.into_iter().map(|index| index as f64).collect()
     });
     let scatter = Scatter {
@@ -190,32 +193,35 @@ fn slice(name: &str, definition: &Value, trials: &[Trial], language: Language) -
 fn table(sweep: &Sweep, trials: &[Trial], language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
     let settings: Vec<&String> = sweep.space.as_object().map(|space| space.keys().collect()).unwrap_or_default();
-    wide(name("Пробы", "Trials"), &html! {
-        table.runs {
-            thead { tr {
-                th scope="col" { (name("Проба", "Trial")) }
-                th scope="col" { (name("Прогон", "Run")) }
-                th.text scope="col" { (name("Состояние", "Status")) }
-                th scope="col" { (name("Потери", "Loss")) }
-                @for setting in &settings { th scope="col" { (setting) } }
-                th.text scope="col" { (name("Кто", "Worker")) }
-                th.text scope="col" { (name("Ошибка", "Error")) }
-            } }
-            tbody { @for trial in trials.iter().rev() {
-                tr {
-                    td { (trial.number) }
-                    td { @if let Some(run) = trial.run_id { a href=(format!("/experiments/{run}")) { (run) } } }
-                    td.text { (status_name(trial.status, language)) }
-                    td { @if let Some(loss) = trial.loss { (language.number(loss)) } }
-                    @for setting in &settings {
-                        td { @if let Some(value) = trial.settings.get(setting.as_str()) { (value_text(value, language)) } }
+    wide(
+        name("Пробы", "Trials"),
+        &html! {
+            table.runs {
+                thead { tr {
+                    th scope="col" { (name("Проба", "Trial")) }
+                    th scope="col" { (name("Прогон", "Run")) }
+                    th.text scope="col" { (name("Состояние", "Status")) }
+                    th scope="col" { (name("Потери", "Loss")) }
+                    @for setting in &settings { th scope="col" { (setting) } }
+                    th.text scope="col" { (name("Кто", "Worker")) }
+                    th.text scope="col" { (name("Ошибка", "Error")) }
+                } }
+                tbody { @for trial in trials.iter().rev() {
+                    tr {
+                        td { (trial.number) }
+                        td { @if let Some(run) = trial.run_id { a href=(format!("/experiments/{run}")) { (run) } } }
+                        td.text { (status_name(trial.status, language)) }
+                        td { @if let Some(loss) = trial.loss { (language.number(loss)) } }
+                        @for setting in &settings {
+                            td { @if let Some(value) = trial.settings.get(setting.as_str()) { (value_text(value, language)) } }
+                        }
+                        td.text { (trial.worker) }
+                        td.text.name { (trial.error.as_deref().unwrap_or_default()) }
                     }
-                    td.text { (trial.worker) }
-                    td.text.name { (trial.error.as_deref().unwrap_or_default()) }
-                }
-            } }
-        }
-    })
+                } }
+            }
+        },
+    )
 }
 
 fn trial_link(trial: &Trial) -> Markup {

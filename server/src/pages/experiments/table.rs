@@ -56,12 +56,7 @@ pub(in crate::pages) async fn list(
 }
 
 /// The form that says which runs and columns to show.
-fn filter(
-    pairs: &Pairs,
-    tasks: &[Task],
-    (settings, chosen): (&[String], &[Column]),
-    language: Language,
-) -> Markup {
+fn filter(pairs: &Pairs, tasks: &[Task], (settings, chosen): (&[String], &[Column]), language: Language) -> Markup {
     let statuses = [RunStatus::Running, RunStatus::Interrupted, RunStatus::Completed, RunStatus::Failed];
     let is_chosen = |column: &Column| chosen.iter().any(|other| other.name() == column.name());
     let defaults: Vec<String> = Column::fixed().filter(Column::is_default).map(|column| column.name()).collect();

@@ -87,26 +87,29 @@ fn filters(pairs: &Pairs, tasks: &[&Task], language: Language) -> Markup {
 fn table(versions: &[&ModelRecord], language: Language) -> Markup {
     let number = |version: &ModelRecord, name: &str| version.accuracy[name].as_f64();
     let title = language.text("Версии", "Versions");
-    wide(title, &html! {
-        table.runs {
-            thead { tr {
-                th scope="col" { (language.text("Версия", "Version")) }
-                th.text scope="col" { (language.text("Зарегистрирована, UTC", "Registered, UTC")) }
-                th scope="col" { (language.text("Прогон", "Run")) }
-                th scope="col" { "MAPE" }
-                th scope="col" { (language.text("Накрытие 80 %", "80 % coverage")) }
-                th.text scope="col" { (language.text("Служит", "Serves")) }
-            } }
-            tbody { @for version in versions {
-                tr {
-                    td { (version_link(version.version)) }
-                    td.text { (time(version.created_at)) }
-                    td { @if let Some(run) = version.run_id { a href=(format!("/experiments/{run}")) { (run) } } }
-                    td { @if let Some(mape) = number(version, "mape") { (language.percent(mape)) } }
-                    td { @if let Some(coverage) = number(version, "coverage_80") { (language.percent(coverage)) } }
-                    td.text { @if served::is_champion(version) { strong { (language.text("да", "yes")) } } }
-                }
-            } }
-        }
-    })
+    wide(
+        title,
+        &html! {
+            table.runs {
+                thead { tr {
+                    th scope="col" { (language.text("Версия", "Version")) }
+                    th.text scope="col" { (language.text("Зарегистрирована, UTC", "Registered, UTC")) }
+                    th scope="col" { (language.text("Прогон", "Run")) }
+                    th scope="col" { "MAPE" }
+                    th scope="col" { (language.text("Накрытие 80 %", "80 % coverage")) }
+                    th.text scope="col" { (language.text("Служит", "Serves")) }
+                } }
+                tbody { @for version in versions {
+                    tr {
+                        td { (version_link(version.version)) }
+                        td.text { (time(version.created_at)) }
+                        td { @if let Some(run) = version.run_id { a href=(format!("/experiments/{run}")) { (run) } } }
+                        td { @if let Some(mape) = number(version, "mape") { (language.percent(mape)) } }
+                        td { @if let Some(coverage) = number(version, "coverage_80") { (language.percent(coverage)) } }
+                        td.text { @if served::is_champion(version) { strong { (language.text("да", "yes")) } } }
+                    }
+                } }
+            }
+        },
+    )
 }

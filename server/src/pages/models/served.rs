@@ -64,26 +64,29 @@ pub(super) fn history(periods: &[ServedPeriod], task: &str, language: Language) 
     if periods.is_empty() {
         return html! { p.hint { (name("Ещё не служила.", "It has not served yet.")) } };
     }
-    wide(&format!("{}: {task}", name("Что когда служило", "What served when")), &html! {
-        table.runs {
-            thead { tr {
-                th scope="col" { (name("Версия", "Version")) }
-                th.text scope="col" { (name("С, UTC", "From, UTC")) }
-                th.text scope="col" { (name("До, UTC", "To, UTC")) }
-                th.text scope="col" { (name("Как", "How")) }
-                th.text scope="col" { (name("Кто", "By")) }
-            } }
-            tbody { @for ServedPeriod { change, until } in periods {
-                tr {
-                    td { (version_link(change.version)) }
-                    td.text { (time(change.at)) }
-                    td.text { @match until { Some(until) => (time(*until)), None => (name("сейчас", "now")) } }
-                    td.text { (action(change.action, language)) }
-                    td.text { (change.who) }
-                }
-            } }
-        }
-    })
+    wide(
+        &format!("{}: {task}", name("Что когда служило", "What served when")),
+        &html! {
+            table.runs {
+                thead { tr {
+                    th scope="col" { (name("Версия", "Version")) }
+                    th.text scope="col" { (name("С, UTC", "From, UTC")) }
+                    th.text scope="col" { (name("До, UTC", "To, UTC")) }
+                    th.text scope="col" { (name("Как", "How")) }
+                    th.text scope="col" { (name("Кто", "By")) }
+                } }
+                tbody { @for ServedPeriod { change, until } in periods {
+                    tr {
+                        td { (version_link(change.version)) }
+                        td.text { (time(change.at)) }
+                        td.text { @match until { Some(until) => (time(*until)), None => (name("сейчас", "now")) } }
+                        td.text { (action(change.action, language)) }
+                        td.text { (change.who) }
+                    }
+                } }
+            }
+        },
+    )
 }
 
 fn action(action: Action, language: Language) -> &'static str {

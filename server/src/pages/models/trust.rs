@@ -50,30 +50,33 @@ pub(super) fn how_sure(card: &AccuracyCard, language: Language) -> Markup {
 
 fn forms(forms: &[FormAccuracy], language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
-    wide(name("Точность по числу полей", "Accuracy by the number of fields"), &html! {
-        table {
-            thead { tr {
-                th scope="col" { (name("Известно полей", "Fields known")) }
-                th scope="col" { "MAPE" }
-                th scope="col" { (name("Половина в пределах", "Half within")) }
-                th scope="col" { (name("Накрытие 80 %", "80 % coverage")) }
-                th scope="col" { (name("Ширина диапазона", "Width of the range")) }
-                th scope="col" { (name("MAPE на новейших", "MAPE, newest listings")) }
-            } }
-            tbody { @for form in forms {
-                tr {
-                    th scope="row" {
-                        @match form.fields { Some(fields) => (fields), None => (name("все", "all")) }
+    wide(
+        name("Точность по числу полей", "Accuracy by the number of fields"),
+        &html! {
+            table {
+                thead { tr {
+                    th scope="col" { (name("Известно полей", "Fields known")) }
+                    th scope="col" { "MAPE" }
+                    th scope="col" { (name("Половина в пределах", "Half within")) }
+                    th scope="col" { (name("Накрытие 80 %", "80 % coverage")) }
+                    th scope="col" { (name("Ширина диапазона", "Width of the range")) }
+                    th scope="col" { (name("MAPE на новейших", "MAPE, newest listings")) }
+                } }
+                tbody { @for form in forms {
+                    tr {
+                        th scope="row" {
+                            @match form.fields { Some(fields) => (fields), None => (name("все", "all")) }
+                        }
+                        td { (language.percent(form.accuracy.mape)) }
+                        td { (language.percent(form.accuracy.median_ape)) }
+                        td { (language.percent(form.accuracy.coverage_80)) }
+                        td { (language.percent(form.accuracy.median_width_80)) }
+                        td { @if let Some(newest) = &form.newest { (language.percent(newest.mape)) } }
                     }
-                    td { (language.percent(form.accuracy.mape)) }
-                    td { (language.percent(form.accuracy.median_ape)) }
-                    td { (language.percent(form.accuracy.coverage_80)) }
-                    td { (language.percent(form.accuracy.median_width_80)) }
-                    td { @if let Some(newest) = &form.newest { (language.percent(newest.mape)) } }
-                }
-            } }
-        }
-    })
+                } }
+            }
+        },
+    )
 }
 
 /// The accuracy of prices of days after the newest listing.
@@ -116,16 +119,7 @@ pub(super) fn where_not(card: &AccuracyCard, newest: Option<chrono::NaiveDate>, 
     let (weak, sparse) = (weak(card), sparse(card));
     html! {
         ul {
-            @for Segment { family, name: segment, accuracy } in &weak {
-                li {
-                    strong { (described(family, segment, language)) } ": "
-                    (name("ошибка ", "the error is ")) (language.percent(accuracy.mape))
-                    (name(" против ", ", compared to ")) (language.percent(card.overall.mape)) (name(" в целом", " of all"))
-                    (name("; диапазон накрывает ", "; the range holds ")) (language.percent(accuracy.coverage_80))
-                    (name(" цен; проверено на ", " of the prices; measured on ")) (language.count(accuracy.rows))
-                    (name(" объявлениях.", " listings."))
-                }
-            }
+            @for segment in &weak { li { (weakness(segment, card, language)) } }
             @if weak.is_empty() {
                 li { (name("Нет марок, возрастов и цен, где ошибка намного больше обычной.",
                            "There are no makes, ages or prices where the error is much larger than usual.")) }
@@ -158,12 +152,31 @@ pub(super) fn where_not(card: &AccuracyCard, newest: Option<chrono::NaiveDate>, 
     }
 }
 
+/// What is wrong with a segment.
+fn weakness(segment: &Segment, card: &AccuracyCard, language: Language) -> Markup {
+    let name = |russian, english| language.text(russian, english);
+    let accuracy = segment.accuracy;
+    html! {
+        strong { (described(segment.family, segment.name, language)) } ": "
+        @if segment.errs(card) {
+            (name("ошибка ", "the error is ")) (language.percent(accuracy.mape))
+            (name(" против ", ", compared to ")) (language.percent(card.overall.mape)) (name(" в целом; ", " overall; "))
+        }
+        @if segment.is_too_narrow() {
+            (name("диапазон накрывает только ", "the range only holds ")) (language.percent(accuracy.coverage_80))
+            (name(" цен вместо 80 %; ", " of the prices instead of 80 %; "))
+        }
+        (name("проверено на ", "measured on ")) (language.count(accuracy.rows)) (name(" объявлениях.", " listings."))
+    }
+}
+
 fn described(family: &str, segment: &str, language: Language) -> String {
     let name = segment_name(family, segment, language);
     match family {
         "predicted_price" => format!("{} {name}", language.text("цена", "prices of")),
         "age" => format!("{} {name}", language.text("возраст", "age")),
         "completeness" => format!("{} {name}", language.text("заполнено", "with")),
+        "scenario" => format!("{} {name}", language.text("если", "if")),
         _ => name,
     }
 }
