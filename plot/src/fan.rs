@@ -14,6 +14,8 @@ pub struct Fan<'a> {
     pub texts: &'a [String],
     /// Individual points; those outside the bins are omitted.
     pub points: &'a [(f64, f64)],
+    /// The factor by which the vertical axis reaches beyond the bands.
+    pub margin: f64,
     /// Ticks of the horizontal axis; round numbers by default.
     pub ticks: Option<Vec<f64>>,
     /// Label of the horizontal axis.
@@ -41,8 +43,8 @@ impl Fan<'_> {
     pub fn draw(&self) -> Option<Markup> {
         let bins = self.bins;
         let (first, last) = (bins.first()?, bins.last()?);
-        let low = bins.iter().map(|bin| bin.quantiles[0]).fold(f64::MAX, f64::min) / 1.3;
-        let high = bins.iter().map(|bin| bin.quantiles[4]).fold(0.0, f64::max) * 1.3;
+        let low = bins.iter().map(|bin| bin.quantiles[0]).fold(f64::MAX, f64::min) / self.margin;
+        let high = bins.iter().map(|bin| bin.quantiles[4]).fold(0.0, f64::max) * self.margin;
         let mut horizontal = Axis::new((first.at, last.at), Scale::Linear, 6, &self.horizontal, self.format_horizontal);
         if let Some(ticks) = &self.ticks {
             horizontal = horizontal.with_ticks(ticks.clone());

@@ -288,7 +288,7 @@ Object.assign(WORDS.en, {
 Object.assign(WORDS.ru, {
   gone: "Здесь ничего нет: номер или имя неверны, или это удалено.",
   wrongToken: "Этот токен администратора не подходит. Ничего не изменилось.",
-  promoted: (version) => `Готово: теперь служит версия ${version}. Серверы загрузят её за секунду.`,
+  promoted: (version) => `Готово: теперь работает версия ${version}. Серверы загрузят её за секунду.`,
 });
 Object.assign(WORDS.en, {
   gone: "There is nothing here: the number or name is wrong, or it has been deleted.",

@@ -25,10 +25,19 @@ impl Language {
 
     /// A share in percent.
     pub(super) fn percent(self, share: f64) -> String {
-        let number = format!("{:.2}", 100.0 * share);
+        self.in_percent(format!("{:.2}", 100.0 * share))
+    }
+
+    /// A share in percent, as people say it.
+    pub(super) fn about(self, share: f64) -> String {
+        let percent = 100.0 * share;
+        self.in_percent(if percent.abs() < 9.95 { format!("{percent:.1}") } else { format!("{percent:.0}") })
+    }
+
+    fn in_percent(self, number: String) -> String {
         match self {
-            Self::Russian => format!("{} %", number.replace('.', ",")),
-            Self::English => format!("{number} %"),
+            Self::Russian => format!("{}\u{a0}%", number.replace('.', ",")),
+            Self::English => format!("{number}\u{a0}%"),
         }
     }
 
@@ -93,6 +102,7 @@ mod tests {
         let short = [450.0, 90_000.0, 999_600.0, 1_250_000.0, 12_000_000.0];
         assert_eq!(short.map(|number| English.short(number)), ["450", "90k", "1M", "1.2M", "12M"]);
         assert_eq!(Russian.short(1_250_000.0), "1,2\u{a0}млн");
-        assert_eq!([Russian.percent(0.154), English.number(0.00012)], ["15,40 %", "1.200e-4"]);
+        assert_eq!([English.about(0.0768), Russian.about(0.6661)], ["7.7\u{a0}%", "67\u{a0}%"]);
+        assert_eq!([Russian.percent(0.154), English.number(0.00012)], ["15,40\u{a0}%", "1.200e-4"]);
     }
 }

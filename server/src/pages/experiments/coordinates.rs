@@ -9,9 +9,9 @@ use crate::pages::parts::{plain, title_of};
 use crate::pages::words::Language;
 
 /// The maximum number of axes for settings: with more, none can be followed.
-const MAX_SETTINGS: usize = 8;
+const MAX_SETTINGS: usize = 7;
 /// The metrics with an axis.
-const METRICS: [&str; 4] = ["validation_loss", "mape", "median_ape", "coverage_80"];
+const METRICS: [&str; 3] = ["validation_loss", "mape", "coverage_80"];
 /// The maximum number of values without an order that have a tick each.
 const MAX_TICKS: usize = 8;
 

@@ -188,6 +188,7 @@ fn fan(
         bins: &bins,
         texts: &texts,
         points: &[],
+        margin: 1.04,
         ticks: None,
         horizontal: Text::plain(label),
         vertical: Text::plain(name("отклонение объявления", "listed against predicted")),

@@ -32,7 +32,7 @@ pub(in crate::pages) async fn show(
         h1 data-refresh=[is_live.then_some("")] { (name("Поиск настроек ", "Sweep ")) (sweep.name) }
         section.panel { (facts(&sweep, &trials, language)) }
         @if let Some(progress) = progress(&trials, language) {
-            section.panel { h2 { (name("Лучшее на сегодня", "Best so far")) } figure.single { (progress) p.value {} } }
+            section.panel { h2 { (name("Лучшее на данный момент", "Best so far")) } figure.single { (progress) p.value {} } }
         }
         (importance(&sweep, &trials, language))
         @if !slices.is_empty() {

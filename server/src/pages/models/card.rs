@@ -68,8 +68,8 @@ impl Card {
             } @else {
                 section.panel { p { (name("Её точность не измерена.", "Its accuracy has not been measured.")) } }
             }
-            section.panel { h2 { (name("Когда служила", "When it served")) } (self.history(language)) }
-            section.panel { h2 { (name("Сменить модель", "Change what serves")) } (self.changes(language)) }
+            section.panel { h2 { (name("Когда работала", "When it served")) } (self.history(language)) }
+            section.panel { h2 { (name("Сменить рабочую модель", "Change what serves")) } (self.changes(language)) }
         }
     }
 
@@ -79,13 +79,13 @@ impl Card {
         html! {
             @match current {
                 Some(period) if period.change.version == self.model.version => {
-                    strong { (language.text("Служит сейчас", "Serves now")) } ", " (language.text("с ", "since ")) (time(period.change.at)) " UTC."
+                    strong { (language.text("Работает сейчас", "Serves now")) } ", " (language.text("с ", "since ")) (time(period.change.at)) " UTC."
                 },
                 Some(period) => {
-                    (language.text("Сейчас не служит: служит версия ", "Does not serve now; version "))
+                    (language.text("Сейчас не работает: работает версия ", "Does not serve now; version "))
                     (version_link(period.change.version)) (language.text(".", " does."))
                 },
-                None => (language.text("Сейчас не служит: у её задачи ещё не было чемпиона.", "Does not serve now: its task has had no champion.")),
+                None => (language.text("Сейчас не работает: у её задачи рабочей версии ещё не было.", "Does not serve now: its task has had no champion.")),
             }
         }
     }
@@ -150,7 +150,7 @@ impl Card {
         html! {
             (served::history(&own.cloned().collect::<Vec<_>>(), &self.task.name, language))
             p { a href=(format!("/models?task={}", self.task.name)) {
-                (language.text("Все версии и что когда служило", "All versions, and what served when"))
+                (language.text("Все версии, и какая когда работала", "All versions, and what served when"))
             } }
         }
     }
@@ -173,10 +173,10 @@ impl Card {
         }
         html! {
             @if is_champion {
-                p { (name("Откат вернёт версию, которая служила до этой.", "Rolling back restores the version that served before this one.")) }
+                p { (name("Откат вернёт версию, которая работала до этой.", "Rolling back restores the version that served before this one.")) }
                 (form("POST", &format!("/v1/models/rollback?task={}", self.task.name), None, name("Откатить", "Roll back"), language))
             } @else {
-                p { (name("Эта версия сменит ту, что служит сейчас. Предыдущую можно вернуть откатом.",
+                p { (name("Эта версия сменит ту, что работает сейчас. Предыдущую можно вернуть откатом.",
                           "This version replaces the one that serves now. A rollback restores that one.")) }
                 (form("PUT", "/v1/models/champion", Some(json!({ "version": version }).to_string()),
                       name("Назначить", "Promote"), language))

@@ -48,7 +48,7 @@ pub(in crate::pages) async fn list(
                 (served::at_moment(served.as_ref(), moment, (task, language)))
                 h3 { (language.text("Версии", "Versions")) }
                 (table(&own, language))
-                h3 { (language.text("Что когда служило", "What served when")) }
+                h3 { (language.text("Какая версия когда работала", "What served when")) }
                 (served::history(&periods, &task.name, language))
             }
         });
@@ -69,7 +69,7 @@ pub(in crate::pages) async fn list(
 fn filters(pairs: &Pairs, tasks: &[&Task], language: Language) -> Markup {
     html! {
         form #filter .filters {
-            label { (language.text("Что служило в момент, UTC", "What served at, UTC"))
+            label { (language.text("Какая версия работала в момент (UTC)", "What served at (UTC)"))
                 input #moment type="datetime-local" name="at" value=(given(pairs, "at").replace(' ', "T")); }
             @if tasks.len() > 1 {
                 label { (language.text("Задача", "Task"))
@@ -97,7 +97,7 @@ fn table(versions: &[&ModelRecord], language: Language) -> Markup {
                     th scope="col" { (language.text("Прогон", "Run")) }
                     th scope="col" { "MAPE" }
                     th scope="col" { (language.text("Накрытие 80 %", "80 % coverage")) }
-                    th.text scope="col" { (language.text("Служит", "Serves")) }
+                    th.text scope="col" { (language.text("Работает", "Serves")) }
                 } }
                 tbody { @for version in versions {
                     tr {

@@ -23,7 +23,7 @@ pub(super) fn at_moment(
     let moment = time(moment);
     let Some(served) = served else {
         return html! {
-            p { (moment) " UTC: " (language.text("ни одна версия не служила.", "no version served.")) }
+            p { (moment) " UTC: " (language.text("не работала ни одна версия.", "no version served.")) }
         };
     };
     let name = |russian, english| language.text(russian, english);
@@ -62,10 +62,10 @@ pub(super) fn at_moment(
 pub(super) fn history(periods: &[ServedPeriod], task: &str, language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
     if periods.is_empty() {
-        return html! { p.hint { (name("Ещё не служила.", "It has not served yet.")) } };
+        return html! { p.hint { (name("Ещё не работала.", "It has not served yet.")) } };
     }
     wide(
-        &format!("{}: {task}", name("Что когда служило", "What served when")),
+        &format!("{}: {task}", name("Какая версия когда работала", "What served when")),
         &html! {
             table.runs {
                 thead { tr {

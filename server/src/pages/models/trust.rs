@@ -9,7 +9,7 @@ use crate::pages::words::Language;
 
 /// How sure a model is.
 pub(super) fn how_sure(card: &AccuracyCard, language: Language) -> Markup {
-    let percent = |share: f64| language.percent(share);
+    let percent = |share: f64| language.about(share);
     let name = |russian, english| language.text(russian, english);
     let overall = &card.overall;
     let [low, high] = overall.intervals_95.mape;
@@ -19,7 +19,7 @@ pub(super) fn how_sure(card: &AccuracyCard, language: Language) -> Markup {
             (language.count(overall.rows)) ". "
             (name("Половина оценок отличается от цены объявления не больше чем на ", "Half of the prices are within ")) strong { (percent(overall.median_ape)) }
             (name("; в среднем ошибка ", " of the listed one; the mean error is ")) strong { (percent(overall.mape)) }
-            " (MAPE; " (name("с вероятностью 95 % от ", "with a probability of 95 % between ")) (percent(low))
+            " (MAPE, " (name("с вероятностью 95 % от ", "with a probability of 95 % between ")) (percent(low))
             (name(" до ", " and ")) (percent(high)) "). "
             (name("В пределах 10 %: ", "Within 10 %: ")) (percent(overall.within_10))
             (name(", в пределах 20 %: ", ", within 20 %: ")) (percent(overall.within_20)) "."
@@ -141,8 +141,8 @@ pub(super) fn where_not(card: &AccuracyCard, newest: Option<chrono::NaiveDate>, 
             @if card.surface.dearer_with_age > 0.0 || card.surface.dearer_with_mileage > 0.0 {
                 li {
                     (name("Вопреки здравому смыслу дорожает ", "Against common sense, "))
-                    (language.percent(card.surface.dearer_with_age)) (name(" машин, если они на год старше, и ", " of the cars cost more if they are a year older, and "))
-                    (language.percent(card.surface.dearer_with_mileage)) (name(", если пробег больше на ", " with more mileage, by "))
+                    (language.about(card.surface.dearer_with_age)) (name(" машин, если они на год старше, и ", " of the cars cost more if they are a year older, and "))
+                    (language.about(card.surface.dearer_with_mileage)) (name(", если пробег больше на ", " with more mileage, by "))
                     (language.number(Surface::ADDED_MILEAGE)) (name(" км.", " km."))
                 }
             }
@@ -159,11 +159,11 @@ fn weakness(segment: &Segment, card: &AccuracyCard, language: Language) -> Marku
     html! {
         strong { (described(segment.family, segment.name, language)) } ": "
         @if segment.errs(card) {
-            (name("ошибка ", "the error is ")) (language.percent(accuracy.mape))
-            (name(" против ", ", compared to ")) (language.percent(card.overall.mape)) (name(" в целом; ", " overall; "))
+            (name("ошибка ", "the error is ")) (language.about(accuracy.mape))
+            (name(" против ", ", compared to ")) (language.about(card.overall.mape)) (name(" в целом; ", " overall; "))
         }
         @if segment.is_too_narrow() {
-            (name("диапазон накрывает только ", "the range only holds ")) (language.percent(accuracy.coverage_80))
+            (name("диапазон накрывает только ", "the range only holds ")) (language.about(accuracy.coverage_80))
             (name(" цен вместо 80 %; ", " of the prices instead of 80 %; "))
         }
         (name("проверено на ", "measured on ")) (language.count(accuracy.rows)) (name(" объявлениях.", " listings."))
