@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::browser::{Driver, assert_no_external_requests, wait_for};
 use crate::market::{Home, Server, block_on, server, trained};
+use crate::sweep::SWEEP;
 
 const SIZES: [(u32, u32); 3] = [(320, 640), (390, 844), (1280, 800)];
 
@@ -46,6 +47,8 @@ impl Viewer {
                 self.browser.find(Locator::Css(&button)).await.unwrap().click().await.unwrap();
             }
             wait_for(&self.browser, &is_language).await;
+            // Content that the server renders is fetched again.
+            wait_for(&self.browser, "return !document.querySelector('[aria-busy]')").await;
             for theme in ["light", "dark"] {
                 self.set_theme(theme).await;
                 for (width, height) in SIZES {
@@ -154,6 +157,56 @@ fn the_pages_of_runs_and_of_many_cars_are_accessible() {
         }
         viewer.go(&server.url("/bulk"), "return !!document.getElementById('file')").await;
         viewer.check("bulk", own_button).await;
+        viewer.close(&server).await;
+    });
+}
+
+#[test]
+fn the_pages_of_models_are_accessible() {
+    let server = server();
+    block_on(async {
+        let viewer = Viewer::open().await;
+        let has_content = "return document.querySelectorAll('#content table').length > 1";
+        for (name, path) in [("models", "/models"), ("model", "/models/1")] {
+            viewer.go(&server.url(path), has_content).await;
+            viewer.check(name, own_button).await;
+        }
+        viewer.close(&server).await;
+    });
+}
+
+#[test]
+fn the_pages_of_sweeps_and_of_compared_runs_are_accessible() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "600"]);
+    home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n[n_blocks]\nvalues = [1, 2]\n");
+    home.ok(&[SWEEP.as_slice(), &["--trials=9"]].concat());
+    let server = Server::start(&home);
+    block_on(async {
+        let viewer = Viewer::open().await;
+        let has_content = "return document.querySelectorAll('#content table').length > 0";
+        for (name, path, is_ready) in [
+            ("sweeps", "/experiments/sweeps", has_content),
+            // The best so far, a slice for each setting, and the importance, since there are enough trials.
+            (
+                "sweep",
+                "/experiments/sweeps/space",
+                "return document.querySelectorAll('.plot').length === 3 && document.querySelector('meter')",
+            ),
+            (
+                "comparison",
+                "/experiments/compare?run=1&run=2&run=3",
+                "return document.querySelectorAll('.parallel [data-line]').length === 3",
+            ),
+            (
+                "columns",
+                "/experiments?column=mape&column=config.learning_rate",
+                "return [...document.querySelectorAll('thead th')].map((cell) => cell.innerText).includes('learning_rate')",
+            ),
+        ] {
+            viewer.go(&server.url(path), is_ready).await;
+            viewer.check(name, own_button).await;
+        }
         viewer.close(&server).await;
     });
 }
