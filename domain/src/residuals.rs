@@ -43,6 +43,9 @@ pub struct Residuals {
 
 /// Residuals of the listings of a band.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({
+    "low": 0.1, "high": 2.9, "middle": 1.8, "rows": 604, "quantiles": [0.86, 0.94, 1.0, 1.07, 1.18]
+}))]
 pub struct ResidualBand {
     /// The lowest value of the band.
     pub low: f64,
@@ -59,6 +62,7 @@ pub struct ResidualBand {
 
 /// How often the listed price is below a predicted quantile.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(example = json!({ "level": 0.1, "observed": 0.104 }))]
 pub struct QuantileCoverage {
     /// The level of the quantile: the share that should be below.
     pub level: f64,

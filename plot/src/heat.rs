@@ -7,7 +7,7 @@ use crate::frame::{frame, path_through};
 use crate::text::{FormatNumber, Text};
 
 /// The number of shades in the style sheet.
-const SHADES: f64 = 6.0;
+const SHADES: u64 = 6;
 
 /// How often values of two variables with the same bins occur together, on logarithmic scales, with the line of equal values. A script
 /// can show the text of the cell under the pointer from its attributes: `data-at`, its middle in the view box, and `data-text`.
@@ -54,8 +54,9 @@ impl Heat<'_> {
 }
 
 /// The shade of a count, from 1; the square root makes rare cells visible.
-fn shade(count: u32, highest: u32) -> u32 {
-    (SHADES * (f64::from(count) / f64::from(highest)).sqrt()).ceil() as u32
+fn shade(count: u32, highest: u32) -> u64 {
+    let is_enough = |shade: &u64| u64::from(count) * SHADES * SHADES <= u64::from(highest) * shade * shade;
+    (1..SHADES).find(is_enough).unwrap_or(SHADES)
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl Sweep {
 
 /// The number of trials of a sweep by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, FromRow, ToSchema)]
+#[schema(example = json!({ "running": 2, "completed": 21, "pruned": 9, "failed": 0 }))]
 pub struct SweepCounts {
     /// Taken by a process and not ended.
     pub running: i64,

@@ -81,16 +81,16 @@ fn what_served_at_a_moment_is_one_command_and_one_page() {
     let server = server();
     block_on(async {
         let get = async |path: &str| reqwest::get(server.url(path)).await.unwrap();
-        let served: Value = get("/v1/models/served?task=price").await.json().await.unwrap();
-        assert_eq!((&served["model"]["version"], &served["until"]), (&Value::from(1), &Value::Null));
-        assert_eq!(served["run"]["config"]["k"], 2, "by which settings");
-        assert!(served["run"]["data"]["rows"].as_u64().unwrap() > 3_000, "trained on what");
+        let now: Value = get("/v1/models/served?task=price").await.json().await.unwrap();
+        assert_eq!((&now["model"]["version"], &now["until"]), (&Value::from(1), &Value::Null));
+        assert_eq!(now["run"]["config"]["k"], 2, "by which settings");
+        assert!(now["run"]["data"]["rows"].as_u64().unwrap() > 3_000, "trained on what");
         assert_eq!(get("/v1/models/served?at=2000-01-01T00:00").await.status(), 404);
         for wrong in ["at=Tuesday", "at=", "task=absent", "when=now"] {
             assert_eq!(get(&format!("/v1/models/served?{wrong}")).await.status(), 422, "{wrong}");
         }
         let page = get("/fragments/models?language=en").await.text().await.unwrap();
-        let fingerprint = served["run"]["data"]["fingerprint"].as_str().unwrap();
+        let fingerprint = now["run"]["data"]["fingerprint"].as_str().unwrap();
         assert!(page.contains(fingerprint) && page.contains("learning_rate"), "{page}");
         let before = get("/fragments/models?language=en&at=2000-01-01T00:00").await.text().await.unwrap();
         assert!(before.contains("no version served"), "{before}");
@@ -139,7 +139,7 @@ fn a_version_is_promoted_and_rolled_back_on_its_page() {
         wait_for(&browser, &says("Работает сейчас")).await;
         send(&browser, "token", TOKEN).await;
         wait_for(&browser, &outcome("теперь работает версия 1")).await;
-        wait_for(&browser, &says("возвращена")).await;
+        wait_for(&browser, &says("Сейчас не работает: работает версия 1")).await;
         browser.close().await.unwrap();
     });
 }

@@ -181,7 +181,9 @@ fn the_pages_of_sweeps_and_of_compared_runs_are_accessible() {
     home.ok(&["synth", "--rows", "600"]);
     home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n[n_blocks]\nvalues = [1, 2]\n");
     home.ok(&[SWEEP.as_slice(), &["--trials=9"]].concat());
-    let server = Server::start(&home);
+    // It never becomes ready, since there is no model.
+    let process = home.command(&["serve", "--bind", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn();
+    let server = Server::from_process(process.unwrap());
     block_on(async {
         let viewer = Viewer::open().await;
         let has_content = "return document.querySelectorAll('#content table').length > 0";

@@ -51,9 +51,10 @@ pub(super) fn weak(card: &AccuracyCard) -> Vec<Segment<'_>> {
     weak
 }
 
-/// The segments with few test listings, the fewest first.
+/// The segments of cars with few test listings, the fewest first.
 pub(super) fn sparse(card: &AccuracyCard) -> Vec<Segment<'_>> {
-    let mut sparse: Vec<Segment> = all(card).filter(|segment| segment.accuracy.rows < FEW_ROWS).collect();
+    let is_sparse = |segment: &Segment| segment.accuracy.rows < FEW_ROWS && segment.family != "scenario";
+    let mut sparse: Vec<Segment> = all(card).filter(is_sparse).collect();
     sparse.sort_by_key(|segment| segment.accuracy.rows);
     sparse.truncate(MAX_NAMED);
     sparse
@@ -69,7 +70,7 @@ fn all(card: &AccuracyCard) -> impl Iterator<Item = Segment<'_>> {
 pub(super) fn bars(card: &AccuracyCard, language: Language) -> Markup {
     let highest = all(card).map(|segment| segment.accuracy.mape).fold(0.0, f64::max);
     html! {
-        @for (family, segments) in &card.segments {
+        @for (family, segments) in card.segments.iter().filter(|(_, segments)| !segments.is_empty()) {
             h3 { (family_name(family, language)) }
             (wide(family_name(family, language), &table(family, segments, highest, language)))
         }
@@ -103,7 +104,7 @@ fn table(family: &str, segments: &BTreeMap<String, Accuracy>, highest: f64, lang
 }
 
 /// The name of a family of segments.
-pub(super) fn family_name<'a>(family: &'a str, language: Language) -> &'a str {
+pub(super) fn family_name(family: &str, language: Language) -> &str {
     match family {
         "age" => language.text("По возрасту", "By age"),
         "brand" => language.text("По марке", "By make"),

@@ -25,16 +25,16 @@ impl Language {
 
     /// A share in percent.
     pub(super) fn percent(self, share: f64) -> String {
-        self.in_percent(format!("{:.2}", 100.0 * share))
+        self.in_percent(&format!("{:.2}", 100.0 * share))
     }
 
     /// A share in percent, as people say it.
     pub(super) fn about(self, share: f64) -> String {
         let percent = 100.0 * share;
-        self.in_percent(if percent.abs() < 9.95 { format!("{percent:.1}") } else { format!("{percent:.0}") })
+        self.in_percent(&if percent.abs() < 9.95 { format!("{percent:.1}") } else { format!("{percent:.0}") })
     }
 
-    fn in_percent(self, number: String) -> String {
+    fn in_percent(self, number: &str) -> String {
         match self {
             Self::Russian => format!("{}\u{a0}%", number.replace('.', ",")),
             Self::English => format!("{number}\u{a0}%"),

@@ -31,8 +31,8 @@ pub(super) fn draw(runs: &[Run], language: Language) -> Markup {
     let mut records = vec![Record { values: Vec::new() }; runs.len()];
     let mut axes = Vec::new();
     for variable in &variables {
-        let (axis, positions) = variable.axis(language);
-        axes.push(axis);
+        let (drawn, positions) = variable.axis(language);
+        axes.push(drawn);
         for (index, position) in positions.into_iter().enumerate() {
             let text = |at| {
                 let value = variable.values[index].map(|value| shown(value, language)).unwrap_or_default();

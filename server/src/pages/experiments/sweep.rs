@@ -155,28 +155,26 @@ fn slices(sweep: &Sweep, trials: &[Trial], language: Language) -> Vec<Markup> {
 }
 
 fn slice(name: &str, definition: &Value, trials: &[Trial], language: Language) -> Option<Markup> {
-    // Values without an order are at even distances.
-    let choices: Option<Vec<String>> =
-        definition.get("values").and_then(Value::as_array).map(|values| values.iter().map(plain).collect());
-    #[expect(clippy::cast_precision_loss, reason = "a space has few values")]
+    let of_trial = |trial: &Trial| trial.settings.get(name).filter(|_| trial.loss.is_some()).map(plain);
+    let tried: BTreeSet<String> = trials.iter().filter_map(of_trial).collect();
+    // Values without an order are at even distances, as far as they were tried.
+    let values = definition.get("values").and_then(Value::as_array);
+    let choices: Option<Vec<(f64, String)>> = values.map(|values| {
+        let known = values.iter().map(plain).filter(|value| tried.contains(value));
+        (0_u32..).map(f64::from).zip(known).collect()
+    });
     let place = |value: &Value| match &choices {
-        Some(choices) => choices.iter().position(|choice| *choice == plain(value)).map(|index| index as f64),
+        Some(choices) => choices.iter().find(|(_, choice)| *choice == plain(value)).map(|(at, _)| *at),
         None => value.as_f64(),
     };
     let marks: Vec<Mark> =
         trials.iter().filter_map(|trial| mark(trial, place(trial.settings.get(name)?)?, language)).collect();
     let is_log = definition.get("log").and_then(Value::as_bool) == Some(true);
-    let format = |number: f64| match &choices {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-        Some(choices) => Text::plain(choices.get(number as usize).cloned().unwrap_or_default()),
-        None => Text::plain(language.number(number)),
+    let format = |number: f64| {
+        let choice = choices.iter().flatten().find(|(at, _)| (at - number).abs() < 0.5);
+        Text::plain(choice.map_or_else(|| language.number(number), |(_, choice)| choice.clone()))
     };
-    #[expect(clippy::cast_precision_loss, reason = "a space has few values")]
-    let ticks = choices.as_ref().map(|choices| {
-        let used: BTreeSet<usize> =
-            (0..choices.len()).filter(|index| marks.iter().any(|mark| mark.at.0 == *index as f64)).collect();
-        used.into_iter().map(|index| index as f64).collect()
-    });
+    let ticks = choices.as_ref().map(|choices| choices.iter().map(|(at, _)| *at).collect());
     let scatter = Scatter {
         marks: &marks,
         lines: &[],

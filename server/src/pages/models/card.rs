@@ -60,7 +60,7 @@ impl Card {
             section.panel { h2 { (name("На чём училась", "What it learned from")) } (self.origin(language)) }
             @if let Some(card) = &self.accuracy {
                 section.panel { h2 { (name("Насколько ей верить", "How sure it is")) } (trust::how_sure(card, language)) }
-                section.panel { h2 { (name("Где ей не верить", "Where not to trust it")) } (trust::where_not(card, newest, language)) }
+                section.panel { h2 { (name("Где ей не верить", "Where not to trust it")) } (trust::where_not(card, (newest, self.task.is_price()), language)) }
                 section.panel {
                     h2 { (name("Точность по сегментам", "Accuracy by segment")) }
                     (bars(card, language))

@@ -17,16 +17,16 @@ pub(super) fn how_sure(card: &AccuracyCard, language: Language) -> Markup {
         p {
             (name("Проверена на объявлениях, которых не видела", "Measured on listings that it has not seen")) ": "
             (language.count(overall.rows)) ". "
-            (name("Половина оценок отличается от цены объявления не больше чем на ", "Half of the prices are within ")) strong { (percent(overall.median_ape)) }
-            (name("; в среднем ошибка ", " of the listed one; the mean error is ")) strong { (percent(overall.mape)) }
+            (name("Половина оценок отличается от объявления не больше чем на ", "Half of its estimates are within ")) strong { (percent(overall.median_ape)) }
+            (name("; в среднем ошибка ", " of what the listing says; the mean error is ")) strong { (percent(overall.mape)) }
             " (MAPE, " (name("с вероятностью 95 % от ", "with a probability of 95 % between ")) (percent(low))
             (name(" до ", " and ")) (percent(high)) "). "
             (name("В пределах 10 %: ", "Within 10 %: ")) (percent(overall.within_10))
             (name(", в пределах 20 %: ", ", within 20 %: ")) (percent(overall.within_20)) "."
         }
         p {
-            (name("Диапазон, который должен накрыть 80 % цен, накрывает ", "The range that should hold 80 % of the prices holds ")) strong { (percent(overall.coverage_80)) }
-            (name("; обычная его ширина ", "; its usual width is ")) (percent(overall.median_width_80)) (name(" цены.", " of the price."))
+            (name("Диапазон, который должен накрыть 80 % объявлений, накрывает ", "The range that should hold 80 % of the listings holds ")) strong { (percent(overall.coverage_80)) }
+            (name("; обычная его ширина ", "; its usual width is ")) (percent(overall.median_width_80)) (name(" оценки.", " of the estimate."))
         }
         @if let Some(floor) = &card.floor {
             p {
@@ -37,7 +37,7 @@ pub(super) fn how_sure(card: &AccuracyCard, language: Language) -> Markup {
         @if let Some(stability) = &card.stability {
             p {
                 (name("С другим начальным числом ", "With another random seed, ")) (percent(stability.within_3))
-                (name(" цен отличаются не больше чем на 3 %.", " of the prices differ by at most 3 %."))
+                (name(" оценок отличаются не больше чем на 3 %.", " of the estimates differ by at most 3 %."))
             }
         }
         @if !card.forms.is_empty() {
@@ -79,7 +79,7 @@ fn forms(forms: &[FormAccuracy], language: Language) -> Markup {
     )
 }
 
-/// The accuracy of prices of days after the newest listing.
+/// The accuracy of estimates for days after the newest listing.
 fn horizons(card: &AccuracyCard, language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
     let horizons = card.forecast.as_ref().map_or(&[][..], |forecast| &forecast.horizons);
@@ -88,7 +88,7 @@ fn horizons(card: &AccuracyCard, language: Language) -> Markup {
     }
     let title = name("Сколько прошло после новейшего объявления", "Time since the newest listing");
     html! {
-        h3 { (name("Цены более поздних дней", "Prices of later days")) }
+        h3 { (name("Оценки на более поздние дни", "Estimates for later days")) }
         (wide(title, &html! {
             table {
                 thead { tr {
@@ -114,7 +114,11 @@ fn horizons(card: &AccuracyCard, language: Language) -> Markup {
 }
 
 /// Where a model should not be trusted.
-pub(super) fn where_not(card: &AccuracyCard, newest: Option<chrono::NaiveDate>, language: Language) -> Markup {
+pub(super) fn where_not(
+    card: &AccuracyCard,
+    (newest, is_price): (Option<chrono::NaiveDate>, bool),
+    language: Language,
+) -> Markup {
     let name = |russian, english| language.text(russian, english);
     let (weak, sparse) = (weak(card), sparse(card));
     html! {
@@ -138,16 +142,30 @@ pub(super) fn where_not(card: &AccuracyCard, newest: Option<chrono::NaiveDate>, 
                 li { (name("Рынок после ", "It has not seen the market after ")) (newest)
                      (name(" она не видела: для более поздних дней диапазон шире.", ": for later days the range is wider.")) }
             }
-            @if card.surface.dearer_with_age > 0.0 || card.surface.dearer_with_mileage > 0.0 {
-                li {
-                    (name("Вопреки здравому смыслу дорожает ", "Against common sense, "))
-                    (language.about(card.surface.dearer_with_age)) (name(" машин, если они на год старше, и ", " of the cars cost more if they are a year older, and "))
-                    (language.about(card.surface.dearer_with_mileage)) (name(", если пробег больше на ", " with more mileage, by "))
-                    (language.number(Surface::ADDED_MILEAGE)) (name(" км.", " km."))
-                }
-            }
+            @if is_price { (surface(&card.surface, language)) }
             li { (name("Она знает только поля объявления: фотографий, торга и скрытых повреждений не видит.",
                        "It only knows the fields of a listing: no photos, no bargaining, no hidden damage.")) }
+        }
+    }
+}
+
+/// How often a price rises where it should fall.
+fn surface(surface: &Surface, language: Language) -> Markup {
+    let name = |russian, english| language.text(russian, english);
+    let added = language.number(Surface::ADDED_MILEAGE);
+    html! {
+        @if surface.dearer_with_age > 0.0 {
+            li {
+                (name("Вопреки здравому смыслу ", "Against common sense, ")) (language.about(surface.dearer_with_age))
+                (name(" машин дорожают, если они на год старше.", " of the cars cost more if they are a year older."))
+            }
+        }
+        @if surface.dearer_with_mileage > 0.0 {
+            li {
+                (name("Вопреки здравому смыслу ", "Against common sense, ")) (language.about(surface.dearer_with_mileage))
+                (name(" машин дорожают, если пробег больше на ", " of the cars cost more if they have driven ")) (added)
+                (name(" км.", " km more."))
+            }
         }
     }
 }
@@ -164,7 +182,7 @@ fn weakness(segment: &Segment, card: &AccuracyCard, language: Language) -> Marku
         }
         @if segment.is_too_narrow() {
             (name("диапазон накрывает только ", "the range only holds ")) (language.about(accuracy.coverage_80))
-            (name(" цен вместо 80 %; ", " of the prices instead of 80 %; "))
+            (name(" объявлений вместо 80 %; ", " of the listings instead of 80 %; "))
         }
         (name("проверено на ", "measured on ")) (language.count(accuracy.rows)) (name(" объявлениях.", " listings."))
     }
