@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_line_goes_through_the_values_that_a_record_has() {
-        let axis = |label: &str| ParallelAxis { label: label.to_owned(), ticks: vec![(0.0, "0".to_owned())] };
-        let axes = [axis("dropout"), axis("k"), axis("mape")];
+        let labelled = |label: &str| ParallelAxis { label: label.to_owned(), ticks: vec![(0.0, "0".to_owned())] };
+        let axes = [labelled("dropout"), labelled("k"), labelled("mape")];
         let value = |at| Some((at, "run 1".to_owned()));
         let records =
             [Record { values: vec![value(0.0), None, value(1.0)] }, Record { values: vec![value(0.5), None, None] }];
