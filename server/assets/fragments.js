@@ -95,7 +95,8 @@ function filter(form) {
   if (parameters.getAll("column").join() === form.dataset.columns) {
     parameters.delete("column");
   }
-  history.pushState(null, "", `${location.pathname}?${parameters}`);
+  const search = parameters.size > 0 ? `?${parameters}` : "";
+  history.pushState(null, "", `${location.pathname}${search}`);
   load();
 }
 

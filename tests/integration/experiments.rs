@@ -6,7 +6,7 @@ use fantoccini::{Client, Locator};
 use serde_json::Value;
 
 use crate::browser::{Driver, wait_for};
-use crate::market::{Home, Server, block_on, server};
+use crate::market::{Home, Server, block_on, server, wait_until};
 use crate::parts::Machines;
 use crate::sweep::SWEEP;
 
@@ -176,6 +176,65 @@ fn a_run_that_is_deleted_while_its_page_is_open_is_not_shown_any_more() {
         // The sweep still has the trial, without its run.
         browser.goto(&server.url("/experiments/sweeps/space")).await.unwrap();
         wait_for(&browser, "return document.querySelectorAll('#content tbody tr').length > 1").await;
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn columns_are_chosen_in_the_form_and_kept_in_the_address() {
+    let server = server();
+    block_on(async {
+        let driver = Driver::start();
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/experiments")).await.unwrap();
+        wait_for(&browser, "return document.getElementById('columns')").await;
+        browser.find(Locator::Css("#columns summary")).await.unwrap().click().await.unwrap();
+        browser.find(Locator::Css("[value='config.ema']")).await.unwrap().click().await.unwrap();
+        browser.find(Locator::Css("#columns button")).await.unwrap().click().await.unwrap();
+        let has_column = "return [...document.querySelectorAll('thead th')].some((cell) => cell.innerText === 'ema')";
+        wait_for(&browser, has_column).await;
+        browser.refresh().await.unwrap();
+        wait_for(&browser, has_column).await;
+        assert!(browser.current_url().await.unwrap().query().unwrap().contains("column=config.ema"));
+        // The default columns need no parameter.
+        browser.find(Locator::Css("#columns summary")).await.unwrap().click().await.unwrap();
+        browser.find(Locator::Css("[value='config.ema']")).await.unwrap().click().await.unwrap();
+        browser.find(Locator::Css("#columns button")).await.unwrap().click().await.unwrap();
+        wait_for(&browser, "return location.search === ''").await;
+        // Each cell of the plot of prices says what it is.
+        browser.goto(&server.url("/experiments/1")).await.unwrap();
+        wait_for(&browser, "return document.querySelector('.heat')").await;
+        let hover = "const cell = document.querySelector('.heat-6'); const box = cell.getBoundingClientRect();
+            const at = { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2, bubbles: true };
+            cell.dispatchEvent(new PointerEvent('pointermove', at));
+            return [cell.dataset.text, cell.closest('figure').querySelector('.value').textContent]";
+        let [expected, shown]: [String; 2] =
+            serde_json::from_value(browser.execute(hover, Vec::new()).await.unwrap()).unwrap();
+        assert!(!expected.is_empty() && expected == shown, "{expected}: {shown}");
+        browser.close().await.unwrap();
+    });
+}
+
+#[test]
+fn the_page_of_a_sweep_shows_trials_as_they_come() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "600"]);
+    home.write("space.toml", "[n_blocks]\nvalues = [1, 2]\n[learning_rate]\nlow = 1e-3\nhigh = 1e-2\n");
+    home.ok(&[SWEEP.as_slice(), &["--trials=1"]].concat());
+    let mut command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
+    let server = Server::from_process(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut process = home.command(&[SWEEP.as_slice(), &["--trials=4"]].concat());
+    let mut process = process.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("there are more trials to come", || home.ok(&["sweep", "list"]).contains(" of 4"));
+    block_on(async {
+        let driver = Driver::start();
+        let browser = driver.open_browser().await;
+        browser.goto(&server.url("/experiments/sweeps/space")).await.unwrap();
+        wait_for(&browser, "return document.querySelector('#content h1')").await;
+        browser.execute("window.isSamePage = true", Vec::new()).await.unwrap();
+        assert!(process.wait().unwrap().success());
+        wait_for(&browser, "return document.querySelectorAll('#content .runs tbody tr').length === 4").await;
+        wait_for(&browser, "return !document.querySelector('[data-refresh]') && window.isSamePage").await;
         browser.close().await.unwrap();
     });
 }

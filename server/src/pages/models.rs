@@ -1,6 +1,7 @@
 //! The pages of models: what serves and served when, and a card for each version.
 
 mod card;
+mod change;
 mod list;
 mod served;
 mod trust;

@@ -58,7 +58,7 @@ pub(super) fn version_link(version: i64) -> Markup {
 }
 
 /// The link to a run, with its name.
-pub(super) fn run_link(run: &Run, language: Language) -> Markup {
+fn run_link(run: &Run, language: Language) -> Markup {
     html! { a href=(format!("/experiments/{}", run.id)) { (title_of(run, language)) } }
 }
 
@@ -93,6 +93,26 @@ pub(super) fn learned_from(run: &Run, language: Language) -> Markup {
                 (data.imports.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
             }))
             (fact(name("Отпечаток данных", "Fingerprint of the data"), &html! { code { (data.fingerprint) } }))
+        }
+    }
+}
+
+/// The run that trained a model and what it learned from, as rows of a table of facts.
+pub(super) fn trained_by(run: Option<&Run>, language: Language) -> Markup {
+    let name = |russian, english| language.text(russian, english);
+    let imported = name(
+        "файл импортирован, его прогона в этой базе нет",
+        "the file was imported; its run is not in this database",
+    );
+    html! {
+        @match run {
+            Some(run) => {
+                (fact(name("Обучена прогоном", "Trained by"), &run_link(run, language)))
+                (learned_from(run, language))
+                @if let Some(program) = &run.program { (fact(name("Программа", "Program"), &html! { (program) })) }
+                (fact(name("Начальное число", "Seed"), &html! { (run.seed) }))
+            },
+            None => (fact(name("Прогон", "Run"), &html! { (imported) })),
         }
     }
 }

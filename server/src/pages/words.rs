@@ -23,6 +23,17 @@ impl Language {
         }
     }
 
+    /// A sentence in this language, whose `{}` are replaced by values in order.
+    pub(super) fn fill(self, russian: &str, english: &str, values: &[String]) -> String {
+        let mut parts = self.text(russian, english).split("{}");
+        let mut sentence = parts.next().unwrap_or_default().to_owned();
+        for (value, part) in values.iter().zip(parts) {
+            sentence.push_str(value);
+            sentence.push_str(part);
+        }
+        sentence
+    }
+
     /// A share in percent.
     pub(super) fn percent(self, share: f64) -> String {
         self.in_percent(&format!("{:.2}", 100.0 * share))
@@ -102,6 +113,9 @@ mod tests {
         let short = [450.0, 90_000.0, 999_600.0, 1_250_000.0, 12_000_000.0];
         assert_eq!(short.map(|number| English.short(number)), ["450", "90k", "1M", "1.2M", "12M"]);
         assert_eq!(Russian.short(1_250_000.0), "1,2\u{a0}млн");
+        let values = ["9 %".to_owned(), "7".to_owned()];
+        assert_eq!(Russian.fill("ошибка {} на {}.", "{} of {}", &values), "ошибка 9 % на 7.");
+        assert_eq!(English.fill("", "{} of {}", &values), "9 % of 7");
         assert_eq!([English.about(0.0768), Russian.about(0.6661)], ["7.7\u{a0}%", "67\u{a0}%"]);
         assert_eq!([Russian.percent(0.154), English.number(0.00012)], ["15,40\u{a0}%", "1.200e-4"]);
     }

@@ -33,7 +33,11 @@ pub(in crate::pages) async fn compare(
     let content = html! {
         h1 data-refresh=[refresh] { (language.text("Сравнение", "Comparison")) }
         @if !missing.is_empty() {
-            p.warning { (language.text("Этих прогонов нет, возможно, они удалены: ", "These runs do not exist; they may have been deleted: ")) (missing.join(", ")) }
+            p.warning {
+                (language.text("Этих прогонов нет, возможно, они удалены: ",
+                               "These runs do not exist; they may have been deleted: "))
+                (missing.join(", "))
+            }
         }
         @if runs.is_empty() {
             p { (language.text("Отметьте прогоны в таблице: ", "Choose runs in the table: "))

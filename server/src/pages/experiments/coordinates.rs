@@ -1,5 +1,7 @@
 //! What runs differ in and what came of it, as parallel coordinates.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 use plot::{Parallel, ParallelAxis, Record, Text};
 use serde_json::Value;
@@ -48,7 +50,8 @@ pub(super) fn draw(runs: &[Run], language: Language) -> Markup {
         section.panel {
             h2 { (title) }
             p.hint {
-                (language.text("Каждая линия — прогон; те же числа — в таблицах ниже.", "Each line is a run; the tables below have the same figures."))
+                (language.text("Каждая линия — прогон; те же числа — в таблицах ниже.",
+                               "Each line is a run; the tables below have the same figures."))
                 @if left_out > 0 {
                     " " (language.text("Настроек без оси: ", "Settings without an axis: ")) (left_out) "."
                 }
@@ -64,7 +67,7 @@ pub(super) fn draw(runs: &[Run], language: Language) -> Markup {
 /// The variables whose values differ between runs.
 fn differing(runs: &[Run], object: impl Fn(&Run) -> &Value + Copy) -> Vec<Variable<'_>> {
     let first = runs.iter().filter_map(|run| object(run).as_object()).flat_map(|object| object.keys());
-    let names: std::collections::BTreeSet<&str> = first.map(String::as_str).collect();
+    let names: BTreeSet<&str> = first.map(String::as_str).collect();
     let variables = names.into_iter().map(|name| variable(runs, name, object));
     variables.filter(|variable| variable.values.iter().any(|value| *value != variable.values[0])).collect()
 }
@@ -94,8 +97,7 @@ impl Variable<'_> {
     }
 
     fn categories(&self) -> (Vec<(f64, String)>, Vec<Option<f64>>) {
-        let names: std::collections::BTreeSet<String> =
-            self.values.iter().flatten().map(|value| plain(value)).collect();
+        let names: BTreeSet<String> = self.values.iter().flatten().map(|value| plain(value)).collect();
         let names: Vec<String> = names.into_iter().collect();
         #[expect(clippy::cast_precision_loss, reason = "at most as many as runs are compared")]
         let position = |index: usize| index as f64 / (names.len().max(2) - 1) as f64;

@@ -38,7 +38,10 @@ pub(in crate::pages) async fn show(
         @if !slices.is_empty() {
             section.panel {
                 h2 { (name("Потери по каждой настройке", "Loss by each setting")) }
-                p.hint { (name("Кружок — проба; светлый остановлен раньше срока.", "A circle is a trial; a pale one was stopped early.")) }
+                p.hint {
+                    (name("Кружок — проба; светлый остановлен раньше срока.",
+                          "A circle is a trial; a pale one was stopped early."))
+                }
                 div.plots { @for slice in &slices { figure { (slice) p.value {} } } }
             }
         }
@@ -68,11 +71,16 @@ fn facts(sweep: &Sweep, trials: &[Trial], language: Language) -> Markup {
                     (trial_link(best)) ": " (settings_text(best, language))
                 }))
                 (fact(name("Обучить с ней", "Train with it"), &html! {
-                    code { "probeg sweep show " (sweep.name) " --best > " (sweep.name) "-best.toml; probeg train --config " (sweep.name) "-best.toml" }
+                    code {
+                        "probeg sweep show " (sweep.name) " --best > " (sweep.name) "-best.toml; "
+                        "probeg train --config " (sweep.name) "-best.toml"
+                    }
                 }))
             }
         }
-        p { a href=(format!("/experiments?sweep={}", sweep.name)) { (name("Прогоны этого поиска", "The runs of this sweep")) } }
+        p { a href=(format!("/experiments?sweep={}", sweep.name)) {
+            (name("Прогоны этого поиска", "The runs of this sweep"))
+        } }
     }
 }
 
@@ -126,7 +134,10 @@ fn importance(sweep: &Sweep, trials: &[Trial], language: Language) -> Markup {
             @if shares.is_empty() {
                 p.hint { (language.text("Пока проб слишком мало.", "There are too few trials yet.")) }
             } @else {
-                p.hint { (language.text("Какую долю разброса потерь объясняет настройка одна.", "The share of the variance of the losses that a setting explains alone.")) }
+                p.hint {
+                    (language.text("Какую долю разброса потерь объясняет настройка одна.",
+                                   "The share of the variance of the losses that a setting explains alone."))
+                }
                 (wide(title, &html! {
                     table.bars {
                         thead { tr {

@@ -22,7 +22,10 @@ pub(in crate::pages) async fn list(
     let content = html! {
         h1 data-refresh=[is_live.then_some("")] { (title) }
         @if sweeps.is_empty() {
-            p { (language.text("Поисков ещё не было. Начните так: ", "There are no sweeps yet. Start one: ")) code { "probeg sweep --space space.toml" } }
+            p {
+                (language.text("Поисков ещё не было. Начните так: ", "There are no sweeps yet. Start one: "))
+                code { "probeg sweep --space space.toml" }
+            }
         } @else {
             div.panel { (wide(title, &table(&sweeps, language))) }
         }

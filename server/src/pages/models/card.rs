@@ -1,4 +1,5 @@
-//! The card of a version, for people: what it is for, what it learned from, how sure it is, where not to trust it, and when it served.
+//! The card of a version, for people: what it is for, what it learned from, how sure it is, where not to trust it, and when it
+//! served.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State as Extracted};
@@ -6,12 +7,11 @@ use axum::response::Html;
 use domain::accuracy::AccuracyCard;
 use domain::{Column, Task};
 use maud::{Markup, html};
-use serde_json::json;
 use storage::{ModelRecord, Run, ServedPeriod};
 
-use super::{served, trust};
+use super::{change, served, trust};
 use crate::http::problem::Problem;
-use crate::pages::parts::{Pairs, fact, learned_from, run_link, settings, time, version_link};
+use crate::pages::parts::{Pairs, fact, settings, time, trained_by, version_link};
 use crate::pages::segments::bars;
 use crate::pages::words::Language;
 use crate::registry::models::find_model;
@@ -59,8 +59,14 @@ impl Card {
             section.panel { h2 { (name("Для чего она", "What it is for")) } (self.purpose(language)) }
             section.panel { h2 { (name("На чём училась", "What it learned from")) } (self.origin(language)) }
             @if let Some(card) = &self.accuracy {
-                section.panel { h2 { (name("Насколько ей верить", "How sure it is")) } (trust::how_sure(card, language)) }
-                section.panel { h2 { (name("Где ей не верить", "Where not to trust it")) } (trust::where_not(card, (newest, self.task.is_price()), language)) }
+                section.panel {
+                    h2 { (name("Насколько ей верить", "How sure it is")) }
+                    (trust::how_sure(card, language))
+                }
+                section.panel {
+                    h2 { (name("Где ей не верить", "Where not to trust it")) }
+                    (trust::where_not(card, (newest, self.task.is_price()), language))
+                }
                 section.panel {
                     h2 { (name("Точность по сегментам", "Accuracy by segment")) }
                     (bars(card, language))
@@ -75,17 +81,22 @@ impl Card {
 
     /// Whether it serves, or what does instead.
     fn status(&self, language: Language) -> Markup {
-        let current = self.periods.first();
+        let name = |russian, english| language.text(russian, english);
+        let never = name(
+            "Сейчас не работает: у её задачи рабочей версии ещё не было.",
+            "Does not serve now: its task has had no champion.",
+        );
         html! {
-            @match current {
+            @match self.periods.first() {
                 Some(period) if period.change.version == self.model.version => {
-                    strong { (language.text("Работает сейчас", "Serves now")) } ", " (language.text("с ", "since ")) (time(period.change.at)) " UTC."
+                    strong { (name("Работает сейчас", "Serves now")) }
+                    (language.fill(", с {} UTC.", ", since {} UTC.", &[time(period.change.at)]))
                 },
                 Some(period) => {
-                    (language.text("Сейчас не работает: работает версия ", "Does not serve now; version "))
-                    (version_link(period.change.version)) (language.text(".", " does."))
+                    (name("Сейчас не работает: работает версия ", "Does not serve now; version "))
+                    (version_link(period.change.version)) (name(".", " does."))
                 },
-                None => (language.text("Сейчас не работает: у её задачи рабочей версии ещё не было.", "Does not serve now: its task has had no champion.")),
+                None => (never),
             }
         }
     }
@@ -124,19 +135,10 @@ impl Card {
         html! {
             table.facts-table {
                 (fact(name("Зарегистрирована, UTC", "Registered, UTC"), &html! { (time(self.model.created_at)) }))
-                @match &self.run {
-                    Some(run) => {
-                        (fact(name("Обучена прогоном", "Trained by"), &html! { (run_link(run, language)) }))
-                        (learned_from(run, language))
-                        @if let Some(program) = &run.program { (fact(name("Программа", "Program"), &html! { (program) })) }
-                        (fact(name("Начальное число", "Seed"), &html! { (run.seed) }))
-                    },
-                    None => (fact(name("Прогон", "Run"), &html! {
-                        (name("файл импортирован, его прогона в этой базе нет", "the file was imported; its run is not in this database"))
-                    })),
-                }
+                (trained_by(self.run.as_ref(), language))
                 (fact(name("Файл", "File"), &html! {
-                    (language.count(self.model.size.div_ceil(1024))) " " (name("КБ", "KB")) ", SHA-256 " code { (self.model.sha256) }
+                    (language.fill("{} КБ, SHA-256 ", "{} KB, SHA-256 ", &[language.count(self.model.size.div_ceil(1024))]))
+                    code { (self.model.sha256) }
                 }))
             }
             @if let Some(run) = &self.run {
@@ -155,43 +157,12 @@ impl Card {
         }
     }
 
-    /// Forms that change the champion with the admin token.
     fn changes(&self, language: Language) -> Markup {
-        let name = |russian, english| language.text(russian, english);
-        let version = self.model.version;
-        let is_champion = served::is_champion(&self.model);
-        if !self.accepts_changes {
-            return html! {
-                p {
-                    (name("Этот сервер изменений не принимает: переменная PROBEG_ADMIN_TOKEN не задана. Командой: ",
-                          "This server accepts no changes, since PROBEG_ADMIN_TOKEN is not set. The command is "))
-                    code {
-                        @if is_champion { "probeg models rollback --task " (self.task.name) } @else { "probeg models promote " (version) }
-                    }
-                }
-            };
-        }
-        html! {
-            @if is_champion {
-                p { (name("Откат вернёт версию, которая работала до этой.", "Rolling back restores the version that served before this one.")) }
-                (form("POST", &format!("/v1/models/rollback?task={}", self.task.name), None, name("Откатить", "Roll back"), language))
-            } @else {
-                p { (name("Эта версия сменит ту, что работает сейчас. Предыдущую можно вернуть откатом.",
-                          "This version replaces the one that serves now. A rollback restores that one.")) }
-                (form("PUT", "/v1/models/champion", Some(json!({ "version": version }).to_string()),
-                      name("Назначить", "Promote"), language))
-            }
-            p #outcome role="status" {}
-        }
-    }
-}
-
-fn form(method: &str, path: &str, body: Option<String>, label: &str, language: Language) -> Markup {
-    html! {
-        form.filters data-method=(method) data-path=(path) data-body=[body] {
-            label { (language.text("Токен администратора", "Admin token"))
-                input #token name="token" type="password" autocomplete="off" required; }
-            button.primary { (label) }
+        let (version, is_champion) = ((self.model.version, self.task.name.as_str()), served::is_champion(&self.model));
+        if self.accepts_changes {
+            change::forms(version, is_champion, language)
+        } else {
+            change::command(version, is_champion, language)
         }
     }
 }

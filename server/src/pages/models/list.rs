@@ -2,7 +2,7 @@
 
 use axum::extract::{Query, State as Extracted};
 use axum::response::Html;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use domain::Task;
 use maud::{Markup, html};
 use storage::ModelRecord;
@@ -10,7 +10,7 @@ use storage::ModelRecord;
 use super::served;
 use crate::http::problem::{FieldError, Problem};
 use crate::http::query::{TASK, read_pairs};
-use crate::pages::parts::{Pairs, given, time, version_link, wide};
+use crate::pages::parts::{Pairs, time, version_link, wide};
 use crate::pages::words::Language;
 use crate::registry::served::{find_served, read_time};
 use crate::state::State;
@@ -55,9 +55,12 @@ pub(in crate::pages) async fn list(
     }
     let content = html! {
         h1 { (language.text("Модели", "Models")) }
-        (filters(&pairs, &used, language))
+        (filters((at, chosen.as_deref()), &used, language))
         @if used.is_empty() {
-            p { (language.text("Моделей пока нет. Обучите первую: ", "There are no models yet. Train one: ")) code { "probeg train" } }
+            p {
+                (language.text("Моделей пока нет. Обучите первую: ", "There are no models yet. Train one: "))
+                code { "probeg train" }
+            }
         } @else if sections.is_empty() {
             p { (language.text("У этой задачи нет моделей.", "This task has no models.")) }
         }
@@ -66,16 +69,19 @@ pub(in crate::pages) async fn list(
     Ok(Html(content.into_string()))
 }
 
-fn filters(pairs: &Pairs, tasks: &[&Task], language: Language) -> Markup {
+fn filters((at, chosen): (Option<DateTime<Utc>>, Option<&str>), tasks: &[&Task], language: Language) -> Markup {
+    let shown = at.map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string());
     html! {
         form #filter .filters {
             label { (language.text("Какая версия работала в момент (UTC)", "What served at (UTC)"))
-                input #moment type="datetime-local" name="at" value=(given(pairs, "at").replace(' ', "T")); }
+                input #moment type="datetime-local" step="1" name="at" value=[shown]; }
             @if tasks.len() > 1 {
                 label { (language.text("Задача", "Task"))
                     select #only-task name="task" {
                         option value="" { (language.text("все", "all")) }
-                        @for task in tasks { option value=(task.name) selected[given(pairs, "task") == task.name] { (task.name) } }
+                        @for Task { name, .. } in tasks {
+                            option value=(name) selected[chosen == Some(name.as_str())] { (name) }
+                        }
                     }
                 }
             }

@@ -5,7 +5,7 @@ use domain::Task;
 use maud::{Markup, html};
 use storage::{Action, ModelRecord, ServedPeriod, champion_of};
 
-use crate::pages::parts::{fact, learned_from, run_link, settings, time, version_link, wide};
+use crate::pages::parts::{fact, settings, time, trained_by, version_link, wide};
 use crate::pages::words::Language;
 use crate::registry::served::ServedVersion;
 
@@ -31,23 +31,14 @@ pub(super) fn at_moment(
     html! {
         p {
             (moment) " UTC: " strong { (name("версия ", "version ")) (version_link(served.model.version)) }
-            ", " (name("с ", "from ")) (time(served.since)) (name(" до ", " to ")) (until) "; "
+            (language.fill(", с {} до {}; ", ", from {} to {}; ", &[time(served.since), until]))
             (action(served.action, language)) ": " (served.by) "."
         }
         table.facts-table {
             @if let Some(mape) = served.model.accuracy["mape"].as_f64() {
                 (fact("MAPE", &html! { (language.percent(mape)) }))
             }
-            @match &served.run {
-                Some(run) => {
-                    (fact(name("Обучена прогоном", "Trained by"), &html! { (run_link(run, language)) }))
-                    (learned_from(run, language))
-                    @if let Some(program) = &run.program { (fact(name("Программа", "Program"), &html! { (program) })) }
-                },
-                None => (fact(name("Прогон", "Run"), &html! {
-                    (name("файл импортирован, его прогона в этой базе нет", "the file was imported; its run is not in this database"))
-                })),
-            }
+            (trained_by(served.run.as_ref(), language))
         }
         @if let Some(run) = &served.run {
             details id=(format!("settings-{}", task.name)) {

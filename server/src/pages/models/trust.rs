@@ -1,5 +1,6 @@
 //! How sure a model is, and where it should not be trusted, in sentences.
 
+use chrono::NaiveDate;
 use domain::accuracy::{AccuracyCard, FormAccuracy, Surface};
 use maud::{Markup, html};
 
@@ -9,183 +10,228 @@ use crate::pages::words::Language;
 
 /// How sure a model is.
 pub(super) fn how_sure(card: &AccuracyCard, language: Language) -> Markup {
-    let percent = |share: f64| language.about(share);
     let name = |russian, english| language.text(russian, english);
-    let overall = &card.overall;
-    let [low, high] = overall.intervals_95.mape;
+    let fewer =
+        name("Чем меньше полей заполнено, тем шире диапазон", "The fewer fields are filled in, the less it knows");
     html! {
-        p {
-            (name("Проверена на объявлениях, которых не видела", "Measured on listings that it has not seen")) ": "
-            (language.count(overall.rows)) ". "
-            (name("Половина оценок отличается от объявления не больше чем на ", "Half of its estimates are within ")) strong { (percent(overall.median_ape)) }
-            (name("; в среднем ошибка ", " of what the listing says; the mean error is ")) strong { (percent(overall.mape)) }
-            " (MAPE, " (name("с вероятностью 95 % от ", "with a probability of 95 % between ")) (percent(low))
-            (name(" до ", " and ")) (percent(high)) "). "
-            (name("В пределах 10 %: ", "Within 10 %: ")) (percent(overall.within_10))
-            (name(", в пределах 20 %: ", ", within 20 %: ")) (percent(overall.within_20)) "."
-        }
-        p {
-            (name("Диапазон, который должен накрыть 80 % объявлений, накрывает ", "The range that should hold 80 % of the listings holds ")) strong { (percent(overall.coverage_80)) }
-            (name("; обычная его ширина ", "; its usual width is ")) (percent(overall.median_width_80)) (name(" оценки.", " of the estimate."))
-        }
-        @if let Some(floor) = &card.floor {
-            p {
-                (name("Простая линейная модель на тех же объявлениях ошибается на ", "A plain linear model of the same listings is off by ")) (percent(floor.mape)) ": "
-                @if card.beats_floor() { (name("эта лучше.", "this one is better.")) } @else { (name("эта не лучше.", "this one is no better.")) }
-            }
-        }
-        @if let Some(stability) = &card.stability {
-            p {
-                (name("С другим начальным числом ", "With another random seed, ")) (percent(stability.within_3))
-                (name(" оценок отличаются не больше чем на 3 %.", " of the estimates differ by at most 3 %."))
-            }
-        }
+        @for sentence in accuracy(card, language) { p { (sentence) } }
         @if !card.forms.is_empty() {
-            h3 { (name("Чем меньше полей заполнено, тем шире диапазон", "The fewer fields are filled in, the less it knows")) }
+            h3 { (fewer) }
             (forms(&card.forms, language))
         }
         (horizons(card, language))
     }
 }
 
+fn accuracy(card: &AccuracyCard, language: Language) -> Vec<String> {
+    let about = |share| language.about(share);
+    let overall = &card.overall;
+    let [low, high] = overall.intervals_95.mape.map(about);
+    let mut sentences = vec![
+        language.fill(
+            "Проверена на объявлениях, которых не видела: {}. Половина оценок отличается от объявления не больше чем на {}, \
+             в среднем ошибка {} (MAPE, с вероятностью 95 % от {} до {}). В пределах 10 %: {}, в пределах 20 %: {}.",
+            "Measured on {} listings that it has not seen. Half of its estimates are within {} of what the listing says; the \
+             mean error is {} (MAPE; with a probability of 95 %, between {} and {}). {} are within 10 %, {} within 20 %.",
+            &[
+                language.count(overall.rows),
+                about(overall.median_ape),
+                about(overall.mape),
+                low,
+                high,
+                about(overall.within_10),
+                about(overall.within_20),
+            ],
+        ),
+        language.fill(
+            "Диапазон, который должен накрыть 80 % объявлений, накрывает {}; обычная его ширина {} оценки.",
+            "The range that should hold 80 % of the listings holds {}; its usual width is {} of the estimate.",
+            &[about(overall.coverage_80), about(overall.median_width_80)],
+        ),
+    ];
+    if let Some(floor) = &card.floor {
+        let better = language.text("эта лучше", "this one is better");
+        let verdict =
+            if card.beats_floor() { better } else { language.text("эта не лучше", "this one is no better") };
+        sentences.push(language.fill(
+            "Простая линейная модель на тех же объявлениях ошибается на {}: {}.",
+            "A plain linear model of the same listings is off by {}: {}.",
+            &[about(floor.mape), verdict.to_owned()],
+        ));
+    }
+    sentences.extend(card.stability.as_ref().map(|stability| {
+        language.fill(
+            "С другим начальным числом {} оценок отличаются не больше чем на 3 %.",
+            "With another random seed, {} of the estimates differ by at most 3 %.",
+            &[about(stability.within_3)],
+        )
+    }));
+    sentences
+}
+
 fn forms(forms: &[FormAccuracy], language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
-    wide(
-        name("Точность по числу полей", "Accuracy by the number of fields"),
-        &html! {
-            table {
-                thead { tr {
-                    th scope="col" { (name("Известно полей", "Fields known")) }
-                    th scope="col" { "MAPE" }
-                    th scope="col" { (name("Половина в пределах", "Half within")) }
-                    th scope="col" { (name("Накрытие 80 %", "80 % coverage")) }
-                    th scope="col" { (name("Ширина диапазона", "Width of the range")) }
-                    th scope="col" { (name("MAPE на новейших", "MAPE, newest listings")) }
-                } }
-                tbody { @for form in forms {
-                    tr {
-                        th scope="row" {
-                            @match form.fields { Some(fields) => (fields), None => (name("все", "all")) }
-                        }
-                        td { (language.percent(form.accuracy.mape)) }
-                        td { (language.percent(form.accuracy.median_ape)) }
-                        td { (language.percent(form.accuracy.coverage_80)) }
-                        td { (language.percent(form.accuracy.median_width_80)) }
-                        td { @if let Some(newest) = &form.newest { (language.percent(newest.mape)) } }
+    let table = html! {
+        table {
+            thead { tr {
+                th scope="col" { (name("Известно полей", "Fields known")) }
+                th scope="col" { "MAPE" }
+                th scope="col" { (name("Половина в пределах", "Half within")) }
+                th scope="col" { (name("Накрытие 80 %", "80 % coverage")) }
+                th scope="col" { (name("Ширина диапазона", "Width of the range")) }
+                th scope="col" { (name("MAPE на новейших", "MAPE, newest listings")) }
+            } }
+            tbody { @for form in forms {
+                tr {
+                    th scope="row" {
+                        @match form.fields { Some(fields) => (fields), None => (name("все", "all")) }
                     }
-                } }
-            }
-        },
-    )
+                    td { (language.percent(form.accuracy.mape)) }
+                    td { (language.percent(form.accuracy.median_ape)) }
+                    td { (language.percent(form.accuracy.coverage_80)) }
+                    td { (language.percent(form.accuracy.median_width_80)) }
+                    td { @if let Some(newest) = &form.newest { (language.percent(newest.mape)) } }
+                }
+            } }
+        }
+    };
+    wide(name("Точность по числу полей", "Accuracy by the number of fields"), &table)
 }
 
 /// The accuracy of estimates for days after the newest listing.
 fn horizons(card: &AccuracyCard, language: Language) -> Markup {
     let name = |russian, english| language.text(russian, english);
     let horizons = card.forecast.as_ref().map_or(&[][..], |forecast| &forecast.horizons);
-    if horizons.is_empty() {
-        return html! {};
-    }
     let title = name("Сколько прошло после новейшего объявления", "Time since the newest listing");
-    html! {
-        h3 { (name("Оценки на более поздние дни", "Estimates for later days")) }
-        (wide(title, &html! {
-            table {
-                thead { tr {
-                    th scope="col" { (title) }
-                    th scope="col" { "MAPE" }
-                    th scope="col" { (name("Накрытие 80 %", "80 % coverage")) }
-                } }
-                tbody { @for horizon in horizons {
-                    tr {
-                        th scope="row" {
-                            @match horizon.up_to_months {
-                                Some(months) => { (name("до ", "up to ")) (months) (name(" мес.", " months")) },
-                                None => (name("больше", "more")),
-                            }
+    let table = html! {
+        table {
+            thead { tr {
+                th scope="col" { (title) }
+                th scope="col" { "MAPE" }
+                th scope="col" { (name("Накрытие 80 %", "80 % coverage")) }
+            } }
+            tbody { @for horizon in horizons {
+                tr {
+                    th scope="row" {
+                        @match horizon.up_to_months {
+                            Some(months) => (language.fill("до {} мес.", "up to {} months", &[months.to_string()])),
+                            None => (name("больше", "more")),
                         }
-                        td { (language.percent(horizon.accuracy.mape)) }
-                        td { (language.percent(horizon.accuracy.coverage_80)) }
                     }
-                } }
-            }
-        }))
+                    td { (language.percent(horizon.accuracy.mape)) }
+                    td { (language.percent(horizon.accuracy.coverage_80)) }
+                }
+            } }
+        }
+    };
+    html! {
+        @if !horizons.is_empty() {
+            h3 { (name("Оценки на более поздние дни", "Estimates for later days")) }
+            (wide(title, &table))
+        }
     }
 }
 
-/// Where a model should not be trusted.
+/// Where a model should not be trusted. `newest` is its newest listing; `is_price` whether it predicts prices.
 pub(super) fn where_not(
     card: &AccuracyCard,
-    (newest, is_price): (Option<chrono::NaiveDate>, bool),
+    (newest, is_price): (Option<NaiveDate>, bool),
     language: Language,
 ) -> Markup {
-    let name = |russian, english| language.text(russian, english);
-    let (weak, sparse) = (weak(card), sparse(card));
+    let weak = weak(card);
+    let mut sentences = Vec::new();
+    if weak.is_empty() {
+        let none = language.text(
+            "Нет марок, возрастов и цен, где ошибка намного больше обычной.",
+            "There are no makes, ages or prices where the error is much larger than usual.",
+        );
+        sentences.push(none.to_owned());
+    }
+    sentences.extend(hardly_measured(card, language));
+    let unknown = language.text(
+        "Марка, которой модель не знает, не оценивается без особой просьбы; у редких марок и моделей точность не измерена.",
+        "A make that it does not know is not valued unless asked for; the accuracy of rare makes and models is not measured.",
+    );
+    sentences.push(unknown.to_owned());
+    sentences.extend(newest.map(|newest| {
+        language.fill(
+            "Рынок после {} она не видела: для более поздних дней диапазон шире.",
+            "It has not seen the market after {}: for later days the range is wider.",
+            &[newest.to_string()],
+        )
+    }));
+    if is_price {
+        sentences.extend(surface(&card.surface, language));
+    }
+    let fields = language.text(
+        "Она знает только поля объявления: фотографий, торга и скрытых повреждений не видит.",
+        "It only knows the fields of a listing: no photos, no bargaining, no hidden damage.",
+    );
+    sentences.push(fields.to_owned());
     html! {
         ul {
-            @for segment in &weak { li { (weakness(segment, card, language)) } }
-            @if weak.is_empty() {
-                li { (name("Нет марок, возрастов и цен, где ошибка намного больше обычной.",
-                           "There are no makes, ages or prices where the error is much larger than usual.")) }
-            }
-            @if !sparse.is_empty() {
+            @for segment in &weak {
                 li {
-                    (name("Мало проверено, поэтому точность здесь известна плохо: ", "Measured on few listings, so the accuracy is hardly known: "))
-                    (sparse.iter().map(|segment| described(segment.family, segment.name, language)).collect::<Vec<_>>().join(", ")) "."
+                    strong { (described(segment.family, segment.name, language)) } ": "
+                    (weakness(segment, card, language))
                 }
             }
-            li {
-                (name("Марка, которой модель не знает, не оценивается без особой просьбы; у редких марок и моделей точность не измерена.",
-                      "A make that it does not know is not valued unless asked for; the accuracy of rare makes and models is not measured."))
-            }
-            @if let Some(newest) = newest {
-                li { (name("Рынок после ", "It has not seen the market after ")) (newest)
-                     (name(" она не видела: для более поздних дней диапазон шире.", ": for later days the range is wider.")) }
-            }
-            @if is_price { (surface(&card.surface, language)) }
-            li { (name("Она знает только поля объявления: фотографий, торга и скрытых повреждений не видит.",
-                       "It only knows the fields of a listing: no photos, no bargaining, no hidden damage.")) }
-        }
-    }
-}
-
-/// How often a price rises where it should fall.
-fn surface(surface: &Surface, language: Language) -> Markup {
-    let name = |russian, english| language.text(russian, english);
-    let added = language.number(Surface::ADDED_MILEAGE);
-    html! {
-        @if surface.dearer_with_age > 0.0 {
-            li {
-                (name("Вопреки здравому смыслу ", "Against common sense, ")) (language.about(surface.dearer_with_age))
-                (name(" машин дорожают, если они на год старше.", " of the cars cost more if they are a year older."))
-            }
-        }
-        @if surface.dearer_with_mileage > 0.0 {
-            li {
-                (name("Вопреки здравому смыслу ", "Against common sense, ")) (language.about(surface.dearer_with_mileage))
-                (name(" машин дорожают, если пробег больше на ", " of the cars cost more if they have driven ")) (added)
-                (name(" км.", " km more."))
-            }
+            @for sentence in &sentences { li { (sentence) } }
         }
     }
 }
 
 /// What is wrong with a segment.
-fn weakness(segment: &Segment, card: &AccuracyCard, language: Language) -> Markup {
-    let name = |russian, english| language.text(russian, english);
+fn weakness(segment: &Segment, card: &AccuracyCard, language: Language) -> String {
     let accuracy = segment.accuracy;
-    html! {
-        strong { (described(segment.family, segment.name, language)) } ": "
-        @if segment.errs(card) {
-            (name("ошибка ", "the error is ")) (language.about(accuracy.mape))
-            (name(" против ", ", compared to ")) (language.about(card.overall.mape)) (name(" в целом; ", " overall; "))
-        }
-        @if segment.is_too_narrow() {
-            (name("диапазон накрывает только ", "the range only holds ")) (language.about(accuracy.coverage_80))
-            (name(" объявлений вместо 80 %; ", " of the listings instead of 80 %; "))
-        }
-        (name("проверено на ", "measured on ")) (language.count(accuracy.rows)) (name(" объявлениях.", " listings."))
-    }
+    let error = segment.errs(card).then(|| {
+        language.fill(
+            "ошибка {} против {} в целом",
+            "the error is {}, compared to {} overall",
+            &[language.about(accuracy.mape), language.about(card.overall.mape)],
+        )
+    });
+    let coverage = segment.is_too_narrow().then(|| {
+        language.fill(
+            "диапазон накрывает только {} объявлений вместо 80 %",
+            "the range only holds {} of the listings instead of 80 %",
+            &[language.about(accuracy.coverage_80)],
+        )
+    });
+    let rows =
+        language.fill("проверено на {} объявлениях.", "measured on {} listings.", &[language.count(accuracy.rows)]);
+    [error, coverage, Some(rows)].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// The segments whose accuracy is uncertain, if any.
+fn hardly_measured(card: &AccuracyCard, language: Language) -> Option<String> {
+    let names: Vec<String> =
+        sparse(card).iter().map(|segment| described(segment.family, segment.name, language)).collect();
+    let sentence = language.fill(
+        "Мало проверено, поэтому точность здесь известна плохо: {}.",
+        "Measured on few listings, so the accuracy is hardly known: {}.",
+        &[names.join(", ")],
+    );
+    (!names.is_empty()).then_some(sentence)
+}
+
+/// How often a price rises where it should fall.
+fn surface(surface: &Surface, language: Language) -> impl Iterator<Item = String> {
+    let age = (surface.dearer_with_age > 0.0).then(|| {
+        language.fill(
+            "Вопреки здравому смыслу {} машин дорожают, если они на год старше.",
+            "Against common sense, {} of the cars cost more if they are a year older.",
+            &[language.about(surface.dearer_with_age)],
+        )
+    });
+    let mileage = (surface.dearer_with_mileage > 0.0).then(|| {
+        language.fill(
+            "Вопреки здравому смыслу {} машин дорожают, если пробег больше на {} км.",
+            "Against common sense, {} of the cars cost more if they have driven {} km more.",
+            &[language.about(surface.dearer_with_mileage), language.number(Surface::ADDED_MILEAGE)],
+        )
+    });
+    [age, mileage].into_iter().flatten()
 }
 
 fn described(family: &str, segment: &str, language: Language) -> String {
