@@ -93,28 +93,28 @@ pub struct SweepCounts {
 
 /// A trial of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
-#[schema(as = SweepTrial)]
+#[schema(as = SweepTrial, example = json!({
+    "number": 17, "settings": { "learning_rate": 0.0021, "d_block": 192 }, "status": "completed", "attempt": 1,
+    "worker": "process 4711 on node2", "run_id": 12, "loss": 0.0312, "error": null,
+    "started_at": "2026-11-20T08:11:02Z", "finished_at": "2026-11-20T08:15:42Z"
+}))]
 pub struct Trial {
     /// Its number within the sweep, starting at 1.
     pub number: i32,
     /// The settings that it tries.
-    #[schema(value_type = Object, example = json!({ "learning_rate": 0.0021, "d_block": 192 }))]
+    #[schema(value_type = Object)]
     pub settings: Value,
     /// `running`, `completed`, `pruned` or `failed`.
     #[sqlx(try_from = "String")]
-    #[schema(value_type = String, example = "completed")]
+    #[schema(value_type = String)]
     pub status: TrialStatus,
     /// The number of processes that took it so far.
-    #[schema(example = 1)]
     pub attempt: i32,
     /// The process that took it last.
-    #[schema(example = "process 4711 on node2")]
     pub worker: String,
     /// Its run.
-    #[schema(example = 12)]
     pub run_id: Option<i64>,
     /// The best validation loss, if it ended.
-    #[schema(example = 0.0312)]
     pub loss: Option<f64>,
     /// Why it failed.
     pub error: Option<String>,
