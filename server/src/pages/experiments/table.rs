@@ -36,6 +36,13 @@ pub(in crate::pages) async fn list(
     let content = html! {
         h1 data-refresh=[refresh] { (title) }
         p { a href="/experiments/sweeps" { (language.text("Поиски настроек", "Sweeps over settings")) } }
+        @if let Some(sweep) = &query.sweep {
+            p {
+                (language.text("Только пробы поиска ", "Only the trials of the sweep "))
+                a href=(format!("/experiments/sweeps/{sweep}")) { (sweep) } ". "
+                a href="/experiments" { (language.text("Показать все прогоны", "Show all runs")) }
+            }
+        }
         (filter(&pairs, &tasks, (&settings, &columns), language))
         form #comparison {
             p.hint { (pages(&pairs, query.offset, (listed.len(), total), language)) }
