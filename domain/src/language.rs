@@ -56,8 +56,8 @@ impl Language {
 
     /// A whole number with a thousands separator.
     #[must_use]
-    pub fn count(self, number: i64) -> String {
-        self.group_digits(&number.to_string())
+    pub fn count(self, number: impl TryInto<i64>) -> String {
+        self.group_digits(&number.try_into().unwrap_or(i64::MAX).to_string())
     }
 
     fn group_digits(self, number: &str) -> String {

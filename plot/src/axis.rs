@@ -117,6 +117,9 @@ fn logarithmic_ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
             break;
         }
     }
+    if ticks.len() < 3 {
+        return linear_ticks(low, high, count);
+    }
     // Thin out the ticks if there are too many powers of ten.
     let stride = ticks.len().div_ceil(count.max(1) + 1).max(1);
     ticks.into_iter().step_by(stride).collect()
@@ -133,6 +136,7 @@ mod tests {
         assert_eq!(logarithmic_ticks(90_000.0, 6e6, 5), [1e5, 2e5, 5e5, 1e6, 2e6, 5e6]);
         assert_eq!(logarithmic_ticks(90_000.0, 6e7, 5), [1e5, 3e5, 1e6, 3e6, 1e7, 3e7]);
         assert!(logarithmic_ticks(1.0, 1e12, 5).len() <= 6);
+        assert_eq!(logarithmic_ticks(0.75, 1.3, 3).len(), 3, "a narrow range has ticks too");
     }
 
     #[test]

@@ -38,10 +38,10 @@ pub struct Series {
 }
 
 impl Series {
-    /// The CSS class of the colour of the curve at this index.
+    /// The CSS classes of the curve at this index: its colour, and its dashes from the second time on that the colour is used.
     #[must_use]
     pub fn class(index: usize) -> String {
-        format!("series series-{}", index % COLOURS)
+        format!("series series-{} round-{}", index % COLOURS, index / COLOURS)
     }
 }
 

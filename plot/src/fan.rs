@@ -3,15 +3,19 @@
 use maud::{Markup, html};
 
 use crate::axis::{Axis, Scale};
-use crate::frame::{circle, frame, path_through};
+use crate::frame::{circle, circle_with, frame, path_through};
 use crate::text::{Anchor, FormatNumber, Text};
 
 /// A fan chart of positive numbers along another variable, on a logarithmic scale.
 pub struct Fan<'a> {
     /// Bins along the horizontal axis, in order.
     pub bins: &'a [FanBin],
+    /// What each bin is, for whoever points at it; none for a page without script.
+    pub texts: &'a [String],
     /// Individual points; those outside the bins are omitted.
     pub points: &'a [(f64, f64)],
+    /// The factor by which the vertical axis reaches beyond the bands.
+    pub margin: f64,
     /// Ticks of the horizontal axis; round numbers by default.
     pub ticks: Option<Vec<f64>>,
     /// Label of the horizontal axis.
@@ -39,8 +43,8 @@ impl Fan<'_> {
     pub fn draw(&self) -> Option<Markup> {
         let bins = self.bins;
         let (first, last) = (bins.first()?, bins.last()?);
-        let low = bins.iter().map(|bin| bin.quantiles[0]).fold(f64::MAX, f64::min) / 1.3;
-        let high = bins.iter().map(|bin| bin.quantiles[4]).fold(0.0, f64::max) * 1.3;
+        let low = bins.iter().map(|bin| bin.quantiles[0]).fold(f64::MAX, f64::min) / self.margin;
+        let high = bins.iter().map(|bin| bin.quantiles[4]).fold(0.0, f64::max) * self.margin;
         let mut horizontal = Axis::new((first.at, last.at), Scale::Linear, 6, &self.horizontal, self.format_horizontal);
         if let Some(ticks) = &self.ticks {
             horizontal = horizontal.with_ticks(ticks.clone());
@@ -56,6 +60,9 @@ impl Fan<'_> {
             polygon class="most" points=(band_points(bins, (0, 4), &horizontal, &vertical)) {}
             polygon class="half" points=(band_points(bins, (1, 3), &horizontal, &vertical)) {}
             path class="median" d=(median) {}
+            @for (bin, text) in bins.iter().zip(self.texts) {
+                (circle_with("knot", (horizontal.x(bin.at), vertical.y(bin.quantiles[2])), "2.5", text))
+            }
             @for bin in [0, bins.len() / 2, bins.len() - 1] {
                 (self.draw_median_label(bin, &horizontal, &vertical))
             }

@@ -27,3 +27,10 @@ pub(crate) fn path_through(points: impl Iterator<Item = (f64, f64)>) -> String {
 pub(crate) fn circle(class: &str, x: f64, y: f64, radius: &str) -> Markup {
     html! { circle class=(class) cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r=(radius) {} }
 }
+
+/// A circle that says what it is to whoever points at it.
+pub(crate) fn circle_with(class: &str, (x, y): (f64, f64), radius: &str, text: &str) -> Markup {
+    html! {
+        circle class=(class) cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r=(radius) data-at=(format!("{x:.1},{y:.1}")) data-text=(text) {}
+    }
+}

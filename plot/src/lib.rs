@@ -14,15 +14,21 @@ mod axis;
 mod curves;
 mod fan;
 mod frame;
+mod heat;
 mod histogram;
 mod line;
+mod parallel;
+mod scatter;
 mod text;
 
 pub use axis::Scale;
 pub use curves::{Curves, Series};
 pub use fan::{Fan, FanBin};
+pub use heat::Heat;
 pub use histogram::Histogram;
 pub use line::Line;
+pub use parallel::{Parallel, ParallelAxis, Record};
+pub use scatter::{Mark, Scatter};
 pub use text::{FormatNumber, Text};
 
 /// The style sheet of all plots. Its colours are variables that the page defines: `--ink`, `--soft`, `--accent` and

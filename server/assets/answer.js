@@ -126,7 +126,9 @@ export function show(valuation) {
   showFactors(valuation);
   showSimilar(valuation);
   showMarketLink(valuation.listing);
-  byId("model").textContent = words().model(valuation.model.version, day(valuation.as_of));
+  const { version } = valuation.model;
+  const link = element("a", { href: `/models/${version}`, textContent: words().modelVersion(version) });
+  byId("model").replaceChildren(link, words().priceOf(day(valuation.as_of)));
   drawCurves(byId("charts"), valuation);
 }
 

@@ -1,9 +1,10 @@
-// What pages that only show something share: the language, the task, the key, and a request that can be repeated.
+// What pages that only show something share: the language, the task if there is a choice, the key, and a request that can be repeated.
 import { byId, call, page, problemText, words } from "./page.js";
 import { chooseTask, loadTasks, translateTasks } from "./tasks.js";
 
 // What says in the language of the page why there is nothing to show.
 let trouble = null;
+const choosesTask = Boolean(byId("choice"));
 
 function translate() {
   document.documentElement.lang = page.language;
@@ -13,7 +14,9 @@ function translate() {
   const other = page.language === "ru" ? "en" : "ru";
   byId("language").textContent = other === "en" ? "English" : "Русский";
   byId("language").lang = other;
-  translateTasks();
+  if (choosesTask) {
+    translateTasks();
+  }
   if (trouble) {
     byId("problem").textContent = trouble();
   }
@@ -28,14 +31,15 @@ export function explain(text) {
 
 /**
  * Reads a path of the API. Returns the response if it is good; else says why not and returns null. `explainWith` may know better what
- * a status means on this page.
+ * a status means on this page; `failed` is told the status, 0 if there was no response.
  */
-export async function read(path, explainWith = {}) {
+export async function read(path, explainWith = {}, failed = () => {}) {
   let response;
   try {
     response = await call(path);
   } catch {
     explain(() => words().offline);
+    failed(0);
     return null;
   }
   if (response.ok) {
@@ -44,13 +48,14 @@ export async function read(path, explainWith = {}) {
   }
   const problem = await response.json().catch(() => ({}));
   explain(explainWith[response.status] || (() => problemText(problem)));
+  failed(response.status);
   return null;
 }
 
 /** Starts a page: `load` reads what it shows, `show` writes it in the language of the page. */
 export function startPage(load, show) {
   const open = async () => {
-    const isAllowed = await loadTasks().catch(() => true);
+    const isAllowed = !choosesTask || (await loadTasks().catch(() => true));
     translate();
     if (isAllowed) {
       await load();
@@ -70,14 +75,18 @@ export function startPage(load, show) {
     translate();
     show();
   });
-  byId("task").addEventListener("change", () => {
-    history.pushState(null, "", `?${new URLSearchParams({ task: byId("task").value })}`);
-    chooseTask();
-    translate();
-    load();
-  });
+  if (choosesTask) {
+    byId("task").addEventListener("change", () => {
+      history.pushState(null, "", `?${new URLSearchParams({ task: byId("task").value })}`);
+      chooseTask();
+      translate();
+      load();
+    });
+  }
   window.addEventListener("popstate", () => {
-    chooseTask();
+    if (choosesTask) {
+      chooseTask();
+    }
     translate();
     load();
   });

@@ -51,7 +51,7 @@ export const WORDS = {
     byDate: "…на рынке прошлых лет", now: "сейчас",
     years: (count) => `через ${count} ${plural(count, "год", "года", "лет")}`,
     values: "Числа таблицей", expected: "Ожидается", from: "от", to: "до",
-    model: (version, date) => `Модель ${version}, цена на ${date}`,
+    modelVersion: (version) => `Модель ${version}`, priceOf: (date) => `, цена на ${date}`,
     quoted: (text) => `«${text}»`,
     outdated: (newest, date) =>
       `Самое новое объявление, на котором основана цена, — от ${newest}. С тех пор цены могли измениться, поэтому на ${date} диапазон шире.`,
@@ -82,7 +82,7 @@ export const WORDS = {
           listings: (count) => `От обычной машины этой модели и года (по ${count} ${plural(count, "объявлению", "объявлениям", "объявлениям")}) — к этой. Дни складываются в срок.`,
           assumed: "Таких объявлений мало, поэтому сравниваем с машиной, у которой обычный пробег для её возраста. Дни складываются в срок.",
         },
-        model: (version, date) => `Модель ${version}, срок на ${date}`,
+        priceOf: (date) => `, срок на ${date}`,
         outdated: (newest, date) =>
           `Самое новое объявление, на котором основан срок, — от ${newest}. С тех пор рынок мог измениться, поэтому на ${date} диапазон шире.`,
         withoutSimilar: "Похожие объявления сейчас недоступны; на срок это не влияет.",
@@ -133,7 +133,7 @@ export const WORDS = {
     byDate: "…in the market of earlier years", now: "now",
     years: (count) => `in ${count} ${count === 1 ? "year" : "years"}`,
     values: "The figures as a table", expected: "Expected", from: "from", to: "to",
-    model: (version, date) => `Model ${version}, price as of ${date}`,
+    modelVersion: (version) => `Model ${version}`, priceOf: (date) => `, price as of ${date}`,
     quoted: (text) => `"${text}"`,
     outdated: (newest, date) =>
       `The newest listing behind this price is of ${newest}. Prices may have changed since, so the range for ${date} is wider.`,
@@ -163,7 +163,7 @@ export const WORDS = {
           listings: (count) => `From the usual car of this model and year (${count} ${count === 1 ? "listing" : "listings"}) to this one. The days add up to the time.`,
           assumed: "There are few such listings, so this compares with a car of the usual mileage for its age. The days add up to the time.",
         },
-        model: (version, date) => `Model ${version}, time as of ${date}`,
+        priceOf: (date) => `, time as of ${date}`,
         outdated: (newest, date) =>
           `The newest listing behind this time is of ${newest}. The market may have changed since, so the range for ${date} is wider.`,
         withoutSimilar: "Similar listings are not available at the moment; the time does not depend on them.",
@@ -242,7 +242,7 @@ export const BULK = {
 
 // The links between the pages, and the pages of the market and of the data.
 Object.assign(WORDS.ru, {
-  navValuation: "Оценка", navMany: "Список машин", navMarket: "Рынок", navData: "Данные", navRuns: "Обучение",
+  navValuation: "Оценка", navMany: "Список машин", navMarket: "Рынок", navData: "Данные", navModels: "Модели", navRuns: "Обучение",
   skipToContent: "К содержанию", tryAgain: "Попробовать ещё раз", loading: "Загружаем…", path: "Путь",
   marketTitle: "Рынок подержанных машин", dataTitle: "Отчёт об объявлениях",
   marketLead: (count, shown, first, last, median) =>
@@ -263,7 +263,7 @@ Object.assign(WORDS.ru, {
   toMarket: (name) => `Цены на ${name} по времени и возрасту`,
 });
 Object.assign(WORDS.en, {
-  navValuation: "Valuation", navMany: "Many cars", navMarket: "Market", navData: "Data", navRuns: "Runs",
+  navValuation: "Valuation", navMany: "Many cars", navMarket: "Market", navData: "Data", navModels: "Models", navRuns: "Runs",
   skipToContent: "To the content", tryAgain: "Try again", loading: "Loading…", path: "Path",
   marketTitle: "The market of used cars", dataTitle: "Listings data report",
   marketLead: (count, shown, first, last, median) =>
@@ -282,4 +282,16 @@ Object.assign(WORDS.en, {
   noListings: "There are no listings yet. Import some with probeg import.",
   reportComing: "The server is preparing the report, which takes a few seconds…",
   toMarket: (name) => `Prices of ${name} over time and by age`,
+});
+
+// The pages of models, runs and sweeps, whose other texts come from the server.
+Object.assign(WORDS.ru, {
+  gone: "Здесь ничего нет: номер или имя неверны, или это удалено.",
+  wrongToken: "Этот токен администратора не подходит. Ничего не изменилось.",
+  promoted: (version) => `Готово: теперь работает версия ${version}. Серверы загрузят её за секунду.`,
+});
+Object.assign(WORDS.en, {
+  gone: "There is nothing here: the number or name is wrong, or it has been deleted.",
+  wrongToken: "This is not the admin token. Nothing has changed.",
+  promoted: (version) => `Done: version ${version} serves now. Servers load it within a second.`,
 });

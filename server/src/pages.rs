@@ -1,6 +1,10 @@
 //! The web pages: the form and Swagger UI, served from the binary.
 
-pub(crate) mod experiments;
+mod experiments;
+mod models;
+mod parts;
+mod segments;
+mod words;
 
 use std::sync::LazyLock;
 
@@ -18,19 +22,26 @@ use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::http::problem::Problem;
+use crate::state::State;
 
-/// The pages by path. Pages of makes and models are that of the market, and those of runs have one shell: their scripts read the
-/// address.
-const PAGES: [(&str, &str); 9] = [
+/// The shell of the pages whose content the server renders.
+const SHELL: &str = include_str!("../assets/fragments.html");
+/// The pages by path. Pages of makes and models of cars are that of the market, and those of models and runs have one shell: their
+/// scripts read the address.
+const PAGES: [(&str, &str); 13] = [
     ("/", include_str!("../assets/index.html")),
     ("/bulk", include_str!("../assets/bulk.html")),
     ("/data", include_str!("../assets/data.html")),
     ("/market", include_str!("../assets/market.html")),
     ("/market/{make}", include_str!("../assets/market.html")),
     ("/market/{make}/{model}", include_str!("../assets/market.html")),
-    ("/experiments", include_str!("../assets/experiments.html")),
-    ("/experiments/compare", include_str!("../assets/experiments.html")),
-    ("/experiments/{id}", include_str!("../assets/experiments.html")),
+    ("/models", SHELL),
+    ("/models/{version}", SHELL),
+    ("/experiments", SHELL),
+    ("/experiments/compare", SHELL),
+    ("/experiments/sweeps", SHELL),
+    ("/experiments/sweeps/{name}", SHELL),
+    ("/experiments/{id}", SHELL),
 ];
 /// The head of every page, with the links between them.
 const HEADER: &str = include_str!("../assets/header.html");
@@ -39,25 +50,26 @@ const HEADER_PLACE: &str = "<!-- header -->\n";
 const STYLES: [(&str, &str); 6] = [
     ("/assets/bulk.css", include_str!("../assets/bulk.css")),
     ("/assets/docs.css", include_str!("../assets/docs.css")),
-    ("/assets/experiments.css", include_str!("../assets/experiments.css")),
+    ("/assets/fragments.css", include_str!("../assets/fragments.css")),
     ("/assets/market.css", include_str!("../assets/market.css")),
     ("/assets/plot.css", plot::STYLE),
     ("/assets/probeg.css", include_str!("../assets/probeg.css")),
 ];
 /// The modules of the script.
-const SCRIPTS: [(&str, &str); 20] = [
+const SCRIPTS: [(&str, &str); 21] = [
     ("/assets/amounts.js", include_str!("../assets/amounts.js")),
     ("/assets/answer.js", include_str!("../assets/answer.js")),
     ("/assets/bulk.js", include_str!("../assets/bulk.js")),
     ("/assets/charts.js", include_str!("../assets/charts.js")),
     ("/assets/data.js", include_str!("../assets/data.js")),
     ("/assets/docs.js", include_str!("../assets/docs.js")),
-    ("/assets/experiments.js", include_str!("../assets/experiments.js")),
     ("/assets/form.js", include_str!("../assets/form.js")),
     ("/assets/combobox.js", include_str!("../assets/combobox.js")),
     ("/assets/follow.js", include_str!("../assets/follow.js")),
+    ("/assets/fragments.js", include_str!("../assets/fragments.js")),
     ("/assets/market.js", include_str!("../assets/market.js")),
     ("/assets/page.js", include_str!("../assets/page.js")),
+    ("/assets/pointer.js", include_str!("../assets/pointer.js")),
     ("/assets/portfolio.js", include_str!("../assets/portfolio.js")),
     ("/assets/probeg.js", include_str!("../assets/probeg.js")),
     ("/assets/site.js", include_str!("../assets/site.js")),
@@ -93,6 +105,12 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
 );
 /// The files change only with the binary.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// The content of the pages of models, runs and sweeps: fragments of HTML that a shell without content fetches, so that they need the
+/// API key as other data do.
+pub(crate) fn fragments() -> Router<State> {
+    models::fragments().merge(experiments::fragments())
+}
 
 /// The pages, their assets, the OpenAPI document and Swagger UI.
 pub(crate) fn routes(document: OpenApi) -> Router {

@@ -22,7 +22,7 @@ use crate::http::request_log::{RequestLog, handle_panic, log_request};
 use crate::market::{prices, report};
 use crate::operations::{exposition, health};
 use crate::pages;
-use crate::registry::{models, runs, tasks};
+use crate::registry::{models, runs, served, sweeps, tasks};
 use crate::state::State;
 use crate::valuations::{batch, check, jobs, listing, one, predecessor, suggestions, versions, vocabulary, workbook};
 
@@ -39,7 +39,7 @@ use crate::valuations::{batch, check, jobs, listing, one, predecessor, suggestio
         (name = "valuations", description = "What a car is worth"),
         (name = "market", description = "What the listings say about prices, without a car to value"),
         (name = "models", description = "The model registry; changes require the admin token"),
-        (name = "runs", description = "The runs of training"),
+        (name = "runs", description = "The runs of training, and the searches over their settings"),
         (name = "predecessor", description = "The paths of the service that Probeg replaces"),
         (name = "operations", description = "Liveness, readiness and metrics")
     ),
@@ -72,10 +72,15 @@ fn lookups() -> OpenApiRouter<State> {
         .routes(routes!(models::get_model))
         .routes(routes!(models::get_champion))
         .routes(routes!(models::list_changes))
+        .routes(routes!(served::get_served))
         .routes(routes!(runs::list_runs))
         .routes(routes!(runs::get_run))
         .routes(routes!(runs::get_run_metrics))
         .routes(routes!(runs::get_run_figures))
+        .routes(routes!(runs::get_run_log))
+        .routes(routes!(runs::get_run_residuals))
+        .routes(routes!(sweeps::list_sweeps))
+        .routes(routes!(sweeps::get_sweep))
 }
 
 /// Valuations of many cars: large bodies, long timeouts.
@@ -139,7 +144,7 @@ pub fn build(state: &State) -> Router {
     let (short, long) = (config.request_timeout, config.upload_timeout);
     let service = Router::from(single().route_layer(gate(Access::Key, small, short)))
         .merge(lookups().route_layer(gate(Access::Key, small, short)))
-        .merge(pages::experiments::fragments().route_layer(gate(Access::Key, small, short)))
+        .merge(pages::fragments().route_layer(gate(Access::Key, small, short)))
         .merge(bulk().route_layer(gate(Access::Key, large, long)))
         .merge(admin().route_layer(gate(Access::Admin, small, short)))
         .merge(open().route_layer(gate(Access::Open, small, short)))

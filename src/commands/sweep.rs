@@ -13,7 +13,7 @@ use domain::Task;
 use serde_json::{Value, json};
 use storage::{Sweep, Trial, TrialOutcome, TrialStatus};
 use training::TrainConfig;
-use training::sweep::{self, Space, SweepProgress, SweepRequest, importance, observations};
+use training::sweep::{self, Space, SweepProgress, SweepRequest};
 use training::train::{Progress, RunContext};
 
 use super::train::{Hyperparameters, Retries, with_run_context};
@@ -205,7 +205,7 @@ fn list(context: &Context, as_json: bool) -> Result<()> {
             sweep.task,
             sweep.created_at.format("%Y-%m-%d %H:%M UTC"),
             format!("{ended} of {}", sweep.trials),
-            best(trials).and_then(|trial| trial.loss).map(|loss| format!("{loss:.5}")).unwrap_or_default(),
+            Sweep::best(trials).and_then(|trial| trial.loss).map(|loss| format!("{loss:.5}")).unwrap_or_default(),
         )?;
     }
     Ok(())
@@ -241,7 +241,7 @@ fn show(sweep: &Sweep, trials: &[Trial], as_json: bool) -> Result<()> {
             trial.error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default(),
         )?;
     }
-    let shares = shares(sweep, trials);
+    let shares = sweep.importance(trials);
     if !shares.is_empty() {
         let shares: Vec<String> = shares.iter().map(|(name, share)| format!("{name} {:.0} %", 100.0 * share)).collect();
         out!(
@@ -249,7 +249,7 @@ fn show(sweep: &Sweep, trials: &[Trial], as_json: bool) -> Result<()> {
             shares.join(", ")
         )?;
     }
-    if let Some(best) = best(trials) {
+    if let Some(best) = Sweep::best(trials) {
         out!("the best is trial {}: {}", best.number, settings_of(&best.settings))?;
         out!(
             "train it with `probeg sweep show {0} --best > {0}-best.toml; probeg train --config {0}-best.toml`",
@@ -261,27 +261,13 @@ fn show(sweep: &Sweep, trials: &[Trial], as_json: bool) -> Result<()> {
 
 /// Prints the configuration of the best trial as TOML.
 fn print_best(sweep: &Sweep, trials: &[Trial]) -> Result<()> {
-    let best = best(trials);
+    let best = Sweep::best(trials);
     ensure!(best.is_some(), "no trial of the sweep {} has completed", sweep.name);
     let base: TrainConfig = serde_json::from_value(sweep.config.clone())?;
     let settings: sweep::Settings =
         best.map(|trial| serde_json::from_value(trial.settings.clone())).transpose()?.unwrap_or_default();
     out!("{}", toml::to_string(&base.with_settings(&settings)?)?.trim_end())?;
     Ok(())
-}
-
-/// The completed trial with the lowest loss.
-fn best(trials: &[Trial]) -> Option<&Trial> {
-    let completed = trials.iter().filter(|trial| trial.status == TrialStatus::Completed);
-    completed.min_by(|a, b| a.loss.unwrap_or(f64::INFINITY).total_cmp(&b.loss.unwrap_or(f64::INFINITY)))
-}
-
-/// How much each setting matters; none if the space cannot be read.
-fn shares(sweep: &Sweep, trials: &[Trial]) -> Vec<(String, f64)> {
-    let config = serde_json::from_value::<TrainConfig>(sweep.config.clone()).ok();
-    let table = serde_json::from_value(sweep.space.clone()).ok();
-    let space = config.zip(table).and_then(|(config, table)| Space::from_table(&table, &config).ok());
-    space.map(|space| importance(&space, &observations(trials))).unwrap_or_default()
 }
 
 /// The settings of a trial, as `--set` takes them.
@@ -301,14 +287,14 @@ fn settings_of(settings: &Value) -> String {
 
 fn to_json(sweep: &Sweep, trials: &[Trial]) -> Value {
     let importance: serde_json::Map<String, Value> =
-        shares(sweep, trials).into_iter().map(|(name, share)| (name, json!(share))).collect();
+        sweep.importance(trials).into_iter().map(|(name, share)| (name, json!(share))).collect();
     json!({
         "name": sweep.name,
         "task": sweep.task,
         "created_at": sweep.created_at,
         "space": sweep.space,
         "trials": sweep.trials,
-        "best": best(trials).map(|trial| trial.number),
+        "best": Sweep::best(trials).map(|trial| trial.number),
         "importance": importance,
         "results": trials,
     })

@@ -33,7 +33,8 @@ pub use import::{Import, ImportCounts};
 pub use listings::Listings;
 pub use markets::Markets;
 pub use models::{
-    Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel, champion_of,
+    Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel,
+    ServedPeriod, champion_of,
 };
 pub use retry::retry_while_unavailable;
 pub use run_parts::{
@@ -46,6 +47,6 @@ pub use runs::{
 pub use similar::{SimilarListing, SimilarListings};
 pub use snapshot::{Block, Extent, RowFilter, Snapshot};
 pub use spool::{Spool, SpoolWriter};
-pub use sweeps::{Claim, NewSweep, Sweep, Sweeps, Taken, Trial, TrialOutcome, TrialStatus};
+pub use sweeps::{Claim, NewSweep, Sweep, SweepCounts, Sweeps, Taken, Trial, TrialOutcome, TrialStatus};
 pub use tasks::Tasks;
 pub use versions::ListedVersion;

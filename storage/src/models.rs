@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::error::{Error, Result};
 use crate::run_parts::Lease;
 
-pub use aliases::{Action, AliasChange};
+pub use aliases::{Action, AliasChange, ServedPeriod};
 pub use changes::ModelChanges;
 
 /// The alias of the version of a task that servers serve. That of the task `price` has no prefix.

@@ -3,6 +3,7 @@
 mod data;
 mod figures;
 mod query;
+mod residuals;
 
 use chrono::{DateTime, Utc};
 use domain::SplitCounts;

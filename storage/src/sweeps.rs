@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use domain::importance::importance;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgPool};
@@ -59,30 +60,61 @@ pub struct Sweep {
     pub created_at: DateTime<Utc>,
 }
 
+impl Sweep {
+    /// The completed trial with the lowest loss.
+    #[must_use]
+    pub fn best(trials: &[Trial]) -> Option<&Trial> {
+        let completed = trials.iter().filter(|trial| trial.status == TrialStatus::Completed);
+        completed.min_by(|a, b| a.loss.unwrap_or(f64::INFINITY).total_cmp(&b.loss.unwrap_or(f64::INFINITY)))
+    }
+
+    /// How much each setting matters, the most important first; see [`importance`]. Empty for few trials.
+    #[must_use]
+    pub fn importance(&self, trials: &[Trial]) -> Vec<(String, f64)> {
+        let ended: Vec<(&Value, f64)> =
+            trials.iter().filter_map(|trial| Some((&trial.settings, trial.loss?))).collect();
+        importance(&self.space, &ended)
+    }
+}
+
+/// The number of trials of a sweep by status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, FromRow, ToSchema)]
+#[schema(example = json!({ "running": 2, "completed": 21, "pruned": 9, "failed": 0 }))]
+pub struct SweepCounts {
+    /// Taken by a process and not ended.
+    pub running: i64,
+    /// Trained to their end.
+    pub completed: i64,
+    /// Stopped early.
+    pub pruned: i64,
+    /// Failed.
+    pub failed: i64,
+}
+
 /// A trial of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, FromRow, ToSchema)]
-#[schema(as = SweepTrial)]
+#[schema(as = SweepTrial, example = json!({
+    "number": 17, "settings": { "learning_rate": 0.0021, "d_block": 192 }, "status": "completed", "attempt": 1,
+    "worker": "process 4711 on node2", "run_id": 12, "loss": 0.0312, "error": null,
+    "started_at": "2026-11-20T08:11:02Z", "finished_at": "2026-11-20T08:15:42Z"
+}))]
 pub struct Trial {
     /// Its number within the sweep, starting at 1.
     pub number: i32,
     /// The settings that it tries.
-    #[schema(value_type = Object, example = json!({ "learning_rate": 0.0021, "d_block": 192 }))]
+    #[schema(value_type = Object)]
     pub settings: Value,
     /// `running`, `completed`, `pruned` or `failed`.
     #[sqlx(try_from = "String")]
-    #[schema(value_type = String, example = "completed")]
+    #[schema(value_type = String)]
     pub status: TrialStatus,
     /// The number of processes that took it so far.
-    #[schema(example = 1)]
     pub attempt: i32,
     /// The process that took it last.
-    #[schema(example = "process 4711 on node2")]
     pub worker: String,
     /// Its run.
-    #[schema(example = 12)]
     pub run_id: Option<i64>,
     /// The best validation loss, if it ended.
-    #[schema(example = 0.0312)]
     pub loss: Option<f64>,
     /// Why it failed.
     pub error: Option<String>,
@@ -205,6 +237,32 @@ impl Sweeps {
     /// The database is unavailable.
     pub async fn list(&self) -> Result<Vec<Sweep>> {
         Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!("{SWEEP} ORDER BY id DESC"))).fetch_all(&self.pool).await?)
+    }
+
+    /// All sweeps, the newest first, with the number of their trials and the lowest loss of a completed one.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn counted(&self) -> Result<Vec<(Sweep, SweepCounts, Option<f64>)>> {
+        #[derive(FromRow)]
+        struct Row {
+            #[sqlx(flatten)]
+            sweep: Sweep,
+            #[sqlx(flatten)]
+            counts: SweepCounts,
+            best_loss: Option<f64>,
+        }
+        let query = sqlx::query_as(
+            "SELECT id, name, task, space, config, data, sweeps.trials, program, created_at,
+                    count(*) FILTER (WHERE status = 'running') AS running,
+                    count(*) FILTER (WHERE status = 'completed') AS completed,
+                    count(*) FILTER (WHERE status = 'pruned') AS pruned,
+                    count(*) FILTER (WHERE status = 'failed') AS failed,
+                    min(loss) FILTER (WHERE status = 'completed') AS best_loss
+             FROM sweeps LEFT JOIN trials ON sweep_id = id GROUP BY id ORDER BY id DESC",
+        );
+        let rows: Vec<Row> = query.fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| (row.sweep, row.counts, row.best_loss)).collect())
     }
 
     /// The trials of a sweep, in order.

@@ -73,6 +73,8 @@ call("models", "promote_model", client=admin, body=Promotion(version=version))
 call("models", "rollback_model", client=admin)
 call("models", "promote_model", client=admin, body=Promotion(version=version))
 assert len(call("models", "list_changes").parsed) >= 3
+served = call("models", "get_served", at="2100-01-01T00:00").parsed
+assert served.model.version == version and served.run.data.rows > 0, served
 
 market = call("market", "get_market", brand="kia").parsed
 assert market.listings > 0 and market.recent and market.names, market
@@ -80,10 +82,15 @@ while (report := call("market", "get_report")).status_code == 202:
     time.sleep(0.05)
 assert report.content.startswith(b"<!DOCTYPE html>")
 
-run = call("runs", "list_runs").parsed[0].id
+run = call("runs", "list_runs", status="completed", sort="version").parsed[0].id
 call("runs", "get_run", run)
 assert call("runs", "get_run_metrics", run).parsed is not None
 call("runs", "get_run_figures", run)
+assert call("runs", "get_run_log", run).parsed[-1].message == "completed"
+residuals = call("runs", "get_run_residuals", run).parsed
+assert residuals.rows > 0 and residuals.by_age[0].quantiles, residuals
+sweep = call("runs", "list_sweeps").parsed[0]
+assert call("runs", "get_sweep", sweep.name).parsed.results[0].number == 1
 for operation in ("get_live", "get_ready", "get_metrics"):
     call("operations", operation)
 

@@ -73,17 +73,30 @@ await ok("promote_model", admin.PUT("/v1/models/champion", { body: { version } }
 await ok("rollback_model", admin.POST("/v1/models/rollback"));
 await ok("promote_model", admin.PUT("/v1/models/champion", { body: { version } }));
 await ok("list_changes", client.GET("/v1/models/history"));
+const served = await ok(
+  "get_served",
+  client.GET("/v1/models/served", { params: { query: { at: "2100-01-01T00:00" } } }),
+);
+assert.equal(served.model.version, version);
 
 const market = await ok("get_market", client.GET("/v1/market", { params: { query: { brand: "kia" } } }));
 assert(market.listings > 0 && market.recent.length > 0, JSON.stringify(market));
 await ok("get_report", client.GET("/v1/report", { parseAs: "text" }));
 
-const [run] = await ok("list_runs", client.GET("/v1/runs"));
+const query = { status: "completed", sort: "version" };
+const [run] = await ok("list_runs", client.GET("/v1/runs", { params: { query } }));
 assert(run);
 const one = { params: { path: { id: run.id } } };
 await ok("get_run", client.GET("/v1/runs/{id}", one));
 await ok("get_run_metrics", client.GET("/v1/runs/{id}/metrics", one));
 await ok("get_run_figures", client.GET("/v1/runs/{id}/figures", one));
+await ok("get_run_log", client.GET("/v1/runs/{id}/log", one));
+const residuals = await ok("get_run_residuals", client.GET("/v1/runs/{id}/residuals", one));
+assert(residuals.rows > 0 && residuals.calibration.length > 0, JSON.stringify(residuals));
+const [sweep] = await ok("list_sweeps", client.GET("/v1/sweeps"));
+assert(sweep);
+const trials = await ok("get_sweep", client.GET("/v1/sweeps/{name}", { params: { path: { name: sweep.name } } }));
+assert.equal(trials.results[0]?.number, 1);
 await ok("get_live", client.GET("/health/live"));
 await ok("get_ready", client.GET("/health/ready"));
 await ok("get_metrics", client.GET("/metrics", { parseAs: "text" }));

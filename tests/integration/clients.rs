@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use rust_xlsxwriter::Workbook;
 
 use crate::market::{Home, Server, block_on, python};
+use crate::sweep::SWEEP;
 
 const TOKEN: &str = "a-token-of-sixteen-characters";
 
@@ -21,7 +22,7 @@ fn run(command: &mut Command) -> String {
     printed
 }
 
-/// A server with two champions, one after the other, so that a rollback is possible; with an admin token.
+/// A server with two champions, one after the other, so that a rollback is possible, and a sweep; with an admin token.
 fn served() -> (Home, Server) {
     let home = Home::new();
     home.ok(&["synth", "--rows", "600"]);
@@ -29,6 +30,8 @@ fn served() -> (Home, Server) {
         let seed = format!("--set=seed={seed}");
         home.ok(&["train", "--promote", "--set=family=\"linear\"", "--set=backtest=false", &seed]);
     }
+    home.write("space.toml", "[n_blocks]\nvalues = [1, 2]\n");
+    home.ok(&[SWEEP.as_slice(), &["--trials=1"]].concat());
     let mut command = home.command(&["serve", "--bind", "127.0.0.1:0"]);
     let server = Server::from_process(command.env("PROBEG_ADMIN_TOKEN", TOKEN).stdout(Stdio::piped()).spawn().unwrap());
     server.wait_until_ready();

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::browser::{Driver, assert_no_external_requests, wait_for};
 use crate::market::{Home, Server, block_on, server, trained};
+use crate::sweep::SWEEP;
 
 const SIZES: [(u32, u32); 3] = [(320, 640), (390, 844), (1280, 800)];
 
@@ -46,18 +47,25 @@ impl Viewer {
                 self.browser.find(Locator::Css(&button)).await.unwrap().click().await.unwrap();
             }
             wait_for(&self.browser, &is_language).await;
-            for theme in ["light", "dark"] {
-                self.set_theme(theme).await;
-                for (width, height) in SIZES {
-                    self.driver.set_viewport(&self.browser, width, height).await;
-                    self.keep_screenshot(&format!("{name}-{language}-{theme}-{width}"), width).await;
-                    self.driver.set_viewport(&self.browser, width, height).await;
-                    let place = format!("{name}, {language}, {theme}, {width} pixels");
-                    let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-                    assert_eq!(self.browser.execute(overflow, Vec::new()).await.unwrap(), json!(0), "{place}");
-                    let found = self.browser.execute_async(RUN_AXE, Vec::new()).await.unwrap();
-                    assert_eq!(found, json!([]), "{place}: {found:#}");
-                }
+            // Content that the server renders is fetched again.
+            wait_for(&self.browser, "return !document.querySelector('[aria-busy]')").await;
+            self.check_language(&format!("{name}-{language}")).await;
+        }
+    }
+
+    /// Checks a page in the language that it has, with axe-core loaded.
+    async fn check_language(&self, name: &str) {
+        for theme in ["light", "dark"] {
+            self.set_theme(theme).await;
+            for (width, height) in SIZES {
+                self.driver.set_viewport(&self.browser, width, height).await;
+                self.keep_screenshot(&format!("{name}-{theme}-{width}"), width).await;
+                self.driver.set_viewport(&self.browser, width, height).await;
+                let place = format!("{name}, {theme}, {width} pixels");
+                let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+                assert_eq!(self.browser.execute(overflow, Vec::new()).await.unwrap(), json!(0), "{place}");
+                let found = self.browser.execute_async(RUN_AXE, Vec::new()).await.unwrap();
+                assert_eq!(found, json!([]), "{place}: {found:#}");
             }
         }
     }
@@ -131,6 +139,30 @@ fn the_pages_of_the_market_are_accessible_and_lead_from_make_to_model() {
 }
 
 #[test]
+fn the_documentation_of_the_api_is_accessible() {
+    let server = server();
+    block_on(async {
+        let viewer = Viewer::open().await;
+        let is_listed = "return document.querySelectorAll('.opblock').length > 30";
+        viewer.go(&server.url("/docs/"), is_listed).await;
+        viewer.browser.execute(&axe(), Vec::new()).await.unwrap();
+        viewer.check_language("docs-en").await;
+        // One operation of each kind.
+        for method in ["post", "get", "put", "delete"] {
+            let open = format!("document.querySelector('.opblock-{method} .opblock-summary-control').click()");
+            viewer.browser.execute(&open, Vec::new()).await.unwrap();
+            wait_for(
+                &viewer.browser,
+                &format!("return !!document.querySelector('.opblock-{method} .responses-table')"),
+            )
+            .await;
+        }
+        viewer.check_language("docs-open-en").await;
+        viewer.close(&server).await;
+    });
+}
+
+#[test]
 fn the_data_page_is_accessible() {
     let server = server();
     block_on(async {
@@ -154,6 +186,58 @@ fn the_pages_of_runs_and_of_many_cars_are_accessible() {
         }
         viewer.go(&server.url("/bulk"), "return !!document.getElementById('file')").await;
         viewer.check("bulk", own_button).await;
+        viewer.close(&server).await;
+    });
+}
+
+#[test]
+fn the_pages_of_models_are_accessible() {
+    let server = server();
+    block_on(async {
+        let viewer = Viewer::open().await;
+        let has_content = "return document.querySelectorAll('#content table').length > 1";
+        for (name, path) in [("models", "/models"), ("model", "/models/1")] {
+            viewer.go(&server.url(path), has_content).await;
+            viewer.check(name, own_button).await;
+        }
+        viewer.close(&server).await;
+    });
+}
+
+#[test]
+fn the_pages_of_sweeps_and_of_compared_runs_are_accessible() {
+    let home = Home::new();
+    home.ok(&["synth", "--rows", "600"]);
+    home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n[n_blocks]\nvalues = [1, 2]\n");
+    home.ok(&[SWEEP.as_slice(), &["--trials=9"]].concat());
+    // It never becomes ready, since there is no model.
+    let process = home.command(&["serve", "--bind", "127.0.0.1:0"]).stdout(std::process::Stdio::piped()).spawn();
+    let server = Server::from_process(process.unwrap());
+    block_on(async {
+        let viewer = Viewer::open().await;
+        let has_content = "return document.querySelectorAll('#content table').length > 0";
+        for (name, path, is_ready) in [
+            ("sweeps", "/experiments/sweeps", has_content),
+            // The best so far, a slice for each setting, and the importance, since there are enough trials.
+            (
+                "sweep",
+                "/experiments/sweeps/space",
+                "return document.querySelectorAll('.plot').length === 3 && document.querySelector('meter')",
+            ),
+            (
+                "comparison",
+                "/experiments/compare?run=1&run=2&run=3",
+                "return document.querySelectorAll('.parallel [data-line]').length === 3",
+            ),
+            (
+                "columns",
+                "/experiments?column=mape&column=config.learning_rate",
+                "return [...document.querySelectorAll('thead th')].map((cell) => cell.innerText).includes('learning_rate')",
+            ),
+        ] {
+            viewer.go(&server.url(path), is_ready).await;
+            viewer.check(name, own_button).await;
+        }
         viewer.close(&server).await;
     });
 }

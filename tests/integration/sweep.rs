@@ -14,7 +14,7 @@ use crate::market::{Home, block_on, signal, wait_for_epochs, wait_until};
 const SPACE: &str = "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n[n_blocks]\nvalues = [1, 2]\n";
 
 /// Networks so small that a trial takes a second or two.
-const SWEEP: [&str; 9] = [
+pub const SWEEP: [&str; 9] = [
     "sweep",
     "--space=space.toml",
     "--set=k=1",

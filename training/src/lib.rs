@@ -15,6 +15,7 @@ mod level;
 mod linear;
 mod masks;
 pub mod model;
+mod residuals;
 mod statistics;
 pub mod stream;
 pub mod sweep;

@@ -1,6 +1,5 @@
 //! A search over hyperparameters: any number of processes take trials from the database until all have ended.
 
-mod importance;
 mod pruner;
 mod sampler;
 mod space;
@@ -16,7 +15,6 @@ use serde_json::json;
 use storage::{Claim, Extent, NewSweep, Sweep, Taken, Trial, TrialOutcome, TrialStatus, retry_while_unavailable};
 use toml::Table;
 
-pub use importance::importance;
 pub use sampler::{Observation, propose};
 pub use space::{Dimension, Settings, Space, SpaceError, Values};
 

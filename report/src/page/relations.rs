@@ -49,6 +49,8 @@ fn price_plot(figures: &Figures, prices: &PriceAgainst) -> Markup {
     let is_date = prices.axis == PriceAxis::Date;
     let bins: Vec<FanBin> = prices.bins.iter().map(|bin| FanBin { at: bin.at, quantiles: bin.prices }).collect();
     let fan = Fan {
+        texts: &[],
+        margin: 1.3,
         bins: &bins,
         points: &prices.points,
         ticks: is_date.then(|| year_ticks(&bins)),

@@ -1,8 +1,14 @@
-//! The pages of runs: fragments of HTML that a shell without content fetches, so that they need the API key as other data do.
+//! The pages of runs and sweeps.
 
+mod columns;
+mod comparison;
+mod coordinates;
 mod curves;
-mod runs;
-mod words;
+mod residuals;
+mod run;
+mod sweep;
+mod sweeps;
+mod table;
 
 use axum::Router;
 use axum::routing::get;
@@ -10,9 +16,11 @@ use axum::routing::get;
 use crate::state::State;
 
 /// The content of the pages.
-pub(crate) fn fragments() -> Router<State> {
+pub(super) fn fragments() -> Router<State> {
     Router::new()
-        .route("/fragments/experiments", get(runs::list))
-        .route("/fragments/experiments/compare", get(runs::compare))
-        .route("/fragments/experiments/{id}", get(runs::show))
+        .route("/fragments/experiments", get(table::list))
+        .route("/fragments/experiments/compare", get(comparison::compare))
+        .route("/fragments/experiments/sweeps", get(sweeps::list))
+        .route("/fragments/experiments/sweeps/{name}", get(sweep::show))
+        .route("/fragments/experiments/{id}", get(run::show))
 }

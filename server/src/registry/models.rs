@@ -178,9 +178,14 @@ pub(crate) async fn list_changes(
 
 /// The name of the requested task, or of the default task.
 fn task_of(state: &State, pairs: &[(String, String)]) -> Result<String, Problem> {
+    task_named(state, TaskQuery::read(pairs).map_err(Problem::Invalid)?.task.as_deref())
+}
+
+/// The name of a task, or of the default task.
+pub(crate) fn task_named(state: &State, task: Option<&str>) -> Result<String, Problem> {
     let models = &state.engine().models;
-    match TaskQuery::read(pairs).map_err(Problem::Invalid)?.task {
-        Some(task) => Ok(models.slot(Some(&task))?.task.name.clone()),
+    match task {
+        Some(task) => Ok(models.slot(Some(task))?.task.name.clone()),
         None => Ok(models.slot(None).map_or_else(|_| PRICE.to_owned(), |slot| slot.task.name.clone())),
     }
 }
@@ -208,7 +213,7 @@ fn log_change(admin: &Admin, action: &str, champion: Result<i64, storage::Error>
     }
 }
 
-async fn find_model(state: &State, name: &str) -> Result<ModelRecord, Problem> {
+pub(crate) async fn find_model(state: &State, name: &str) -> Result<ModelRecord, Problem> {
     let missing = || Problem::NotFound { detail: format!("there is no model version {name}: see /v1/models") };
     // PostgreSQL rejects NUL characters in text.
     if name.contains('\0') {

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State as Extracted};
 use axum::http::HeaderName;
-use storage::{EpochMetrics, Figure, Run, RunQuery, RunSort, RunStatus};
+use domain::residuals::Residuals;
+use storage::{EpochMetrics, Figure, LogLine, Run, RunQuery, RunSort, RunStatus};
 use utoipa::IntoParams;
 
 use crate::http::problem::openapi::{FigureProblems, ItemProblems, RunListProblems};
@@ -148,6 +149,42 @@ pub(crate) async fn get_run_figures(
     let run = find_run(&state, id).await?;
     let figures = state.database().runs().figures(&[run.id], names.as_deref(), points).await;
     Ok(Json(figures.map_err(|error| Problem::from_storage(&error))?))
+}
+
+/// Shows the log of a run
+///
+/// What happened, in sentences, in order.
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/log", operation_id = "get_run_log", tag = "runs",
+    params(("id" = i64, Path, description = "Run number", example = 1)),
+    responses((status = 200, description = "The log", body = Vec<LogLine>), ItemProblems)
+)]
+pub(crate) async fn get_run_log(
+    Extracted(state): Extracted<State>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Vec<LogLine>>, Problem> {
+    let run = find_run(&state, id).await?;
+    Ok(Json(state.database().runs().log(run.id).await.map_err(|error| Problem::from_storage(&error))?))
+}
+
+/// Shows the residuals of a run
+///
+/// How the prices that its model predicts differ from the listed ones on the test split: against each other, by age, price and date,
+/// and how often prices are below each predicted quantile. Not found for a run without a model, and for those of versions before
+/// these were recorded.
+#[utoipa::path(
+    get, path = "/v1/runs/{id}/residuals", operation_id = "get_run_residuals", tag = "runs",
+    params(("id" = i64, Path, description = "Run number", example = 1)),
+    responses((status = 200, description = "The residuals", body = Residuals), ItemProblems)
+)]
+pub(crate) async fn get_run_residuals(
+    Extracted(state): Extracted<State>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Residuals>, Problem> {
+    let run = find_run(&state, id).await?;
+    let residuals = state.database().runs().residuals(run.id).await.map_err(|error| Problem::from_storage(&error))?;
+    let missing = || Problem::NotFound { detail: format!("run {} has no residuals", run.id) };
+    residuals.map(Json).ok_or_else(missing)
 }
 
 /// Reads which runs to list.

@@ -44,13 +44,18 @@ fn the_paths_are_complete() {
             "get /v1/models",
             "get /v1/models/champion",
             "get /v1/models/history",
+            "get /v1/models/served",
             "get /v1/models/{version}",
             "get /v1/report",
             "get /v1/runs",
             "get /v1/runs/{id}",
             "get /v1/runs/{id}/figures",
+            "get /v1/runs/{id}/log",
             "get /v1/runs/{id}/metrics",
+            "get /v1/runs/{id}/residuals",
             "get /v1/suggestions",
+            "get /v1/sweeps",
+            "get /v1/sweeps/{name}",
             "get /v1/tasks",
             "get /v1/valuations/jobs/{id}",
             "get /v1/valuations/jobs/{id}/result",
@@ -123,9 +128,11 @@ async fn the_viewer_and_the_document_are_served_from_the_binary() {
     assert_eq!((response.status.as_u16(), response.header("location")), (303, "/docs/"));
     let page = get(&service, "/docs/").await;
     assert!(page.header("content-security-policy").contains("connect-src 'self'"));
-    let settings = get(&service, "/docs/swagger-initializer.js").await;
-    let settings = String::from_utf8(settings.body).unwrap();
-    assert!(settings.contains("\"validatorUrl\": \"none\"") && settings.contains("/openapi.json"), "{settings}");
+    let page = String::from_utf8(page.body).unwrap();
+    for file in ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/assets/docs.js", "/assets/docs.css"] {
+        assert!(page.contains(file), "{page}");
+        assert_eq!(get(&service, file).await.status.as_u16(), 200, "{file}");
+    }
 }
 
 #[tokio::test]

@@ -98,3 +98,15 @@ async fn concurrent_requests_are_not_mixed_up() {
         assert!((price - expected).abs() <= 1e-5 * expected, "{price} {expected}");
     }
 }
+
+#[tokio::test]
+async fn pages_of_models_and_runs_say_when_the_database_is_away() {
+    let service = service();
+    for path in ["/models", "/models/3", "/experiments", "/experiments/1", "/experiments/sweeps"] {
+        assert_eq!(get(&service, path).await.status, 200, "the shell of {path} has no data");
+        let away = (503, "database-away".to_owned());
+        assert_eq!(get(&service, &format!("/fragments{path}")).await.problem(), away, "{path}");
+    }
+    let wrong = get(&service, "/fragments/experiments?color=red").await.problem();
+    assert_eq!(wrong.0, 422, "{wrong:?}");
+}

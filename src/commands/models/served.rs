@@ -1,36 +1,29 @@
 //! `probeg models served`: what was served at a time, and what it was made of.
 
 use anyhow::{Context as _, Result};
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Utc};
+use domain::moment;
 use serde_json::json;
-use storage::champion_of;
+use storage::ServedPeriod;
 
 use crate::context::Context;
 use crate::output::out;
 
 /// Reads a time in UTC, or with an offset.
 pub fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.to_utc());
-    }
-    let formats = ["%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"];
-    let time = formats.into_iter().find_map(|format| NaiveDateTime::parse_from_str(text, format).ok());
-    time.map(|time| time.and_utc())
+    moment::parse(text)
         .ok_or_else(|| "write a time such as '2026-11-24 14:05' (UTC) or 2026-11-24T17:05:00+03:00".to_owned())
 }
 
 /// Shows the champion of a task at a time, or now.
 pub fn show(context: &Context, task: &str, at: Option<DateTime<Utc>>, as_json: bool) -> Result<()> {
     let task = context.task(Some(task))?;
-    let alias = champion_of(&task.name);
-    let mut changes = context.block_on(context.database.models().history())?;
-    changes.retain(|change| change.alias == alias);
+    let models = context.database.models();
     let at = at.unwrap_or_else(Utc::now);
-    // The newest is first.
-    let index = changes.iter().position(|change| change.at <= at);
-    let index = index.with_context(|| format!("no version of the task {} was served at {}", task.name, time(at)))?;
-    let (change, until) = (&changes[index], index.checked_sub(1).map(|next| changes[next].at));
-    let model = context.block_on(context.database.models().get(change.version))?;
+    let period = context.block_on(models.served_at(&task.name, at))?;
+    let ServedPeriod { change, until } =
+        period.with_context(|| format!("no version of the task {} was served at {}", task.name, time(at)))?;
+    let model = context.block_on(models.get(change.version))?;
     let model = model.with_context(|| format!("version {} no longer exists", change.version))?;
     let run = match model.run_id {
         Some(run) => context.block_on(context.database.runs().get(run))?,

@@ -63,7 +63,7 @@ fn follow(context: &Context, sweep: &Sweep, jobs: &mut Jobs, retry_for: Duration
         let trials = context.block_on(trials)?;
         let ended: Vec<_> = trials.iter().filter(|trial| trial.status != TrialStatus::Running).collect();
         if ended.len() > shown {
-            let best = super::best(&trials).and_then(|trial| Some(format!("; best loss {:.5}", trial.loss?)));
+            let best = Sweep::best(&trials).and_then(|trial| Some(format!("; best loss {:.5}", trial.loss?)));
             err!("{} of {} trials ended{}", ended.len(), sweep.trials, best.unwrap_or_default());
             shown = ended.len();
         }

@@ -57,6 +57,15 @@ pub struct AliasChange {
     pub alias: String,
 }
 
+/// A time during which a version was the champion of its task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedPeriod {
+    /// The change that began it.
+    pub change: AliasChange,
+    /// When another version became the champion; `None` if it still is.
+    pub until: Option<DateTime<Utc>>,
+}
+
 impl Models {
     /// Makes a version the champion of its task. Promoting the champion changes nothing.
     ///
@@ -100,6 +109,26 @@ impl Models {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(AliasChange::from).collect())
+    }
+
+    /// When which version of a task was its champion, the newest first.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn served(&self, task: &str) -> Result<Vec<ServedPeriod>> {
+        let alias = champion_of(task);
+        let changes = self.history().await?.into_iter().filter(|change| change.alias == alias);
+        let mut until = None;
+        let period = |change: AliasChange| ServedPeriod { until: until.replace(change.at), change };
+        Ok(changes.map(period).collect())
+    }
+
+    /// Which version of a task was its champion at a time, if any.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn served_at(&self, task: &str, at: DateTime<Utc>) -> Result<Option<ServedPeriod>> {
+        Ok(self.served(task).await?.into_iter().find(|period| period.change.at <= at))
     }
 }
 

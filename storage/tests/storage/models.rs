@@ -206,3 +206,26 @@ async fn oversized_models_are_rejected() {
     let model = NewModel { task: "price".to_owned(), run_id: None, bytes, signature: json!({}), card: json!({}) };
     assert!(matches!(database.models().register(&model).await, Err(Error::ModelTooLarge { .. })));
 }
+
+#[tokio::test]
+async fn what_served_when_follows_from_the_history() {
+    let (database, _) = database().await;
+    let models = database.models();
+    let (first, second) = (register(&models, 1).await, register(&models, 2).await);
+    assert_eq!(models.served("price").await.unwrap(), []);
+    models.promote(first, "ann").await.unwrap();
+    models.promote(second, "bob").await.unwrap();
+    models.rollback("price", "eve").await.unwrap();
+    let periods = models.served("price").await.unwrap();
+    let versions: Vec<i64> = periods.iter().map(|period| period.change.version).collect();
+    assert_eq!(versions, [first, second, first]);
+    assert_eq!(periods[0].until, None);
+    assert_eq!(periods[1].until, Some(periods[0].change.at));
+    let bob = &periods[1].change;
+    assert_eq!(models.served_at("price", bob.at).await.unwrap().as_ref(), Some(&periods[1]));
+    let just_before = bob.at - Duration::from_micros(1);
+    assert_eq!(models.served_at("price", just_before).await.unwrap().as_ref(), Some(&periods[2]));
+    let before_all = periods[2].change.at - Duration::from_micros(1);
+    assert_eq!(models.served_at("price", before_all).await.unwrap(), None);
+    assert_eq!(models.served("days_listed").await.unwrap(), [], "each task has its own");
+}

@@ -1,5 +1,6 @@
 use chrono::{DateTime, Utc};
 use domain::SplitCounts;
+use domain::residuals::{Residuals, TestRow};
 use serde_json::json;
 use storage::{
     Error, FigurePoint, LogLine, NewModel, NewRun, RunDescription, RunEdit, RunOutcome, RunQuery, RunSort, RunStatus,
@@ -165,4 +166,23 @@ async fn figures_and_the_log_are_written_in_batches_and_thinned_out() {
     let thinned = runs.figures(&[id], Some(&["train_loss".to_owned()]), 10).await.unwrap();
     assert_eq!((thinned[0].points.len(), thinned[0].points[0]), (10, [100.0, 50.5]));
     assert_eq!(runs.figures(&[id], Some(&["other".to_owned()]), 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn residuals_are_kept_with_their_run() {
+    let (database, _) = database().await;
+    let runs = database.runs();
+    let id = runs.create(&new_run()).await.unwrap();
+    assert_eq!(runs.residuals(id).await.unwrap(), None);
+    let row = TestRow { age: 3.0, day: None, actual: 90.0, predicted: 100.0, quantiles: vec![80.0, 100.0, 120.0] };
+    for count in [30, 60] {
+        let residuals = Residuals::measure(&vec![row.clone(); count], &[0.1, 0.5, 0.9]).unwrap();
+        runs.set_residuals(id, &residuals).await.unwrap();
+        // JSON keeps other numbers up to rounding.
+        let stored = runs.residuals(id).await.unwrap().unwrap();
+        assert_eq!((stored.rows, stored.counts), (count, residuals.counts));
+    }
+    let residuals = runs.residuals(id).await.unwrap().unwrap();
+    assert!(matches!(runs.set_residuals(99, &residuals).await, Err(Error::NoRun(99))));
+    assert_eq!(runs.residuals(99).await.unwrap(), None);
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use storage::{Claim, Database, NewRun, NewSweep, RunDescription, Sweep, Taken, Trial, TrialOutcome, TrialStatus};
+use storage::{
+    Claim, Database, NewRun, NewSweep, RunDescription, Sweep, SweepCounts, Taken, Trial, TrialOutcome, TrialStatus,
+};
 
 use crate::sandbox::database;
 
@@ -143,4 +145,24 @@ async fn losses_are_compared_at_the_same_epoch() {
     assert_eq!(by(2).await, [0.3, 0.8]);
     assert_eq!(by(3).await, [0.3], "the best so far; the second trial had ended");
     assert!(by(4).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_trials_of_each_sweep_are_counted() {
+    let (database, _) = database().await;
+    let sweeps = database.sweeps();
+    let sweep = sweeps.start_or_join(&new_sweep(9)).await.unwrap();
+    sweeps.start_or_join(&NewSweep { name: "empty".to_owned(), ..new_sweep(1) }).await.unwrap();
+    let failed = TrialOutcome::Failed("no disk".to_owned());
+    for outcome in [TrialOutcome::Completed(0.3), TrialOutcome::Completed(0.2), TrialOutcome::Pruned(0.1), failed] {
+        let claim = claim(&database, &sweep, LEASE).await;
+        sweeps.finish(claim, &outcome).await.unwrap();
+    }
+    claim(&database, &sweep, LEASE).await;
+    let counted = sweeps.counted().await.unwrap();
+    let counts: Vec<_> = counted.iter().map(|(sweep, counts, best)| (sweep.name.as_str(), *counts, *best)).collect();
+    let expected = SweepCounts { running: 1, completed: 2, pruned: 1, failed: 1 };
+    assert_eq!(counts, [("empty", SweepCounts::default(), None), ("rates", expected, Some(0.2))]);
+    let trials = sweeps.trials(sweep.id).await.unwrap();
+    assert_eq!(Sweep::best(&trials).map(|trial| trial.number), Some(2), "a trial that was stopped early is none");
 }

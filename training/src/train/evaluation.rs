@@ -4,7 +4,7 @@ use chrono::{SecondsFormat, Utc};
 use domain::accuracy::{Accuracy, AccuracyCard, Forecast, Newest};
 use domain::identity::Split;
 use onnx_model::{Encoder, Model, Sessions, Signature};
-use storage::TabularBatch;
+use storage::{TabularBatch, retry_while_unavailable};
 
 use super::context::{Progress, RunContext};
 use super::run::TrainingRun;
@@ -12,6 +12,7 @@ use crate::Error;
 use crate::evaluate::{Measurement, accuracy_on_test, calibrated_model};
 use crate::export::{check_agreement, golden, model_file};
 use crate::model::TabularRegressor;
+use crate::residuals::residuals_on_test;
 use crate::stream::ListingStream;
 
 /// The number of test rows on which the exported file is compared with the network.
@@ -45,7 +46,18 @@ impl TrainingRun<'_> {
         // A server would reject a file that fails this check.
         model.verify()?;
         report(Progress::Agreed(difference));
+        self.record_residuals(&model, stream)?;
         Ok((file, signature))
+    }
+
+    /// Records how the prices of the final model differ from those of the test split.
+    fn record_residuals(&self, model: &Model, stream: &mut ListingStream<'_>) -> Result<(), Error> {
+        let RunContext { database, today, retry_for, .. } = self.context;
+        let Some(residuals) = residuals_on_test(model, today, stream)? else { return Ok(()) };
+        let runs = database.runs();
+        let recorded = retry_while_unavailable(retry_for, async || runs.set_residuals(self.id, &residuals).await);
+        self.context.block_on(recorded)?;
+        Ok(())
     }
 
     /// The accuracy of a model on the test split.

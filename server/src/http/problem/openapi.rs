@@ -37,6 +37,10 @@ pub(crate) struct TemplateProblems;
 pub(crate) struct TaskProblems;
 /// The problems of the list of runs.
 pub(crate) struct RunListProblems;
+/// The problems of the list of sweeps.
+pub(crate) struct SweepListProblems;
+/// The problems of what served at a time.
+pub(crate) struct ServedProblems;
 /// The problems of the figures of a run.
 pub(crate) struct FigureProblems;
 /// The problems of the tasks, which are in memory.
@@ -144,6 +148,21 @@ impl IntoResponses for RunListProblems {
     fn responses() -> Responses {
         let msg = "limit must be a number between 1 and 10000".to_owned();
         describe(&[Problem::invalid(FieldError::in_query("limit", msg, "out_of_range")), Problem::DatabaseAway], &[API])
+    }
+}
+
+impl IntoResponses for SweepListProblems {
+    fn responses() -> Responses {
+        describe(&[Problem::DatabaseAway], &[API])
+    }
+}
+
+impl IntoResponses for ServedProblems {
+    fn responses() -> Responses {
+        let missing = "no version of the task price was served at 2026-11-24 14:05:00 UTC".to_owned();
+        let msg = "at must be a time such as 2026-11-24T14:05 (UTC) or 2026-11-24T17:05:00+03:00".to_owned();
+        let time = Problem::invalid(FieldError::in_query("at", msg, "not_a_time"));
+        describe(&[Problem::NotFound { detail: missing }, time, unknown_task(), Problem::DatabaseAway], &[API])
     }
 }
 

@@ -1,13 +1,16 @@
 //! The curves of runs.
 
+use domain::Language;
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use plot::{Curves, Scale, Series, Text};
 use storage::Figure;
 
-use super::words::Language;
+use crate::pages::words::format_number;
 
+/// The number of points of a curve: more than a plot can show.
+pub(super) const POINTS: u32 = 400;
 /// The figures that are shown first.
 const ORDER: [&str; 5] = ["validation_loss", "train_loss", "validation_mape", "learning_rate", "rows_per_second"];
 
@@ -24,7 +27,7 @@ pub(super) fn draw(figures: Vec<Figure>, names: &BTreeMap<i64, String>, language
         let series = plots.entry(name).or_insert_with(|| order.iter().map(empty).collect());
         series[index].points = points.into_iter().map(|[step, value]| (step, value * unit)).collect();
     }
-    let format = |number: f64| Text::plain(language.number(number));
+    let format = |number: f64| Text::plain(format_number(language, number));
     let mut plots: Vec<(String, Vec<Series>)> = plots.into_iter().collect();
     plots.sort_by_key(|(name, _)| ORDER.iter().position(|other| other == name).unwrap_or(ORDER.len()));
     html! {
@@ -43,7 +46,7 @@ pub(super) fn draw(figures: Vec<Figure>, names: &BTreeMap<i64, String>, language
                 @let curves = Curves {
                     series,
                     scale: Scale::Linear,
-                    horizontal: Text::plain(language.text("шаг", "step")),
+                    horizontal: Text::plain(language.of_both(("шаг", "step"))),
                     vertical: Text::plain(name.as_str()),
                     format_horizontal: &format,
                     format_vertical: &format,
@@ -56,6 +59,6 @@ pub(super) fn draw(figures: Vec<Figure>, names: &BTreeMap<i64, String>, language
                 }
             }
         }
-        @if plots.is_empty() { p.hint { (language.text("Кривых пока нет.", "There are no curves yet.")) } }
+        @if plots.is_empty() { p.hint { (language.of_both(("Кривых пока нет.", "There are no curves yet."))) } }
     }
 }
