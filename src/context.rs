@@ -120,6 +120,14 @@ impl Context {
         })
     }
 
+    /// Waits; fails if a stop is requested.
+    pub fn sleep(&self, duration: Duration) -> Result<()> {
+        self.block_on(async {
+            tokio::time::sleep(duration).await;
+            anyhow::Ok(())
+        })
+    }
+
     /// The task of this name; by default the asking price of Russian listings.
     pub fn task(&self, name: Option<&str>) -> Result<Task> {
         self.block_on(self.database.tasks().get(name.unwrap_or(PRICE)))

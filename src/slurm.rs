@@ -101,6 +101,8 @@ pub struct Jobs {
     options: Vec<String>,
     /// When the queue last had one of them.
     known_at: Instant,
+    /// What was last said of them.
+    said: String,
 }
 
 /// How long the queue may not know the jobs, as between a node's failure and their return to the queue.
@@ -117,7 +119,7 @@ impl Jobs {
         let failed = || format!("{} cannot be created", logs.display());
         std::fs::create_dir_all(logs).with_context(failed)?;
         let logs = logs.canonicalize().with_context(failed)?;
-        Ok(Self { submitted: Vec::new(), program, logs, options, known_at: Instant::now() })
+        Ok(Self { submitted: Vec::new(), program, logs, options, known_at: Instant::now(), said: String::new() })
     }
 
     /// Submits a job. If its node fails, Slurm queues it again; if a job that it depends on fails, it is cancelled.
@@ -178,6 +180,15 @@ impl Jobs {
                 Ok(Vec::new())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Says what these tasks run on and wait for, if that has changed.
+    pub fn report(&mut self, tasks: &[Task]) {
+        let state = describe(tasks);
+        if state != self.said {
+            err!("{state}");
+            self.said = state;
         }
     }
 

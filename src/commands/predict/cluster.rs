@@ -14,7 +14,7 @@ use super::valuation::{Arguments, report, report_unused};
 use crate::context::{Context, today};
 use crate::output::err;
 use crate::process::Process;
-use crate::slurm::{Job, Jobs, TASK, describe};
+use crate::slurm::{Job, Jobs, TASK};
 use crate::variables;
 
 /// The memory limit of a part: a model and some batches of rows.
@@ -69,7 +69,7 @@ fn submit_and_follow(context: &Context, arguments: &Arguments, version: i64, fol
         memory: MEMORY,
         time: time_limit(&arguments.file)?,
     })?;
-    let (mut shown, mut queue) = (0, String::new());
+    let mut shown = 0;
     loop {
         let done = (0..count).filter(|part| matches!(PartIndex::read(folder, *part), Ok(Some(_)))).count();
         if done > shown {
@@ -84,15 +84,8 @@ fn submit_and_follow(context: &Context, arguments: &Arguments, version: i64, fol
         if let Some(failure) = jobs.failure(&tasks) {
             return Err(failure);
         }
-        let state = describe(&tasks);
-        if state != queue {
-            err!("{state}");
-            queue = state;
-        }
-        context.block_on(async {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            anyhow::Ok(())
-        })?;
+        jobs.report(&tasks);
+        context.sleep(POLL_INTERVAL)?;
     }
 }
 

@@ -10,7 +10,7 @@ use training::TrainConfig;
 
 use crate::context::Context;
 use crate::output::err;
-use crate::slurm::{Job, Jobs, describe};
+use crate::slurm::{Job, Jobs};
 
 /// How a sweep is spread over a cluster.
 pub struct Workers<'a> {
@@ -57,7 +57,7 @@ fn time_limit(context: &Context, task: &Task, sweep: &Sweep, config: &TrainConfi
 /// Waits until all trials have ended. A worker may fail, as long as others go on.
 fn follow(context: &Context, sweep: &Sweep, jobs: &mut Jobs, retry_for: Duration) -> Result<()> {
     let sweeps = context.database.sweeps();
-    let (mut shown, mut queue, mut warned) = (0, String::new(), false);
+    let (mut shown, mut warned) = (0, false);
     loop {
         let trials = retry_while_unavailable(retry_for, async || sweeps.trials(sweep.id).await);
         let trials = context.block_on(trials)?;
@@ -79,14 +79,7 @@ fn follow(context: &Context, sweep: &Sweep, jobs: &mut Jobs, retry_for: Duration
             }
             warned = true;
         }
-        let state = describe(&tasks);
-        if state != queue {
-            err!("{state}");
-            queue = state;
-        }
-        context.block_on(async {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            anyhow::Ok(())
-        })?;
+        jobs.report(&tasks);
+        context.sleep(POLL_INTERVAL)?;
     }
 }

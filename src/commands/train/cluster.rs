@@ -170,10 +170,7 @@ impl ClusterRun<'_> {
                     Look { error: None, .. } => Err(failure),
                 };
             }
-            self.context.block_on(async {
-                tokio::time::sleep(POLL_INTERVAL).await;
-                anyhow::Ok(())
-            })?;
+            self.context.sleep(POLL_INTERVAL)?;
         }
     }
 
