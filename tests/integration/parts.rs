@@ -14,8 +14,9 @@ const STOPS_EARLY: [&str; 4] =
 
 /// Machines that share nothing but a database: each has its own `PROBEG_HOME`.
 pub struct Machines {
-    pub home: Home,
+    /// Dropped first: without its folder, the server would be waited for in vain.
     cluster: Cluster,
+    pub home: Home,
 }
 
 impl Machines {

@@ -68,13 +68,18 @@ impl Cluster {
     }
 
     /// A process of a job with this argument, if there is one.
-    fn find(argument: &str) -> Option<JobProcess> {
+    fn find(&self, argument: &str) -> Option<JobProcess> {
+        let cluster = format!("SLURM_CONF={}", self.folder.path().join("slurm.conf").display());
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes.filter_map(|entry| entry.file_name().into_string().ok()).find_map(|pid| {
             let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
             let is_found =
                 read("cmdline").contains("probeg\0") && read("cmdline").split('\0').any(|word| word == argument);
             let environment = read("environ");
+            // Other clusters may be tested on this host.
+            if !environment.split('\0').any(|variable| variable == cluster) {
+                return None;
+            }
             let node = environment.split('\0').find_map(|variable| variable.strip_prefix("SLURMD_NODENAME="))?;
             let node = NODES.iter().position(|name| *name == node)?;
             is_found.then_some(JobProcess { pid, node })
@@ -181,7 +186,7 @@ fn a_run_on_two_nodes_survives_the_crash_of_one() {
     let train = train.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut member = None;
     wait_until("a member has trained for some epochs", || {
-        member = Cluster::find("member");
+        member = cluster.find("member");
         member.is_some() && machines.losses("2").len() > 2
     });
     cluster.crash(&member.unwrap());
@@ -205,7 +210,7 @@ fn a_run_on_two_nodes_survives_the_crash_of_one() {
     let mut train = machines.command("a", &[&["train", "--on", "slurm"], endless.as_slice()].concat());
     cluster.connect(&mut train);
     let train = train.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("a member is trained", || Cluster::find("member").is_some());
+    wait_until("a member is trained", || cluster.find("member").is_some());
     signal("-INT", &train.id().to_string());
     let output = train.wait_with_output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
@@ -249,10 +254,9 @@ fn a_sweep_on_two_nodes_goes_on_without_one_of_its_processes() {
     let machines = Machines::new();
     let cluster = Cluster::start();
     machines.home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\nlog = true\n");
-    let sweep = |trials: &str, epochs: &str| {
+    let sweep = |trials: &str| {
         let settings = ["sweep", "--space=space.toml", "--on=slurm", "--workers=2", "--set=k=1", "--set=d_block=16"];
-        let epochs = [format!("--set=epochs={epochs}"), format!("--set=patience={epochs}")];
-        let arguments = [&settings, &[trials, &epochs[0], &epochs[1]] as &[&str]].concat();
+        let arguments = [&settings, &[trials, "--set=epochs=15", "--set=patience=15"] as &[&str]].concat();
         let mut sweep = machines.command("a", &arguments);
         cluster.connect(&mut sweep);
         sweep.current_dir(machines.home.path("")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -261,11 +265,13 @@ fn a_sweep_on_two_nodes_goes_on_without_one_of_its_processes() {
         let shown = machines.ok("home", &["sweep", "show", "space", "--json"]);
         serde_json::from_str::<Value>(&shown).unwrap()["results"].as_array().unwrap().clone()
     };
-    let first = sweep("--trials=4", "15");
+    let first = sweep("--trials=4");
     let mut worker = None;
     wait_until("a process trains", || {
-        worker = Cluster::find("work");
-        worker.is_some() && machines.losses("1").len() > 2
+        worker = cluster.find("work");
+        let shown = machines.command("home", &["runs", "show", "1", "--json"]).output().unwrap().stdout;
+        let run: Value = serde_json::from_slice(&shown).unwrap_or_default();
+        worker.is_some() && run["epochs"].as_array().is_some_and(|epochs| epochs.len() > 2)
     });
     signal("-TERM", &worker.unwrap().pid);
     let output = first.wait_with_output().unwrap();
@@ -279,8 +285,8 @@ fn a_sweep_on_two_nodes_goes_on_without_one_of_its_processes() {
     assert_eq!(trials.iter().filter(|trial| trial["attempt"] == 2).count(), 1, "{trials:?}");
 
     // Ctrl-C cancels the jobs, and the same command goes on later.
-    let second = sweep("--trials=5", "40");
-    wait_until("a process trains", || Cluster::find("work").is_some());
+    let second = sweep("--trials=5");
+    wait_until("a process works on the fifth trial", || cluster.find("work").is_some());
     signal("-INT", &second.id().to_string());
     let output = second.wait_with_output().unwrap();
     let log = String::from_utf8(output.stderr).unwrap();
@@ -289,7 +295,6 @@ fn a_sweep_on_two_nodes_goes_on_without_one_of_its_processes() {
         log.contains("the jobs on the cluster were cancelled") && log.contains("the same command continues"),
         "{log}"
     );
-    wait_until("the queue is empty", || cluster.call("squeue", &["-h"]).is_empty());
 }
 
 #[test]
