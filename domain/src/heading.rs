@@ -41,7 +41,7 @@ const CARS: [&str; 17] = [
     "model description",
 ];
 
-/// Words of headers that never mean a column, however alike they are spelled: "Комплектация" is no "Локация".
+/// Words of headers that mean no column, however alike they are spelled: "Комплектация" is no "Локация".
 const OTHERS: [&str; 8] =
     ["комплектация", "знак", "ключей", "номер", "телефон", "комментарий", "примечание", "менеджер"];
 
@@ -116,9 +116,6 @@ impl Heading {
             return None;
         }
         let words = plain_header(&fold_header(header));
-        if words.split(' ').any(|word| OTHERS.contains(&word)) {
-            return None;
-        }
         let known: Vec<(String, Column)> = Column::ALL
             .into_iter()
             .flat_map(|column| {
@@ -131,7 +128,8 @@ impl Heading {
             .collect();
         let column_of = |text: &str| known.iter().find(|(known, _)| known == text).map(|(_, column)| *column);
         // Short words are alike by chance: "п п" is not a misspelled "птс".
-        let typed = if words.chars().count() < 4 { "" } else { &words };
+        let is_other = words.split(' ').any(|word| OTHERS.contains(&word));
+        let typed = if words.chars().count() < 4 || is_other { "" } else { &words };
         let alike = nearest(typed, known.iter().map(|(known, _)| known.as_str())).and_then(column_of);
         // Of "Пр." the shortest header that starts so: "пр-г".
         let is_cut = header.trim_end().ends_with('.') && !words.is_empty();
@@ -185,7 +183,7 @@ mod tests {
             ("gb", "Asking price £", Column::Price, Some("£")),
             ("us", "Title status", Column::Pts, None),
             ("de", "kW", Column::EnginePower, Some("kw")),
-            ("ru", "Цена розничная, руб.", Column::Price, Some("руб.")),
+            ("ru", "Цена розничная, руб.", Column::Price, Some("руб")),
             ("ru", "КП", Column::Transmission, None),
             ("ru", "вл.", Column::OwnersCount, None),
         ] {
@@ -211,6 +209,7 @@ mod tests {
             ("Цв.", Some(Column::Color)),
             ("Тел.", None),
             ("Комплектация", None),
+            ("Модель, комплектация", Some(Column::Model)),
             ("Рег. знак", None),
             ("Кол-во ключей", None),
             ("Ответственный", None),

@@ -178,8 +178,18 @@ impl CarNames {
         }
     }
 
-    /// Replaces the make and the model of a listing by known ones that are meant beyond doubt, such as "Камри" by "camry".
+    /// Replaces texts of a listing by known ones that are meant beyond doubt: "Камри" by "camry", "механ." by "механическая".
     pub fn resolve(&self, listing: &mut Listing, market: &Market) {
+        for &column in market.definition().values.keys() {
+            let meant = listing.text(column).and_then(|text| market.abbreviated(column, text)).map(str::to_owned);
+            if let Some(meant) = meant {
+                listing.set(column, Some(Value::Text(meant)));
+            }
+        }
+        self.resolve_car(listing, market);
+    }
+
+    fn resolve_car(&self, listing: &mut Listing, market: &Market) {
         let Some(make) = listing.text(Column::Brand).and_then(|text| self.make(text, market)) else {
             return self.separate(listing, market);
         };

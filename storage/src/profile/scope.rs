@@ -140,7 +140,7 @@ impl Snapshot {
             Scope { .. } => Column::Brand.name(),
         };
         let mut query = QueryBuilder::new(format!(
-            "SELECT {name} AS name, count(*) AS rows, percentile_cont(0.5) WITHIN GROUP (ORDER BY price) AS median_price
+            "SELECT {name} COLLATE \"C\" AS name, count(*) AS rows, percentile_cont(0.5) WITHIN GROUP (ORDER BY price) AS median_price
              FROM listings WHERE {name} IS NOT NULL AND"
         ));
         scope.push(&mut query);
@@ -187,11 +187,11 @@ impl Snapshot {
     /// # Errors
     /// See [`Snapshot::limit_statements`].
     pub async fn cell_levels(&mut self, scope: &Scope, period: Period) -> Result<Vec<CellLevel>> {
-        // Comparing texts byte by byte is fast, and any order will do.
+        // Numbers are sorted in half the time of texts; that two of the cells have the same one is out of the question.
         let mut query = QueryBuilder::new(
             "WITH levels AS (
-                 SELECT brand COLLATE \"C\" AS brand, model COLLATE \"C\" AS model,
-                        date_part('year', listing_date::timestamp)::int - year AS age, date_trunc(",
+                 SELECT hashtextextended(brand || chr(31) || model, date_part('year', listing_date::timestamp)::int - year) AS car,
+                        date_trunc(",
         );
         query.push_bind(period.name());
         query.push(
@@ -201,16 +201,14 @@ impl Snapshot {
         );
         scope.push(&mut query);
         query.push(
-            " AND listing_date IS NOT NULL AND model IS NOT NULL GROUP BY 1, 2, 3, 4),
+            " AND listing_date IS NOT NULL AND model IS NOT NULL GROUP BY car, period),
              cells AS (
-                 SELECT brand, model, age, row_number() OVER (ORDER BY sum(rows) DESC, brand, model, age) AS cell
-                 FROM levels GROUP BY brand, model, age HAVING count(*) > 1
-                 ORDER BY cell LIMIT ",
+                 SELECT car, row_number() OVER (ORDER BY sum(rows) DESC, car) AS cell
+                 FROM levels GROUP BY car HAVING count(*) > 1 ORDER BY cell LIMIT ",
         );
-        query.push_bind(MAX_CELLS).push(
-            ")
-             SELECT cell, period, rows, level FROM levels JOIN cells USING (brand, model, age) ORDER BY cell, period",
-        );
+        query
+            .push_bind(MAX_CELLS)
+            .push(") SELECT cell, period, rows, level FROM levels JOIN cells USING (car) ORDER BY cell, period");
         Ok(query.build_query_as().fetch_all(self.connection()?).await?)
     }
 
