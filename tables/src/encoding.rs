@@ -59,7 +59,7 @@ fn guess(source: &Source<'_>, language: &str) -> Result<Option<Encoding>, Fault>
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) => {
                 let (encoding, is_likely) = match language {
-                    "de" | "en" => (encoding_rs::WINDOWS_1252, !read.iter().any(is_control_in_windows_1252)),
+                    "de" | "en" => (encoding_rs::WINDOWS_1252, !read.iter().copied().any(is_control_in_windows_1252)),
                     _ => (encoding_rs::WINDOWS_1251, looks_like_windows_1251(read)),
                 };
                 return Ok(is_likely.then_some(Encoding(encoding)));
@@ -74,7 +74,7 @@ fn guess(source: &Source<'_>, language: &str) -> Result<Option<Encoding>, Fault>
 const CHUNK_BYTES: usize = 1 << 16;
 
 /// Whether a byte is a control character in Windows-1252, which no text has.
-fn is_control_in_windows_1252(byte: &u8) -> bool {
+fn is_control_in_windows_1252(byte: u8) -> bool {
     matches!(byte, 0..=8 | 0x81 | 0x8D | 0x8F | 0x90 | 0x9D)
 }
 
