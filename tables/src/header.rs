@@ -32,6 +32,12 @@ enum Meaning {
     Unknown,
 }
 
+impl Meaning {
+    fn is_of_cars(&self) -> bool {
+        matches!(self, Self::Column(heading) if heading.is_of_cars())
+    }
+}
+
 impl Header {
     /// The columns of a listing that the table has, each with the indices of its headers, the most specific one first.
     pub fn columns(&self) -> impl Iterator<Item = (Column, &[usize])> {
@@ -115,18 +121,28 @@ impl Header {
 
     /// The required columns that the table lacks.
     pub(crate) fn missing(&self) -> Vec<Column> {
-        let is_missing = |required: &Column| !self.columns().any(|(column, _)| column == *required);
-        Column::REQUIRED.into_iter().filter(is_missing).collect()
+        Column::REQUIRED.into_iter().filter(|required| !self.has(*required)).collect()
+    }
+
+    fn has(&self, required: Column) -> bool {
+        self.has_column(required) || (required == Column::Year && self.cars_with_years().is_some())
+    }
+
+    fn has_column(&self, wanted: Column) -> bool {
+        self.columns().any(|(column, _)| column == wanted)
+    }
+
+    /// The index of a column of cars in a table without years, which may be there too: "Kia Rio 2018".
+    pub(crate) fn cars_with_years(&self) -> Option<usize> {
+        let cars = self.meanings.iter().position(Meaning::is_of_cars);
+        cars.filter(|_| !self.has_column(Column::Year))
     }
 
     fn check_missing(&self, target: Option<Column>) -> Result<(), Fault> {
         // Only a model knows which words of "Kia Rio" are the make, and an import has none.
-        let is_of_cars = |meaning: &Meaning| matches!(meaning, Meaning::Column(heading) if heading.is_of_cars());
-        let has_makes = target.is_none() || !self.meanings.iter().any(is_of_cars);
-        let columns = self.columns().map(|(column, _)| column);
-        let present: Vec<Column> = columns.filter(|column| *column != Column::Brand || has_makes).collect();
-        let required = Column::REQUIRED.into_iter().chain(target);
-        let missing: Vec<Column> = required.filter(|column| !present.contains(column)).collect();
+        let has_makes = target.is_none() || !self.meanings.iter().any(Meaning::is_of_cars);
+        let is_missing = |column: &Column| !self.has(*column) || (*column == Column::Brand && !has_makes);
+        let missing: Vec<Column> = Column::REQUIRED.into_iter().chain(target).filter(is_missing).collect();
         if missing.is_empty() {
             return Ok(());
         }

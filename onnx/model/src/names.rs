@@ -222,7 +222,9 @@ fn are_details(words: &[&str], market: &Market) -> bool {
 /// `2018`, `2018г.`, and what may follow it: `г.в.`.
 fn is_year(word: &str) -> bool {
     let digits = word.trim_end_matches(['г', 'в', '.']);
-    digits.is_empty() || digits.len() == 4 && digits.parse().is_ok_and(|year: u16| (1950..2100).contains(&year))
+    digits.is_empty()
+        || matches!(word, "год" | "года")
+        || digits.len() == 4 && digits.parse().is_ok_and(|year: u16| (1950..2100).contains(&year))
 }
 
 /// `1.6` and `1.6л`: a number of litres.
