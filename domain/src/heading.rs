@@ -21,11 +21,13 @@ pub struct Heading {
 pub const MAX_HEADER_BYTES: usize = 200;
 
 /// Words of headers above texts with a make and a model, such as "Kia Rio", besides those for any car.
-const CARS: [&str; 17] = [
+const CARS: [&str; 19] = [
     "марка модель",
     "марка и модель",
     "модель марка",
     "модель и марка",
+    "бренд модель",
+    "производитель модель",
     "make model",
     "make and model",
     "make & model",
@@ -317,7 +319,7 @@ mod tests {
         ),
         (
             "ru",
-            "Авто=brand; Год/мес=year; Пробег на момент приёмки, км=mileage; Оценка трейд-ин; Кол-во владельцев по ПТС=owners_count",
+            "Авто=brand; Км=mileage; Хозяева=owners_count; Лошадей=engine_power; Движок, л=engine_volume; Бренд/Модель=brand; Год/мес=year; Пробег на момент приёмки, км=mileage; Оценка трейд-ин; Кол-во владельцев по ПТС=owners_count",
         ),
         (
             "gb",
