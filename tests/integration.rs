@@ -54,3 +54,5 @@ mod sweep;
 mod tasks;
 #[path = "integration/up.rs"]
 mod up;
+#[path = "integration/walks.rs"]
+mod walks;

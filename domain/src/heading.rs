@@ -20,6 +20,36 @@ pub struct Heading {
 /// The maximum length of a header in bytes: a longer text is not a header, and comparing it would take long.
 pub const MAX_HEADER_BYTES: usize = 200;
 
+/// Words of headers above texts with a make and a model, such as "Kia Rio", besides those for any car.
+const CARS: [&str; 19] = [
+    "марка модель",
+    "марка и модель",
+    "модель марка",
+    "модель и марка",
+    "бренд модель",
+    "производитель модель",
+    "make model",
+    "make and model",
+    "make & model",
+    "marke modell",
+    "marke und modell",
+    "marke typ",
+    "hersteller modell",
+    "fahrzeugbezeichnung",
+    "предмет лизинга",
+    "наименование предмета лизинга",
+    "наименование",
+    "номенклатура",
+    "model description",
+];
+
+/// Words of headers that mean no column, however alike they are spelled: "Комплектация" is no "Локация".
+const OTHERS: [&str; 8] =
+    ["комплектация", "знак", "ключей", "номер", "телефон", "комментарий", "примечание", "менеджер"];
+
+/// The first rank of headers above makes with their models: after those of makes alone.
+const CAR_RANK: usize = 1 << 16;
+
 impl Heading {
     /// The meaning of a header in a market: in any case, spacing and punctuation, with or without a unit, and with words such as
     /// "автомобиля" or "of the car".
@@ -32,9 +62,39 @@ impl Heading {
             .column_of(header)
             .map(named)
             .or_else(|| with_unit(&folded, market, |start| market.column_of(start)))
-            .or_else(|| market.column_of_words(&words).map(named))
-            .or_else(|| with_unit(&words, market, |start| market.column_of_words(start)))
+            .or_else(|| in_any_order(&words, market).map(named))
+            .or_else(|| with_unit(&words, market, |start| in_any_order(start, market)))
+            .or_else(|| Self::of_kilowatts(&words))
+            .or_else(|| Self::of_cars(&folded, &words))
     }
+
+    /// A column of powers whose header is only their unit.
+    fn of_kilowatts(words: &str) -> Option<Self> {
+        let is_unit = matches!(words, "kw" | "квт");
+        is_unit.then(|| Self { column: Column::EnginePower, rank: 0, unit: Some(words.to_owned()) })
+    }
+
+    /// The meaning of a header above makes with their models: a make, unless another column has the makes.
+    fn of_cars(folded: &str, words: &str) -> Option<Self> {
+        // Nothing is left of "Автомобиль" and "ТС", which say only that this is a car.
+        let is_car = words.is_empty() && folded.chars().any(char::is_alphabetic);
+        let place = CARS.iter().position(|car| *car == words).or_else(|| is_car.then_some(CARS.len()))?;
+        Some(Self { column: Column::Brand, rank: CAR_RANK + place, unit: None })
+    }
+
+    /// Whether the texts below have a make with its model.
+    #[must_use]
+    pub fn is_of_cars(&self) -> bool {
+        self.rank >= CAR_RANK
+    }
+}
+
+/// The column of the words of a header, of two words the other way round too: "цена розничная".
+fn in_any_order(words: &str, market: &Market) -> Option<(Column, usize)> {
+    market.column_of_words(words).or_else(|| {
+        let (first, second) = words.split_once(' ').filter(|(_, second)| !second.contains(' '))?;
+        market.column_of_words(&format!("{second} {first}"))
+    })
 }
 
 impl Heading {
@@ -70,11 +130,16 @@ impl Heading {
             .collect();
         let column_of = |text: &str| known.iter().find(|(known, _)| known == text).map(|(_, column)| *column);
         // Short words are alike by chance: "п п" is not a misspelled "птс".
-        let typed = if words.chars().count() < 4 { "" } else { &words };
+        let is_other = words.split(' ').any(|word| OTHERS.contains(&word));
+        let typed = if words.chars().count() < 4 || is_other { "" } else { &words };
         let alike = nearest(typed, known.iter().map(|(known, _)| known.as_str())).and_then(column_of);
+        // Of "Пр." the shortest header that starts so: "пр-г".
+        let is_cut = header.trim_end().ends_with('.') && !words.is_empty();
+        let begun = known.iter().filter(|(known, _)| is_cut && known.starts_with(&words));
+        let begun = begun.min_by_key(|(known, _)| known.chars().count()).map(|(_, column)| *column);
         let has_all = |known: &str| known.split(' ').all(|word| words.split(' ').any(|other| other == word));
         let contained = known.iter().filter(|(known, _)| has_all(known)).max_by_key(|(known, _)| known.len());
-        alike.or(contained.map(|(_, column)| *column))
+        begun.or(alike).or(contained.map(|(_, column)| *column))
     }
 }
 
@@ -119,6 +184,10 @@ mod tests {
             ("gb", "Mileage (km)", Column::Mileage, Some("km")),
             ("gb", "Asking price £", Column::Price, Some("£")),
             ("us", "Title status", Column::Pts, None),
+            ("de", "kW", Column::EnginePower, Some("kw")),
+            ("ru", "Цена розничная, руб.", Column::Price, Some("руб")),
+            ("ru", "КП", Column::Transmission, None),
+            ("ru", "вл.", Column::OwnersCount, None),
         ] {
             let heading = Heading::of(header, market(name)).unwrap_or_else(|| panic!("{name}: {header}"));
             assert_eq!((heading.column, heading.unit.as_deref()), (column, unit), "{name}: {header}");
@@ -135,6 +204,16 @@ mod tests {
             ("Пробек", Some(Column::Mileage)),
             ("Пробег по одометру на дату", Some(Column::Mileage)),
             ("Цена закупки", Some(Column::Price)),
+            ("Пр.", Some(Column::Mileage)),
+            ("Дв.", Some(Column::EngineVolume)),
+            ("Г.", Some(Column::Year)),
+            ("Мар.", Some(Column::Brand)),
+            ("Цв.", Some(Column::Color)),
+            ("Тел.", None),
+            ("Комплектация", None),
+            ("Модель, комплектация", Some(Column::Model)),
+            ("Рег. знак", None),
+            ("Кол-во ключей", None),
             ("Ответственный", None),
             ("№ п/п", None),
             ("", None),
@@ -143,9 +222,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn headers_of_cars_stand_for_makes_with_their_models() {
+        let headers = "Автомобиль; ТС; Марка, модель; Марка/модель ТС; Марка и модель; Номенклатура; Make & Model; Vehicle; Fahrzeug; \
+                       Marke / Modell";
+        for header in headers.split("; ") {
+            let heading = Heading::of(header, market("ru")).unwrap_or_else(|| panic!("{header}"));
+            assert!(heading.is_of_cars() && heading.column == Column::Brand, "{header}");
+        }
+        for header in ["Марка", "Марка ТС", "Make of the car"] {
+            assert!(!Heading::of(header, market("gb")).or(Heading::of(header, market("ru"))).unwrap().is_of_cars());
+        }
+        for header in ["№", "—", "***"] {
+            assert_eq!(Heading::of(header, market("ru")), None, "{header}");
+        }
+    }
+
     /// Headers of dealers' lists as people write them, each with the columns that it must be recognized as; those after `|` are
     /// not columns of a listing.
-    const DEALERS: [(&str, &str); 24] = [
+    const DEALERS: [(&str, &str); 29] = [
         (
             "ru",
             "№ п/п; Кузов №; Модель №; Марка ТС=brand; Модель ТС=model; Г.в.=year; Пр-г=mileage; Об. дв.=engine_volume; КПП (тип)=transmission; VIN",
@@ -213,6 +308,26 @@ mod tests {
         (
             "us",
             "Make=brand; Model=model; Model year=year; Odometer (mi)=mileage; Drivetrain=drive; Title status=pts; Stock #",
+        ),
+        (
+            "ru",
+            "Марка (производитель)=brand; Модель/модификация=model; Пробег фактический=mileage; Кол-во л.с.=engine_power; Коробка переключения передач=transmission; Руль (Л/П)=wheel",
+        ),
+        (
+            "ru",
+            "Предмет лизинга=brand; Пробег, км (на дату осмотра); Местонахождение имущества=region; Рыночная стоимость, руб.=price; Регион учета=region",
+        ),
+        (
+            "ru",
+            "Авто=brand; Км=mileage; Хозяева=owners_count; Лошадей=engine_power; Движок, л=engine_volume; Бренд/Модель=brand; Год/мес=year; Пробег на момент приёмки, км=mileage; Оценка трейд-ин; Кол-во владельцев по ПТС=owners_count",
+        ),
+        (
+            "gb",
+            "Make & Model=brand; Derivative=vehicle_generation; Reg Date=year; Trans=transmission; No. of owners=owners_count; CAP Clean; MOT",
+        ),
+        (
+            "de",
+            "Marke / Modell=brand; Bj.=year; Kilometer-Stand=mileage; VK brutto=price; Anz. Vorbesitzer=owners_count; Unfallfrei",
         ),
         (
             "us",

@@ -262,6 +262,24 @@ impl Market {
         self.definition().values.get(&column).is_some_and(|values| values.contains_key(&canonical))
     }
 
+    /// The only value of the column that an abbreviation such as "механ." can mean; `None` for a text that is no abbreviation.
+    #[must_use]
+    pub fn abbreviated(&self, column: Column, text: &str) -> Option<&str> {
+        let folded = fold(text);
+        let beginning = folded.strip_suffix('.').filter(|beginning| beginning.chars().count() > 1)?;
+        if self.knows(column, text) {
+            return None;
+        }
+        let is_meant = |word: &String| {
+            let word = fold(word);
+            word.starts_with(beginning) && word.chars().all(char::is_alphabetic)
+        };
+        let values = self.definition().values.get(&column)?.iter();
+        let mut meant = values.filter(|(value, others)| is_meant(value) || others.iter().any(is_meant));
+        let (value, _) = meant.next()?;
+        meant.next().is_none().then_some(value.as_str())
+    }
+
     /// By column: folded spelling to folded canonical value.
     #[must_use]
     pub fn synonyms(&self) -> BTreeMap<String, BTreeMap<String, String>> {
@@ -450,6 +468,26 @@ mod tests {
         let mut definition = market("gb").definition().clone();
         change(&mut definition);
         definition.try_into()
+    }
+
+    #[test]
+    fn abbreviations_stand_for_the_only_value_that_they_can_mean() {
+        for (column, text, expected) in [
+            (Column::Transmission, "Механ.", Some("механическая")),
+            (Column::Transmission, "авт.", Some("автоматическая")),
+            (Column::FuelType, "бенз.", Some("бензин")),
+            (Column::Drive, "пер.", Some("передний")),
+            (Column::Wheel, "прав.", Some("правый")),
+            (Column::Color, "сереб.", Some("серебристый")),
+            // Grey or silver.
+            (Column::Color, "сер.", None),
+            (Column::Color, "б.", None),
+            (Column::Transmission, "механ", None),
+            (Column::BodyType, "внедорожник 5 дв.", None),
+            (Column::Region, "обл.", None),
+        ] {
+            assert_eq!(Market::russia().abbreviated(column, text), expected, "{text}");
+        }
     }
 
     #[test]

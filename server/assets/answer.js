@@ -175,7 +175,8 @@ function confidenceText({ code, similar_listings: similar, market_as_of: market,
 
 function ratingText({ price, rating, code, share_below: below, spread }, valuation) {
   const asked = exactly(price, valuation);
-  return rating ? words().rated(asked, words().rating[rating], percent(below)) : words().unrated[code](asked, percent(spread));
+  // A share of 0 % or 100 % would say that there are no such cars.
+  return rating ? words().rated(asked, words().rating[rating], percent(Math.min(Math.max(below, .01), .99))) : words().unrated[code](asked, percent(spread));
 }
 
 function remark(warning, valuation) {

@@ -4,7 +4,7 @@ import { COLUMNS } from "./columns.js";
 import { byId, call, element, inTask, page, problemText, words as texts } from "./page.js";
 import { showPortfolio } from "./portfolio.js";
 import { loadTasks, translateTasks } from "./tasks.js";
-import { save } from "./workbook.js";
+import { save, saveTemplate } from "./workbook.js";
 import { BULK } from "./words.js";
 
 // The file, what was understood of it, the meanings chosen by hand, and the finished job.
@@ -316,11 +316,9 @@ byId("start").addEventListener("click", start);
 byId("download").addEventListener("click", download);
 byId("template").addEventListener("click", async (event) => {
   event.preventDefault();
-  const response = await call(inTask(`/v1/valuations/template.xlsx?language=${page.language}`)).catch(() => null);
-  if (response && response.ok) {
-    await save(response, "template.xlsx");
-  } else {
-    explain(response ? await response.json().catch(() => ({})) : {});
+  const problem = await saveTemplate();
+  if (problem) {
+    explain(problem);
   }
 });
 byId("key").addEventListener("submit", (event) => event.preventDefault());

@@ -4,10 +4,10 @@ import { follow, fieldLeft, followPage, reset, value, valueRestored } from "./fo
 import {
   addressOf, assume, buildFields, clearErrors, emptied, isComplete, isUnfinished, loadKnown, restore, textOf, translateFields, typed,
 } from "./form.js";
-import { byId, page, words } from "./page.js";
+import { byId, page, problemText, words } from "./page.js";
 import { chooseTask, loadTasks, translateTasks } from "./tasks.js";
 import { isVersionField, likeliest, loadVersions } from "./versions.js";
-import { say, template, translateState, upload } from "./workbook.js";
+import { saveTemplate } from "./workbook.js";
 
 // The number of edits of the form, to detect that nobody has edited it.
 let revision = 0;
@@ -15,6 +15,8 @@ let revision = 0;
 const VERSIONED_BY = ["brand", "model", "year", "vehicle_generation"];
 // Whether the user has edited the car of the address.
 let isEdited = false;
+// Why the template was not saved.
+let templateProblem = null;
 
 function translate() {
   document.documentElement.lang = page.language;
@@ -28,7 +30,7 @@ function translate() {
   byId("language").lang = other;
   translateFields();
   showAgain();
-  translateState();
+  byId("template-state").textContent = templateProblem ? problemText(templateProblem) : "";
 }
 
 /**
@@ -161,11 +163,11 @@ byId("car").addEventListener("reset", () => {
 for (const name of ["brand", "model"]) {
   byId(`field-${name}`).addEventListener("change", () => loadKnown().catch(() => {}));
 }
-byId("upload").addEventListener("submit", upload);
-byId("file").addEventListener("change", () => {
-  say(() => "");
+byId("template").addEventListener("click", async (event) => {
+  event.preventDefault();
+  templateProblem = await saveTemplate();
+  translate();
 });
-byId("template").addEventListener("click", template);
 byId("key").addEventListener("submit", (event) => event.preventDefault());
 byId("api-key").addEventListener("change", start);
 byId("language").addEventListener("click", () => {

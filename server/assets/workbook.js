@@ -1,16 +1,5 @@
-// Workbooks: uploaded, valued as a job, and saved.
-import { number } from "./amounts.js";
-import { byId, call, element, inTask, problemText, words } from "./page.js";
-
-let saying = () => "";
-
-/** Tells how far a workbook is. */
-export function say(text) {
-  saying = text;
-  byId("upload-state").textContent = text();
-}
-
-export const translateState = () => say(saying);
+// The files that a server returns: saved by the browser.
+import { call, element, inTask, page } from "./page.js";
 
 /** Saves an answer under the name that the server gave it. */
 export async function save(response, fallback) {
@@ -26,55 +15,12 @@ export async function save(response, fallback) {
   setTimeout(() => URL.revokeObjectURL(address), 60000);
 }
 
-/** Asks after a job until it is done, and saves its result. */
-async function follow(place) {
-  for (;;) {
-    const job = await (await call(place)).json();
-    if (job.state === "done") {
-      await save(await call(job.result), "valued.xlsx");
-      await call(place, { method: "DELETE" });
-      const unused = (job.columns || []).filter((column) => column.field === null).map((column) => column.header);
-      say(() => (unused.length ? words().doneWithout(unused.join(", ")) : words().done));
-      return;
-    }
-    if (job.state !== "running") {
-      say(() => problemText(job.error || job));
-      return;
-    }
-    say(() => words().valued(job.valued, number(job.valued)));
-    await new Promise((resume) => setTimeout(resume, 300));
-  }
-}
-
-export async function upload(event) {
-  event.preventDefault();
-  const button = event.submitter || event.target.querySelector("[type=submit]");
-  const form = new FormData();
-  form.append("file", byId("file").files[0]);
-  button.disabled = true;
-  say(() => words().working);
-  try {
-    const response = await call(inTask("/v1/valuations/jobs?language=sheet"), { method: "POST", body: form });
-    if (response.ok) {
-      await follow(response.headers.get("Location"));
-    } else {
-      const problem = await response.json();
-      say(() => problemText(problem));
-    }
-  } catch {
-    say(() => words().offline);
-  } finally {
-    button.disabled = false;
-  }
-}
-
-export async function template(event) {
-  event.preventDefault();
-  const response = await call(inTask("/v1/valuations/template.xlsx")).catch(() => null);
+/** Saves the template for many cars; returns the problem if there is one. */
+export async function saveTemplate() {
+  const response = await call(inTask(`/v1/valuations/template.xlsx?language=${page.language}`)).catch(() => null);
   if (response && response.ok) {
     await save(response, "template.xlsx");
-  } else {
-    const problem = response ? await response.json().catch(() => ({})) : {};
-    say(() => problemText(problem));
+    return null;
   }
+  return response ? response.json().catch(() => ({})) : {};
 }

@@ -214,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn the_year_may_be_beside_the_make_and_the_model() {
+        let text = "Автомобиль;Пробег\nKia Rio 2018;83000\nPeugeot 2008;83000\nИтого;166000\n";
+        let today = NaiveDate::from_ymd_opt(2026, 3, 17).unwrap();
+        let source = Source::bytes("cars.csv", text.as_bytes());
+        let check = check_table(source, Options::default(), today, |listing| {
+            assert_eq!(listing.number(Column::Year), Some(2018.0));
+            None
+        })
+        .unwrap();
+        assert_eq!((check.missing.len(), check.rows, check.valuable), (0, 3, 1));
+        let problems: Vec<_> = check.problems.iter().map(|it| (it.row, it.rejection.column)).collect();
+        assert_eq!(problems, [(3, "year"), (4, "year")]);
+    }
+
+    #[test]
     fn a_column_without_a_header_can_be_chosen_by_its_place() {
         let text = "brand,year,,\nKia,2018,83000,2\nKia,2018,x,1\n";
         let check = check(text, &[("#3", "mileage"), ("#4", "owners_count")]);

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::str::FromStr;
 
+use domain::Market;
+
 use crate::error::{Fault, TableError};
 use crate::format::Format;
 use crate::source::Source;
@@ -25,15 +27,16 @@ impl FromStr for Encoding {
     }
 }
 
-/// The encoding of a CSV without a byte order mark that is not UTF-8 but looks like Windows-1251; `None` for any other file.
+/// The encoding of a CSV without a byte order mark that is not UTF-8: that in which Excel saves a text in the language of a market,
+/// if the text looks like it. `None` for any other file.
 ///
 /// # Errors
 /// The file is not a table or cannot be read.
-pub fn guess_encoding(source: &Source<'_>) -> Result<Option<Encoding>, TableError> {
-    guess(source).map_err(|fault| fault.in_file(source.name()))
+pub fn guess_encoding(source: &Source<'_>, market: &Market) -> Result<Option<Encoding>, TableError> {
+    guess(source, &market.definition().language).map_err(|fault| fault.in_file(source.name()))
 }
 
-fn guess(source: &Source<'_>) -> Result<Option<Encoding>, Fault> {
+fn guess(source: &Source<'_>, language: &str) -> Result<Option<Encoding>, Fault> {
     if Format::detect_content(source)? != Format::Csv {
         return Ok(None);
     }
@@ -55,7 +58,11 @@ fn guess(source: &Source<'_>) -> Result<Option<Encoding>, Fault> {
             Ok(_) => read.len(),
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Err(_) => {
-                return Ok(looks_like_windows_1251(read).then_some(Encoding(encoding_rs::WINDOWS_1251)));
+                let (encoding, is_likely) = match language {
+                    "de" | "en" => (encoding_rs::WINDOWS_1252, !read.iter().copied().any(is_control_in_windows_1252)),
+                    _ => (encoding_rs::WINDOWS_1251, looks_like_windows_1251(read)),
+                };
+                return Ok(is_likely.then_some(Encoding(encoding)));
             }
         };
         begun = read.len() - valid;
@@ -65,6 +72,11 @@ fn guess(source: &Source<'_>) -> Result<Option<Encoding>, Fault> {
 
 /// The number of bytes to inspect at a time.
 const CHUNK_BYTES: usize = 1 << 16;
+
+/// Whether a byte is a control character in Windows-1252, which no text has.
+fn is_control_in_windows_1252(byte: u8) -> bool {
+    matches!(byte, 0..=8 | 0x81 | 0x8D | 0x8F | 0x90 | 0x9D)
+}
 
 /// Whether most non-ASCII bytes are Russian letters in Windows-1251.
 pub(crate) fn looks_like_windows_1251(bytes: &[u8]) -> bool {
@@ -90,11 +102,17 @@ mod tests {
 
     #[test]
     fn the_encoding_of_a_csv_is_guessed() {
-        let guess = |bytes: &[u8]| guess_encoding(&Source::bytes("cars.csv", bytes)).unwrap();
+        let guess = |bytes: &[u8]| guess_encoding(&Source::bytes("cars.csv", bytes), Market::russia()).unwrap();
         let russian = "brand,note\n".to_owned() + &"Kia,да\n".repeat(20_000);
         assert_eq!(guess(russian.as_bytes()), None);
         assert_eq!(guess(&encoding_rs::WINDOWS_1251.encode(&russian).0), Some(Encoding(encoding_rs::WINDOWS_1251)));
         assert_eq!(guess(b"\xFF\xFEa\0"), None);
+
+        let germany = Market::built_in().iter().find(|market| market.name() == "de").unwrap();
+        let guess = |bytes: &[u8]| guess_encoding(&Source::bytes("cars.csv", bytes), germany).unwrap();
+        let (german, _, _) = encoding_rs::WINDOWS_1252.encode("Marke;Preis\nCitroën;12.990 €\n");
+        assert_eq!(guess(&german), Some(Encoding(encoding_rs::WINDOWS_1252)));
+        assert_eq!(guess(b"Marke\n\x81\n"), None);
     }
 
     #[test]

@@ -32,6 +32,12 @@ enum Meaning {
     Unknown,
 }
 
+impl Meaning {
+    fn is_of_cars(&self) -> bool {
+        matches!(self, Self::Column(heading) if heading.is_of_cars())
+    }
+}
+
 impl Header {
     /// The columns of a listing that the table has, each with the indices of its headers, the most specific one first.
     pub fn columns(&self) -> impl Iterator<Item = (Column, &[usize])> {
@@ -98,7 +104,8 @@ impl Header {
     }
     /// Interprets a candidate row as the header.
     pub(crate) fn new(candidate: Candidate, sheet: Option<String>, headings: Headings<'_>) -> Self {
-        let meanings: Vec<Meaning> = meanings(candidate.headers.iter().map(String::as_str), headings).collect();
+        let mut meanings: Vec<Meaning> = meanings(candidate.headers.iter().map(String::as_str), headings).collect();
+        forget_other_cars(&mut meanings);
         let columns = column_indices(&meanings);
         let market = headings.market.clone();
         Self { sheet, row: candidate.row, headers: candidate.headers, market, meanings, columns }
@@ -114,14 +121,28 @@ impl Header {
 
     /// The required columns that the table lacks.
     pub(crate) fn missing(&self) -> Vec<Column> {
-        let is_missing = |required: &Column| !self.columns().any(|(column, _)| column == *required);
-        Column::REQUIRED.into_iter().filter(is_missing).collect()
+        Column::REQUIRED.into_iter().filter(|required| !self.has(*required)).collect()
+    }
+
+    fn has(&self, required: Column) -> bool {
+        self.has_column(required) || (required == Column::Year && self.cars_with_years().is_some())
+    }
+
+    fn has_column(&self, wanted: Column) -> bool {
+        self.columns().any(|(column, _)| column == wanted)
+    }
+
+    /// The index of a column of cars in a table without years, which may be there too: "Kia Rio 2018".
+    pub(crate) fn cars_with_years(&self) -> Option<usize> {
+        let cars = self.meanings.iter().position(Meaning::is_of_cars);
+        cars.filter(|_| !self.has_column(Column::Year))
     }
 
     fn check_missing(&self, target: Option<Column>) -> Result<(), Fault> {
-        let present: Vec<Column> = self.columns().map(|(column, _)| column).collect();
-        let required = Column::REQUIRED.into_iter().chain(target);
-        let missing: Vec<Column> = required.filter(|column| !present.contains(column)).collect();
+        // Only a model knows which words of "Kia Rio" are the make, and an import has none.
+        let has_makes = target.is_none() || !self.meanings.iter().any(Meaning::is_of_cars);
+        let is_missing = |column: &Column| !self.has(*column) || (*column == Column::Brand && !has_makes);
+        let missing: Vec<Column> = Column::REQUIRED.into_iter().chain(target).filter(is_missing).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -160,6 +181,26 @@ const SOURCE: &str = "source";
 /// Whether several headers of the column may have different values: a city is in a region.
 pub(crate) fn may_differ(column: Column) -> bool {
     column == Column::Region
+}
+
+/// Forgets headers above makes with their models if another column has the makes: "Автомобиль" beside "Марка".
+fn forget_other_cars(meanings: &mut [Meaning]) {
+    let rank = |meaning: &Meaning| match meaning {
+        Meaning::Column(heading) if heading.column == Column::Brand => Some(heading.rank),
+        _ => None,
+    };
+    let Some(best) = meanings.iter().filter_map(rank).min() else { return };
+    let mut is_found = false;
+    for meaning in meanings {
+        let is_other = match meaning {
+            Meaning::Column(heading) => heading.is_of_cars() && (heading.rank > best || is_found),
+            _ => false,
+        };
+        is_found |= rank(meaning) == Some(best);
+        if is_other {
+            *meaning = Meaning::Unknown;
+        }
+    }
 }
 
 /// The indices of each column, in the order in which the columns first occur.
@@ -418,6 +459,24 @@ mod tests {
         assert_eq!((found.row, found.headers[4].as_str()), (1, "Двигатель"));
         let found = search(&[&["Марка", "Год", ""], &["Kia", "2018", "Пробег"]]);
         assert_eq!(found.row, 1);
+    }
+
+    #[test]
+    fn a_column_of_cars_has_the_makes_unless_another_one_does() {
+        let brand = |headers: &[&str]| {
+            let header = header(headers, false).unwrap();
+            let indices = header.columns().find(|(column, _)| *column == Column::Brand).unwrap().1.to_vec();
+            (indices, header.unrecognized().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(brand(&["Марка, модель", "Год", "Пробег"]), (vec![0], Vec::new()));
+        assert_eq!(brand(&["Автомобиль", "Марка", "Год", "Пробег"]), (vec![1], vec!["Автомобиль".to_owned()]));
+        assert_eq!(brand(&["ТС", "Наименование", "Год", "Пробег"]), (vec![1], vec!["ТС".to_owned()]));
+        let above = ["Автомобиль", "", "", "Двигатель"];
+        let found = search(&[&above, &["марка", "модель", "год", "объем"], &["", "", "", "л"]]);
+        assert_eq!(found.headers[..2], ["марка".to_owned(), "модель".to_owned()]);
+        // An import has no model that could tell the make from the model.
+        let message = header(&["Автомобиль", "Год", "Пробег", "Цена"], true).unwrap_err().to_string();
+        assert!(message.contains("brand"), "{message}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Serves the import, the prediction of files and the server. Knows no database and no model; all
 //! of it is synchronous.
 
+mod car;
 mod check;
 mod convert;
 mod delimited;

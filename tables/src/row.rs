@@ -9,6 +9,7 @@ use domain::column::MAX_TEXT_CHARS;
 use domain::message::{self, Argument, Arguments, Topic};
 use domain::{Cell, Column, Listing, Market, PricedListing, Problem, Reading, Reason, Targets, Value, cell};
 
+use crate::car::year_of_car;
 use crate::header::{Header, may_differ};
 use crate::workbook::{SheetCell, SheetRow};
 
@@ -129,6 +130,9 @@ impl Row {
                 Ok(value) => values.push((column, value)),
                 Err(rejection) => rejections.push(rejection),
             }
+        }
+        if let Some(index) = header.cars_with_years() {
+            values.push((Column::Year, Ok(year_of_car(&self.cell(index).display(), reading))));
         }
         let listing = Listing::from_values(values);
         let problems = listing.as_ref().err().into_iter().flatten();

@@ -84,6 +84,11 @@ const MONTHS: [&[&str]; 12] = [
     &["дек", "dec", "dez"],
 ];
 
+/// Whether a word is the name of a month.
+pub(super) fn is_month(word: &str) -> bool {
+    month(word).is_some()
+}
+
 fn month(word: &str) -> Option<usize> {
     let word = word.to_lowercase();
     let is_word = word.chars().all(char::is_alphabetic) && word.chars().count() <= "september".len();

@@ -5,7 +5,7 @@
 
 use chrono::Datelike;
 
-use super::date::parse_date;
+use super::date::{is_month, parse_date};
 use crate::column::Column;
 use crate::fold::fold;
 use crate::market::{Distance, Market, Reading};
@@ -81,16 +81,31 @@ fn strip_approximation(text: &str) -> &str {
 /// The year of a date or a month: `12/2018`, `2018-12`, `17.05.2018`.
 fn parse_year_of_date(text: &str, market: &Market) -> Option<f64> {
     let text = strip_header(Column::Year, text, market);
+    if let Some(year) = year_with_month(text) {
+        return Some(year);
+    }
     let date = text.trim_end_matches(|c: char| c.is_alphabetic() || matches!(c, '.' | ' '));
     parse_unit(Column::Year, &text[date.len()..], market)?;
     let parts: Vec<&str> = date.split(['.', '/', '-']).collect();
-    let is_month = |part: &str| part.parse().is_ok_and(|month: u8| (1..=12).contains(&month));
+    let is_number = |part: &str| part.parse().is_ok_and(|month: u8| (1..=12).contains(&month));
     match parts[..] {
-        [month, year] if year.len() == 4 && month.len() <= 2 && is_month(month) => year.parse().ok(),
-        [year, month] if year.len() == 4 && month.len() == 2 && is_month(month) => year.parse().ok(),
+        [month, year] if year.len() == 4 && month.len() <= 2 && is_number(month) => year.parse().ok(),
+        [year, month] if year.len() == 4 && month.len() == 2 && is_number(month) => year.parse().ok(),
         [_, _, _] => parse_date(date).map(|date| f64::from(date.year())),
         _ => None,
     }
+}
+
+/// `май 2018`, `май 2018 г.`, `2018, май`.
+fn year_with_month(text: &str) -> Option<f64> {
+    let words: Vec<&str> = text.split([' ', '.', ',']).filter(|word| !matches!(*word, "" | "г" | "года")).collect();
+    let [one, other] = words[..] else { return None };
+    let year = match (is_month(one), is_month(other)) {
+        (true, false) => other,
+        (false, true) => one,
+        _ => return None,
+    };
+    year.parse().ok().filter(|_| year.len() == 4)
 }
 
 /// Parses combined descriptions such as `1.6 (106 л.с.)` and `77 кВт / 105 л.с.`. Parts with a unit of the column count,
@@ -351,12 +366,20 @@ const KILOMETRES: &[&str] = &["км", "km", "kms", "километров", "ки
 const MILES: &[&str] = &["miles", "mile", "mi", "m", "мили", "миль"];
 const OWNERS: &[&str] = &[
     "+",
+    "-й",
+    "(один)",
+    "(два)",
+    "(три)",
     "иболее",
     "илиболее",
     "ибольше",
     "илибольше",
     "иболеевладельцев",
     "илиболеевладельцев",
+    "вл",
+    "собственник",
+    "собственника",
+    "собственников",
     "владелец",
     "владельца",
     "владельцев",

@@ -151,9 +151,48 @@ impl CarNames {
         find(text).or_else(|| spaces.take(MAX_MAKE_WORDS).find_map(without_make))
     }
 
-    /// Replaces the make and the model of a listing by known ones that are meant beyond doubt, such as "Камри" by "camry".
+    /// The make that a text starts with beyond doubt, and the model that the rest means, or else the rest: "Kia Rio 1.6 АКПП".
+    #[must_use]
+    pub fn car(&self, text: &str, market: &Market) -> Option<(&str, String)> {
+        let words: Vec<&str> = text.split([' ', '\u{a0}', ',', ';', '/']).filter(|word| !word.is_empty()).collect();
+        let longest = MAX_MAKE_WORDS.min(words.len().checked_sub(1)?);
+        let (make, rest) = (1..=longest).rev().find_map(|count| {
+            let (make, rest) = words.split_at(count);
+            Some((self.make(&make.join(" "), market)?, rest))
+        })?;
+        let model = (1..=rest.len()).rev().find_map(|count| {
+            let (model, details) = rest.split_at(count);
+            self.model(make, &model.join(" "), market).filter(|_| are_details(details, market))
+        });
+        Some((make, model.map_or_else(|| rest.join(" "), str::to_owned)))
+    }
+
+    /// Replaces a text with a make and a model in the place of the make by both, unless the listing has another model.
+    fn separate(&self, listing: &mut Listing, market: &Market) {
+        let Some((make, model)) = listing.text(Column::Brand).and_then(|text| self.car(text, market)) else { return };
+        let stated = listing.text(Column::Model);
+        if stated.is_none_or(|stated| self.model(make, stated, market) == Some(model.as_str())) {
+            let make = make.to_owned();
+            listing.set(Column::Brand, Some(Value::Text(make)));
+            listing.set(Column::Model, Some(Value::Text(model)));
+        }
+    }
+
+    /// Replaces texts of a listing by known ones that are meant beyond doubt: "Камри" by "camry", "механ." by "механическая".
     pub fn resolve(&self, listing: &mut Listing, market: &Market) {
-        let Some(make) = listing.text(Column::Brand).and_then(|text| self.make(text, market)) else { return };
+        for &column in market.definition().values.keys() {
+            let meant = listing.text(column).and_then(|text| market.abbreviated(column, text)).map(str::to_owned);
+            if let Some(meant) = meant {
+                listing.set(column, Some(Value::Text(meant)));
+            }
+        }
+        self.resolve_car(listing, market);
+    }
+
+    fn resolve_car(&self, listing: &mut Listing, market: &Market) {
+        let Some(make) = listing.text(Column::Brand).and_then(|text| self.make(text, market)) else {
+            return self.separate(listing, market);
+        };
         let model = listing.text(Column::Model).and_then(|text| self.model(make, text, market));
         let is_other =
             |column, text: &str| listing.text(column).is_some_and(|own| market.canonical(column, own) != text);
@@ -163,6 +202,37 @@ impl CarNames {
             listing.set(column, Some(Value::Text(text)));
         }
     }
+}
+
+/// Whether words after a model say nothing about which model it is: a year, a volume, a transmission, anything in brackets. Other
+/// words may be the rest of its name: a Land Cruiser Prado is no Land Cruiser.
+fn are_details(words: &[&str], market: &Market) -> bool {
+    const COLUMNS: [Column; 4] = [Column::BodyType, Column::FuelType, Column::Transmission, Column::Drive];
+    let mut is_in_brackets = false;
+    words.iter().all(|word| {
+        is_in_brackets |= word.starts_with('(');
+        let is_detail = is_in_brackets || is_year(word) || is_volume(word) || {
+            COLUMNS.into_iter().any(|column| market.knows(column, word))
+        };
+        is_in_brackets &= !word.ends_with(')');
+        is_detail
+    })
+}
+
+/// `2018`, `2018г.`, and what may follow it: `г.в.`.
+fn is_year(word: &str) -> bool {
+    let digits = word.trim_end_matches(['г', 'в', '.']);
+    digits.is_empty()
+        || matches!(word, "год" | "года")
+        || digits.len() == 4 && digits.parse().is_ok_and(|year: u16| (1950..2100).contains(&year))
+}
+
+/// `1.6` and `1.6л`: a number of litres.
+fn is_volume(word: &str) -> bool {
+    let parts = word.trim_end_matches(['л', 'l']).split_once('.');
+    parts.is_some_and(|(whole, fraction)| {
+        [whole, fraction].into_iter().all(|part| part.len() == 1 && part.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 impl Index {

@@ -48,25 +48,29 @@ const TOLERANCE: f64 = 1e-7;
 #[must_use]
 pub fn market_index(levels: &[CellLevel], min_rows: i64) -> Option<MarketIndex> {
     let levels = connected_levels(levels, min_rows)?;
-    let mut periods: BTreeMap<NaiveDate, f64> = levels.iter().map(|level| (level.period, 0.0)).collect();
+    let (periods, of_period) = numbered(levels.iter().map(|level| level.period));
+    let (cells, of_cell) = numbered(levels.iter().map(|level| level.cell));
+    let weights: Vec<f64> = levels.iter().map(|level| (level.rows as f64).sqrt()).collect();
+    let mut effects = vec![0.0; periods.len()];
     for _ in 0..MAX_ITERATIONS {
-        let cells = weighted_means(&levels, |level| level.cell, |level| level.level - periods[&level.period]);
-        let updated = weighted_means(&levels, |level| level.period, |level| level.level - cells[&level.cell]);
-        let change = updated.iter().map(|(period, level)| (level - periods[period]).abs()).fold(0.0, f64::max);
-        periods = updated;
+        let without_period = |index: usize| levels[index].level - effects[of_period[index]];
+        let of_cells = weighted_means(cells.len(), &of_cell, &weights, without_period);
+        let without_cell = |index: usize| levels[index].level - of_cells[of_cell[index]];
+        let updated = weighted_means(periods.len(), &of_period, &weights, without_cell);
+        let change = updated.iter().zip(&effects).map(|(new, old)| (new - old).abs()).fold(0.0, f64::max);
+        effects = updated;
         if change < TOLERANCE {
             break;
         }
     }
-    let first = periods.values().next().copied()?;
-    let rows = |period: NaiveDate| levels.iter().filter(|level| level.period == period).map(|level| level.rows).sum();
-    let points = periods.iter().map(|(period, level)| MarketPoint {
-        period: *period,
-        rows: rows(*period),
-        level: (level - first).exp(),
-    });
-    let mut cells: Vec<i64> = levels.iter().map(|level| level.cell).collect();
-    cells.dedup();
+    let first = *effects.first()?;
+    let mut rows = vec![0; periods.len()];
+    for (level, period) in levels.iter().zip(&of_period) {
+        rows[*period] += level.rows;
+    }
+    let points = periods.iter().zip(rows).zip(&effects);
+    let points =
+        points.map(|((period, rows), level)| MarketPoint { period: *period, rows, level: (level - first).exp() });
     Some(MarketIndex {
         points: points.collect(),
         cells: cells.len(),
@@ -74,20 +78,26 @@ pub fn market_index(levels: &[CellLevel], min_rows: i64) -> Option<MarketIndex> 
     })
 }
 
-/// Means by key, weighted by the square root of the row count: the median of a large cell is more certain, but a popular
-/// model must not dominate the index.
-fn weighted_means<K: Ord + Copy>(
-    levels: &[&CellLevel],
-    key: impl Fn(&CellLevel) -> K,
-    value: impl Fn(&CellLevel) -> f64,
-) -> BTreeMap<K, f64> {
-    let mut sums: BTreeMap<K, (f64, f64)> = BTreeMap::new();
-    for level in levels {
-        let weight = (level.rows as f64).sqrt();
-        let sum = sums.entry(key(level)).or_default();
-        *sum = (sum.0 + weight * value(level), sum.1 + weight);
+/// The different keys in order, and for each key its place among them.
+fn numbered<K: Ord + Copy>(keys: impl Iterator<Item = K>) -> (Vec<K>, Vec<usize>) {
+    let keys: Vec<K> = keys.collect();
+    let mut distinct = keys.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let places = keys.iter().map(|key| distinct.partition_point(|other| other < key)).collect();
+    (distinct, places)
+}
+
+/// Means by group, of which there are `count`, weighted by the square root of the row count: the median of a large cell is more
+/// certain, but a popular model must not dominate the index.
+fn weighted_means(count: usize, groups: &[usize], weights: &[f64], value: impl Fn(usize) -> f64) -> Vec<f64> {
+    let mut sums = vec![(0.0, 0.0); count];
+    for (index, (group, weight)) in groups.iter().zip(weights).enumerate() {
+        let (sum, total) = &mut sums[*group];
+        *sum += weight * value(index);
+        *total += weight;
     }
-    sums.into_iter().map(|(key, (sum, weight))| (key, sum / weight)).collect()
+    sums.into_iter().map(|(sum, weight)| sum / weight).collect()
 }
 
 /// The largest connected component of the periods with enough listings, where periods are connected if they share a

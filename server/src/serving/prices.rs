@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use domain::Task;
-use report::market_index;
-use storage::profile::{AgePrices, NamedPrices, Period, PeriodPrices, Scope, ScopeOverview};
+use report::{MarketPoint, market_index};
+use storage::profile::{AgePrices, CellLevel, NamedPrices, Period, PeriodPrices, Scope, ScopeOverview};
 use storage::{Database, Snapshot};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -127,8 +127,8 @@ impl ScopePrices {
         let (in_market, in_part) = MIN_PERIOD_ROWS;
         let min_rows = if scope.brand.is_none() { in_market } else { in_part };
         let period = choose_period(&prices.overview, min_rows);
-        let levels = market_index(&snapshot.cell_levels(scope, period).await?, min_rows);
-        let points = levels.map(|index| index.points).unwrap_or_default();
+        let levels = snapshot.cell_levels(scope, period).await?;
+        let points = index_points(levels, min_rows).await;
         let level = |period| points.iter().find(|point| point.period == period).map(|point| point.level);
         let periods = snapshot.scope_periods(scope, period).await?;
         let with_level = |prices: PeriodPrices| {
@@ -138,6 +138,14 @@ impl ScopePrices {
         prices.periods = periods.into_iter().map(with_level).collect();
         Ok(prices)
     }
+}
+
+/// The price levels, fitted on a thread of its own: of a large market that takes long. None if it fails, which it does not.
+async fn index_points(levels: Vec<CellLevel>, min_rows: i64) -> Vec<MarketPoint> {
+    let fitted = tokio::task::spawn_blocking(move || market_index(&levels, min_rows)).await;
+    let fitted =
+        fitted.inspect_err(|error| tracing::error!(%error, "The price level of a market could not be fitted."));
+    fitted.ok().flatten().map(|index| index.points).unwrap_or_default()
 }
 
 /// The shortest period with enough listings in each that keeps a chart readable.

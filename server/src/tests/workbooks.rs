@@ -109,11 +109,49 @@ async fn names_that_can_only_mean_known_ones_are_read_as_those() {
     let service = service();
     let csv = "brand,model,year,mileage\nkia,rio,2018,50000\nКиа,Рио,2018,50000\nKIA,Kia Rio,2018,50000\nkia,камаз,2018,50000\n";
     let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.csv", csv.as_bytes()).await;
-    let text = String::from_utf8(response.body.to_vec()).unwrap();
+    let text = String::from_utf8(response.body).unwrap();
     let results: Vec<&str> = text.lines().skip(1).map(|line| line.splitn(5, ',').last().unwrap()).collect();
     assert!(results[0].ends_with(",ok"), "{text}");
     assert_eq!((results[1], results[2]), (results[0], results[0]), "{text}");
     assert!(results[3].contains("is not known"), "{text}");
+}
+
+#[tokio::test]
+async fn a_make_and_its_model_may_be_in_one_column() {
+    let service = service();
+    let apart = "Марка,Модель,Год,Пробег\nKia,Rio,2018,50000\n";
+    let apart = upload(&service, "/v1/valuations/xlsx", "file", "cars.csv", apart.as_bytes()).await;
+    let price = |line: &str| line.split(',').rev().nth(3).unwrap().to_owned();
+    let expected = price(std::str::from_utf8(&apart.body).unwrap().lines().nth(1).unwrap());
+    assert!(!expected.is_empty());
+    let together = "Автомобиль,Год,Пробег\nKia Rio,2018,50000\nКИА РИО 1.6 АКПП (123 л.с.) 2018 г.,2018,50000\n\
+                    Киа/Рио,2018,50000\nKia Rioo Lux,2018,50000\nИтого Kia,,\n";
+    let together = upload(&service, "/v1/valuations/xlsx", "file", "cars.csv", together.as_bytes()).await;
+    let text = String::from_utf8(together.body).unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    for line in &lines[..3] {
+        assert_eq!(price(line), expected, "{line}");
+        assert!(line.ends_with(",ok"), "{line}");
+    }
+    // A model that is not known for sure is not guessed, and a total is no car.
+    assert!(lines[3].contains("ok: model") && lines[3].contains("rioo lux"), "{text}");
+    assert_eq!(price(lines[4]), "", "{text}");
+    let choice = "Марка,Модель,Год,Пробег\nKia Rio,,2018,50000\nKia Rio,Рио,2018,50000\nKia Rio,Ceed,2018,50000\n";
+    let choice = upload(&service, "/v1/valuations/xlsx", "file", "cars.csv", choice.as_bytes()).await;
+    let text = String::from_utf8(choice.body).unwrap();
+    let prices: Vec<String> = text.lines().skip(1).map(price).collect();
+    assert_eq!(prices, [expected.as_str(), &expected, ""], "{text}");
+}
+
+#[tokio::test]
+async fn abbreviations_that_can_only_mean_one_value_are_read_as_that() {
+    let csv =
+        "brand,year,mileage,transmission\nkia,2018,50000,механическая\nkia,2018,50000,Механ.\nkia,2018,50000,м.\n";
+    let response = upload(&service(), "/v1/valuations/xlsx", "file", "cars.csv", csv.as_bytes()).await;
+    let text = String::from_utf8(response.body).unwrap();
+    let results: Vec<&str> = text.lines().skip(1).map(|line| line.splitn(5, ',').last().unwrap()).collect();
+    assert_eq!(results[1], results[0], "{text}");
+    assert!(results[2].contains("\"\"м.\"\" is not known"), "{text}");
 }
 
 #[tokio::test]

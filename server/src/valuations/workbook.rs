@@ -265,8 +265,8 @@ impl WorkbookValuation {
     }
 }
 
-/// How a table is read: within the limits of this server, in the market of the model. A CSV that is not UTF-8 but looks like
-/// Windows-1251, in which Excel saves it in Russian, is read as that.
+/// How a table is read: within the limits of this server, in the market of the model. A CSV that is not UTF-8 is
+/// read as Excel saves it in the language of that market.
 pub(crate) fn read_options(
     config: &Config,
     served: &Served,
@@ -282,7 +282,7 @@ pub(crate) fn read_options(
         );
         return Err(Problem::UnreadableTable { detail });
     }
-    let encoding = tables::guess_encoding(source).map_err(|error| table_problem(&error))?;
+    let encoding = tables::guess_encoding(source, served.market()).map_err(|error| table_problem(&error))?;
     let (market, mapping) = (served.market().clone(), upload.mapping.clone());
     Ok(Options { limits, encoding, market, mapping, ..Options::default() })
 }
