@@ -125,7 +125,24 @@ impl PriceTable {
         for statement in statements {
             self.execute(&mut transaction, &statement).await?;
         }
+        // What would keep the result from becoming a table is found before the work.
+        for key in &query.keys {
+            let key = quoted(key);
+            self.execute(&mut transaction, &format!("ALTER TABLE {cars} ALTER COLUMN {key} SET NOT NULL")).await?;
+        }
+        if !query.keys.is_empty() {
+            self.execute(&mut transaction, &format!("ALTER TABLE {cars} ADD UNIQUE ({})", query.key_list())).await?;
+        }
         transaction.commit().await?;
+        if query.replaces {
+            let mut transaction = connection.begin().await?;
+            let dropped = self.execute(&mut transaction, &format!("DROP TABLE IF EXISTS {}", self.name.quoted())).await;
+            transaction.rollback().await?;
+            if let Err(error) = dropped {
+                self.drop_work(&mut connection).await?;
+                return Err(error);
+            }
+        }
         Ok((PriceTableLock { connection }, rows))
     }
 
@@ -172,7 +189,7 @@ impl PriceTable {
     /// # Errors
     /// Not all cars are valued; the table exists and is not to be replaced, or something depends on it; the keys are not unique;
     /// something is not permitted; or the database is unavailable. The table is as before then.
-    pub async fn finish(&self, query: &CarQuery, mut lock: PriceTableLock) -> Result<PricedCounts> {
+    pub async fn finish(&self, query: &CarQuery, lock: &mut PriceTableLock) -> Result<PricedCounts> {
         let counts = self.counts().await?;
         let [cars, prices, _] = self.name.work();
         let mut transaction = lock.connection.begin().await?;
@@ -194,9 +211,8 @@ impl PriceTable {
         );
         self.execute(&mut transaction, &create).await?;
         if !query.keys.is_empty() {
-            let keys: Vec<String> = query.keys.iter().map(|key| quoted(key)).collect();
-            self.execute(&mut transaction, &format!("ALTER TABLE {name} ADD PRIMARY KEY ({})", keys.join(", ")))
-                .await?;
+            let keys = query.key_list();
+            self.execute(&mut transaction, &format!("ALTER TABLE {name} ADD PRIMARY KEY ({keys})")).await?;
         }
         self.drop_work(&mut transaction).await?;
         transaction.commit().await?;
@@ -236,6 +252,11 @@ impl Display for PriceTable {
 }
 
 impl CarQuery {
+    /// The keys for SQL.
+    fn key_list(&self) -> String {
+        self.keys.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(", ")
+    }
+
     /// The query, so that it can be part of another one.
     fn select(&self) -> String {
         // A comment at its end must not hide what follows.

@@ -67,9 +67,12 @@ impl Machines {
         epochs.map(|epoch| epoch["metrics"]["validation_loss"].as_f64().unwrap()).collect()
     }
 
-    fn execute(&self, statement: &str) {
-        let output = Command::new("psql").arg(self.database_url()).args(["-c", statement]).output().unwrap();
+    /// The output of a command of psql, without headers.
+    pub fn query(&self, statement: &str) -> String {
+        let mut psql = Command::new("psql");
+        let output = psql.arg(self.database_url()).args(["-X", "-q", "-t", "-A", "-c", statement]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The model file of a version without the number and the times of its run.
@@ -142,6 +145,23 @@ fn a_split_run_gives_the_model_of_a_single_process() {
     assert!(machines.ok("d", &["train", "member", "2", "0"]).contains("was trained before"));
     assert!(machines.fails("d", &["train", "member", "2", "6"]).contains("has no part"));
     let split = machines.json("e", &["train", "finish", "2", "--json"]);
+    // Its page is that of a single process: the curves, and what each part did.
+    let curve = |run: u8, name: &str| {
+        machines.query(&format!(
+            "SELECT step, value FROM run_figures WHERE run_id = {run} AND name = '{name}' ORDER BY step"
+        ))
+    };
+    for name in ["validation_loss", "validation_mape", "learning_rate"] {
+        assert!(!curve(1, name).is_empty());
+        assert_eq!(curve(1, name), curve(2, name), "{name}");
+    }
+    assert!(!curve(2, "train_loss").is_empty() && !curve(2, "memory").is_empty());
+    assert!(!curve(2, "refit_train_loss").is_empty());
+    let log = machines.query("SELECT message FROM run_log WHERE run_id = 2 ORDER BY at");
+    for line in ["plan: completed", "member 1: started by process", "member 0: completed", "epoch 1: training loss"] {
+        assert!(log.lines().any(|other| other.starts_with(line)), "{line}: {log}");
+    }
+    assert!(log.ends_with("\ncompleted\n"), "{log}");
 
     assert_eq!(split["accuracy"], single["accuracy"]);
     let losses = machines.losses("1");
@@ -201,7 +221,7 @@ fn a_machine_that_cannot_take_part_says_why() {
     assert!(error.contains("the database at 127.0.0.1:1/probeg is unavailable"), "{error}");
     assert!(!error.contains("secret"), "{error}");
 
-    machines.execute("UPDATE run_plans SET program = '0.0.9'");
+    machines.query("UPDATE run_plans SET program = '0.0.9'");
     for part in [&["train", "member", "1", "0"] as &[&str], &["train", "finish", "1"], &["train", "plan", "--run", "1"]]
     {
         let error = machines.fails("a", part);

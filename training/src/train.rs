@@ -5,6 +5,7 @@ mod ensemble;
 mod evaluation;
 mod execution;
 mod lease;
+mod part_log;
 mod parts;
 mod recorder;
 mod run;

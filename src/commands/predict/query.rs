@@ -51,19 +51,22 @@ pub fn run(process: &Process, arguments: &Arguments, table: &str) -> Result<()> 
     let columns = recognize(context.block_on(table.columns_of(&query))?, arguments.options(&model)?)?;
     let jobs = is_on_cluster.then(|| Jobs::new(&context.home.join("slurm"), arguments.cluster.sbatch.clone()));
     let jobs = jobs.transpose()?;
-    let (lock, rows) = context.block_on(table.prepare(&query))?;
+    let (mut lock, rows) = context.block_on(table.prepare(&query))?;
     let valued = match jobs {
         Some(jobs) => value_on_cluster(&context, arguments, &table, (version, rows), jobs),
         None => value_part(&context, arguments, &table, (0, 1), &model),
     };
-    if let Err(error) = valued {
-        let discarded = context.tokio.block_on(async { timeout(DISCARD_TIMEOUT, table.discard(lock)).await });
-        if !matches!(discarded, Ok(Ok(()))) {
-            tracing::warn!("The cars of the query are kept until the same command is repeated.");
+    let finished = valued.and_then(|()| context.block_on(table.finish(&query, &mut lock)));
+    let PricedCounts { rows, valued, .. } = match finished {
+        Ok(counts) => counts,
+        Err(error) => {
+            let discarded = context.tokio.block_on(async { timeout(DISCARD_TIMEOUT, table.discard(lock)).await });
+            if !matches!(discarded, Ok(Ok(()))) {
+                tracing::warn!("The cars of the query are kept until the same command is repeated.");
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
-    let PricedCounts { rows, valued, .. } = context.block_on(table.finish(&query, lock))?;
+    };
     out!("{table}: {valued} of {rows} rows valued by model version {version}")?;
     report_unused(&columns.unused);
     Ok(())
