@@ -14,7 +14,7 @@ use tables::value_table;
 use crate::context::{Context, today};
 use crate::process::Process;
 pub use valuation::Arguments;
-use valuation::{report, report_unused, with_valuer};
+use valuation::{failure, report, report_unused, with_valuer};
 
 pub fn run(process: &Process, arguments: &Arguments) -> Result<()> {
     if let Some(part) = arguments.part {
@@ -44,9 +44,11 @@ fn predict(process: &Process, arguments: &Arguments) -> Result<()> {
     let writer = BufWriter::new(file.try_clone().with_context(failed)?);
     let source = arguments.source(&context)?;
     let options = arguments.options(&model)?;
-    let allow_unknown = arguments.allow_unknown;
+    let (allow_unknown, written) = (arguments.allow_unknown, output.to_owned());
     let valued = context.compute(move || {
-        with_valuer(&model, today(), allow_unknown, |valuer| Ok(value_table(source, writer, options, valuer)?))
+        with_valuer(&model, today(), allow_unknown, |valuer| {
+            value_table(source, writer, options, valuer).map_err(|error| failure(error, &written))
+        })
     })?;
     file.finish().with_context(failed)?;
     report(output, valued.counts.valued, valued.counts.rows, version)?;

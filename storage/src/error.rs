@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory could not be used.
-    #[error("cannot {action} {path}: {cause}")]
+    #[error("cannot {action} {path}: {cause}{}", files::advice_on(cause))]
     File {
         /// The operation.
         action: &'static str,

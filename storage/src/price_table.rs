@@ -9,19 +9,16 @@ mod part;
 
 use std::fmt::{self, Display, Formatter};
 
-use futures_util::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 use crate::database::Database;
 use crate::error::{Error, Result};
 use error::refused;
-use name::{TableName, quoted};
+use name::{NUMBER, TableName, quoted};
 pub use part::{CarPrice, CarRange, PricePart};
 
 /// The columns that a table of prices has besides those of the query.
 const PRICES: [&str; 4] = ["predict_value", "predict_low", "predict_high", "predict_status"];
-/// The column that numbers the cars, from 1 and without gaps.
-const NUMBER: &str = "probeg_row";
 
 /// A table of prices, which may not exist yet.
 #[derive(Clone, Debug)]
@@ -165,7 +162,7 @@ impl PriceTable {
     /// # Errors
     /// [`Error::NoCars`], or the database is unavailable.
     pub async fn begin_part(&self, part: usize, count: usize) -> Result<Option<PricePart>> {
-        PricePart::begin(self, part, count).await
+        PricePart::begin(&self.database, &self.name, part, count).await
     }
 
     /// What has been valued so far.
@@ -269,14 +266,4 @@ async fn columns(connection: &mut PgConnection, table: &str) -> Result<Vec<Strin
     let query = "SELECT attname::text FROM pg_attribute
          WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
     Ok(sqlx::query_scalar(query).bind(table).fetch_all(connection).await?)
-}
-
-/// All bytes of a COPY.
-async fn copy_out(connection: &mut PgConnection, statement: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut chunks = connection.copy_out_raw(statement).await?;
-    while let Some(chunk) = chunks.next().await {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes)
 }

@@ -230,3 +230,45 @@ fn a_machine_that_cannot_take_part_says_why() {
     let error = machines.home.fails(2, &["train", "--json", "plan"]);
     assert!(error.contains("cannot be used with"), "{error}");
 }
+
+#[test]
+fn a_file_that_cannot_be_written_gives_a_part_and_a_trial_back() {
+    let machines = Machines::new();
+    let settings = [SMALL.as_slice(), &["--set=backtest=false", "--set=refit=false"]].concat();
+    machines.ok("home", &[&["train", "plan"], settings.as_slice()].concat());
+    // No file may have more than 64 KiB. With its signal ignored, the limit is an error of the write, like a full disk.
+    let limited = |arguments: &[&str], file: &str| {
+        let command = machines.command("limited", arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""]);
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(machines.home.path(""));
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = shell.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        let last = error.lines().last().unwrap();
+        assert!(last.contains(file) && last.contains("choose a folder on another disk"), "{error}");
+        assert_eq!(last.matches("File too large").count(), 1, "{error}");
+    };
+    limited(&["train", "member", "1", "0"], "/limited/runs/");
+    // Others take it at once.
+    machines.ok("a", &["train", "member", "1", "0"]);
+    machines.ok("a", &["train", "member", "1", "1"]);
+    machines.ok("a", &["train", "finish", "1", "--promote"]);
+
+    let space = machines.home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\n");
+    let sweep = [&["sweep", "--space", &space, "--trials", "1"], SMALL.as_slice()].concat();
+    limited(&sweep, "/limited/runs/");
+    assert_eq!(machines.query("SELECT status, lease_until < now() FROM trials"), "running|t\n");
+    machines.ok("a", &sweep);
+    assert_eq!(machines.query("SELECT status, attempt FROM trials"), "completed|2\n");
+    assert_eq!(machines.query("SELECT count(*) FROM models"), "1\n");
+
+    let cars = machines.home.write("cars.csv", format!("brand,year,mileage\n{}", "Kia,2018,83000\n".repeat(5000)));
+    let (valued, parts) = (machines.home.path("valued.csv"), machines.home.path("parts"));
+    std::fs::create_dir_all(&parts).unwrap();
+    limited(&["predict", &cars, "-o", valued.to_str().unwrap()], "/valued.csv cannot be written");
+    let part = ["predict", &cars, "-o", parts.to_str().unwrap(), "--parts", "2", "--part", "1"];
+    limited(&part, "/parts/1.csv cannot be written");
+    assert!(!valued.exists() && std::fs::read_dir(&parts).unwrap().count() == 0, "nothing incomplete may appear");
+}

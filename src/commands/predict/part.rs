@@ -8,7 +8,7 @@ use files::{AtomicFile, write_atomic};
 use serde::{Deserialize, Serialize};
 use tables::{Stripe, ValuedTable, value_stripe};
 
-use super::valuation::{Arguments, with_valuer};
+use super::valuation::{Arguments, failure, with_valuer};
 use crate::context::{Context, today};
 use crate::process::Process;
 
@@ -57,10 +57,13 @@ pub fn value(process: &Process, arguments: &Arguments, part: usize) -> Result<()
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
     let source = arguments.source(&context)?;
     let options = arguments.options(&model)?;
+    let written = path.clone();
     let (day, allow_unknown) = (arguments.day.unwrap_or_else(today), arguments.allow_unknown);
     let stripe = Stripe { index: part, count };
     let (ValuedTable { counts, header }, sizes) = context.compute(move || {
-        with_valuer(&model, day, allow_unknown, |valuer| Ok(value_stripe(source, output, options, valuer, stripe)?))
+        with_valuer(&model, day, allow_unknown, |valuer| {
+            value_stripe(source, output, options, valuer, stripe).map_err(|error| failure(error, &written))
+        })
     })?;
     file.finish().with_context(failed)?;
     let unused = header.unrecognized().into_iter().map(str::to_owned).collect();

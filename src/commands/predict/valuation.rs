@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use chrono::NaiveDate;
 use clap::Args;
 use domain::{Column, Listing};
 use onnx_model::Model;
 use onnx_model::model::DEFAULT_LEVEL;
 use onnx_model::names::CarNames;
-use tables::{Encoding, Limits, Options, Rejection, Source, Valuer};
+use tables::{Encoding, Fault, Limits, Options, Rejection, Source, TableError, ValueError, Valuer};
 
 use crate::commands::train::PROGRAM;
 use crate::context::Context;
@@ -20,7 +20,7 @@ use crate::slurm::ClusterOptions;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: probeg predict cars.xlsx -o valued.xlsx\n          \
-probeg predict --query 'SELECT id, brand, model, year, mileage FROM stock' --into valued_stock")]
+probeg predict --query 'TABLE stock' --into valued_stock")]
 pub struct Arguments {
     /// An XLSX or CSV file of cars
     #[arg(required_unless_present = "into")]
@@ -125,6 +125,16 @@ pub fn with_valuer<T>(
     let value = |listings: Vec<Listing>| model.value(&listings, day, DEFAULT_LEVEL);
     let threads = model.threads();
     work(&Valuer { today: day, threads, admit: &admit, presentation: None, observe: None, value: &value })
+}
+
+/// The error of a table that was not valued. One that could not be written is the file of the output, not that of the cars.
+pub fn failure(error: ValueError<onnx_model::Error>, output: &Path) -> anyhow::Error {
+    match error {
+        ValueError::Table(TableError { fault: Fault::Write(cause), .. }) => {
+            anyhow!("{} cannot be written: {cause}{}", output.display(), files::advice_on(&cause))
+        }
+        error => error.into(),
+    }
 }
 
 pub fn report(output: &Path, valued: u64, rows: u64, version: i64) -> Result<()> {

@@ -1,10 +1,12 @@
-//! The name of a table of prices.
+//! The names of a table of prices, of those beside it and of their columns.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 use crate::error::Error;
 
+/// The column that numbers the cars, from 1 and without gaps.
+pub(super) const NUMBER: &str = "probeg_row";
 /// The longest name of a table in PostgreSQL, in bytes; longer ones are cut.
 const MAX_BYTES: usize = 63;
 /// What precedes the name of the result in those of the tables beside it.

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
+use futures_util::StreamExt as _;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::error::refused;
-use super::name::quoted;
-use super::{NUMBER, PriceTable, copy_out};
+use super::name::{NUMBER, TableName, quoted};
+use crate::database::Database;
 use crate::error::Result;
 
 /// The number of cars that are read and valued at a time.
@@ -46,15 +47,20 @@ pub struct PricePart {
 }
 
 impl PricePart {
-    pub(super) async fn begin(table: &PriceTable, part: usize, count: usize) -> Result<Option<Self>> {
-        let mut connection = table.database.own_connection().await?;
-        let [cars, prices, parts] = table.name.work();
+    pub(super) async fn begin(
+        database: &Database,
+        table: &TableName,
+        part: usize,
+        count: usize,
+    ) -> Result<Option<Self>> {
+        let mut connection = database.own_connection().await?;
+        let [cars, prices, parts] = table.work();
         sqlx::raw_sql("BEGIN").execute(&mut connection).await?;
         // Another process that executes this part is waited for; if it succeeds, there is nothing left to do.
         let take = format!("INSERT INTO {parts} (part, rows, valued) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING");
         let number = i32::try_from(part).unwrap_or(i32::MAX);
         let taken = sqlx::query(AssertSqlSafe(take)).bind(number).execute(&mut connection).await;
-        if taken.map_err(|error| refused(&table.name, error))?.rows_affected() == 0 {
+        if taken.map_err(|error| refused(table, error))?.rows_affected() == 0 {
             return Ok(None);
         }
         let rows = format!("SELECT coalesce(max({NUMBER}), 0) FROM {cars}");
@@ -115,6 +121,16 @@ impl PricePart {
         sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
         Ok(self.connection.close().await?)
     }
+}
+
+/// All bytes of a COPY.
+async fn copy_out(connection: &mut PgConnection, statement: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut chunks = connection.copy_out_raw(statement).await?;
+    while let Some(chunk) = chunks.next().await {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes)
 }
 
 /// The numbers of the cars of a part.
