@@ -27,6 +27,7 @@ use parts::Part;
     after_help = "Example: probeg train --task gb-price --set epochs=10 --set seed=7 --promote",
     args_conflicts_with_subcommands = true
 )]
+#[expect(clippy::struct_excessive_bools, reason = "independent options of a command")]
 pub struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,

@@ -100,17 +100,28 @@ impl PriceTable {
         if !lock.fetch_one(&mut connection).await? {
             return Err(Error::TableIsBeingMade(self.name.to_string()));
         }
-        if !query.replaces && self.exists(&mut connection).await? {
+        if query.replaces {
+            // Whether it can be dropped is found before the work.
+            let mut transaction = connection.begin().await?;
+            self.execute(&mut transaction, &format!("DROP TABLE IF EXISTS {}", self.name.quoted())).await?;
+            transaction.rollback().await?;
+        } else if self.exists(&mut connection).await? {
             return Err(Error::TableExists(self.name.to_string()));
         }
         let mut transaction = connection.begin().await?;
         self.drop_work(&mut transaction).await?;
-        let [cars, prices, parts] = self.name.work();
-        let sql = query.select();
+        let rows = self.keep_cars(&mut transaction, query).await?;
+        transaction.commit().await?;
+        Ok((PriceTableLock { connection }, rows))
+    }
+
+    /// Makes the tables of the cars, their prices and the parts that are done; returns the number of cars.
+    async fn keep_cars(&self, transaction: &mut PgConnection, query: &CarQuery) -> Result<u64> {
+        let ([cars, prices, parts], sql) = (self.name.work(), query.select());
         let create =
             format!("CREATE TABLE {cars} AS SELECT row_number() OVER () AS {NUMBER}, query.* FROM ({sql}) AS query");
-        let rows = self.execute(&mut transaction, &create).await?;
-        let statements = [
+        let rows = self.execute(transaction, &create).await?;
+        let mut statements = vec![
             format!("ALTER TABLE {cars} ADD PRIMARY KEY ({NUMBER})"),
             format!(
                 "CREATE TABLE {prices} ({NUMBER} bigint PRIMARY KEY, predict_value double precision, \
@@ -119,28 +130,17 @@ impl PriceTable {
             format!("CREATE TABLE {parts} (part integer PRIMARY KEY, rows bigint NOT NULL, valued bigint NOT NULL)"),
             format!("ANALYZE {cars}"),
         ];
-        for statement in statements {
-            self.execute(&mut transaction, &statement).await?;
-        }
-        // What would keep the result from becoming a table is found before the work.
+        // Whether the keys are keys is found before the work.
         for key in &query.keys {
-            let key = quoted(key);
-            self.execute(&mut transaction, &format!("ALTER TABLE {cars} ALTER COLUMN {key} SET NOT NULL")).await?;
+            statements.push(format!("ALTER TABLE {cars} ALTER COLUMN {} SET NOT NULL", quoted(key)));
         }
         if !query.keys.is_empty() {
-            self.execute(&mut transaction, &format!("ALTER TABLE {cars} ADD UNIQUE ({})", query.key_list())).await?;
+            statements.push(format!("ALTER TABLE {cars} ADD UNIQUE ({})", query.key_list()));
         }
-        transaction.commit().await?;
-        if query.replaces {
-            let mut transaction = connection.begin().await?;
-            let dropped = self.execute(&mut transaction, &format!("DROP TABLE IF EXISTS {}", self.name.quoted())).await;
-            transaction.rollback().await?;
-            if let Err(error) = dropped {
-                self.drop_work(&mut connection).await?;
-                return Err(error);
-            }
+        for statement in statements {
+            self.execute(transaction, &statement).await?;
         }
-        Ok((PriceTableLock { connection }, rows))
+        Ok(rows)
     }
 
     /// The names of the columns of the cars that are kept.

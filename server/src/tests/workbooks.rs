@@ -109,7 +109,7 @@ async fn names_that_can_only_mean_known_ones_are_read_as_those() {
     let service = service();
     let csv = "brand,model,year,mileage\nkia,rio,2018,50000\nКиа,Рио,2018,50000\nKIA,Kia Rio,2018,50000\nkia,камаз,2018,50000\n";
     let response = upload(&service, "/v1/valuations/xlsx", "file", "cars.csv", csv.as_bytes()).await;
-    let text = String::from_utf8(response.body.to_vec()).unwrap();
+    let text = String::from_utf8(response.body.clone()).unwrap();
     let results: Vec<&str> = text.lines().skip(1).map(|line| line.splitn(5, ',').last().unwrap()).collect();
     assert!(results[0].ends_with(",ok"), "{text}");
     assert_eq!((results[1], results[2]), (results[0], results[0]), "{text}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use onnx_model::Model;
-use storage::{CarPrice, CarQuery, CarRange, Database, PriceTable, PricedCounts};
+use storage::{CarPrice, CarQuery, CarRange, Database, PriceTable, PriceTableLock, PricedCounts};
 use tables::{Options, RowResult, Source, Table, Valuer, value_table};
 use tokio::time::timeout;
 
@@ -46,9 +46,10 @@ pub fn run(process: &Process, arguments: &Arguments, table: &str) -> Result<()> 
         // The other processors are for other parts.
         return value_part(&context, arguments, &table, (part, arguments.parts.get()), &model.with_threads(1));
     }
-    let Some(sql) = arguments.query.query.clone() else { anyhow::bail!("--into needs a query for cars; use --query") };
+    let sql = arguments.query.query.clone().context("--into needs a query for cars; use --query")?;
     let query = CarQuery { sql, keys: arguments.query.key.clone(), replaces: arguments.query.replace };
     let columns = recognize(context.block_on(table.columns_of(&query))?, arguments.options(&model)?)?;
+    // Without Slurm nothing is prepared.
     let jobs = is_on_cluster.then(|| Jobs::new(&context.home.join("slurm"), arguments.cluster.sbatch.clone()));
     let jobs = jobs.transpose()?;
     let (mut lock, rows) = context.block_on(table.prepare(&query))?;
@@ -56,20 +57,25 @@ pub fn run(process: &Process, arguments: &Arguments, table: &str) -> Result<()> 
         Some(jobs) => value_on_cluster(&context, arguments, &table, (version, rows), jobs),
         None => value_part(&context, arguments, &table, (0, 1), &model),
     };
-    let finished = valued.and_then(|()| context.block_on(table.finish(&query, &mut lock)));
-    let PricedCounts { rows, valued, .. } = match finished {
-        Ok(counts) => counts,
-        Err(error) => {
-            let discarded = context.tokio.block_on(async { timeout(DISCARD_TIMEOUT, table.discard(lock)).await });
-            if !matches!(discarded, Ok(Ok(()))) {
-                tracing::warn!("The cars of the query are kept until the same command is repeated.");
-            }
-            return Err(error);
+    match valued.and_then(|()| context.block_on(table.finish(&query, &mut lock))) {
+        Ok(PricedCounts { rows, valued, .. }) => {
+            out!("{table}: {valued} of {rows} rows valued by model version {version}")?;
+            report_unused(&columns.unused);
+            Ok(())
         }
-    };
-    out!("{table}: {valued} of {rows} rows valued by model version {version}")?;
-    report_unused(&columns.unused);
-    Ok(())
+        Err(error) => {
+            discard(&context, &table, lock);
+            Err(error)
+        }
+    }
+}
+
+/// Removes what has been kept for a table that was not made.
+fn discard(context: &Context, table: &PriceTable, lock: PriceTableLock) {
+    let discarded = context.tokio.block_on(async { timeout(DISCARD_TIMEOUT, table.discard(lock)).await });
+    if !matches!(discarded, Ok(Ok(()))) {
+        tracing::warn!("The cars of the query are kept until the same command is repeated.");
+    }
 }
 
 fn cars_database(context: &Context) -> Result<Database> {

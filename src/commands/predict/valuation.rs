@@ -61,7 +61,7 @@ pub struct Arguments {
 /// Where cars come from and go to instead of files.
 #[derive(Debug, Args)]
 pub struct QueryArguments {
-    /// A query of PostgreSQL for cars, whose columns are recognized like the headers of a file; see also PROBEG_CARS_URL
+    /// A query of PostgreSQL for cars, whose columns are recognized like the headers of a file; see also `PROBEG_CARS_URL`
     #[arg(long, value_name = "SELECT", requires = "into")]
     pub query: Option<String>,
     /// The table to make, with the columns of the query and of the prices
