@@ -60,7 +60,8 @@ pub fn run(process: &Process, arguments: &Arguments, table: &str) -> Result<()> 
     match valued.and_then(|()| context.block_on(table.finish(&query, &mut lock))) {
         Ok(PricedCounts { rows, valued, .. }) => {
             out!("{table}: {valued} of {rows} rows valued by model version {version}")?;
-            report_unused(&columns.unused);
+            let unused: Vec<&String> = columns.unused.iter().filter(|column| !query.keys.contains(column)).collect();
+            report_unused(&unused);
             Ok(())
         }
         Err(error) => {
