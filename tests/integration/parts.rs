@@ -190,8 +190,19 @@ fn a_member_is_repeated_after_a_crash() {
     first.kill().unwrap();
     first.wait().unwrap();
 
-    // Another machine has no checkpoint, and takes over once the lease has expired.
-    machines.ok("b", &["train", "member", "2", "0"]);
+    // Another machine takes over once the lease has expired.
+    let resumed = || machines.query("SELECT message FROM run_log WHERE message LIKE 'member 0: resumed in epoch %'");
+    let epochs = machines.losses("2").len() + 3;
+    let mut second = machines.start("b", &["train", "member", "2", "0"]);
+    wait_until("the member has trained for more epochs", || has_epochs(epochs));
+    let resumed_before = resumed().lines().count();
+    signal("-TERM", &second.id().to_string());
+    assert!(!second.wait().unwrap().success());
+    // A third one goes on from the checkpoint that the second one has stored.
+    machines.ok("c", &["train", "member", "2", "0"]);
+    let resumed = resumed();
+    let epoch = resumed.lines().last().and_then(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+    assert!(resumed.lines().count() > resumed_before && epoch.is_some_and(|epoch| epoch >= epochs), "{resumed}");
     // The final network is trained with the rest, since no other process has.
     let split = machines.json("b", &["train", "finish", "2", "--json"]);
     assert_eq!(split["accuracy"], single["accuracy"]);

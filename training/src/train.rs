@@ -1,5 +1,6 @@
 //! A training run, from the listings in the database to the registered version.
 
+mod checkpoints;
 mod context;
 mod ensemble;
 mod evaluation;

@@ -278,6 +278,8 @@ impl TrainingRun<'_> {
         lease: &Lease,
     ) -> Result<Option<Vec<u8>>, Error> {
         let mut stream = self.open_stream(Some(manifest))?;
+        self.lease = Some(lease.clone());
+        self.fetch_checkpoint(stage, member)?;
         match stage {
             Stage::Training => self.train_ensemble_member(member, lease, &mut stream).map(|()| None),
             Stage::Origin(number) => self.train_backtest(number, &mut stream),
