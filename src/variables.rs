@@ -4,6 +4,8 @@ server::declare_variables! {
     /// The PostgreSQL database, as `postgres://user:password@host/database`. Unset: a private cluster under
     /// `PROBEG_HOME`.
     DATABASE_URL: "DATABASE_URL", None;
+    /// The database in which `probeg predict --query` reads cars and makes a table of prices. Unset: that of `DATABASE_URL`.
+    CARS_URL: "PROBEG_CARS_URL", None;
     /// The folder for the private cluster, checkpoints and spools of unfinished runs, and files of the server.
     HOME: "PROBEG_HOME", Some(".probeg");
     /// The folder of PostgreSQL's server programs (`initdb`, `pg_ctl`, `postgres`) for the private cluster. Unset: the version

@@ -38,6 +38,8 @@ mod operations;
 mod pages;
 #[path = "integration/parts.rs"]
 mod parts;
+#[path = "integration/price_table.rs"]
+mod price_table;
 #[path = "integration/references.rs"]
 mod references;
 #[path = "integration/registry.rs"]

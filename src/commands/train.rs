@@ -16,7 +16,9 @@ use crate::output::{err, out};
 use crate::process::Process;
 use crate::slurm::ClusterOptions;
 use cluster::Start;
-pub use execution::{Hyperparameters, Retries, actor, report_accuracy, report_floor, train_champion, with_run_context};
+pub use execution::{
+    Hyperparameters, PROGRAM, Retries, actor, report_accuracy, report_floor, train_champion, with_run_context,
+};
 use execution::{Options, Settings, print_result, run_and_report};
 use parts::Part;
 

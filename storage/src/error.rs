@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory could not be used.
-    #[error("cannot {action} {path}: {cause}")]
+    #[error("cannot {action} {path}: {cause}{}", files::advice_on(cause))]
     File {
         /// The operation.
         action: &'static str,
@@ -150,6 +150,71 @@ pub enum Error {
         name: String,
         /// What is wrong.
         cause: domain::task::TaskError,
+    },
+    /// A table of prices cannot have this name.
+    #[error(
+        "{name:?} is not a name for a table; use letters, digits and _, at most {longest} bytes, if need be after a schema and a dot"
+    )]
+    TableName {
+        /// The name.
+        name: String,
+        /// The longest name in bytes.
+        longest: usize,
+    },
+    /// A table of prices exists.
+    #[error("the table {0} exists; choose another name, or let it be replaced with --replace")]
+    TableExists(String),
+    /// Another process makes the table of prices.
+    #[error("another process is valuing cars into the table {0}; wait for it or choose another name")]
+    TableIsBeingMade(String),
+    /// PostgreSQL did not permit a step on the way to a table of prices.
+    #[error(
+        "the database does not permit the table {table}: {cause}; the user needs SELECT on what the query reads and CREATE on the \
+         schema of the table"
+    )]
+    TableForbidden {
+        /// The table.
+        table: String,
+        /// The server's message.
+        cause: String,
+    },
+    /// Something depends on the table to replace.
+    #[error("the table {table} cannot be replaced: {cause}; choose another name, or drop what depends on it")]
+    TableIsUsed {
+        /// The table.
+        table: String,
+        /// The server's message.
+        cause: String,
+    },
+    /// The query for cars failed.
+    #[error("the query failed: {0}; nothing was written")]
+    CarQuery(String),
+    /// The query for cars has a column that the result needs.
+    #[error(
+        "the query has a column {0}, which is the name of a column of the result; rename it with AS, or leave it out"
+    )]
+    ReservedColumn(String),
+    /// The query for cars lacks a key.
+    #[error("the query has no column {key:?} for --key; its columns are {columns}")]
+    NoKeyColumn {
+        /// The key.
+        key: String,
+        /// The columns of the query.
+        columns: String,
+    },
+    /// The columns of --key identify no cars.
+    #[error("the columns of --key do not identify each car: {0}; nothing was written")]
+    NotAKey(String),
+    /// There are no cars to value.
+    #[error("no cars are kept for the table {0}; `probeg predict --query` keeps them until all are valued")]
+    NoCars(String),
+    /// Some cars were not valued.
+    #[error("{missing} cars of the table {table} were not valued; repeat the command")]
+    CarsAreMissing {
+        /// The table.
+        table: String,
+        /// Their number.
+        missing: i64,
     },
     /// There is no earlier champion.
     #[error("there is nothing to roll back to: no version was champion before the current one")]

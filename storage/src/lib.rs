@@ -12,6 +12,7 @@ mod listings;
 mod market_tables;
 mod markets;
 mod models;
+mod price_table;
 pub mod profile;
 mod retry;
 mod run_parts;
@@ -36,6 +37,7 @@ pub use models::{
     Action, AliasChange, CHAMPION, MAX_MODEL_BYTES, ModelChanges, ModelFile, ModelRecord, Models, NewModel,
     ServedPeriod, champion_of,
 };
+pub use price_table::{CarPrice, CarQuery, CarRange, PricePart, PriceTable, PriceTableLock, PricedCounts};
 pub use retry::retry_while_unavailable;
 pub use run_parts::{
     Acquired, EnsembleComparison, LEASE_SECONDS, Lease, Part, PartState, PredictedChunk, RunParts, RunPlan,

@@ -251,6 +251,30 @@ impl RunParts {
         self.write(lease, query.bind(epoch.cast_signed()).bind(metrics).bind(weights)).await
     }
 
+    /// Stores a checkpoint of a part, in place of its result until it is done.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`], or the database is unavailable.
+    pub async fn store_checkpoint(&self, lease: &Lease, checkpoint: &[u8]) -> Result<()> {
+        let query = sqlx::query(
+            "UPDATE run_parts SET result = $5
+             WHERE run_id = $1 AND stage = $2 AND member = $3 AND fencing = $4 AND finished_at IS NULL",
+        );
+        self.write(lease, bind(query, lease).bind(checkpoint)).await
+    }
+
+    /// The checkpoint of a part that is not done, if it has stored one.
+    ///
+    /// # Errors
+    /// The database is unavailable.
+    pub async fn checkpoint(&self, part: &Part) -> Result<Option<Vec<u8>>> {
+        let query = sqlx::query_scalar(
+            "SELECT result FROM run_parts WHERE run_id = $1 AND stage = $2 AND member = $3 AND finished_at IS NULL",
+        );
+        let query = query.bind(part.run).bind(&part.stage).bind(part.member.cast_signed());
+        Ok(query.fetch_optional(&self.pool).await?.flatten())
+    }
+
     /// Stores the result of a part, which is done.
     ///
     /// # Errors

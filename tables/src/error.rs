@@ -11,7 +11,6 @@ pub struct TableError {
     /// The name of the file.
     pub file: String,
     /// What is wrong.
-    #[source]
     pub fault: Fault,
 }
 
@@ -95,13 +94,13 @@ pub enum Fault {
     },
     /// The file could not be read.
     #[error("the file could not be read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
     /// The operation was cancelled.
     #[error("cancelled")]
     Cancelled,
     /// The result could not be written.
     #[error("the result could not be written: {0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
 }
 
 impl TableError {

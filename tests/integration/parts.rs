@@ -68,9 +68,12 @@ impl Machines {
         epochs.map(|epoch| epoch["metrics"]["validation_loss"].as_f64().unwrap()).collect()
     }
 
-    fn execute(&self, statement: &str) {
-        let output = Command::new("psql").arg(self.database_url()).args(["-c", statement]).output().unwrap();
+    /// The output of a command of psql, without headers.
+    pub fn query(&self, statement: &str) -> String {
+        let mut psql = Command::new("psql");
+        let output = psql.arg(self.database_url()).args(["-X", "-q", "-t", "-A", "-c", statement]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// The model file of a version without the number and the times of its run.
@@ -143,6 +146,23 @@ fn a_split_run_gives_the_model_of_a_single_process() {
     assert!(machines.ok("d", &["train", "member", "2", "0"]).contains("was trained before"));
     assert!(machines.fails("d", &["train", "member", "2", "6"]).contains("has no part"));
     let split = machines.json("e", &["train", "finish", "2", "--json"]);
+    // Its page is that of a single process: the curves, and what each part did.
+    let curve = |run: u8, name: &str| {
+        machines.query(&format!(
+            "SELECT step, value FROM run_figures WHERE run_id = {run} AND name = '{name}' ORDER BY step"
+        ))
+    };
+    for name in ["validation_loss", "validation_mape", "learning_rate"] {
+        assert!(!curve(1, name).is_empty());
+        assert_eq!(curve(1, name), curve(2, name), "{name}");
+    }
+    assert!(!curve(2, "train_loss").is_empty() && !curve(2, "memory").is_empty());
+    assert!(!curve(2, "refit_train_loss").is_empty());
+    let log = machines.query("SELECT message FROM run_log WHERE run_id = 2 ORDER BY at");
+    for line in ["plan: completed", "member 1: started by process", "member 0: completed", "epoch 1: training loss"] {
+        assert!(log.lines().any(|other| other.starts_with(line)), "{line}: {log}");
+    }
+    assert!(log.ends_with("\ncompleted\n"), "{log}");
 
     assert_eq!(split["accuracy"], single["accuracy"]);
     let losses = machines.losses("1");
@@ -171,8 +191,19 @@ fn a_member_is_repeated_after_a_crash() {
     first.kill().unwrap();
     first.wait().unwrap();
 
-    // Another machine has no checkpoint, and takes over once the lease has expired.
-    machines.ok("b", &["train", "member", "2", "0"]);
+    // Another machine takes over once the lease has expired.
+    let resumed = || machines.query("SELECT message FROM run_log WHERE message LIKE 'member 0: resumed in epoch %'");
+    let epochs = machines.losses("2").len() + 3;
+    let mut second = machines.start("b", &["train", "member", "2", "0"]);
+    wait_until("the member has trained for more epochs", || has_epochs(epochs));
+    let resumed_before = resumed().lines().count();
+    signal("-TERM", &second.id().to_string());
+    assert!(!second.wait().unwrap().success());
+    // A third one goes on from the checkpoint that the second one has stored.
+    machines.ok("c", &["train", "member", "2", "0"]);
+    let resumed = resumed();
+    let epoch = resumed.lines().last().and_then(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+    assert!(resumed.lines().count() > resumed_before && epoch.is_some_and(|epoch| epoch >= epochs), "{resumed}");
     // The final network is trained with the rest, since no other process has.
     let split = machines.json("b", &["train", "finish", "2", "--json"]);
     assert_eq!(split["accuracy"], single["accuracy"]);
@@ -202,7 +233,7 @@ fn a_machine_that_cannot_take_part_says_why() {
     assert!(error.contains("the database at 127.0.0.1:1/probeg is unavailable"), "{error}");
     assert!(!error.contains("secret"), "{error}");
 
-    machines.execute("UPDATE run_plans SET program = '0.0.9'");
+    machines.query("UPDATE run_plans SET program = '0.0.9'");
     for part in [&["train", "member", "1", "0"] as &[&str], &["train", "finish", "1"], &["train", "plan", "--run", "1"]]
     {
         let error = machines.fails("a", part);
@@ -210,4 +241,46 @@ fn a_machine_that_cannot_take_part_says_why() {
     }
     let error = machines.home.fails(2, &["train", "--json", "plan"]);
     assert!(error.contains("cannot be used with"), "{error}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_gives_a_part_and_a_trial_back() {
+    let machines = Machines::new();
+    let settings = [SMALL.as_slice(), &["--set=backtest=false", "--set=refit=false"]].concat();
+    machines.ok("home", &[&["train", "plan"], settings.as_slice()].concat());
+    // No file may have more than 64 KiB. With its signal ignored, the limit is an error of the write, like a full disk.
+    let limited = |arguments: &[&str], file: &str| {
+        let command = machines.command("limited", arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\""]);
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(machines.home.path(""));
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = shell.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        let last = error.lines().last().unwrap();
+        assert!(last.contains(file) && last.contains("choose a folder on another disk"), "{error}");
+        assert_eq!(last.matches("File too large").count(), 1, "{error}");
+    };
+    limited(&["train", "member", "1", "0"], "/limited/runs/");
+    // Others take it at once.
+    machines.ok("a", &["train", "member", "1", "0"]);
+    machines.ok("a", &["train", "member", "1", "1"]);
+    machines.ok("a", &["train", "finish", "1", "--promote"]);
+
+    let space = machines.home.write("space.toml", "[learning_rate]\nlow = 1e-3\nhigh = 1e-2\n");
+    let sweep = [&["sweep", "--space", &space, "--trials", "1"], SMALL.as_slice()].concat();
+    limited(&sweep, "/limited/runs/");
+    assert_eq!(machines.query("SELECT status, lease_until < now() FROM trials"), "running|t\n");
+    machines.ok("a", &sweep);
+    assert_eq!(machines.query("SELECT status, attempt FROM trials"), "completed|2\n");
+    assert_eq!(machines.query("SELECT count(*) FROM models"), "1\n");
+
+    let cars = machines.home.write("cars.csv", format!("brand,year,mileage\n{}", "Kia,2018,83000\n".repeat(5000)));
+    let (valued, parts) = (machines.home.path("valued.csv"), machines.home.path("parts"));
+    std::fs::create_dir_all(&parts).unwrap();
+    limited(&["predict", &cars, "-o", valued.to_str().unwrap()], "/valued.csv cannot be written");
+    let part = ["predict", &cars, "-o", parts.to_str().unwrap(), "--parts", "2", "--part", "1"];
+    limited(&part, "/parts/1.csv cannot be written");
+    assert!(!valued.exists() && std::fs::read_dir(&parts).unwrap().count() == 0, "nothing incomplete may appear");
 }

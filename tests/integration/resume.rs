@@ -212,7 +212,10 @@ fn a_run_can_be_resumed_after_a_full_disk() {
     let partial = folder.join("learning.train.arrow.partial");
     std::os::unix::fs::symlink("/dev/full", &partial).unwrap();
     let error = home.fails(1, &["train", "--resume", "2"]);
-    assert!(error.contains("No space left") && error.contains("--resume 2"), "{error}");
+    assert!(
+        error.contains("No space left on device (os error 28); free some space there") && error.contains("--resume 2"),
+        "{error}"
+    );
     assert_eq!(status(&home, 2), "failed");
     assert!(!partial.exists());
     assert_eq!(accuracy(&home.ok(&["train", "--resume", "2", "--json"])), expected);

@@ -13,7 +13,7 @@ use crate::parts::Machines;
 const NODES: [&str; 2] = ["n1", "n2"];
 
 /// A cluster, stopped on drop.
-struct Cluster {
+pub struct Cluster {
     folder: TempDir,
     munge: Child,
     controller: Child,
@@ -27,7 +27,7 @@ struct JobProcess {
 }
 
 impl Cluster {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let root = folder.path();
         std::fs::write(root.join("munge.key"), [7; 1024]).unwrap();
@@ -56,12 +56,12 @@ impl Cluster {
     }
 
     /// Lets a command use the cluster.
-    fn connect(&self, command: &mut Command) {
+    pub fn connect(&self, command: &mut Command) {
         command.env("SLURM_CONF", self.folder.path().join("slurm.conf"));
     }
 
     /// The output of one of Slurm's commands, empty if it failed.
-    fn call(&self, name: &str, arguments: &[&str]) -> String {
+    pub fn call(&self, name: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(name);
         self.connect(command.args(arguments));
         String::from_utf8(command.output().unwrap().stdout).unwrap()

@@ -1,10 +1,12 @@
 //! A training run, from the listings in the database to the registered version.
 
+mod checkpoints;
 mod context;
 mod ensemble;
 mod evaluation;
 mod execution;
 mod lease;
+mod part_log;
 mod parts;
 mod recorder;
 mod run;

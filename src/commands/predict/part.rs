@@ -3,12 +3,12 @@
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use files::{AtomicFile, write_atomic};
 use serde::{Deserialize, Serialize};
 use tables::{Stripe, ValuedTable, value_stripe};
 
-use super::valuation::{Arguments, with_valuer};
+use super::valuation::{Arguments, failure, with_valuer};
 use crate::context::{Context, today};
 use crate::process::Process;
 
@@ -46,8 +46,7 @@ fn index_path(folder: &Path, part: usize) -> PathBuf {
 
 /// Values a part of the file, and writes it to the folder of the output.
 pub fn value(process: &Process, arguments: &Arguments, part: usize) -> Result<()> {
-    let (folder, count) = (&arguments.output, arguments.parts.get());
-    ensure!(part < count, "there are {count} parts, from 0 to {}", count - 1);
+    let (folder, count) = (arguments.output()?, arguments.parts.get());
     let context = Context::open_read_only(process)?;
     let (version, model) = context.model(arguments.model.as_deref(), arguments.task.as_deref())?;
     // The other processors are for other parts.
@@ -56,12 +55,15 @@ pub fn value(process: &Process, arguments: &Arguments, part: usize) -> Result<()
     let failed = || format!("{} cannot be written", path.display());
     let file = AtomicFile::create(&path).with_context(failed)?;
     let output = BufWriter::new(file.try_clone().with_context(failed)?);
-    let source = arguments.source(&context);
+    let source = arguments.source(&context)?;
     let options = arguments.options(&model)?;
+    let written = path.clone();
     let (day, allow_unknown) = (arguments.day.unwrap_or_else(today), arguments.allow_unknown);
     let stripe = Stripe { index: part, count };
     let (ValuedTable { counts, header }, sizes) = context.compute(move || {
-        with_valuer(&model, day, allow_unknown, |valuer| Ok(value_stripe(source, output, options, valuer, stripe)?))
+        with_valuer(&model, day, allow_unknown, |valuer| {
+            value_stripe(source, output, options, valuer, stripe).map_err(|error| failure(error, &written))
+        })
     })?;
     file.finish().with_context(failed)?;
     let unused = header.unrecognized().into_iter().map(str::to_owned).collect();

@@ -127,7 +127,7 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         for (record, row) in records.drain(..).zip(&rows) {
             let outcome = if has_outcome(row) { outcomes.next() } else { None };
             self.write_row(&record, outcome.as_ref())
-                .map_err(|error| Fault::Write(std::io::Error::other(error)).in_file(self.table.source().name()))?;
+                .map_err(|error| write_failed(error).in_file(self.table.source().name()))?;
         }
         Ok(counts)
     }
@@ -150,6 +150,15 @@ impl<'t, 'a, W: Write> Writer<'t, 'a, W> {
         let fields = record.fields.iter().chain(padding).chain(appended.iter().map(String::as_str));
         self.csv.write_record(fields)
     }
+}
+
+/// Keeps the kind of an I/O error, such as a full disk.
+fn write_failed(error: csv::Error) -> Fault {
+    let message = error.to_string();
+    Fault::Write(match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        _ => std::io::Error::other(message),
+    })
 }
 
 fn outcome_fields(outcome: &RowOutcome, count: usize) -> Vec<String> {

@@ -42,6 +42,14 @@ pub(super) fn training_run<'a>(
     TrainingRun { config: config.clone(), context, id: run.id, summary, folder, lease: None }
 }
 
+/// How a run ends with an error.
+pub(super) fn outcome_of(error: &Error) -> RunOutcome {
+    match error {
+        Error::Interrupted => RunOutcome::Interrupted,
+        error => RunOutcome::Failed(error.to_string()),
+    }
+}
+
 /// Executes a run and records its outcome, unless another process has taken the run over.
 pub(super) fn execute_run<T>(
     run: &storage::Run,
@@ -81,8 +89,7 @@ pub(super) fn execute_run<T>(
             }
             return result;
         }
-        Err(Error::Interrupted) => RunOutcome::Interrupted,
-        Err(error) => RunOutcome::Failed(error.to_string()),
+        Err(error) => outcome_of(error),
     };
     // If the database is unavailable, there is no second wait: without heartbeats the run counts as interrupted.
     let is_unavailable = matches!(result, Err(Error::Storage(storage::Error::UnavailableTooLong { .. })));

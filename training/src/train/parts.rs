@@ -6,12 +6,13 @@
 use domain::accuracy::Accuracy;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use storage::{Lease, Part, Run, RunOutcome, RunPlan, RunStatus, retry_while_unavailable};
+use storage::{Lease, Part, Run, RunPlan, RunStatus, retry_while_unavailable};
 
 use super::context::{Progress, RunContext, RunResult};
 use super::ensemble::{MemberUpload, number};
-use super::execution::{execute_run, training_run};
+use super::execution::{execute_run, outcome_of, training_run};
 use super::lease::HeldLease;
+use super::part_log::{name, recorded};
 use super::run::{HELD_OUT_SHARES, Refit, TrainingRun};
 use crate::Error;
 use crate::checkpoint::{PreparedData, RunFolder, RunManifest, Stage};
@@ -109,13 +110,11 @@ pub fn plan(id: i64, context: RunContext<'_>) -> Result<PlannedParts, Error> {
     RunFolder::prepare(home)?;
     let folder = RunFolder::open_part(home, &run, "plan")?;
     context.block_on(database.runs().resume(id))?;
-    let planned = training_run(&run, &config, &folder, context).plan();
+    let planned = recorded(("plan".to_owned(), false), id, context, |context| {
+        training_run(&run, &config, &folder, context).plan()
+    });
     if let Err(error) = &planned {
-        let outcome = match error {
-            Error::Interrupted => RunOutcome::Interrupted,
-            error => RunOutcome::Failed(error.to_string()),
-        };
-        let runs = database.runs();
+        let (runs, outcome) = (database.runs(), outcome_of(error));
         // Without it, the run counts as interrupted for lack of heartbeats.
         let _ = context.handle.block_on(async { runs.finish(id, &outcome).await });
     }
@@ -153,8 +152,10 @@ pub fn train_part(id: i64, part: RunPart, waits: bool, context: RunContext<'_>) 
     };
     let part_context = RunContext { report: &noting, today: plan.manifest.today, ..context };
     let config = plan.manifest.config.clone();
-    let trained =
-        training_run(&run, &config, &folder, part_context).train_part(stage, member, plan.manifest, &held.lease);
+    // The loss of one member stands for that of all, and the processes are alike.
+    let trained = recorded((name(stage, member), member == 0), id, part_context, |context| {
+        training_run(&run, &config, &folder, context).train_part(stage, member, plan.manifest, &held.lease)
+    });
     let parts = database.run_parts();
     match trained {
         Ok(result) => {
@@ -277,6 +278,8 @@ impl TrainingRun<'_> {
         lease: &Lease,
     ) -> Result<Option<Vec<u8>>, Error> {
         let mut stream = self.open_stream(Some(manifest))?;
+        self.lease = Some(lease.clone());
+        self.fetch_checkpoint(stage, member)?;
         match stage {
             Stage::Training => self.train_ensemble_member(member, lease, &mut stream).map(|()| None),
             Stage::Origin(number) => self.train_backtest(number, &mut stream),

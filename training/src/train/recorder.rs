@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{timeout, timeout_at};
 
-use super::context::{Progress, RunContext};
+use super::context::{Progress, RunContext, this_process};
 use crate::stream::wait_for_stop;
 
 /// The number of records that are kept while the database is unavailable: those of hours.
@@ -35,6 +35,10 @@ pub(super) struct Recorder {
     state: Mutex<State>,
     /// The number of records for which there was no room.
     dropped: AtomicU64,
+    /// What this process does of a run that is split among processes.
+    part: Option<String>,
+    /// Whether figures by step and of the machine are recorded.
+    has_steps: bool,
 }
 
 enum Record {
@@ -56,11 +60,24 @@ struct State {
 impl Recorder {
     /// Starts to write what [`Recorder::note`] receives.
     pub(super) fn start(run: i64, context: RunContext<'_>) -> Self {
+        Self::start_as(None, true, run, context)
+    }
+
+    /// The same for a part of a run, which is named in the log. Figures by step are those of one of the members, which are alike.
+    pub(super) fn start_part(part: String, has_steps: bool, run: i64, context: RunContext<'_>) -> Self {
+        Self::start_as(Some(part), has_steps, run, context)
+    }
+
+    fn start_as(part: Option<String>, has_steps: bool, run: i64, context: RunContext<'_>) -> Self {
         let (records, received) = channel(BUFFER);
         let writer = context.handle.spawn(write(run, context.database.runs(), received));
         let state = State { prefix: Some(""), step: 0, share: None, system: None };
-        let recorder = Self { records, writer, state: Mutex::new(state), dropped: AtomicU64::new(0) };
-        recorder.line(format!("training with Probeg {}", context.program));
+        let (state, dropped) = (Mutex::new(state), AtomicU64::new(0));
+        let recorder = Self { records, writer, state, dropped, part, has_steps };
+        recorder.line(match recorder.part {
+            None => format!("training with Probeg {}", context.program),
+            Some(_) => format!("started by {}", this_process()),
+        });
         recorder
     }
 
@@ -70,7 +87,7 @@ impl Recorder {
         match event {
             Progress::Step(step) => {
                 state.step = step.number;
-                let Some(prefix) = state.prefix else { return };
+                let Some(prefix) = state.prefix.filter(|_| self.has_steps) else { return };
                 let share = Some(step.rows.saturating_mul(MAX_POINTS) / step.max_rows.max(1));
                 // The loss is 0 until the members have reported the first one of an epoch.
                 if share != state.share && step.loss > 0.0 {
@@ -86,7 +103,8 @@ impl Recorder {
                 self.point("", "validation_loss", step, metrics.validation_loss);
                 self.point("", "validation_mape", step, metrics.validation_mape);
                 self.point("", "learning_rate", step, metrics.learning_rate);
-                self.line(format!(
+                // Of all members, whichever process has compared them.
+                self.send_line(format!(
                     "epoch {epoch}: training loss {:.4}, validation loss {:.4}, validation MAPE {:.2} %",
                     metrics.train_loss,
                     metrics.validation_loss,
@@ -178,6 +196,13 @@ impl Recorder {
     }
 
     fn line(&self, message: String) {
+        self.send_line(match &self.part {
+            Some(part) => format!("{part}: {message}"),
+            None => message,
+        });
+    }
+
+    fn send_line(&self, message: String) {
         self.send(Record::Line(LogLine { at: Utc::now(), message }));
     }
 

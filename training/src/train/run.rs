@@ -46,7 +46,7 @@ pub(super) struct TrainingRun<'a> {
     pub(super) id: i64,
     pub(super) summary: RunSummary,
     pub(super) folder: &'a RunFolder,
-    /// The right to register the version, if the run is split among processes.
+    /// The right to execute a part, or to register the version, if the run is split among processes.
     pub(super) lease: Option<Lease>,
 }
 

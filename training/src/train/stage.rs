@@ -7,6 +7,7 @@ use domain::identity::Split;
 use onnx_model::Encoder;
 use storage::retry_while_unavailable;
 
+use super::checkpoints::Checkpoints;
 use super::context::{Progress, RunContext};
 use super::run::{PreparedStage, TrainingRun};
 use crate::Error;
@@ -70,10 +71,11 @@ impl TrainingRun<'_> {
         let encoder = self.open_data(stage, (&prepared, saved.as_ref()), stopping_rule, stream)?;
         let task =
             TrainingTask { config, statistics: &prepared.statistics, encoder: &encoder, rows, stopping_rule, stop };
+        let mut checkpoints = Checkpoints::new(self, stage);
         let callbacks = Callbacks {
             step: &|step| report(Progress::Step(step)),
             epoch: on_epoch,
-            checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
+            checkpoint: &mut |state| checkpoints.save(&prepared, state),
             apart: None,
         };
         let fitted = learner::fit(task, stream, saved, callbacks).inspect_err(remove_damaged_spool)?;
@@ -96,10 +98,11 @@ impl TrainingRun<'_> {
         let encoder = self.open_data(stage, (&prepared, saved.as_ref()), stopping_rule, stream)?;
         let task =
             TrainingTask { config, statistics: &prepared.statistics, encoder: &encoder, rows, stopping_rule, stop };
+        let mut checkpoints = Checkpoints::new(self, stage);
         let callbacks = Callbacks {
             step: &|step| report(Progress::Step(step)),
             epoch: &mut |_, _| Ok(()),
-            checkpoint: &mut |state| self.folder.save(stage, &prepared, Some(state)),
+            checkpoint: &mut |state| checkpoints.save(&prepared, state),
             apart: Some(on_member),
         };
         learner::fit_member(task, number, stream, saved, callbacks).inspect_err(remove_damaged_spool)
