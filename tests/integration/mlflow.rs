@@ -283,6 +283,12 @@ fn an_outage_loses_nothing_and_nothing_arrives_twice() {
     wait_for_epochs(&home, "2", 50);
     training.kill().unwrap();
     training.wait().unwrap();
+    // MLflow may still store what the killed process has sent.
+    let mut arrived = None;
+    wait_until("no request is under way", || {
+        let before = arrived.replace(mlflow.client(&["run", "2"])["histories"].clone());
+        before.is_some() && before == arrived
+    });
     ok(publishing(&home, &mlflow.uri(), &["train", "--resume", "2"]));
 
     // An outage at the end.
