@@ -25,7 +25,7 @@ impl Machines {
         std::fs::create_dir_all(home.path("home")).unwrap();
         let cluster = Cluster::open(&home.path("home"), None, &AtomicBool::new(false)).unwrap();
         home.ok(&["synth", "--rows", "4000", "--clustered"]);
-        Self { home, cluster }
+        Self { cluster, home }
     }
 
     pub fn database_url(&self) -> String {
