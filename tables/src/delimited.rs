@@ -7,7 +7,7 @@ use csv::{ByteRecord, ReaderBuilder, StringRecord, Terminator};
 use crate::encoding::{Encoding, looks_like_windows_1251};
 use crate::error::Fault;
 use crate::format::Format;
-use crate::header::{Headings, recognized};
+use crate::headings::{Headings, recognized};
 use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::source::Source;
 use crate::text::Text;

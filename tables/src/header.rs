@@ -1,16 +1,13 @@
 //! The header: which column of the table is which column of a listing.
 
-mod search;
-
 use std::ops::RangeInclusive;
 
-use domain::fold::fold_header;
-use domain::heading::{Heading, MAX_HEADER_BYTES};
+use domain::heading::Heading;
 use domain::{Column, Market};
 
 use crate::error::Fault;
-use crate::mapping::Mapping;
-pub(crate) use search::{Candidate, Search};
+use crate::headings::{CAR_GROUP, Headings, Meaning, SOURCE, meanings};
+use crate::search::Candidate;
 
 /// The header of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,20 +22,6 @@ pub struct Header {
     pub market: Market,
     meanings: Vec<Meaning>,
     columns: Vec<(Column, Vec<usize>)>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Meaning {
-    Column(Heading),
-    CarGroup,
-    Source,
-    Unknown,
-}
-
-impl Meaning {
-    fn is_of_cars(&self) -> bool {
-        matches!(self, Self::Column(heading) if heading.is_of_cars())
-    }
 }
 
 impl Header {
@@ -178,9 +161,6 @@ impl Header {
 /// The number of accepted headers that an error names.
 const MAX_NAMED_HEADERS: usize = 4;
 
-const CAR_GROUP: &str = "car_group";
-const SOURCE: &str = "source";
-
 /// Whether several headers of the column may have different values: a city is in a region.
 pub(crate) fn may_differ(column: Column) -> bool {
     column == Column::Region
@@ -223,49 +203,10 @@ fn column_indices(meanings: &[Meaning]) -> Vec<(Column, Vec<usize>)> {
     columns.into_iter().map(by_rank).collect()
 }
 
-/// What headers mean: in a market, unless somebody has chosen otherwise.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Headings<'m> {
-    pub(crate) market: &'m Market,
-    pub(crate) mapping: &'m Mapping,
-}
-
-/// The columns that the recognized headers denote.
-pub(crate) fn recognized<'a>(
-    headers: impl Iterator<Item = &'a str>,
-    headings: Headings<'_>,
-) -> impl Iterator<Item = Column> {
-    meanings(headers, headings).filter_map(|meaning| match meaning {
-        Meaning::Column(heading) => Some(heading.column),
-        _ => None,
-    })
-}
-
-fn meanings<'a>(headers: impl Iterator<Item = &'a str>, headings: Headings<'_>) -> impl Iterator<Item = Meaning> {
-    headers.enumerate().map(move |(index, header)| meaning(index, header, headings))
-}
-
-fn meaning(index: usize, header: &str, headings: Headings<'_>) -> Meaning {
-    if headings.mapping.has_choice(index, header) {
-        return headings.mapping.heading(index, header, headings.market).map_or(Meaning::Unknown, Meaning::Column);
-    }
-    // A long text is not a header, and folding it is slow.
-    if header.len() > MAX_HEADER_BYTES || header.trim().is_empty() {
-        return Meaning::Unknown;
-    }
-    let folded = fold_header(header);
-    if folded == fold_header(CAR_GROUP) {
-        Meaning::CarGroup
-    } else if folded == SOURCE {
-        Meaning::Source
-    } else {
-        Heading::of(header, headings.market).map_or(Meaning::Unknown, Meaning::Column)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mapping::Mapping;
 
     fn header(headers: &[&str], price_required: bool) -> Result<Header, Fault> {
         let headers = headers.iter().map(|header| (*header).to_owned()).collect();

@@ -6,10 +6,12 @@ use crate::delimited::{Delimited, detect_delimiter};
 use crate::encoding::Encoding;
 use crate::error::{Fault, TableError};
 use crate::format::Format;
-use crate::header::{Candidate, Header, Headings, Search};
+use crate::header::Header;
+use crate::headings::Headings;
 use crate::limits::{Limits, MAX_HEADER_ROW};
 use crate::mapping::Mapping;
 use crate::row::Row;
+use crate::search::{Candidate, Search};
 use crate::source::Source;
 use crate::workbook::{SheetRows, Workbook, too_many_rows};
 

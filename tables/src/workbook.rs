@@ -19,8 +19,9 @@ pub(crate) use xml::{attribute, attributes, is_xml_character};
 use quick_xml::events::Event;
 
 use crate::error::Fault;
-use crate::header::{Candidate, Headings, Search};
+use crate::headings::Headings;
 use crate::limits::{Limits, MAX_HEADER_ROW};
+use crate::search::{Candidate, Search};
 use crate::source::Source;
 use count::{MIN_ROW_BYTES, has_more_rows};
 use sheet::{References, cell_name};

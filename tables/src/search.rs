@@ -3,7 +3,7 @@
 use domain::Column;
 use domain::heading::Heading;
 
-use super::{Headings, Meaning, meaning, recognized};
+use crate::headings::{Headings, Meaning, meaning, recognized};
 
 /// A row that may be the header.
 #[derive(Clone, Debug, Default, PartialEq)]
