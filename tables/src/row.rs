@@ -4,10 +4,9 @@ use std::ops::RangeInclusive;
 
 use chrono::{Datelike, NaiveDate};
 use csv::StringRecord;
-use domain::Language;
 use domain::column::MAX_TEXT_CHARS;
 use domain::message::{self, Argument, Arguments, Topic};
-use domain::{Cell, Column, Listing, Market, PricedListing, Problem, Reading, Reason, Targets, Value, cell};
+use domain::{Cell, Column, Language, Listing, Market, PricedListing, Problem, Reading, Reason, Targets, Value, cell};
 
 use crate::car::year_of_car;
 use crate::header::{Header, may_differ};

@@ -1,8 +1,8 @@
 //! The accuracy of segments: all of them as bars, and those where a model should not be trusted.
 
-use domain::Language;
 use std::collections::BTreeMap;
 
+use domain::Language;
 use domain::accuracy::{Accuracy, AccuracyCard};
 use maud::{Markup, html};
 

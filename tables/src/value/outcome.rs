@@ -4,9 +4,8 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::NaiveDate;
-use domain::Language;
 use domain::fold::fold;
-use domain::{Column, Listing, Valuation};
+use domain::{Column, Language, Listing, Valuation};
 
 use super::presentation::{Presentation, rounded};
 

@@ -1,7 +1,6 @@
 //! How results are written for people, in the language of the sheet.
 
-use domain::Column;
-use domain::Language;
+use domain::{Column, Language};
 
 use crate::header::Header;
 

@@ -3,8 +3,7 @@
 use std::io::{Cursor, Read};
 
 use calamine::{Data, Reader, Xlsx};
-use domain::Column;
-use domain::Language;
+use domain::{Column, Language};
 use rust_xlsxwriter::{Format, Table, TableColumn, Workbook};
 use tables::{Options, Presentation, Source, ValuedTable, Valuer, value_table};
 

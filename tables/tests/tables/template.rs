@@ -3,8 +3,7 @@
 use std::io::{Cursor, Read};
 
 use calamine::{Reader, Xlsx};
-use domain::Language;
-use domain::{Column, Market};
+use domain::{Column, Language, Market};
 use tables::{Options, Source, Table, Vocabulary, template};
 
 use crate::fixtures::{open, today};

@@ -1,8 +1,8 @@
 //! The columns of the table of runs, which are chosen by the parameter `column` of the address.
 
-use domain::Language;
 use std::collections::BTreeSet;
 
+use domain::Language;
 use maud::{Markup, html};
 use storage::Run;
 

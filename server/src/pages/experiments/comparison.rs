@@ -1,10 +1,10 @@
 //! Runs beside each other.
 
-use domain::Language;
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, Query, State as Extracted};
 use axum::response::Html;
+use domain::Language;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 use storage::{Run, RunStatus};

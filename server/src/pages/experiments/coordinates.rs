@@ -1,8 +1,8 @@
 //! What runs differ in and what came of it, as parallel coordinates.
 
-use domain::Language;
 use std::collections::BTreeSet;
 
+use domain::Language;
 use maud::{Markup, html};
 use plot::{Parallel, ParallelAxis, Record, Text};
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! The curves of runs.
 
-use domain::Language;
 use std::collections::BTreeMap;
 
+use domain::Language;
 use maud::{Markup, html};
 use plot::{Curves, Scale, Series, Text};
 use storage::Figure;

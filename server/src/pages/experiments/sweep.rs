@@ -1,11 +1,11 @@
 //! A sweep: its trials as they come, the best so far, and what each setting does.
 
-use domain::Language;
 use std::collections::BTreeSet;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State as Extracted};
 use axum::response::Html;
+use domain::Language;
 use maud::{Markup, html};
 use plot::{Mark, Scale, Scatter, Text};
 use serde_json::Value;
