@@ -4,11 +4,12 @@
 //! file, and a command only stops it on exit if no other process holds the first. The kernel releases both locks when a
 //! process is killed; the next command then finds the server running and adopts it.
 
-use std::fmt::Write;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
@@ -17,6 +18,9 @@ use crate::nofollow;
 use crate::process::pause;
 use crate::programs::Programs;
 use crate::server::{SUPERUSER, Server};
+
+/// What is encoded in the URL: all but letters, digits and these.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// A running cluster. The last instance to be dropped, across all processes, stops the server; a process that exits
 /// without dropping it (`std::process::exit`, a signal) leaves the server to the next command.
@@ -72,8 +76,8 @@ impl Cluster {
             "postgres://{}@localhost:{}/{}?host={}",
             SUPERUSER,
             PORT,
-            percent_encode(database),
-            percent_encode(self.server.socket_directory())
+            utf8_percent_encode(database, ENCODED),
+            utf8_percent_encode(self.server.socket_directory(), ENCODED)
         )
     }
 
@@ -113,18 +117,4 @@ fn lock(file: &File, path: &Path, stop: &AtomicBool) -> Result<()> {
 
 fn open_lock(path: &Path) -> Result<File> {
     nofollow::open_for_append(path).map_err(Error::file("open", path))
-}
-
-/// Percent-encodes everything except letters, digits, `-`, `_` and `.`.
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() * 3);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }

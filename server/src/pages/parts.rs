@@ -3,8 +3,12 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::Language;
 use maud::{Markup, PreEscaped, html};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use storage::{Run, RunStatus};
+
+/// What is encoded in addresses: all but letters, digits and these.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The parameters of an address.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -16,16 +20,10 @@ pub(super) fn given<'a>(pairs: &'a Pairs, name: &str) -> &'a str {
 
 /// A path with parameters.
 pub(super) fn link(path: &str, parameters: impl IntoIterator<Item = (String, String)>) -> String {
-    let pairs = parameters.into_iter().map(|(name, value)| format!("{}={}", encode(&name), encode(&value)));
-    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
-}
-
-fn encode(text: &str) -> String {
-    let bytes = text.bytes().map(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
+    let pairs = parameters.into_iter().map(|(name, value)| {
+        format!("{}={}", utf8_percent_encode(&name, ENCODED), utf8_percent_encode(&value, ENCODED))
     });
-    bytes.collect()
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
 pub(super) fn time(time: DateTime<Utc>) -> String {
