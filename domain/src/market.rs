@@ -265,6 +265,10 @@ impl Market {
     /// The only value of the column that an abbreviation such as "механ." can mean; `None` for a text that is no abbreviation.
     #[must_use]
     pub fn abbreviated(&self, column: Column, text: &str) -> Option<&str> {
+        // Hardly any text is one, and each text of each row is asked about.
+        if !text.trim_end().ends_with('.') {
+            return None;
+        }
         let folded = fold(text);
         let beginning = folded.strip_suffix('.').filter(|beginning| beginning.chars().count() > 1)?;
         if self.knows(column, text) {
